@@ -1,0 +1,55 @@
+"""Box arithmetic: boxes are (n, 4) float32 arrays of x1, y1, x2, y2 in pixels, x2 and y2 exclusive."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .records import Boxes
+
+
+def area(boxes: Boxes) -> NDArray[np.float32]:
+    """(n, 4) -> (n,); a box that is turned inside out has no area.
+
+    >>> area(np.array([[0, 0, 2, 3], [5, 5, 4, 9]], np.float32)).tolist()
+    [6.0, 0.0]
+    """
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    return sides[:, 0] * sides[:, 1]
+
+
+def intersection(a: Boxes, b: Boxes) -> NDArray[np.float32]:
+    """The shared area of every box of a with every box of b: (n, 4), (m, 4) -> (n, m)."""
+    corners = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])  # n, m, 2
+    return np.maximum(corners, 0).prod(axis=2)
+
+
+def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
+    """Intersection over union: (n, 4), (m, 4) -> (n, m); 0 where both boxes are empty.
+
+    >>> iou(np.array([[0, 0, 2, 2]], np.float32), np.array([[1, 0, 3, 2]], np.float32)).round(3).tolist()
+    [[0.333]]
+    """
+    shared = intersection(a, b)
+    union = area(a)[:, None] + area(b)[None, :] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def clip(boxes: Boxes, width: float, height: float) -> Boxes:
+    """Move the corners that lie outside onto the border of [0, width] x [0, height]."""
+    return np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
+
+
+def nms(boxes: Boxes, scores: NDArray[np.float32], threshold: float) -> NDArray[np.intp]:
+    """Greedy non-maximum suppression: indices of the boxes kept, best first.
+
+    A box goes when a better one overlaps it by an IoU above the threshold.
+    """
+    overlaps = iou(boxes, boxes)
+    waiting = np.argsort(-scores, kind="stable")
+    kept = []
+    while waiting.size:
+        best, waiting = waiting[0], waiting[1:]
+        kept.append(best)
+        waiting = waiting[overlaps[best, waiting] <= threshold]
+    return np.array(kept, np.intp)

@@ -1,0 +1,122 @@
+"""Find persons and faces: one adapter a file behind one small protocol."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import boxes as arithmetic
+from .. import weights as registered
+from ..errors import BadInput
+from ..records import Boxes, Detections, Image
+
+NAMES = ("embedded", "given", "yolo", "retinaface")
+YOLO_SUFFIXES = (".pt", ".onnx", ".torchscript", ".engine", "_openvino_model")
+RETINAFACE_SUFFIXES = (".pth",)
+
+
+class Detector(Protocol):
+    """Finds persons and faces in photos.
+
+    `sha256` tells one set of weights or boxes from another. `notes` are lines for the user about how it works here;
+    more may come while it works.
+    """
+
+    name: str
+    sha256: str
+    notes: list[str]
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """One answer a photo, in order; a photo's answer does not depend on the photos beside it."""
+
+
+def open_detector(
+    name_or_path: str, *, boxes: Path | None = None, weights: Path | None = None, device: str = "cpu"
+) -> Detector:
+    """The detector of this name, or the one that the weights of this name or at this path are for.
+
+    `boxes` is the table of `given`; `weights` replaces the registered file of `yolo` and `retinaface`; `device` is
+    PyTorch's name of it. Raises BadInput or WeightsError, and no pickle is opened before it is known to be trusted.
+    """
+    name = name_or_path
+    if name not in NAMES:
+        weights = _weights(name_or_path)
+        name = _reader(weights)
+    if name == "given":
+        if boxes is None:
+            raise BadInput("the detector `given` needs a table of boxes", hint="add --boxes FILE (CSV or Parquet)")
+        from .given import GivenDetector
+
+        return GivenDetector(boxes)
+    if boxes is not None:
+        raise BadInput(f"a table of boxes is no use to the detector {name!r}", hint="use --detector given")
+    if name == "embedded":
+        from .embedded import EmbeddedDetector
+
+        return EmbeddedDetector()
+    if name == "yolo":
+        from .yolo import YoloDetector
+
+        return YoloDetector(weights, device)
+    from .retinaface import RetinaFaceDetector
+
+    return RetinaFaceDetector(weights, device)
+
+
+def detections(
+    persons: ArrayLike,
+    person_scores: ArrayLike | None,
+    faces: ArrayLike,
+    face_scores: ArrayLike | None,
+    width: int,
+    height: int,
+) -> Detections:
+    """Anyone's boxes (n, 4) xyxy in pixels and scores (n,), made fit for a photo of this size; no scores: None.
+
+    They are clipped to the photo and sorted, best first and unknown (NaN) scores last; boxes that are not finite or
+    have no area left are dropped. Raises ValueError where boxes and scores are not as many.
+    """
+    return Detections(*_clean(persons, person_scores, width, height), *_clean(faces, face_scores, width, height))
+
+
+def _clean(found: ArrayLike, scored: ArrayLike | None, width: int, height: int) -> tuple[Boxes, NDArray[np.float32]]:
+    boxes = np.asarray(found, np.float32).reshape(-1, 4)
+    scores = np.full(len(boxes), np.nan, np.float32) if scored is None else np.asarray(scored, np.float32).reshape(-1)
+    if len(scores) != len(boxes):
+        raise ValueError(f"{len(boxes)} boxes came with {len(scores)} scores")
+    finite = np.isfinite(boxes).all(axis=1)
+    boxes, scores = arithmetic.clip(boxes[finite], width, height), scores[finite]
+    left = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    boxes, scores = boxes[left], scores[left]
+    order = np.argsort(-scores, kind="stable")
+    return boxes[order], scores[order]
+
+
+def _weights(name_or_path: str) -> Path:
+    """The file of a detector's weights. Raises BadInput where there is neither such a name nor such a file."""
+    path = Path(name_or_path)
+    if path.exists():
+        return path
+    entry = registered.known().get(name_or_path)
+    if entry is not None and entry.kind == "detector" and not entry.embedded:
+        return registered.find(name_or_path)
+    if path.suffix or path.name != name_or_path:
+        raise BadInput(f"there is no detector file {path}", hint="check the path, or use --detector embedded")
+    near = difflib.get_close_matches(name_or_path, NAMES, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"use {', '.join(NAMES)} or the path of a detector's weights"
+    raise BadInput(f"there is no detector {name_or_path!r}", hint=hint)
+
+
+def _reader(weights: Path) -> str:
+    """The detector that reads weights of this kind."""
+    if weights.name.lower().endswith(YOLO_SUFFIXES):
+        return "yolo"
+    if weights.name.lower().endswith(RETINAFACE_SUFFIXES):
+        return "retinaface"
+    known = ", ".join((*YOLO_SUFFIXES, *RETINAFACE_SUFFIXES))
+    raise BadInput(f"{weights} is not a detector", hint=f"the weights of detectors end in {known}")

@@ -1,0 +1,146 @@
+"""facexlib's RetinaFace finds the faces, with the user's weights; NanoDet, shipped with the program, finds the persons.
+
+facexlib is used for its network alone: its loader downloads and unpickles, and the rest guesses the device.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .. import boxes as arithmetic
+from ..checkpoint import read_tensors
+from ..engines import TorchEngine
+from ..errors import BadInput, WeightsError
+from ..records import Boxes, Detections, Image, Pixels
+from ..weights import find, sha256
+from . import detections
+from .embedded import PersonFinder
+
+REGISTERED = "retinaface-resnet50"
+NETWORKS = {"body.layer4.0.conv1.weight": "resnet50", "body.stage3.0.0.weight": "mobile0.25"}
+"""A weight that only this network has -> facexlib's name of the network."""
+SCORE = 0.8
+IOU = 0.4
+"""Both as in facexlib."""
+LONGEST = 1600
+"""Photos with a longer side than this are made smaller first: facexlib's own size for testing."""
+BGR_MEAN = (104.0, 117.0, 123.0)
+
+
+class RetinaFaceDetector:
+    """Faces by RetinaFace (ResNet-50 or MobileNet 0.25, as the weights are), persons by NanoDet.
+
+    Without a file, the registered ResNet-50 weights. Raises WeightsError for a file that does not fit.
+    """
+
+    name = "retinaface"
+
+    def __init__(self, file: Path | None = None, device: str = "cpu") -> None:
+        file = find(REGISTERED) if file is None else file
+        if not file.is_file():
+            raise BadInput(f"there is no detector file {file}", hint="check the path")
+        network = _load(file)
+        self._variance, self._steps, self._sizes = (network.cfg[key] for key in ("variance", "steps", "min_sizes"))
+        self._engine = TorchEngine(_FromPixels(network), device)
+        self.notes = self._engine.notes
+        self._persons = PersonFinder()
+        self.sha256 = hashlib.sha256((sha256(file) + sha256(self._persons.file)).encode()).hexdigest()
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        return [self._detect(image) for image in images]
+
+    def find_faces(self, pixels: Pixels, score: float = SCORE) -> tuple[Boxes, NDArray[np.float32]]:
+        """The faces in pixels (height, width, 3) RGB: boxes (n, 4) and scores (n,), best first."""
+        small = _shrink(pixels)
+        height, width = small.shape[:2]
+        answer = self._engine.call(small)  # priors, 5
+        likely = answer[:, 4] > score
+        priors, found = priors_of(height, width, self._steps, self._sizes)[likely], answer[likely]
+        centres = priors[:, :2] + found[:, :2] * self._variance[0] * priors[:, 2:]
+        sides = priors[:, 2:] * np.exp(found[:, 2:4] * self._variance[1])
+        boxes = np.concatenate((centres - sides / 2, centres + sides / 2), axis=1)
+        kept = arithmetic.nms(boxes, found[:, 4], IOU)
+        scale = np.tile(np.array(pixels.shape[1::-1], np.float32) / (width, height), 2).astype(np.float32)
+        return boxes[kept] * scale, found[kept, 4]
+
+    def _detect(self, image: Image) -> Detections:
+        persons, person_scores = self._persons.find(image.pixels)
+        faces, face_scores = self.find_faces(image.pixels)
+        return detections(persons, person_scores, faces, face_scores, image.width, image.height)
+
+
+class _FromPixels(nn.Module):
+    """RetinaFace from pixels (height, width, 3) uint8 RGB to (priors, 5): offsets of four sides, and the score."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.mean: Tensor
+        self.register_buffer("mean", torch.tensor(BGR_MEAN))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        bgr = pixels.flip(2).float() - self.mean
+        offsets, scores, _ = self.network(bgr.permute(2, 0, 1)[None])
+        return torch.cat((offsets[0], scores[0, :, 1:]), dim=1)
+
+
+def priors_of(height: int, width: int, steps: Sequence[int], sizes: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+    """The boxes that RetinaFace starts from, as centre x, y, width and height in pixels: (priors, 4)."""
+    grids = []
+    for step, sides in zip(steps, sizes, strict=True):
+        y, x = np.mgrid[: -(-height // step), : -(-width // step)]
+        centres = (np.stack((x, y), axis=2).reshape(-1, 1, 2) + 0.5) * step  # cells, 1, 2
+        both = np.broadcast_to(centres, (len(centres), len(sides), 2))
+        squares = np.broadcast_to(np.array(sides)[:, None], both.shape)
+        grids.append(np.concatenate((both, squares), axis=2).reshape(-1, 4))
+    return np.concatenate(grids).astype(np.float32)
+
+
+def _load(file: Path) -> Any:
+    """facexlib's network with these weights. Raises WeightsError where they are not RetinaFace's."""
+    try:
+        from facexlib.detection.retinaface import RetinaFace
+    except ImportError as error:
+        raise BadInput("the detector `retinaface` needs the package facexlib", hint="pip install facexlib") from error
+    tensors = {name.removeprefix("module."): value for name, value in read_tensors(file)[0].items()}
+    kind = next((network for sign, network in NETWORKS.items() if sign in tensors), None)
+    if kind is None:
+        raise WeightsError(
+            f"{file} is not RetinaFace of facexlib: it has none of {' or '.join(NETWORKS)}",
+            hint="`mivolo weights list` shows the files that are",
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # facexlib asks torchvision for no weights in a way that has grown old
+        network = RetinaFace(network_name=kind, device="cpu")
+    own = network.state_dict()
+    wrong = [f"{name} is missing" for name in own if name not in tensors]
+    wrong += [f"{name} is not expected" for name in tensors if name not in own]
+    wrong += [
+        f"{name} has the shape {tuple(tensors[name].shape)} instead of {tuple(value.shape)}"
+        for name, value in own.items()
+        if name in tensors and tensors[name].shape != value.shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise WeightsError(f"{file} is not RetinaFace with {kind}: {', '.join(wrong[:3])}{more}")
+    network.load_state_dict(tensors)
+    return network
+
+
+def _shrink(pixels: Pixels) -> Pixels:
+    height, width = pixels.shape[:2]
+    ratio = LONGEST / max(height, width)
+    if ratio >= 1:
+        return np.ascontiguousarray(pixels)
+    size = max(1, round(width * ratio)), max(1, round(height * ratio))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)

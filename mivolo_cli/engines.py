@@ -1,0 +1,162 @@
+"""Run a network on a device at a precision: an ONNX file through OpenVINO, a module through PyTorch.
+
+Importing this module imports neither of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import BadInput, WeightsError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+class OnnxEngine:
+    """An ONNX graph with one input, compiled when it is made (under a second); not for several threads at once.
+
+    `device` is OpenVINO's name for it. On every device it computes in true fp32: OpenVINO would choose less by itself.
+    """
+
+    def __init__(self, file: Path, device: str = "cpu", threads: int | None = None) -> None:
+        try:
+            import openvino
+        except ImportError as error:
+            raise BadInput(f"{file.name} needs the package openvino", hint="pip install openvino") from error
+        if not file.is_file():
+            raise WeightsError(f"there is no file {file}", hint="`mivolo weights verify` shows what is missing")
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        if threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        try:
+            self._compiled = openvino.Core().compile_model(file, device.upper(), settings)
+        except RuntimeError as error:
+            raise WeightsError(
+                f"OpenVINO cannot run {file} on {device}: {first_line(error)}",
+                hint="if the file came by download, `mivolo weights verify` tells whether it is whole",
+            ) from error
+
+    def run(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """The outputs for one input of the graph's shape, in the graph's order."""
+        return list(self._compiled([inputs]).values())
+
+
+class TorchEngine:
+    """A module on a device; after trouble with a GPU it goes on, on the CPU, and says so once in `notes`.
+
+    fp32 is true fp32: on CUDA this switches TF32 off for the whole process. bf16 and fp16 are by autocast.
+    """
+
+    def __init__(self, module: nn.Module, device: str, precision: str = "fp32") -> None:
+        if precision not in PRECISIONS:
+            raise BadInput(f"there is no precision {precision!r}", hint=f"use {', '.join(PRECISIONS)}")
+        self.device = device
+        self.precision = precision
+        self.notes: list[str] = []
+        self._on_cpu = module.cpu().eval()
+        self._module = self._on_cpu
+        if device != "cpu":
+            self._move()
+
+    def run(self, batch: NDArray[np.uint8], present: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """An age model's outputs (n, outputs) for pixels (n, s, s, channels) and which inputs are there (n, 2)."""
+        return self.call(batch, present)
+
+    def call(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """What the module answers to any arrays, as float32. Raises RuntimeError where they do not fit it."""
+        try:
+            return self._forward(inputs)
+        except RuntimeError as error:
+            if self.device == "cpu":
+                raise
+            self._fall_back(error)
+        return self._forward(inputs)
+
+    def _move(self) -> None:
+        """Put a copy on the GPU; the original stays, because a GPU in trouble may not give its weights back."""
+        import torch
+
+        if self.device.startswith("cuda") and self.precision == "fp32":
+            torch.backends.cuda.matmul.allow_tf32 = False
+            torch.backends.cudnn.allow_tf32 = False
+        try:
+            self._module = copy.deepcopy(self._on_cpu).to(self.device)
+        except RuntimeError as error:
+            self._fall_back(error)
+
+    def _forward(self, inputs: tuple[NDArray[Any], ...]) -> NDArray[np.float32]:
+        import torch
+
+        half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
+        rounded = torch.autocast(self.device.partition(":")[0], half) if half else contextlib.nullcontext()
+        with torch.inference_mode(), rounded:
+            outputs = self._module(*(torch.from_numpy(array).to(self.device) for array in inputs))
+            return outputs.float().cpu().numpy()
+
+    def _fall_back(self, error: RuntimeError) -> None:
+        self.notes.append(fallback_note(self.device, error))
+        self.device, self._module = "cpu", self._on_cpu
+
+
+def choose_device(wanted: str = "auto") -> tuple[str, str]:
+    """The device to use for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`, and why, in words for the user.
+
+    A GPU that is missing or does not work gives the CPU. Raises BadInput for any other name.
+    """
+    if not DEVICE.fullmatch(wanted):
+        raise BadInput(f"there is no device {wanted!r}", hint="use auto, cpu, cuda, cuda:0 (1, 2 ...) or mps")
+    if wanted == "cpu":
+        return "cpu", "as asked"
+    present = [device for device in (("cuda", "mps") if wanted == "auto" else (wanted,)) if _present(device)]
+    if not present:
+        missing = "no GPU" if wanted == "auto" else f"no {wanted}"
+        return "cpu", f"there is {missing} that PyTorch can use, so the CPU is used"
+    troubles = {device: _trouble(device) for device in present}
+    working = next((device for device, trouble in troubles.items() if trouble is None), None)
+    if working:
+        return working, "the first GPU that works" if wanted == "auto" else "as asked"
+    return "cpu", "; ".join(f"{device} {trouble}" for device, trouble in troubles.items()) + ", so the CPU is used"
+
+
+def fallback_note(device: str, error: RuntimeError) -> str:
+    """One line for the user about a GPU that failed during the work."""
+    return f"{device} failed ({first_line(error)}): going on with the CPU"
+
+
+def first_line(error: Exception) -> str:
+    """The beginning of a library's message, short enough for one line."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:200].rstrip(" .")
+
+
+def _present(device: str) -> bool:
+    import torch
+
+    kind, _, index = device.partition(":")
+    with warnings.catch_warnings():  # PyTorch warns of drivers that it cannot use; the answer says it already
+        warnings.simplefilter("ignore")
+        count = torch.cuda.device_count() if kind == "cuda" else int(torch.backends.mps.is_available())
+    return int(index or 0) < count
+
+
+def _trouble(device: str) -> str | None:
+    """What is wrong with a GPU; None where a small calculation on it comes out right."""
+    import torch
+
+    try:
+        ones = torch.ones(1, 1, 4, 4, device=device)
+        return None if torch.nn.functional.conv2d(ones, ones).item() == 16 else "calculates wrongly"
+    except RuntimeError as error:
+        return f"does not work ({first_line(error)})"

@@ -1,0 +1,202 @@
+"""The MiVOLO architecture: timm's VOLO behind a patch embedding that reads a face and a body together.
+
+Source: Kuprashevich and Tolstykh, "MiVOLO: Multi-input Transformer for Age and Gender Estimation" (arXiv 2307.04616).
+Names in the state dict are those of the published checkpoints. No files and no devices here.
+"""
+
+import re
+from dataclasses import dataclass
+
+import torch
+from timm.layers import Mlp
+from timm.layers.bottleneck_attn import PosEmbedRel
+from timm.models.volo import VOLO
+from torch import Tensor, nn
+
+from .errors import BadInput
+
+PATCH_SIZE = 8
+STEM_STRIDE = 2
+MEAN = (0.485, 0.456, 0.406)
+"""ImageNet's mean and deviation of R, G, B, with which the published models were trained."""
+STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The numbers that tell one VOLO size from another; lists run over the four stages."""
+
+    layers: tuple[int, int, int, int]
+    widths: tuple[int, int, int, int]
+    heads: tuple[int, int, int, int]
+    mlp_ratio: float = 3.0
+    stem_width: int = 64
+    input_size: int = 224
+    class_attention: bool = True
+    """Two class-attention blocks and an auxiliary head; without them the tokens are averaged."""
+    residual: bool = False
+    """Adds the branches' own tokens to what the feature enhancer makes of them. The published sizes do not: with one
+    input missing, the other has to find its way through the attention alone, which takes long to learn from scratch."""
+
+
+SIZES = {
+    "xs": Size(
+        layers=(1, 2, 6, 0),
+        widths=(96, 192, 192, 192),
+        heads=(3, 6, 6, 6),
+        stem_width=32,
+        input_size=112,
+        class_attention=False,
+        residual=True,
+    ),
+    "d1": Size((4, 4, 8, 2), (192, 384, 384, 384), (6, 12, 12, 12)),
+    "d2": Size((6, 4, 10, 4), (256, 512, 512, 512), (8, 16, 16, 16)),
+    "d3": Size((8, 8, 16, 4), (256, 512, 512, 512), (8, 16, 16, 16)),
+    "d4": Size((8, 8, 16, 4), (384, 768, 768, 768), (12, 16, 16, 16)),
+    "d5": Size((12, 12, 20, 4), (384, 768, 768, 768), (12, 16, 16, 16), mlp_ratio=4.0, stem_width=128),
+}
+VARIANT = re.compile(r"mivolo_(?P<size>xs|d[1-5])(?:_(?P<input_size>\d+))?")
+
+
+def stem(width: int) -> nn.Sequential:
+    """VOLO's stem for one RGB input: (n, 3, s, s) -> (n, width, s/2, s/2)."""
+    layers: list[nn.Module] = [nn.Conv2d(3, width, kernel_size=7, stride=STEM_STRIDE, padding=3, bias=False)]
+    for _ in range(2):
+        layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        layers += [nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False)]
+    return nn.Sequential(*layers, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+
+
+class FeatureEnhancer(nn.Module):
+    """Lets face and body tokens look at each other before they become one sequence (section 3.3 of the paper)."""
+
+    def __init__(self, dim: int, grid: int, residual: bool) -> None:
+        super().__init__()
+        self.residual = residual
+        self.scale = dim**-0.5
+        self.qkv_f = nn.Conv2d(dim, 3 * dim, kernel_size=1, bias=False)
+        self.qkv_p = nn.Conv2d(dim, 3 * dim, kernel_size=1, bias=False)
+        self.pos_embed = PosEmbedRel((grid, grid), dim_head=dim, scale=self.scale)
+        self.norm = nn.LayerNorm([2 * dim, grid, grid])
+        self.mlp = Mlp(in_features=2 * dim, hidden_features=4 * dim, out_features=dim, use_conv=True)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Each argument (n, dim, h, w) -> what the query's positions gather from the other branch, the same shape."""
+        q, k, v = (x.flatten(2).transpose(1, 2) for x in (query, key, value))  # n, h*w, dim
+        weights = (q @ k.transpose(1, 2) * self.scale + self.pos_embed(q)).softmax(dim=-1)  # n, h*w, h*w
+        return (weights @ v).transpose(1, 2).reshape(query.shape)
+
+    def forward(self, face: Tensor, body: Tensor) -> Tensor:
+        """Two feature maps (n, dim, h, w) -> one of the same shape."""
+        face_q, face_k, face_v = self.qkv_f(face).chunk(3, dim=1)
+        body_q, body_k, body_v = self.qkv_p(body).chunk(3, dim=1)
+        both = torch.cat((self.attend(face_q, body_k, body_v), self.attend(body_q, face_k, face_v)), dim=1)
+        mixed = self.mlp(self.norm(both))
+        return face + body + mixed if self.residual else mixed
+
+
+class FaceBodyEmbed(nn.Module):
+    """Patch embedding of the two inputs: (n, 6, s, s), face in channels 0-2 and body in 3-5 -> (n, dim, s/8, s/8).
+
+    With `present` (n, 2) bool, the stem runs only over the inputs that are there: the missing ones are all the same
+    black picture, so one stands for all of them.
+    """
+
+    black: Tensor
+
+    def __init__(self, size: Size, input_size: int) -> None:
+        super().__init__()
+        stem_width, dim = size.stem_width, size.widths[0]
+        patch = PATCH_SIZE // STEM_STRIDE
+        self.conv1 = stem(stem_width)
+        self.conv2 = stem(stem_width)
+        self.proj1 = nn.Conv2d(stem_width, dim, kernel_size=patch, stride=patch)
+        self.proj2 = nn.Conv2d(stem_width, dim, kernel_size=patch, stride=patch)
+        self.map = FeatureEnhancer(dim, input_size // PATCH_SIZE, size.residual)
+        black = (0 - torch.tensor(MEAN)) / torch.tensor(STD)
+        self.register_buffer("black", black.view(1, 3, 1, 1), persistent=False)
+
+    def branch(self, conv: nn.Module, proj: nn.Module, images: Tensor, present: Tensor | None) -> Tensor:
+        """(n, 3, s, s), (n,) -> (n, dim, s/8, s/8)."""
+        if present is None:
+            return proj(conv(images))
+        shown = torch.cat((images[present], self.black.to(images.dtype).expand_as(images[:1])))
+        place = torch.where(present, present.cumsum(0) - 1, len(shown) - 1)
+        return proj(conv(shown))[place]
+
+    def forward(self, x: Tensor, present: Tensor | None = None) -> Tensor:
+        faces, bodies = (None, None) if present is None else (present[:, 0], present[:, 1])
+        face = self.branch(self.conv1, self.proj1, x[:, :3], faces)
+        body = self.branch(self.conv2, self.proj2, x[:, 3:], bodies)
+        return self.map(face, body)
+
+
+class MiVOLO(VOLO):
+    """VOLO with MiVOLO's inputs and outputs: (n, in_chans, s, s) normalised images -> (n, num_classes).
+
+    With three outputs the columns are the logits of male and female and the normalised age; with one, the age alone.
+    """
+
+    def __init__(self, size: Size, input_size: int, in_chans: int, num_classes: int, drop_path: float) -> None:
+        super().__init__(
+            layers=list(size.layers),
+            img_size=input_size,
+            in_chans=3,
+            num_classes=num_classes,
+            global_pool="token" if size.class_attention else "avg",
+            patch_size=PATCH_SIZE,
+            stem_hidden_dim=size.stem_width,
+            embed_dims=list(size.widths),
+            num_heads=list(size.heads),
+            mlp_ratio=size.mlp_ratio,
+            drop_path_rate=drop_path,
+            post_layers=("ca", "ca") if size.class_attention else None,
+            use_aux_head=size.class_attention,
+        )
+        self.in_chans = in_chans
+        if in_chans == 6:
+            self.patch_embed = FaceBodyEmbed(size, input_size)
+
+    def forward(self, x: Tensor, present: Tensor | None = None) -> Tensor:
+        """`present` (n, 2) bool says which faces and bodies are there; None looks at all, black ones too."""
+        patches = self.patch_embed(x, present) if self.in_chans == 6 else self.patch_embed(x)
+        tokens = self.forward_tokens(patches.permute(0, 2, 3, 1))  # n, h*w, dim
+        if self.post_network is None:
+            return self.head(self.norm(tokens).mean(dim=1))
+        tokens = self.norm(self.forward_cls(tokens))  # n, 1 + h*w, dim
+        return self.head(tokens[:, 0]) + 0.5 * self.aux_head(tokens[:, 1:]).amax(dim=1)
+
+
+class FromPixels(nn.Module):
+    """A model together with its normalising: (n, s, s, channels) uint8 RGB -> (n, num_classes)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: MiVOLO) -> None:
+        super().__init__()
+        self.model = model
+        copies = model.in_chans // 3
+        self.register_buffer("mean", 255 * torch.tensor(MEAN * copies).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(STD * copies).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, pixels: Tensor, present: Tensor | None = None) -> Tensor:
+        return self.model((pixels.permute(0, 3, 1, 2) - self.mean) / self.std, present)
+
+
+def create_model(variant: str, in_chans: int = 6, num_classes: int = 3, drop_path: float = 0.0) -> MiVOLO:
+    """Build `mivolo_<size>[_<input size>]` (xs, d1 to d5) with random weights.
+
+    `in_chans` 6 reads face and body, 3 one picture (plain VOLO); `num_classes` 3 answers gender and age, 1 age only.
+    Raises BadInput for a variant that does not exist or an input size that the patches do not tile.
+    """
+    match = VARIANT.fullmatch(variant)
+    if match is None:
+        raise BadInput(f"there is no model variant {variant!r}", hint="variants look like mivolo_xs or mivolo_d1_224")
+    size = SIZES[match["size"]]
+    input_size = int(match["input_size"] or size.input_size)
+    if input_size <= 0 or input_size % (2 * PATCH_SIZE):
+        raise BadInput(f"input size {input_size} of {variant!r} is not a multiple of {2 * PATCH_SIZE}")
+    if in_chans not in (3, 6) or num_classes not in (1, 3):
+        raise BadInput(f"{variant!r} takes 3 or 6 channels and 1 or 3 outputs, not {in_chans} and {num_classes}")
+    return MiVOLO(size, input_size, in_chans, num_classes, drop_path)

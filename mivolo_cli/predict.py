@@ -1,0 +1,64 @@
+"""Batches of people in, ages and genders out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .checkpoint import ModelSpec
+from .crops import Crops, stack
+from .records import Pixels, Prediction
+
+GENDERS = ("male", "female")
+"""The order of the model's first two outputs."""
+
+
+class Engine(Protocol):
+    """Runs a model on a device: uint8 batch (n, s, s, channels) and which inputs are there (n, 2) -> (n, outputs)."""
+
+    def run(self, batch: Pixels, present: NDArray[np.bool_]) -> NDArray[np.float32]: ...
+
+
+class Predictor:
+    """A model on an engine."""
+
+    def __init__(self, engine: Engine, spec: ModelSpec, batch_size: int = 32) -> None:
+        self.engine, self.spec, self.batch_size = engine, spec, batch_size
+
+    def predict(self, crops: Sequence[Crops]) -> list[Prediction | None]:
+        """One prediction a person, in order; None for a person without an input that this model reads."""
+        seen = [self._readable(crop) for crop in crops]
+        usable = [crop for crop in seen if crop.used is not None]
+        answers = iter([p for batch in self._batches(usable) for p in self._predict_batch(batch)])
+        return [None if crop.used is None else next(answers) for crop in seen]
+
+    def _batches(self, crops: Sequence[Crops]) -> Iterator[Sequence[Crops]]:
+        return (crops[start : start + self.batch_size] for start in range(0, len(crops), self.batch_size))
+
+    def _readable(self, crop: Crops) -> Crops:
+        """Without the inputs that a single-input model cannot take."""
+        inputs = self.spec.inputs.split("+")
+        return Crops(crop.face if "face" in inputs else None, crop.body if "body" in inputs else None)
+
+    def _predict_batch(self, crops: Sequence[Crops]) -> list[Prediction]:
+        pixels, present = stack(crops, self.spec.input_size)
+        if self.spec.in_chans == 3:
+            pixels = pixels[..., 3:] if self.spec.inputs == "body" else pixels[..., :3]
+        outputs = self.engine.run(np.ascontiguousarray(pixels), present)
+        return predictions(outputs, self.spec, [crop.used or "" for crop in crops])
+
+
+def predictions(outputs: NDArray[np.float32], spec: ModelSpec, used: Sequence[str]) -> list[Prediction]:
+    """The model's outputs (n, 1 or 3) as predictions of people whose inputs were `used`."""
+    ages = spec.years(outputs[:, -1])
+    if spec.num_classes == 1:
+        return [Prediction(float(age), None, None, name) for age, name in zip(ages, used, strict=True)]
+    logits = outputs[:, :2].astype(np.float64)
+    scores = 1 / (1 + np.exp(-np.abs(logits[:, 0] - logits[:, 1])))  # softmax of the larger of two
+    return [
+        Prediction(float(age), GENDERS[best], float(score), name)
+        for age, best, score, name in zip(ages, logits.argmax(axis=1), scores, used, strict=True)
+    ]

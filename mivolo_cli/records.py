@@ -1,0 +1,207 @@
+"""What travels through a scan, and the one schema of its results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+Boxes = NDArray[np.float32]
+Use = Literal["both", "face", "body"]
+
+SCHEMA_VERSION = "1"
+BOX_COLUMNS = ("x1", "y1", "x2", "y2", "score")
+SCHEMA = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("root", pa.string(), nullable=False),
+        ("bytes", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("taken_at", pa.timestamp("ms")),
+        ("person", pa.int32()),
+        ("used", pa.string()),
+        ("age", pa.float64()),
+        ("age_low", pa.float64()),
+        ("age_high", pa.float64()),
+        ("gender", pa.string()),
+        ("gender_score", pa.float64()),
+        *((f"face_{column}", pa.float64()) for column in BOX_COLUMNS),
+        *((f"body_{column}", pa.float64()) for column in BOX_COLUMNS),
+        pa.field("status", pa.string(), nullable=False),
+        ("error", pa.string()),
+        ("message", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A file that should hold a picture: `path` is relative to the absolute folder `root`, with forward slashes.
+
+    `bytes` and `mtime_ns` are None where the file could not be asked for them.
+    """
+
+    root: str
+    path: str
+    bytes: int | None = None
+    mtime_ns: int | None = None
+
+    @property
+    def file(self) -> Path:
+        return Path(self.root, self.path)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """A decoded photo: `pixels` (height, width, 3) uint8 RGB, turned upright."""
+
+    photo: Photo
+    pixels: Pixels
+    taken_at: datetime | None = None
+
+    @property
+    def width(self) -> int:
+        return self.pixels.shape[1]
+
+    @property
+    def height(self) -> int:
+        return self.pixels.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A photo that could not be read: `code` is stable and meant for scripts, `message` is for people."""
+
+    photo: Photo
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Corners in pixels of the upright photo; the score is the detector's, None where the user drew the box."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    score: float | None = None
+
+    @property
+    def corners(self) -> tuple[float, float, float, float]:
+        return self.x1, self.y1, self.x2, self.y2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """What a detector saw on one photo: boxes (n, 4) and scores (n,) float32 of persons and of faces.
+
+    Boxes are xyxy in pixels of the upright photo. A score is NaN where none is known.
+    """
+
+    persons: Boxes
+    person_scores: NDArray[np.float32]
+    faces: Boxes
+    face_scores: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        for boxes, scores in ((self.persons, self.person_scores), (self.faces, self.face_scores)):
+            if boxes.dtype != np.float32 or boxes.ndim != 2 or boxes.shape[1] != 4:
+                raise ValueError(f"boxes must be (n, 4) float32, not {boxes.shape} {boxes.dtype}")
+            if scores.dtype != np.float32 or scores.shape != (len(boxes),):
+                raise ValueError(f"{len(boxes)} boxes need scores ({len(boxes)},) float32, not {scores.shape}")
+
+    @staticmethod
+    def boxes(boxes: Boxes, scores: NDArray[np.float32]) -> list[Box]:
+        """The boxes as records, in the same order."""
+        return [
+            Box(x1, y1, x2, y2, None if math.isnan(score) else score)
+            for (x1, y1, x2, y2), score in zip(boxes.tolist(), scores.tolist(), strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A face and the body it belongs to; one of them may be missing."""
+
+    face: Box | None
+    body: Box | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model says of one person: age in years, the interval that holds 80 % (None: not calibrated),
+    the gender and its probability (0.5 to 1; both None from a model of age only), and the inputs it saw."""
+
+    age: float
+    gender: str | None
+    gender_score: float | None
+    used: str
+    age_low: float | None = None
+    age_high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A photo that was read, and its people from left to right; a prediction is None where no crop was usable."""
+
+    photo: Photo
+    width: int
+    height: int
+    taken_at: datetime | None = None
+    people: Sequence[tuple[Person, Prediction | None]] = field(default=())
+
+
+def rows(result: Result | Failure) -> Iterator[dict[str, Any]]:
+    """The photo's rows of the table; every row has every column of SCHEMA."""
+    blank: dict[str, Any] = dict.fromkeys(SCHEMA.names)
+    photo = result.photo
+    blank |= {"path": text(photo.path), "root": text(photo.root), "bytes": photo.bytes, "mtime_ns": photo.mtime_ns}
+    if isinstance(result, Failure):
+        yield blank | {"status": "error", "error": result.code, "message": text(result.message)}
+        return
+    blank |= {"width": result.width, "height": result.height, "taken_at": result.taken_at}
+    if not result.people:
+        yield blank | {"status": "no_people"}
+    for index, (person, prediction) in enumerate(result.people):
+        row = blank | {"person": index, **_box("face", person.face), **_box("body", person.body)}
+        yield row | ({"status": "no_usable_crop"} if prediction is None else _prediction(prediction))
+
+
+def text(name: str) -> str:
+    """A file name as valid Unicode: bytes that are not UTF-8 are written as \\xNN."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _box(kind: str, box: Box | None) -> dict[str, float | None]:
+    if box is None:
+        return {}
+    score = None if box.score is None else _shortest(box.score)
+    return dict(zip((f"{kind}_{c}" for c in BOX_COLUMNS), (*map(_shortest, box.corners), score), strict=True))
+
+
+def _prediction(prediction: Prediction) -> dict[str, Any]:
+    return {
+        "status": "ok",
+        "used": prediction.used,
+        "age": _shortest(prediction.age),
+        "age_low": None if prediction.age_low is None else _shortest(prediction.age_low),
+        "age_high": None if prediction.age_high is None else _shortest(prediction.age_high),
+        "gender": prediction.gender,
+        "gender_score": None if prediction.gender_score is None else _shortest(prediction.gender_score),
+    }
+
+
+def _shortest(value: float) -> float:
+    """The double with the fewest digits that is still this float32: every format shows 0.4, not 0.4000000059."""
+    return float(str(np.float32(value)))

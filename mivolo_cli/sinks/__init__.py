@@ -1,0 +1,245 @@
+"""Result tables on disk: the suffix chooses the format, and a table appears under its name only when it is complete."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import pyarrow as pa
+
+from ..errors import BadInput, OutputError
+from ..records import SCHEMA, SCHEMA_VERSION
+from . import csv, jsonl, parquet
+
+BUFFER_ROWS = 8192
+"""Rows held in memory before they are written as one batch."""
+MOVE_AWAY = "choose another name or move that file away"
+
+
+class TableWriter(Protocol):
+    def write(self, batch: pa.RecordBatch) -> None: ...
+
+    def close(self) -> None:
+        """Write what is still missing; the file stays open. May be called twice."""
+
+
+class Format(Protocol):
+    """What a module of this package offers. Content that is not of its format raises one of UNREADABLE."""
+
+    def Writer(self, file: BinaryIO, metadata: Mapping[str, str]) -> TableWriter: ...
+
+    def is_ours(self, file: BinaryIO) -> bool: ...
+
+    def columns(self, file: BinaryIO) -> list[str]: ...
+
+    def read(self, file: BinaryIO) -> pa.Table: ...
+
+
+FORMATS: dict[str, Format] = {".parquet": parquet, ".csv": csv, ".jsonl": jsonl}
+UNREADABLE = (OSError, ValueError, RecursionError, pa.ArrowException)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """An output on its way, in a temporary file beside it."""
+
+    path: Path
+    target: Path
+    temporary: Path
+    file: BinaryIO
+    writer: TableWriter
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        with _reported(self.path):
+            self.writer.write(batch)
+
+    def finish(self) -> None:
+        with _reported(self.path):
+            self.writer.close()
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            self.file.close()
+
+    def publish(self) -> None:
+        with _reported(self.path):
+            os.replace(self.temporary, self.target)
+
+
+class Sinks:
+    """All outputs of a run; every row goes to each of them."""
+
+    def __init__(self, parts: Sequence[_Part]) -> None:
+        self._parts = parts
+        self._rows: list[dict[str, Any]] = []
+
+    def write(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Rows as records.rows() makes them. Raises OutputError."""
+        for row in rows:
+            self._rows.append(row)
+            if len(self._rows) == BUFFER_ROWS:
+                self.flush()
+
+    def flush(self) -> None:
+        """Hand the rows waiting in memory to the files."""
+        if self._rows:
+            batch = pa.RecordBatch.from_pylist(self._rows, schema=SCHEMA)
+            for part in self._parts:
+                part.write(batch)
+            self._rows = []
+
+
+@contextmanager
+def open_sinks(paths: Sequence[Path], metadata: Mapping[str, str]) -> Iterator[Sinks]:
+    """Write tables that replace what stands under `paths` when the block ends without an exception, and only then.
+
+    `metadata` says what made the results (model, detector, settings); Parquet keeps it, with the versions added.
+    Raises OutputError; OSErrors of the block itself pass unchanged.
+    """
+    versions = {"schema_version": SCHEMA_VERSION, "program_version": _program_version()}
+    with ExitStack() as stack:
+        parts = [stack.enter_context(_part(path, {**metadata, **versions})) for path in paths]
+        sinks = Sinks(parts)
+        yield sinks
+        sinks.flush()
+        for part in parts:
+            part.finish()
+        for part in parts:
+            part.publish()
+
+
+def check_outputs(paths: Sequence[Path]) -> None:
+    """Refuse, before any work, outputs that could not be written or would destroy something. Raises BadInput."""
+    for path in paths:
+        _format(path)
+        _check_folder(path)
+        _check_existing(path)
+    targets = [_target(path) for path in paths]
+    for index, target in enumerate(targets):
+        if target in targets[:index]:
+            raise BadInput(f"{paths[index]} is given twice as an output", hint="give every output another name")
+
+
+def read_table(path: Path) -> pa.Table:
+    """A result table of any of the formats with SCHEMA's columns and types; further columns are left out.
+
+    Parquet's metadata stays on the schema. Raises BadInput for what is not such a table.
+    """
+    reader = _format(path)
+    try:
+        with path.open("rb") as file:
+            _check_columns(path, reader.columns(file))
+            file.seek(0)
+            return _typed(reader.read(file))
+    except UNREADABLE as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise BadInput(f"cannot read {path}: {reason}", hint="give a table that mivolo scan has written") from error
+
+
+def _format(path: Path) -> Format:
+    if path.suffix.lower() not in FORMATS:
+        raise BadInput(f"{path} has no suffix of a known format", hint=f"use one of {', '.join(FORMATS)}")
+    return FORMATS[path.suffix.lower()]
+
+
+def _target(path: Path) -> Path:
+    """The file behind links, so that a link stays one. Unlike Path.resolve() this bears links that go in circles."""
+    return Path(os.path.realpath(path))
+
+
+def _check_folder(path: Path) -> None:
+    folder = _target(path).parent
+    if not os.path.isdir(folder):
+        raise BadInput(f"the folder of {path} does not exist", hint=f"create {folder} or choose another one")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise BadInput(f"no permission to write into {folder}", hint="choose another folder or change its permissions")
+
+
+def _check_existing(path: Path) -> None:
+    if os.path.isdir(path):
+        raise BadInput(f"{path} is a folder", hint="choose another name for the output")
+    if os.path.exists(path) and not _may_replace(path):
+        raise BadInput(f"{path} exists and is not a result table of mivolo", hint=MOVE_AWAY)
+
+
+def _may_replace(path: Path) -> bool:
+    """A table of ours, or an empty file: nothing is lost with it."""
+    if not os.path.isfile(path):
+        return False
+    try:
+        with path.open("rb") as file:
+            return os.path.getsize(path) == 0 or _format(path).is_ours(file)
+    except UNREADABLE:
+        return False
+
+
+def _check_columns(path: Path, columns: Sequence[str]) -> None:
+    missing = [name for name in SCHEMA.names if name not in columns]
+    if missing:
+        raise BadInput(
+            f"{path} is not a result table of mivolo: it has no column {', '.join(missing)}",
+            hint="give a table that mivolo scan has written",
+        )
+
+
+def _typed(table: pa.Table) -> pa.Table:
+    table.validate(full=True)
+    for field in SCHEMA:
+        if not field.nullable and table[field.name].null_count:
+            raise ValueError(f"column {field.name} has empty fields")
+    return table.select(SCHEMA.names).cast(SCHEMA).replace_schema_metadata(table.schema.metadata)
+
+
+@contextmanager
+def _part(path: Path, metadata: Mapping[str, str]) -> Iterator[_Part]:
+    target = _target(path)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    with _temporary_file(path, target, temporary) as file:
+        with _reported(path):
+            writer = _format(path).Writer(file, metadata)
+        try:
+            yield _Part(path, target, temporary, file, writer)
+        finally:
+            with suppress(OSError):
+                writer.close()
+
+
+@contextmanager
+def _temporary_file(path: Path, target: Path, temporary: Path) -> Iterator[BinaryIO]:
+    """A new file with the permissions of the file it may replace; it is removed unless it was renamed."""
+    with _reported(path):
+        file = temporary.open("xb")
+    try:
+        with _reported(path):
+            if target.exists():
+                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+        yield file
+    finally:
+        with suppress(OSError):
+            file.close()
+        with suppress(OSError):
+            temporary.unlink()
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {error.strerror or error}",
+            hint="make room or choose another folder, and run the same command again",
+        ) from error
+
+
+def _program_version() -> str:
+    try:
+        return version("mivolo-cli")
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        return "unknown"

@@ -1,0 +1,66 @@
+"""Results as JSON Lines: one object a row, every column in each, UTF-8."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.json
+
+from ..records import SCHEMA
+
+LINE_LIMIT = 1 << 20
+LINE_SEPARATORS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
+"""JSON allows these inside of text, but many programs would split the line there."""
+
+
+class Writer:
+    """JSON Lines has no place for metadata."""
+
+    def __init__(self, file: BinaryIO, metadata: Mapping[str, str]) -> None:
+        self._file = file
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        for row in plain_rows(batch):
+            line = json.dumps(row, ensure_ascii=False).translate(LINE_SEPARATORS)
+            self._file.write(line.encode() + b"\n")
+
+    def close(self) -> None:
+        """Every line is already complete."""
+
+
+def plain_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+    """The rows with timestamps as ISO 8601 text: milliseconds are written only where there are any."""
+    for row in batch.to_pylist():
+        moment: datetime | None = row["taken_at"]
+        if moment is not None:
+            row["taken_at"] = moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds")
+        yield row
+
+
+def is_ours(file: BinaryIO) -> bool:
+    return sorted(columns(file)) == sorted(SCHEMA.names)
+
+
+def columns(file: BinaryIO) -> list[str]:
+    """The keys of the first object; a file without any line is a table without rows."""
+    line = file.readline(LINE_LIMIT)
+    if not line:
+        return SCHEMA.names
+    first = json.loads(line)
+    if not isinstance(first, dict):
+        raise ValueError("the first line is not a JSON object")
+    return list(first)
+
+
+def read(file: BinaryIO) -> pa.Table:
+    if not file.read(1):
+        return SCHEMA.empty_table()
+    file.seek(0)
+    options = pyarrow.json.ParseOptions(
+        explicit_schema=pa.schema([field.with_nullable(True) for field in SCHEMA]), unexpected_field_behavior="ignore"
+    )
+    return pyarrow.json.read_json(file, parse_options=options)

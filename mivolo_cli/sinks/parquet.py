@@ -1,0 +1,42 @@
+"""Results as Parquet: what the table was made with stands in the file's key-value metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..records import SCHEMA
+
+KEY_PREFIX = "mivolo."
+VERSION_KEY = KEY_PREFIX + "schema_version"
+
+
+class Writer:
+    """Writes a row group a batch; `metadata` is stored with every key under `mivolo.`."""
+
+    def __init__(self, file: BinaryIO, metadata: Mapping[str, str]) -> None:
+        schema = SCHEMA.with_metadata({KEY_PREFIX + key: value for key, value in metadata.items()})
+        self._writer = pq.ParquetWriter(file, schema, compression="zstd")
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._writer.write_batch(batch)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def is_ours(file: BinaryIO) -> bool:
+    """Raises pyarrow's ArrowInvalid where it is no Parquet file at all."""
+    schema = pq.ParquetFile(file).schema_arrow
+    return schema.names == SCHEMA.names and VERSION_KEY.encode() in (schema.metadata or {})
+
+
+def columns(file: BinaryIO) -> list[str]:
+    return pq.ParquetFile(file).schema_arrow.names
+
+
+def read(file: BinaryIO) -> pa.Table:
+    return pq.ParquetFile(file).read(columns=SCHEMA.names)

@@ -1,0 +1,208 @@
+"""Tests of mivolo_cli.engines: numbers in true fp32, and a way on when a GPU is missing or fails."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mivolo_cli import engines
+from mivolo_cli.engines import OnnxEngine, TorchEngine, choose_device
+from mivolo_cli.errors import BadInput, WeightsError
+
+openvino = pytest.importorskip("openvino")
+GPU = "meta"
+"""A device that PyTorch has everywhere and that holds no numbers: whatever is asked of it fails, as on a broken GPU."""
+
+
+class Sums(nn.Module):
+    """Adds a weight to the sum of each picture, where its first input is there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([0.25]))
+
+    def forward(self, pixels: Tensor, present: Tensor) -> Tensor:
+        assert not torch.is_grad_enabled() and not self.training
+        return (pixels.float().sum(dim=(1, 2, 3)) * present[:, 0] + self.weight)[:, None]
+
+
+class Product(nn.Module):
+    def __init__(self, weights: np.ndarray) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.from_numpy(weights))
+
+    def forward(self, pixels: Tensor, present: Tensor) -> Tensor:
+        return pixels.flatten(1).float() @ self.weights
+
+
+def batch() -> tuple[np.ndarray, np.ndarray]:
+    pixels = np.arange(2 * 4 * 4 * 6, dtype=np.uint8).reshape(2, 4, 4, 6)
+    return pixels, np.array([[True, True], [False, True]])
+
+
+@pytest.fixture
+def matrix() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((96, 5), dtype=np.float32)
+
+
+@pytest.fixture
+def graph(tmp_path: Path, matrix: np.ndarray) -> Path:
+    """A graph that multiplies (1, 96) by the matrix, and negates the product in its second output."""
+    from openvino import opset13
+
+    given = opset13.parameter([1, 96], np.float32)
+    product = opset13.matmul(given, opset13.constant(matrix), False, False)
+    model = openvino.Model([product, opset13.negative(product)], [given], "product")
+    openvino.save_model(model, tmp_path / "graph.xml", compress_to_fp16=False)
+    return tmp_path / "graph.xml"
+
+
+def test_importing_it_imports_no_library() -> None:
+    check = "import sys, mivolo_cli.engines; print({'torch', 'openvino'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", check], text=True) == "set()\n"
+
+
+def test_an_onnx_engine_computes_in_fp32(graph: Path, matrix: np.ndarray) -> None:
+    value = np.random.default_rng(1).standard_normal((1, 96), dtype=np.float32)
+    first, second = OnnxEngine(graph, threads=1).run(value)
+    assert first.dtype == np.float32 and first.shape == (1, 5)
+    assert np.abs(first - value @ matrix).max() < 1e-5, "bf16 would be off by 0.01"
+    assert np.array_equal(second, -first)
+
+
+def test_an_onnx_engine_keeps_its_answers_apart(graph: Path) -> None:
+    engine = OnnxEngine(graph)
+    first = engine.run(np.ones((1, 96), np.float32))[0]
+    kept = first.copy()
+    engine.run(np.zeros((1, 96), np.float32))
+    assert np.array_equal(first, kept)
+
+
+def test_a_missing_or_broken_graph_is_a_weights_error(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no file .*nothing.onnx"):
+        OnnxEngine(tmp_path / "nothing.onnx")
+    (tmp_path / "broken.onnx").write_bytes(b"hello")
+    with pytest.raises(WeightsError, match="cannot run .*broken.onnx") as caught:
+        OnnxEngine(tmp_path / "broken.onnx")
+    assert "verify" in caught.value.hint
+
+
+def test_an_openvino_device_that_is_not_here_is_named(graph: Path) -> None:
+    with pytest.raises(WeightsError, match="banana"):
+        OnnxEngine(graph, device="banana")
+
+
+def test_without_openvino_the_package_is_named(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(BadInput, match="openvino"):
+        OnnxEngine(graph)
+
+
+def test_a_torch_engine_answers_in_float32() -> None:
+    engine = TorchEngine(Sums().train(), "cpu")
+    pixels, present = batch()
+    outputs = engine.run(pixels, present)
+    assert outputs.dtype == np.float32 and engine.device == "cpu" and engine.notes == []
+    assert outputs.tolist() == [[pixels[0].sum() + 0.25], [0.25]]
+
+
+def test_half_precision_is_only_near(matrix: np.ndarray) -> None:
+    pixels, present = batch()
+    exact = pixels.reshape(2, -1).astype(np.float32) @ matrix
+    error = {p: np.abs(TorchEngine(Product(matrix), "cpu", p).run(pixels, present) - exact).max() for p in
+             ("fp32", "bf16")}  # fmt: skip
+    assert error["fp32"] < 1e-2 < error["bf16"] < 20
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(BadInput, match="int3") as caught:
+        TorchEngine(Sums(), "cpu", "int3")
+    assert "bf16" in caught.value.hint
+
+
+def test_a_gpu_that_fails_gives_way_to_the_cpu_once() -> None:
+    engine = TorchEngine(Sums(), GPU)
+    assert engine.device == GPU
+    pixels, present = batch()
+    for _ in range(2):
+        assert engine.run(pixels, present).tolist() == [[pixels[0].sum() + 0.25], [0.25]]
+    assert engine.device == "cpu"
+    (note,) = engine.notes
+    assert note.startswith(f"{GPU} failed (") and "CPU" in note and "\n" not in note
+
+
+def test_a_gpu_without_memory_gives_way_to_the_cpu() -> None:
+    class Hungry(Sums):
+        def forward(self, pixels: Tensor, present: Tensor) -> Tensor:
+            if self.weight.is_meta:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nMore of the same")
+            return super().forward(pixels, present)
+
+    engine = TorchEngine(Hungry(), GPU)
+    assert engine.run(*batch())[1].tolist() == [0.25]
+    (note,) = engine.notes
+    assert "Tried to allocate 9 GiB" in note and "More of the same" not in note
+
+
+def test_a_gpu_that_takes_no_weights_gives_way_to_the_cpu() -> None:
+    class Stuck(Sums):
+        def to(self, *args: object, **options: object) -> Stuck:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    engine = TorchEngine(Stuck(), GPU)
+    assert engine.device == "cpu" and len(engine.notes) == 1
+    assert engine.run(*batch())[1].tolist() == [0.25]
+
+
+def test_a_mistake_on_the_cpu_is_not_hidden() -> None:
+    engine = TorchEngine(Product(np.ones((7, 5), np.float32)), "cpu")
+    with pytest.raises(RuntimeError, match="shapes"):
+        engine.run(*batch())
+    assert engine.notes == []
+
+
+def test_the_cpu_is_taken_as_asked() -> None:
+    assert choose_device("cpu") == ("cpu", "as asked")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:", "CUDA", "", "cpu:0"])
+def test_a_device_that_does_not_exist_is_refused(name: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        choose_device(name)
+    assert "cuda:0" in caught.value.hint
+
+
+def test_a_gpu_that_is_not_there_gives_the_cpu_and_says_so() -> None:
+    assert choose_device("cuda:97") == ("cpu", "there is no cuda:97 that PyTorch can use, so the CPU is used")
+
+
+def test_a_gpu_that_does_not_work_gives_the_cpu_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 99)
+    device, reason = choose_device("cuda:98")
+    assert device == "cpu"
+    assert reason.startswith("cuda:98 does not work (") and reason.endswith("so the CPU is used")
+    assert "\n" not in reason
+
+
+@pytest.mark.parametrize(
+    ("present", "broken", "expected"),
+    [
+        ((), (), ("cpu", "there is no GPU that PyTorch can use, so the CPU is used")),
+        (("cuda", "mps"), (), ("cuda", "the first GPU that works")),
+        (("mps",), (), ("mps", "the first GPU that works")),
+        (("cuda", "mps"), ("cuda",), ("mps", "the first GPU that works")),
+        (("cuda",), ("cuda",), ("cpu", "cuda is ill, so the CPU is used")),
+    ],
+)
+def test_auto_takes_the_first_gpu_that_works(
+    present: tuple[str, ...], broken: tuple[str, ...], expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "_present", lambda device: device in present)
+    monkeypatch.setattr(engines, "_trouble", lambda device: "is ill" if device in broken else None)
+    assert choose_device("auto") == expected
