@@ -15,10 +15,13 @@ from numpy.random import Generator
 
 from .crops import Crops, letterbox
 from .datasets import Sample
+from .errors import BadInput
 from .records import Pixels
 
 KINDS = ("face", "face+bust", "face+body", "body", "bust")
 """face alone; face with head and shoulders; face with another's body; body alone; head and shoulders alone."""
+SHARES = {"face": 0.5, "face+bust": 0.06, "face+body": 0.1, "body": 0.3, "bust": 0.04}
+"""How often each kind is drawn, where a recipe does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,11 @@ class Mixer:
         self.pixels = {id(sample): sample.pixels() for sample in samples}
         drawable = {kind: shares.get(kind, 0.0) for kind in KINDS if self._can_draw(kind)}
         total = sum(drawable.values())
+        if total == 0:
+            raise BadInput(
+                "the recipe has no share for the kind of pictures in the training data",
+                hint="label pictures as face or body in the column crop, and set shares for them",
+            )
         self.kinds = list(drawable)
         self.shares = [share / total for share in drawable.values()]
 
@@ -134,7 +142,7 @@ class Mixer:
     def epoch_length(self) -> int:
         """Examples in an epoch: every face once on average."""
         with_face = sum(share for kind, share in zip(self.kinds, self.shares, strict=True) if kind != "body")
-        return round(len(self.faces) / with_face) if self.faces else len(self.bodies)
+        return round(len(self.faces) / with_face) if with_face else len(self.bodies)
 
     def draw(self, rng: Generator, strength: float) -> tuple[Crops, Sample]:
         """One example and the sample that carries its labels."""

@@ -27,8 +27,8 @@ def intersection(a: Boxes, b: Boxes) -> NDArray[np.float32]:
 def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     """Intersection over union: (n, 4), (m, 4) -> (n, m); 0 where both boxes are empty.
 
-    >>> iou(np.array([[0, 0, 2, 2]], np.float32), np.array([[1, 0, 3, 2]], np.float32)).round(3).tolist()
-    [[0.333]]
+    >>> iou(np.array([[0, 0, 2, 2]], np.float32), np.array([[0, 0, 2, 4]], np.float32)).tolist()
+    [[0.5]]
     """
     shared = intersection(a, b)
     union = area(a)[:, None] + area(b)[None, :] - shared

@@ -111,14 +111,10 @@ def open_tools(options: ScanOptions) -> Tools:
     engine = TorchEngine(FromPixels(model), device.name, options.precision)
     finder = auto.choose_detector(options.detector, options.boxes, device.name).name
     detector = open_detector(finder, boxes=options.boxes, device=device.name)
-    fell_back = device.name == "cpu" and options.device not in ("auto", "cpu")
-    return Tools(
-        predictor=Predictor(engine, spec, options.batch_size),
-        engine=engine,
-        detector=detector,
-        model_sha256=weights.sha256(checkpoint.locate(chosen)),
-        notes=[f"device cpu: {device.reason}"] if fell_back else [],
-    )
+    notes = [f"device cpu: {device.reason}"] if device.name == "cpu" and options.device not in ("auto", "cpu") else []
+    notes += [f"model {chosen}: {weights.get(chosen).licence}"] if chosen in weights.known() else []
+    sha256 = weights.sha256(checkpoint.locate(chosen))
+    return Tools(Predictor(engine, spec, options.batch_size), engine, detector, sha256, notes)
 
 
 def results(found: Iterator[Photo | Failure], options: ScanOptions, tools: Tools) -> Iterator[Result | Failure]:

@@ -21,7 +21,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from . import checkpoint
-from .augment import Augmentation, Mixer
+from .augment import KINDS, SHARES, Augmentation, Mixer
 from .crops import Crops, stack
 from .datasets import MAX_AGE, Sample, read_samples
 from .engines import TorchEngine
@@ -58,8 +58,14 @@ class Recipe:
     ramp: float = 0.33
     body_from_face: bool = False
     """Begin with the face's stem for bodies too: far fewer labelled bodies than faces are to be had."""
-    shares: dict[str, float] = field(default_factory=dict)
+    shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))
     augmentation: Augmentation = Augmentation()
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 1:
+            raise ValueError("epochs and batch_size must be at least 1")
+        if not self.shares.keys() <= set(KINDS) or any(share < 0 for share in self.shares.values()):
+            raise ValueError(f"shares are numbers from 0 on for {', '.join(KINDS)}")
 
 
 def read_recipe(file: Path | None = None, epochs: int | None = None) -> Recipe:
@@ -139,9 +145,10 @@ def loss(outputs: Tensor, batch: Batch, spec: checkpoint.ModelSpec, recipe: Reci
     age_loss = functional.smooth_l1_loss(miss / span, torch.zeros_like(miss), beta=recipe.age_beta, reduction="none")
     parts = {"age": (weight * age_loss).mean(), "mae": miss[exact].mean()}
     if spec.num_classes == 3:
-        parts["gender"] = functional.cross_entropy(
-            outputs[:, :2], batch.gender, ignore_index=-1, label_smoothing=recipe.label_smoothing
+        gender_loss = functional.cross_entropy(
+            outputs[:, :2], batch.gender, ignore_index=-1, label_smoothing=recipe.label_smoothing, reduction="sum"
         )
+        parts["gender"] = gender_loss / (batch.gender >= 0).sum().clamp(min=1)
     return recipe.age_weight * parts["age"] + recipe.gender_weight * parts.get("gender", 0.0), parts
 
 
@@ -155,7 +162,7 @@ class Trainer:
         model = create_model(recipe.variant, drop_path=recipe.drop_path)
         self.spec = checkpoint.ModelSpec.of(model, recipe.variant, min_age=0.0, max_age=MAX_AGE)
         if init is not None:
-            model.load_state_dict(checkpoint.load(init)[0].state_dict())
+            begin_with(model, init, recipe.variant)
         else:  # from anywhere else, the first steps would only learn the mean, and unlearn the features for it
             start_at(model, (mean_age - self.spec.avg_age) / (self.spec.max_age - self.spec.min_age))
         if recipe.body_from_face:
@@ -218,6 +225,14 @@ class Trainer:
             part.load_state_dict(state[name])
         self.step = state["step"]
         torch.set_rng_state(state["random"].cpu())
+
+
+def begin_with(model: MiVOLO, init: str, variant: str) -> None:
+    """Give a new model the weights of another. Raises BadInput where they do not fit."""
+    try:
+        model.load_state_dict(checkpoint.load(init)[0].state_dict())
+    except RuntimeError as error:
+        raise BadInput(f"the model {init} is no {variant}", hint="use a recipe with the model's variant") from error
 
 
 def start_at(model: MiVOLO, value: float) -> None:

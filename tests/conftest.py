@@ -132,3 +132,18 @@ def make_photo() -> Callable[..., Path]:
 def make_broken() -> Callable[..., Path]:
     """`save_broken`."""
     return save_broken
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of the smallest model with seeded random weights, for ages from 0 to 100."""
+    import torch
+
+    from mivolo_cli import checkpoint
+    from mivolo_cli.model import create_model
+
+    torch.manual_seed(0)
+    model = create_model("mivolo_xs_32").eval()
+    file = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    checkpoint.save(model, checkpoint.ModelSpec.of(model, "tiny", 0, 100), file)
+    return file

@@ -1,0 +1,172 @@
+"""The rules of the house: imports point one way, only the command line talks, one library has one adapter."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import mivolo_cli
+
+PACKAGE = Path(mivolo_cli.__file__).parent
+RANKS = {
+    "__init__": 0, "errors": 0, "records": 0, "rgb": 0,
+    "boxes": 1, "draw": 1, "metrics": 1, "model": 1, "photos": 1, "sinks.jsonl": 1, "sinks.parquet": 1,
+    "crops": 2, "download": 2, "engines": 2, "pair": 2, "sinks.csv": 2, "weights": 2,
+    "checkpoint": 3, "datasets": 3, "detect": 3, "sinks": 3,
+    "augment": 4, "auto": 4, "detect.embedded": 4, "detect.given": 4, "detect.yolo": 4, "fetch": 4, "predict": 4,
+    "detect.retinaface": 5, "pipeline": 5,
+    "evaluate": 6, "scan": 6, "train": 6,
+    "cli": 7,
+    "__main__": 8,
+}  # fmt: skip
+"""A module imports only modules of a lower rank."""
+LAZY = {"detect": {"detect.embedded", "detect.given", "detect.retinaface", "detect.yolo"}}
+"""What a package may import inside functions alone: its own adapters, which are above it."""
+ADAPTERS = {
+    "ultralytics": {"detect.yolo"},
+    "facexlib": {"detect.retinaface"},
+    "openvino": {"engines"},
+    "pillow_heif": {"photos"},
+    "pyarrow": {"records", "sinks", "sinks.csv", "sinks.jsonl", "sinks.parquet", "datasets", "detect.given"},
+    "safetensors": {"checkpoint"},
+    "timm": {"model", "train"},
+    "typer": {"cli"},
+    "tqdm": {"cli"},
+}
+VERBS = ("scan", "evaluate", "train")
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+FILES = {module_name(file): file for file in sorted(PACKAGE.rglob("*.py"))}
+TREES = {name: ast.parse(file.read_text("utf-8")) for name, file in FILES.items()}
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+everywhere = pytest.mark.parametrize("name", TREES)
+
+
+def imports(node: ast.AST, inside: bool = False) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
+    """All imports that run, and whether they do so only when a function is called."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.Import, ast.ImportFrom)):
+            yield child, inside
+        elif isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        else:
+            yield from imports(child, inside or isinstance(child, FUNCTIONS))
+
+
+def own_imports(name: str, tree: ast.Module) -> Iterator[tuple[str, bool]]:
+    """The modules of this package that a module imports, and whether lazily."""
+    is_package = FILES[name].name == "__init__.py"
+    base = [] if name == "__init__" else name.split(".")
+    for node, lazy in imports(tree):
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.split(".")[0] == "mivolo_cli" for alias in node.names), (
+                f"{name}: relative, please"
+            )
+            continue
+        if not node.level:
+            assert (node.module or "").split(".")[0] != "mivolo_cli", f"{name}: relative imports, please"
+            continue
+        up = node.level - is_package
+        parent = base[: len(base) - up] if up > 0 else base
+        target = ".".join([*parent, *(node.module.split(".") if node.module else [])])
+        for alias in node.names:
+            inner = f"{target}.{alias.name}" if target else alias.name
+            yield (inner if inner in FILES else target or "__init__"), lazy
+
+
+def libraries(tree: ast.Module) -> set[str]:
+    nodes = [node for node, _ in imports(tree)]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    return {name.split(".")[0] for name in names}
+
+
+def misplaced(name: str, tree: ast.Module) -> list[str]:
+    found = []
+    for target, lazy in own_imports(name, tree):
+        assert target in RANKS, f"{name} imports {target}, which is nowhere"
+        if RANKS[target] >= RANKS[name] and not (lazy and target in LAZY.get(name, ())):
+            found.append(f"{name} ({RANKS[name]}) imports {target} ({RANKS[target]})")
+    return found
+
+
+def test_the_table_names_every_module_and_no_other() -> None:
+    assert set(RANKS) == set(TREES)
+
+
+@everywhere
+def test_imports_go_down(name: str) -> None:
+    assert misplaced(name, TREES[name]) == []
+
+
+@pytest.mark.parametrize(
+    "name, code",
+    [
+        ("boxes", "from . import pair"),
+        ("boxes", "from .pair import match"),
+        ("boxes", "def f():\n    from .pair import match"),
+        ("scan", "from .train import train"),
+        ("detect", "from .yolo import YoloDetector"),
+        ("sinks.csv", "from . import FORMATS"),
+        ("detect.yolo", "from .retinaface import RetinaFaceDetector"),
+        ("detect.yolo", "from .. import scan"),
+    ],
+)
+def test_an_import_upwards_is_seen(name: str, code: str) -> None:
+    assert misplaced(name, ast.parse(code))
+
+
+def test_verbs_do_not_know_each_other() -> None:
+    for verb in VERBS:
+        assert not {target for target, _ in own_imports(verb, TREES[verb])} & set(VERBS)
+
+
+@everywhere
+def test_only_an_adapter_imports_its_library(name: str) -> None:
+    strangers = {lib for lib in libraries(TREES[name]) if lib in ADAPTERS and name not in ADAPTERS[lib]}
+    assert not strangers
+
+
+def test_every_adapter_is_one() -> None:
+    for library, modules in ADAPTERS.items():
+        assert {name for name in modules if library not in libraries(TREES[name])} == set(), library
+
+
+@everywhere
+def test_only_the_command_line_talks_and_exits(name: str) -> None:
+    calls = [ast.unparse(node.func) for node in ast.walk(TREES[name]) if isinstance(node, ast.Call)]
+    loud = {"print", "sys.exit", "exit", "quit", "os._exit", "SystemExit", "typer.Exit", "typer.echo", "input"}
+    loud |= {"sys.stdout.write", "sys.stderr.write"}
+    raised = {ast.unparse(node.exc) for node in ast.walk(TREES[name]) if isinstance(node, ast.Raise) and node.exc}
+    found = {call for call in calls if call in loud} | (raised & {"SystemExit", "typer.Exit"})
+    assert name == "cli" or not found
+
+
+@everywhere
+def test_every_module_says_what_it_is_for(name: str) -> None:
+    assert ast.get_docstring(TREES[name])
+
+
+@everywhere
+def test_files_and_functions_stay_short(name: str) -> None:
+    assert len(FILES[name].read_text("utf-8").splitlines()) <= 450
+    functions = [node for node in ast.walk(TREES[name]) if isinstance(node, FUNCTIONS)]
+    long = {node.name: node.end_lineno - node.lineno + 1 for node in functions if node.end_lineno}
+    assert {name: lines for name, lines in long.items() if lines > 80} == {}
+
+
+def test_the_command_line_starts_without_heavy_libraries() -> None:
+    heavy = ("torch", "timm", "ultralytics", "facexlib", "openvino", "cv2", "scipy")
+    code = f"import sys, mivolo_cli.cli; print([name for name in {heavy!r} if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

@@ -1,0 +1,180 @@
+"""Training inputs: of the right shape, in the right shares, the same for the same seed, and black where nothing is."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from mivolo_cli.augment import KINDS, SHARES, Augmentation, Mixer, body_input, bust_input, face_input
+from mivolo_cli.crops import Crops
+from mivolo_cli.datasets import Sample
+from mivolo_cli.errors import BadInput
+from mivolo_cli.records import Pixels
+
+SIZE = 32
+RED, BLUE = (200, 30, 30), (30, 30, 200)
+STILL = Augmentation(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+WILD = Augmentation(shift=0.1, zoom=0.4, tilt=30, light=0.9, saturation=0.9, grey=0.5, erase=0, blur=0.5, neighbour=1)
+NOISE = np.random.default_rng(1).integers(1, 256, (90, 60, 3), np.uint8)
+
+
+def sample(crop: str, colour: tuple[int, int, int], low: float, high: float, gender: str | None) -> Sample:
+    file = io.BytesIO()
+    PillowImage.new("RGB", (40, 40), colour).save(file, "PNG")
+    return Sample("", file.getvalue(), crop, low if low == high else None, low, high, gender)
+
+
+FACES = [sample("face", RED, age, age, gender) for age in (20, 40) for gender in ("male", "female")]
+BODIES = [sample("body", BLUE, low, low + 15, gender) for low in (17, 31) for gender in ("male", "female")]
+
+
+def mixer(shares: dict[str, float], samples: list[Sample] | None = None, how: Augmentation = STILL) -> Mixer:
+    return Mixer(FACES + BODIES if samples is None else samples, shares, how, SIZE)
+
+
+def kind(crops: Crops, labels: Sample) -> str:
+    """Told by the colour: faces are red and bodies blue."""
+    if crops.body is None:
+        return "face"
+    name = "body" if crops.body[..., 2].mean() > crops.body[..., 0].mean() else "bust"
+    assert (name == "body" and crops.face is None) == (labels.crop == "body")
+    return name if crops.face is None else f"face+{name}"
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("shape", [(60, 60, 3), (90, 60, 3), (30, 200, 3), (9, 9, 3)])
+def test_every_input_has_the_models_size(shape: tuple[int, int, int], strength: float) -> None:
+    pixels = np.random.default_rng(0).integers(1, 256, shape, np.uint8)
+    rng = np.random.default_rng(2)
+    for _ in range(8):
+        for made in (
+            face_input(pixels, SIZE, rng, Augmentation(), strength),
+            bust_input(pixels, SIZE, rng, Augmentation(), strength, hide=True),
+            body_input(pixels, SIZE, rng, Augmentation(), strength, 1.0),
+        ):
+            assert made.shape == (SIZE, SIZE, 3) and made.dtype == np.uint8
+
+
+def test_black_stays_black_whatever_the_light() -> None:
+    black = np.zeros((90, 60, 3), np.uint8)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        assert not face_input(black, SIZE, rng, WILD, 1.0).any()
+        assert not bust_input(black, SIZE, rng, WILD, 1.0, hide=False).any()
+        assert not body_input(black, SIZE, rng, WILD, 1.0, 0.5).any()
+
+
+def test_the_border_of_the_letterbox_stays_black() -> None:
+    how = Augmentation(shift=0, zoom=0, tilt=0, light=0.9, saturation=0.9, grey=0.5, erase=0, blur=0)
+    for seed in range(20):
+        made = face_input(NOISE, 90, np.random.default_rng(seed), how, 1.0)
+        assert not made[:, :15].any() and not made[:, 75:].any() and made[:, 16:74].any()
+
+
+def test_without_strength_a_picture_is_only_mirrored_or_not() -> None:
+    square = NOISE[:SIZE, :SIZE]
+    made = [face_input(square, SIZE, np.random.default_rng(seed), STILL, 0.0) for seed in range(12)]
+    mirrored = [(picture == square[:, ::-1]).all() for picture in made]
+    assert all((picture == square).all() or flip for picture, flip in zip(made, mirrored, strict=True))
+    assert 0 < sum(mirrored) < 12
+
+
+def hidden(made: Pixels) -> float:
+    return float((made == 0).all(axis=2).mean())
+
+
+def test_a_face_in_head_and_shoulders_is_blackened_on_request() -> None:
+    white = np.full((80, 80, 3), 255, np.uint8)
+    for seed in range(8):
+        assert hidden(bust_input(white, 80, np.random.default_rng(seed), STILL, 0.0, hide=False)) == 0
+        assert 0.2 < hidden(bust_input(white, 80, np.random.default_rng(seed), STILL, 0.0, hide=True)) < 0.6
+
+
+def test_a_bodys_head_is_blackened_as_often_as_asked() -> None:
+    white = np.full((200, 80, 3), 255, np.uint8)
+    border = 0.6  # of the letterbox, on both sides
+    shares = []
+    for wanted in (0.0, 0.5, 1.0):
+        made = [body_input(white, 200, np.random.default_rng(seed), STILL, 0.0, wanted) for seed in range(60)]
+        shares.append(np.mean([hidden(picture) > border + 1e-3 for picture in made]))
+    assert shares[0] == 0 and 0.3 < shares[1] < 0.7 and shares[2] == 1
+
+
+def test_the_pictures_themselves_are_not_changed() -> None:
+    before = NOISE.copy()
+    rng = np.random.default_rng(3)
+    for _ in range(10):
+        face_input(NOISE, SIZE, rng, WILD, 1.0)
+        bust_input(NOISE, SIZE, rng, WILD, 1.0, hide=True)
+        body_input(NOISE, SIZE, rng, WILD, 1.0, 1.0)
+    np.testing.assert_array_equal(NOISE, before)
+
+
+def test_kinds_are_drawn_in_their_shares() -> None:
+    shares = {"face": 0.4, "face+bust": 0.1, "face+body": 0.2, "body": 0.2, "bust": 0.1}
+    mix, rng = mixer(shares), np.random.default_rng(4)
+    found = Counter(kind(*mix.draw(rng, 0.0)) for _ in range(1500))
+    assert set(found) == set(KINDS)
+    for name, share in shares.items():
+        assert found[name] / 1500 == pytest.approx(share, abs=0.04), name
+
+
+def test_kinds_that_the_data_cannot_give_are_left_out() -> None:
+    faces = mixer(SHARES, FACES)
+    assert faces.kinds == ["face", "face+bust", "bust"] and sum(faces.shares) == pytest.approx(1)
+    assert mixer(SHARES, BODIES).kinds == ["body"]
+
+
+@pytest.mark.parametrize("shares, samples", [({}, FACES + BODIES), ({"body": 1.0}, FACES), ({"face": 1.0}, BODIES)])
+def test_data_without_a_share_is_refused(shares: dict[str, float], samples: list[Sample]) -> None:
+    with pytest.raises(BadInput, match="no share"):
+        mixer(shares, samples)
+
+
+def test_a_partner_has_the_same_gender_and_the_face_in_its_range() -> None:
+    """Bodies carry their index as their colour."""
+    bodies = [
+        sample("body", (60 * number, 0, 200), low, low + 15, gender)
+        for number, (low, gender) in enumerate([(17.0, "male"), (17.0, "female"), (31.0, "male"), (31.0, "female")])
+    ]
+    mix, rng = mixer({"face+body": 1.0}, FACES + bodies), np.random.default_rng(5)
+    met = Counter()
+    for _ in range(200):
+        crops, face = mix.draw(rng, 0.0)
+        if crops.body is None:
+            continue
+        body = bodies[round(int(crops.body[-1, SIZE // 2, 0]) / 60)]
+        assert body.gender == face.gender and body.age_low <= face.age_low < body.age_high + 1
+        met[body.age_low, body.gender] += 1
+    assert len(met) == 4
+
+
+def test_without_a_fitting_partner_the_face_is_alone() -> None:
+    mix = mixer(
+        {"face+body": 1.0}, [FACES[0], sample("body", BLUE, 60, 70, "male"), sample("body", BLUE, 17, 30, "female")]
+    )
+    crops, labels = mix.draw(np.random.default_rng(6), 0.0)
+    assert crops.used == "face" and labels is FACES[0]
+
+
+def test_the_seed_decides_everything() -> None:
+    def run(seed: int) -> list[tuple[Crops, Sample]]:
+        mix, rng = mixer(SHARES, how=WILD), np.random.default_rng(seed)
+        return [mix.draw(rng, 1.0) for _ in range(20)]
+
+    for (one, labels), (two, again) in zip(run(7), run(7), strict=True):
+        assert labels is again and one.used == two.used
+        for a, b in ((one.face, two.face), (one.body, two.body)):
+            assert (a is None) == (b is None) and (a is None or (a == b).all())
+    assert [crops.used for crops, _ in run(7)] != [crops.used for crops, _ in run(8)]
+
+
+def test_an_epoch_shows_every_face_once_on_average() -> None:
+    assert mixer({"face": 0.5, "body": 0.5}).epoch_length() == 2 * len(FACES)
+    assert mixer({"face": 1.0}).epoch_length() == len(FACES)
+    assert mixer({"body": 1.0}, BODIES).epoch_length() == len(BODIES)
+    assert mixer({"body": 1.0}).epoch_length() == len(BODIES)

@@ -1,0 +1,316 @@
+"""The command line: what it prints, the codes it exits with, and what it does not import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result as Outcome
+from conftest import draw_scene, save_broken, save_photo
+from typer.testing import CliRunner
+
+from mivolo_cli import __version__, cli, weights
+from mivolo_cli import scan as scanning
+from mivolo_cli.records import Failure, Result
+from mivolo_cli.sinks import read_table
+
+Mivolo = Callable[..., Outcome]
+HEAVY = ("torch", "torchvision", "timm", "cv2", "openvino", "ultralytics", "facexlib")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's own folder of weights, empty."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("MIVOLO_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def mivolo() -> Mivolo:
+    """Runs a command that ends without a MivoloError."""
+
+    def run(*arguments: object, stdin: bytes | None = None) -> Outcome:
+        return CliRunner().invoke(cli.app, list(map(str, arguments)), input=stdin)
+
+    return run
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    for name in ("a.jpg", "b c.png"):
+        save_photo(tmp_path / "album" / name, pixels=draw_scene(150, 110))
+    return tmp_path / "album"
+
+
+@pytest.fixture
+def options(tmp_path: Path, tiny_model: Path) -> list[object]:
+    """What makes a scan quick: a face on every photo called a.jpg, a tiny model, the CPU."""
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text(f"path,kind,x1,y1,x2,y2\na.jpg,face,20,10,45,40\n{tmp_path}/album/b c.png,person,5,5,65,105\n")
+    return ["--detector", "given", "--boxes", boxes, "--model", tiny_model, "--device", "cpu"]
+
+
+def exit_code(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Of the program itself, as the shell sees it."""
+    monkeypatch.setattr(sys, "argv", ["mivolo", *map(str, arguments)])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    code = caught.value.code
+    return code if isinstance(code, int) else 0
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def rows(file: Path) -> list[dict[str, Any]]:
+    return read_table(file).to_pylist()
+
+
+# --- scan ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_scan_says_what_happened_and_where_the_results_are(
+    tmp_path: Path, mivolo: Mivolo, album: Path, options: list[object]
+) -> None:
+    out = mivolo("scan", album, "-o", tmp_path / "people.csv", "--annotate", tmp_path / "drawn", *options)
+    assert out.exit_code == 0
+    for part in ("2 photos in", "2 people found", f"table: {tmp_path / 'people.csv'}", str(tmp_path / "drawn")):
+        assert part in out.stdout
+    assert cli.NOT_IDENTITY in out.stdout
+    assert "could not be read" not in out.stdout
+    assert [(row["path"], row["used"]) for row in rows(tmp_path / "people.csv")] == [
+        ("a.jpg", "face"),
+        ("b c.png", "body"),
+    ]
+
+
+def test_quiet_prints_nothing(tmp_path: Path, mivolo: Mivolo, album: Path, options: list[object]) -> None:
+    out = mivolo("scan", album, "-q", "-o", tmp_path / "people.csv", *options)
+    assert (out.exit_code, out.stdout, out.stderr) == (0, "", "")
+    assert len(rows(tmp_path / "people.csv")) == 2
+
+
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
+def test_photos_that_failed_make_the_exit_code_3(
+    tmp_path: Path, mivolo: Mivolo, album: Path, options: list[object], quiet: list[str]
+) -> None:
+    for number, kind in enumerate(("empty", "truncated", "empty")):
+        save_broken(album / f"{number}.jpg", kind)
+    out = mivolo("scan", album, "-o", tmp_path / "people.csv", *options, *quiet)
+    assert out.exit_code == 3
+    assert ("3 photos could not be read: 2 empty, 1 truncated" in out.stdout) == (not quiet)
+    assert sum(row["status"] == "error" for row in rows(tmp_path / "people.csv")) == 3
+
+
+def test_people_who_cannot_be_judged_are_counted(
+    tmp_path: Path, mivolo: Mivolo, album: Path, options: list[object]
+) -> None:
+    out = mivolo("scan", album, "-o", tmp_path / "people.csv", *options, "--use", "face")
+    assert out.exit_code == 0
+    assert "1 of them too small or hidden to judge" in out.stdout
+
+
+@pytest.mark.parametrize("separator", [b"\n", b"\r\n", b"\0"], ids=["newline", "windows", "nul"])
+def test_a_list_on_standard_input(
+    tmp_path: Path, mivolo: Mivolo, album: Path, options: list[object], separator: bytes
+) -> None:
+    names = [album / "b c.png", album / "gone.jpg", album / "a.jpg"]
+    stdin = b"".join(str(name).encode() + separator for name in names)
+    out = mivolo("scan", "-", "-o", tmp_path / "people.csv", *options, stdin=stdin)
+    assert out.exit_code == 3
+    assert [(row["path"], row["status"], row["error"]) for row in rows(tmp_path / "people.csv")] == [
+        ("b c.png", "ok", None),
+        ("gone.jpg", "error", "missing"),
+        ("a.jpg", "ok", None),
+    ]
+
+
+def test_a_list_separated_by_nul_may_have_newlines_in_names(
+    tmp_path: Path, mivolo: Mivolo, options: list[object]
+) -> None:
+    photo = save_photo(tmp_path / "two\nlines.jpg")
+    out = mivolo("scan", "-", "-o", tmp_path / "people.csv", *options, stdin=str(photo).encode() + b"\0")
+    assert out.exit_code == 0
+    assert [row["path"] for row in rows(tmp_path / "people.csv")] == ["two\nlines.jpg"]
+
+
+def test_an_interrupted_scan_keeps_the_old_table_and_exits_with_130(
+    tmp_path: Path, mivolo: Mivolo, album: Path, options: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    assert mivolo("scan", album / "a.jpg", "-o", results / "people.csv", *options).exit_code == 0
+    before = contents(results)
+    scan_results = scanning.results
+
+    def interrupted(*arguments: Any) -> Iterator[Result | Failure]:
+        yield next(scan_results(*arguments))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scanning, "results", interrupted)
+    out = mivolo("scan", album, "-o", results / "people.csv", "-o", results / "new.parquet", *options)
+    assert out.exit_code == 130
+    assert "unchanged" in out.stderr
+    assert contents(results) == before
+
+
+# --- what cannot be done ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{album}"], "nowhere to put"),
+        (["{album}", "-o", "{tmp}/people.xlsx"], "people.xlsx"),
+        (["{album}", "-o", "{tmp}/nowhere/people.csv"], "does not exist"),
+        (["{album}", "-o", "{tmp}/foreign.csv"], "foreign.csv exists and is not"),
+        (["{tmp}/no such folder", "-o", "{tmp}/people.csv"], "no such folder"),
+        (["{tmp}/empty", "-o", "{tmp}/people.csv"], "no photos"),
+        (["{album}", "-o", "{tmp}/people.csv", "--use", "feet"], "feet"),
+        (["{album}", "-o", "{tmp}/people.csv", "--detector", "given"], "boxes"),
+        (["{album}", "-o", "{tmp}/people.csv", "--device", "gpu"], "gpu"),
+        (["{album}", "-o", "{tmp}/people.csv", "--model", "mivolo-sx"], "mivolo-sx"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bad_input_is_one_line_and_a_hint_with_exit_code_2(
+    tmp_path: Path, album: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    arguments: list[str], message: str,
+) -> None:  # fmt: skip
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "foreign.csv").write_text("name,salary\nAda,1\n")
+    before = contents(tmp_path)
+    filled = [argument.format(album=album, tmp=tmp_path) for argument in arguments]
+    assert exit_code(monkeypatch, "scan", *filled) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    error, hint = printed.err.splitlines()
+    assert error.startswith("error: ") and message in error
+    assert hint.startswith("hint: ")
+    assert contents(tmp_path) == before
+
+
+def test_the_program_exits_with_0_and_3_like_the_commands(
+    tmp_path: Path, album: Path, options: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["scan", album, "-q", "-o", tmp_path / "people.csv", *options]
+    assert exit_code(monkeypatch, *command) == 0
+    save_broken(album / "c.jpg", "empty")
+    assert exit_code(monkeypatch, *command) == 3
+
+
+def test_an_output_that_cannot_be_written_is_exit_code_4(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert exit_code(monkeypatch, "demo", "--out", tmp_path / "file" / "demo") == 4
+    assert "--out" in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert exit_code(monkeypatch, "scan", ".", "--no-such-option") == 2
+    assert exit_code(monkeypatch, "scan", ".", "-o", "people.csv", "--batch-size", "0") == 2
+
+
+# --- the other commands ----------------------------------------------------------------------------------------------
+
+
+def test_info_says_what_auto_chooses_and_why(mivolo: Mivolo, home: Path) -> None:
+    out = mivolo("info")
+    assert out.exit_code == 0
+    facts = dict(line.split(maxsplit=1) for line in out.stdout.splitlines() if line[:1].strip())
+    assert facts["mivolo"] == __version__
+    assert facts["model"].startswith("mivolo-xs (")
+    assert facts["detector"].startswith("embedded (")
+    assert facts["device"].endswith(")")
+    assert {"python", "torch", "ultralytics", "openvino", "network"} <= set(facts)
+    assert str(home / "weights") in facts["weights"]
+    assert "licence: " in out.stdout
+
+
+def test_weights_list_names_all_with_their_licences(mivolo: Mivolo) -> None:
+    out = mivolo("weights", "list")
+    assert out.exit_code == 0
+    lines = out.stdout.splitlines()
+    assert [line.split()[0] for line in lines[::2]] == list(weights.registry())
+    assert [line.split("licence: ")[1] for line in lines[1::2]] == [e.licence for e in weights.registry().values()]
+    places = {line.split()[0]: line.rpartition("  ")[2] for line in lines[::2]}
+    assert places["mivolo-xs"] == places["nanodet-g-coco-416"] == places["blazeface-back-256"] == "embedded"
+    assert places["mivolo-v2"] == places["yolov8x-person-face"] == "not here"
+
+
+def test_weights_verify_tells_what_is_here_and_unchanged(mivolo: Mivolo) -> None:
+    out = mivolo("weights", "verify")
+    assert out.exit_code == 0
+    outcomes = dict(line.split(maxsplit=1) for line in out.stdout.splitlines())
+    assert list(outcomes) == list(weights.registry())
+    assert outcomes["nanodet-g-coco-416"] == outcomes["blazeface-back-256"] == "ok"
+    assert outcomes["mivolo-v2"] == "missing"
+
+
+def test_added_weights_are_listed_verified_and_used(
+    tmp_path: Path, mivolo: Mivolo, album: Path, options: list[object], tiny_model: Path
+) -> None:
+    out = mivolo("weights", "add", tiny_model, "--name", "mine")
+    assert out.exit_code == 0
+    assert f"added mine (model), sha256 {weights.sha256(tiny_model)}" in out.stdout
+    listed = next(line for line in mivolo("weights", "list").stdout.splitlines() if line.startswith("mine "))
+    assert mivolo("weights", "verify", "mine").stdout.split() == ["mine", "ok"]
+    assert mivolo("scan", album, "-o", tmp_path / "people.csv", *options, "--model", "mine").exit_code == 0
+
+    copy = Path(listed.rpartition("  ")[2])
+    copy.write_bytes(copy.read_bytes() + b"\0")
+    out = mivolo("weights", "verify", "mine", "nanodet-g-coco-416")
+    assert out.exit_code == 2
+    assert out.stdout.split() == ["mine", "mismatch", "nanodet-g-coco-416", "ok"]
+
+
+def test_unknown_weights_get_the_names_that_come_near(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(monkeypatch, "weights", "verify", "mivolo-v1") == 2
+    assert "did you mean mivolo-v2" in capsys.readouterr().err
+
+
+def test_the_demo_finds_the_people_of_two_photographs(tmp_path: Path, mivolo: Mivolo) -> None:
+    out = mivolo("demo", "--out", tmp_path / "new" / "demo")
+    assert out.exit_code == 0
+    found = rows(tmp_path / "new" / "demo" / "people.parquet")
+    assert [row["path"] for row in found] == ["bus.jpg"] * 4 + ["zidane.jpg"] * 2
+    assert all(row["status"] == "ok" and 10 <= row["age"] <= 70 for row in found)
+    assert rows(tmp_path / "new" / "demo" / "people.csv") == found
+    assert len(list((tmp_path / "new" / "demo" / "annotated").rglob("*.jpg"))) == 2
+    assert out.stdout.count("bus.jpg") == 4 and out.stdout.count("zidane.jpg") == 2
+    assert "6 people found" in out.stdout
+
+
+def test_version_and_help(mivolo: Mivolo) -> None:
+    assert mivolo("--version").stdout == f"mivolo {__version__}\n"
+    commands = mivolo("--help").stdout
+    assert all(name in commands for name in ("scan", "demo", "info", "eval", "train", "weights", "mivolo demo"))
+    for command in ("scan", "demo", "info", "eval", "train", "weights", "weights fetch", "weights add"):
+        assert mivolo(*command.split(), "--help").exit_code == 0
+
+
+# --- what starts quickly ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import mivolo_cli.cli",
+        "from mivolo_cli.cli import app; app(['scan', '--help'], standalone_mode=False)",
+        "from mivolo_cli.cli import app; app(['weights', 'list'], standalone_mode=False)",
+    ],
+    ids=["import", "help", "weights list"],
+)
+def test_heavy_libraries_are_not_imported_before_they_are_needed(code: str) -> None:
+    check = f"import sys; {code}; print('heavy:', *[name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "heavy:"

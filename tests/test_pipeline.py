@@ -1,0 +1,175 @@
+"""The stages between decoding and the table, with a detector and a predictor that only count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mivolo_cli import pipeline
+from mivolo_cli.checkpoint import ModelSpec
+from mivolo_cli.detect import detections
+from mivolo_cli.pipeline import Sighting, predict, sight
+from mivolo_cli.predict import Predictor
+from mivolo_cli.records import Detections, Failure, Image, Photo, Pixels, Result
+
+SIZE = 32
+SPEC = ModelSpec(f"mivolo_xs_{SIZE}", 6, 3, SIZE, 0.0, 255.0, 0.0, "fake")
+
+
+class Faces:
+    """A detector that sees as many faces as the photo's name says, from left to right."""
+
+    name, sha256 = "fake", "0" * 64
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.calls: list[list[str]] = []
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        self.calls.append([image.photo.path for image in images])
+        return [self._detect(image) for image in images]
+
+    def _detect(self, image: Image) -> Detections:
+        faces = [(10 * i, 0, 10 * i + 8, 8) for i in range(int(image.photo.path.partition("-")[2]))]
+        return detections([], None, faces, None, image.width, image.height)
+
+
+class Brightness:
+    """An engine that answers with the brightness of the face, and keeps the sizes of its batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def run(self, batch: Pixels, present: NDArray[np.bool_]) -> NDArray[np.float32]:
+        self.batches.append(len(batch))
+        answers = np.zeros((len(batch), 3), np.float32)
+        answers[:, 2] = batch[:, SIZE // 2, SIZE // 2, 0] / 255
+        return answers
+
+
+def image(number: int, faces: int) -> Image:
+    """Each face is as bright as 10 times the photo's number, plus its place."""
+    pixels = np.zeros((8, 10 * max(faces, 1), 3), np.uint8)
+    for place in range(faces):
+        pixels[:, 10 * place : 10 * place + 10] = 10 * number + place
+    return Image(Photo("/photos", f"{number}-{faces}"), pixels)
+
+
+def failure(number: int) -> Failure:
+    return Failure(Photo("/photos", f"{number}-x"), "empty", "the file is empty")
+
+
+def run(images: Iterable[Image | Failure], batch_size: int) -> tuple[list[Result | Failure], Faces, Brightness]:
+    detector, engine = Faces(), Brightness()
+    predictor = Predictor(engine, SPEC, batch_size)
+    return list(predict(sight(images, detector, SIZE), predictor)), detector, engine
+
+
+def ages(results: Iterable[Result | Failure]) -> list[list[int] | None]:
+    return [
+        None if isinstance(result, Failure) else [round(p.age) if p else -1 for _, p in result.people]
+        for result in results
+    ]
+
+
+MIXED: list[Image | Failure] = [
+    image(0, 0), image(1, 3), failure(2), image(3, 1), image(4, 0), image(5, 5), failure(6), image(7, 2), image(8, 0),
+]  # fmt: skip
+MIXED_AGES = [[], [10, 11, 12], None, [30], [], [50, 51, 52, 53, 54], None, [70, 71], []]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 5, 11, 32])
+def test_photos_keep_their_order_and_people_their_answers(batch_size: int) -> None:
+    results, _, _ = run(MIXED, batch_size)
+    assert ages(results) == MIXED_AGES
+
+
+def test_failures_pass_unchanged_in_their_place() -> None:
+    results, detector, _ = run(MIXED, 4)
+    assert [(i, result) for i, result in enumerate(results) if isinstance(result, Failure)] == [
+        (2, failure(2)),
+        (6, failure(6)),
+    ]
+    assert not any(name.endswith("x") for call in detector.calls for name in call)
+
+
+def test_nothing_in_nothing_out() -> None:
+    results, _, engine = run([], 4)
+    assert results == []
+    assert engine.batches == []
+    assert ages(run([failure(1), failure(2)], 4)[0]) == [None, None]
+
+
+@pytest.mark.parametrize(("batch_size", "batches"), [(4, [4, 4, 3]), (11, [11]), (3, [3, 3, 3, 2]), (32, [11])])
+def test_batches_cross_photos_and_only_the_last_is_not_full(batch_size: int, batches: list[int]) -> None:
+    _, _, engine = run(MIXED, batch_size)
+    assert engine.batches == batches
+
+
+def test_the_detector_sees_photos_in_batches_with_failures_counting_among_them() -> None:
+    _, detector, _ = run(MIXED, 32)
+    assert detector.calls == [["0-0", "1-3", "3-1"], ["4-0", "5-5", "7-2"], ["8-0"]]
+    detector = Faces()
+    assert len(list(sight([image(n, 1) for n in range(7)], detector, SIZE, batch=3))) == 7
+    assert [len(call) for call in detector.calls] == [3, 3, 1]
+
+
+def test_a_sighting_knows_the_photo_but_not_its_pixels() -> None:
+    (seen,) = sight([image(3, 2)], Faces(), SIZE)
+    assert isinstance(seen, Sighting)
+    assert (seen.photo.path, seen.width, seen.height, len(seen.people), len(seen.crops)) == ("3-2", 20, 8, 2, 2)
+    assert not hasattr(seen, "pixels")
+
+
+def test_use_body_leaves_a_face_alone_without_a_crop() -> None:
+    (seen,) = sight([image(3, 1)], Faces(), SIZE, use="body")
+    assert isinstance(seen, Sighting)
+    assert [crop.used for crop in seen.crops] == [None]
+    (result,) = predict([seen], Predictor(Brightness(), SPEC))
+    assert isinstance(result, Result)
+    assert [prediction for _, prediction in result.people] == [None]
+
+
+def test_photos_come_out_as_soon_as_their_people_are_known() -> None:
+    asked = 0
+
+    def counted() -> Iterator[Image]:
+        nonlocal asked
+        for number in range(12):
+            asked += 1
+            yield image(number, 1)
+
+    results = predict(sight(counted(), Faces(), SIZE, batch=1), Predictor(Brightness(), SPEC, batch_size=3))
+    next(results)
+    assert asked == 3
+
+
+def test_no_more_than_the_limit_of_photos_wait_for_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "MAX_WAITING", 5)
+    engine, waiting, most = Brightness(), 0, 0
+    photos = [image(n, 1 if n % 4 == 0 else 0) if n % 3 else failure(n) for n in range(1, 25)]
+
+    def counted() -> Iterator[Sighting | Failure]:
+        nonlocal waiting, most
+        for sighting in sight(photos, Faces(), SIZE, batch=1):
+            waiting += 1
+            most = max(most, waiting)
+            yield sighting
+
+    results = []
+    for result in predict(counted(), Predictor(engine, SPEC, batch_size=32)):
+        waiting -= 1
+        results.append(result)
+    assert most == 5
+    assert len(engine.batches) > 1
+    assert [result.photo for result in results] == [photo.photo for photo in photos]
+
+
+def test_photos_without_people_do_not_wait_at_all() -> None:
+    engine = Brightness()
+    results = predict(sight([image(1, 0), image(2, 1)], Faces(), SIZE, batch=1), Predictor(engine, SPEC))
+    assert ages([next(results)]) == [[]]
+    assert engine.batches == []
