@@ -65,15 +65,21 @@ def _read_file(file: Path) -> list[Sample]:
         raise BadInput(
             f"{file} has no column {', '.join(missing)}", hint=f"labelled data has the columns {', '.join(COLUMNS)}"
         )
-    return [_sample(row) for row in table.select(COLUMNS).to_pylist()]
+    return [_sample(row, f"{file}, row {index}") for index, row in enumerate(table.select(COLUMNS).to_pylist())]
 
 
-def _sample(row: dict) -> Sample:
+def _sample(row: dict, place: str) -> Sample:
+    image = row["image"] or {}
+    if not image.get("bytes") or not image.get("path"):
+        raise BadInput(f"{place}: the column image has no bytes or no path", hint="both are needed for every picture")
+    for name, allowed in (("crop", ("face", "body")), ("gender", ("male", "female", None))):
+        if row[name] not in allowed:
+            raise BadInput(f"{place}: {name} cannot be {row[name]!r}", hint=f"use {', '.join(filter(None, allowed))}")
     age = row["age"]
     low, high = (row["age_min"], row["age_max"]) if age is None else (age, age)
     return Sample(
-        name=row["image"]["path"],
-        encoded=row["image"]["bytes"],
+        name=image["path"],
+        encoded=image["bytes"],
         crop=row["crop"],
         age=age,
         age_low=0.0 if low is None else low,

@@ -33,6 +33,7 @@ from .predict import GENDERS, Predictor
 AHEAD = 4
 """Batches made in advance while the model learns from one."""
 CHECKPOINT_SECONDS = 180
+LOG = "log.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +277,8 @@ def train(options: TrainOptions, report: Callable[[dict[str, Any]], None] = lamb
     last = options.out / "last.pt"
     if options.resume and last.exists():
         trainer.restore(last)
+    else:
+        (options.out / LOG).unlink(missing_ok=True)
     _run(trainer, mixer, epoch, _validation(options, size), options.out, report)
     trainer.save(last)
     model = options.out / "model.safetensors"
@@ -305,7 +308,7 @@ def _run(trainer: Trainer, mixer: Mixer, epoch: int, validation: list, out: Path
         if trainer.step % (2 * epoch) == 0 or trainer.step == trainer.steps:
             for name, samples, inputs in validation:
                 row = {"epoch": trainer.step // epoch, "data": name} | asdict(validate(trainer, samples, inputs))
-                _log(out / "log.csv", row)
+                _log(out / LOG, row)
                 report(row)
 
 

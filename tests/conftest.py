@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import struct
 import zlib
 from collections.abc import Callable
@@ -30,6 +31,10 @@ TO_STORED = {
     8: PIL.Image.Transpose.ROTATE_270,
 }
 """EXIF orientation -> what turns an upright picture into the one that a camera held that way stores."""
+
+Corners = tuple[float, float, float, float]
+Given = list[tuple[str, str, Corners]]
+"""Rows of a table of boxes: path, kind, x1 to y2."""
 
 pillow_heif.register_heif_opener()
 
@@ -112,6 +117,29 @@ def _png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(body)
 
 
+def write_boxes(file: Path, given: Given) -> Path:
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(["path", "kind", "x1", "y1", "x2", "y2"])
+        writer.writerows([path, kind, *corners] for path, kind, corners in given)
+    return file
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def table(file: Path) -> list[dict[str, Any]]:
+    from mivolo_cli.sinks import read_table
+
+    return read_table(file).to_pylist()
+
+
+def corners(row: dict[str, Any], kind: str) -> Corners | None:
+    found = tuple(row[f"{kind}_{name}"] for name in ("x1", "y1", "x2", "y2"))
+    return None if found == (None,) * 4 else found  # type: ignore[return-value]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", r"ignore:::PIL\..*")  # as photos.decode does it, but for every test
 
@@ -147,3 +175,22 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("model") / "tiny.safetensors"
     checkpoint.save(model, checkpoint.ModelSpec.of(model, "tiny", 0, 100), file)
     return file
+
+
+@pytest.fixture
+def no_weights_of_the_user(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's own folder of weights is empty."""
+    monkeypatch.setenv("MIVOLO_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture
+def scan_given(tiny_model: Path, no_weights_of_the_user: None) -> Callable[..., Any]:
+    """Scans with the tiny model on the CPU and the boxes that are given."""
+
+    from mivolo_cli.scan import ScanOptions, scan
+
+    def run_scan(*paths: Path, boxes: Path, report: Callable[[Any], None] | None = None, **options: Any) -> Any:
+        settings = {"model": str(tiny_model), "detector": "given", "device": "cpu", "workers": 2} | options
+        return scan(ScanOptions(paths=paths, boxes=boxes, **settings), *([report] if report else []))
+
+    return run_scan

@@ -160,6 +160,34 @@ def test_an_interrupted_scan_keeps_the_old_table_and_exits_with_130(
     assert contents(results) == before
 
 
+def test_every_option_reaches_the_scan(mivolo: Mivolo, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[scanning.ScanOptions] = []
+    monkeypatch.setattr(scanning, "scan", lambda options, report: asked.append(options) or scanning.Progress())
+    paths = {"paths": [Path("one"), Path("two")], "outputs": [Path("a.csv"), Path("b.parquet")]}
+    others: dict[str, Any] = {
+        "annotate": Path("drawn"), "model": "m", "detector": "d", "boxes": Path("b.csv"), "use": "face",
+        "device": "mps", "precision": "bf16", "batch_size": 5, "workers": 3,
+    }  # fmt: skip
+    globs = {"include": ["*.jpg", "x/**"], "exclude": ["y", "z"]}
+    arguments = ["one", "two", "-o", "a.csv", "--output", "b.parquet", "--hidden"]
+    for name, value in others.items():
+        arguments += ["--" + name.replace("_", "-"), str(value)]
+    for name, values in globs.items():
+        arguments += [part for value in values for part in (f"--{name}", value)]
+    assert mivolo("scan", *arguments).exit_code == 0
+    assert asked == [scanning.ScanOptions(**paths, **others, **globs, hidden=True)]
+
+
+def test_without_options_a_scan_has_the_defaults_of_the_library(
+    mivolo: Mivolo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[scanning.ScanOptions] = []
+    monkeypatch.setattr(scanning, "scan", lambda options, report: asked.append(options) or scanning.Progress())
+    assert mivolo("scan", "one").exit_code == 0
+    (options,) = asked
+    assert options == scanning.ScanOptions([Path("one")], outputs=[], include=[], exclude=[])
+
+
 # --- what cannot be done ---------------------------------------------------------------------------------------------
 
 

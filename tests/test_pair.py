@@ -55,6 +55,11 @@ def test_the_total_is_best_even_where_the_best_single_pair_is_not_taken() -> Non
     assert sorted(match(boxes([wide, narrow]), boxes([first, second]))) == [(0, 1), (1, 0)]
 
 
+def test_a_small_face_inside_wins_over_a_large_one_half_outside() -> None:
+    body, inside, large = [0, 0, 100, 100], [40, 10, 60, 30], [60, 10, 140, 90]
+    assert match(boxes([body]), boxes([large, inside])) == [(0, 1)]
+
+
 def test_fractions_of_a_pixel_do_not_count() -> None:
     assert match(boxes([[0, 0, 10.9, 10]]), boxes([[10.2, 0, 20, 10]])) == []
     assert match(boxes([[0, 0, 11, 10]]), boxes([[10.2, 0, 20, 10]])) == [(0, 0)]

@@ -2,68 +2,36 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import random
 import runpy
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
-import pyarrow.parquet
 import pytest
 import torch
-from conftest import FORMATS, draw_scene, save_broken, save_photo
+from conftest import Corners, Given, contents, corners, draw_scene, save_photo, table, write_boxes
 
 from mivolo_cli import checkpoint, pipeline
 from mivolo_cli import scan as scanning
 from mivolo_cli.errors import BadInput
-from mivolo_cli.photos import CODES
 from mivolo_cli.predict import Predictor
-from mivolo_cli.records import SCHEMA, Failure, Result
-from mivolo_cli.scan import Progress, ScanOptions
+from mivolo_cli.records import Failure, Result
+from mivolo_cli.scan import Progress
 from mivolo_cli.sinks import read_table
 
 GOLDEN = Path(__file__).parent / "golden"
 
-Corners = tuple[float, float, float, float]
 Run = Callable[..., Progress]
-Given = list[tuple[str, str, Corners]]
 FACE: Corners = (20, 10, 45, 40)
 BODY: Corners = (5, 5, 65, 105)
 
-HOLDS_EXIF = (".jpg", ".png", ".webp", ".tif", ".avif", ".heic")
-BROKEN = {
-    "empty": "empty", "text": "not_a_picture", "truncated": "truncated", "garbage": "corrupt", "bomb": "too_large",
-    "link": "missing",
-}  # fmt: skip
-"""Kind of broken file -> the code in the table."""
-LAYOUTS: list[list[tuple[str | None, Corners | None, Corners | None]]] = [
-    [],
-    [("face", (20, 10, 60, 60), None)],
-    [("body", None, (10, 5, 90, 105))],
-    [("face+body", FACE, BODY), (None, None, (70, 60, 100, 100)), ("face", (110, 10, 140, 50), None)],
-]
-"""The people that may be on a photo, from left to right: what the model can use of them, face and body."""
-
-
-@pytest.fixture(autouse=True)
-def no_weights_of_the_user(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MIVOLO_HOME", str(tmp_path_factory.mktemp("home")))
-
 
 @pytest.fixture
-def run(tiny_model: Path) -> Run:
-    """Scans with the tiny model on the CPU and the boxes that are given."""
-
-    def scan(*paths: Path, boxes: Path, report: Callable[[Progress], None] | None = None, **options: Any) -> Progress:
-        settings = {"model": str(tiny_model), "detector": "given", "device": "cpu", "workers": 2} | options
-        return scanning.scan(ScanOptions(paths=paths, boxes=boxes, **settings), *([report] if report else []))
-
-    return scan
+def run(scan_given: Run) -> Run:
+    return scan_given
 
 
 @pytest.fixture
@@ -78,149 +46,6 @@ def album(tmp_path: Path) -> Path:
 def boxes(tmp_path: Path) -> Path:
     """The boxes of the album's photos."""
     return write_boxes(tmp_path / "boxes.csv", [("a.jpg", "face", FACE), ("sub/c.webp", "person", BODY)])
-
-
-def write_boxes(file: Path, given: Given) -> Path:
-    with file.open("w", newline="", encoding="utf-8") as opened:
-        writer = csv.writer(opened)
-        writer.writerow(["path", "kind", "x1", "y1", "x2", "y2"])
-        writer.writerows([path, kind, *corners] for path, kind, corners in given)
-    return file
-
-
-def given_boxes(path: str, people: Iterable[tuple[str | None, Corners | None, Corners | None]]) -> Given:
-    kinds = ("face", "person")
-    return [(path, kind, box) for _, *pair in people for kind, box in zip(kinds, pair, strict=True) if box]
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-
-
-def table(file: Path) -> list[dict[str, Any]]:
-    return read_table(file).to_pylist()
-
-
-def corners(row: dict[str, Any], kind: str) -> Corners | None:
-    found = tuple(row[f"{kind}_{name}"] for name in ("x1", "y1", "x2", "y2"))
-    return None if found == (None,) * 4 else found  # type: ignore[return-value]
-
-
-# --- the acceptance test ---------------------------------------------------------------------------------------------
-
-
-def make_photos(folder: Path) -> Iterator[tuple[dict[str, Any], Given]]:
-    """180 good photos: what the table should say of each photo, and the boxes to give."""
-    chance = random.Random(5)
-    for number in range(180):
-        suffix = list(FORMATS)[number % 8]
-        holds_exif = suffix in HOLDS_EXIF
-        orientation = 1 + number // 8 % 8 if holds_exif else None
-        taken_at = "2020:01:31 12:00:05" if holds_exif and number % 3 == 0 else None
-        width, height = 150 + number % 7, 110 + number % 5
-        place = chance.choice(["", "a/", "a/b/", "B c/", "ä/"])
-        path = f"{place}{number:03}{suffix.upper() if number % 4 == 1 else suffix}"
-        people = chance.choice(LAYOUTS)
-        save_photo(folder / path, pixels=draw_scene(width, height), orientation=orientation, taken_at=taken_at)
-        taken = datetime(2020, 1, 31, 12, 0, 5) if taken_at else None
-        about = {"path": path, "width": width, "height": height, "taken_at": taken, "error": None, "people": people}
-        yield about, given_boxes(path, people)
-
-
-def make_broken_ones(folder: Path) -> Iterator[dict[str, Any]]:
-    """20 that cannot be read, and what the table should say of them."""
-    for number in range(20):
-        kind = list(BROKEN)[number % len(BROKEN)]
-        path = f"{('', 'a/', 'broken/')[number % 3]}bad {number:02}{list(FORMATS)[number % 8]}"
-        if kind == "link":
-            (folder / path).symlink_to(folder / "gone.jpg")
-        else:
-            save_broken(folder / path, kind)
-        yield {"path": path, "width": None, "height": None, "taken_at": None, "error": BROKEN[kind], "people": []}
-
-
-def make_what_is_no_photo(folder: Path) -> None:
-    (folder / "notes.txt").write_text("no photo")
-    (folder / "a" / "film.mp4").write_bytes(bytes(100))
-    save_photo(folder / ".hidden.jpg")
-    save_photo(folder / ".thumbnails" / "small.png")
-
-
-def expected_rows(about: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    row = {name: about[name] for name in ("path", "width", "height", "taken_at", "error")}
-    nobody = {"person": None, "used": None, "face": None, "body": None}
-    if not about["people"]:
-        yield row | nobody | {"status": "error" if about["error"] else "no_people"}
-    for index, (used, face, body) in enumerate(about["people"]):
-        status = "ok" if used else "no_usable_crop"
-        yield row | {"person": index, "used": used, "face": face, "body": body, "status": status}
-
-
-def test_200_mixed_files_give_exactly_the_rows_expected_in_all_formats(tmp_path: Path, run: Run) -> None:
-    folder = tmp_path / "photos"
-    good, given = zip(*make_photos(folder), strict=True)
-    abouts = sorted([*good, *make_broken_ones(folder)], key=lambda about: about["path"].split("/"))
-    make_what_is_no_photo(folder)
-    boxes = write_boxes(tmp_path / "boxes.csv", [box for boxes in given for box in boxes])
-    before = contents(folder)
-    outputs = [tmp_path / f"people{suffix}" for suffix in (".parquet", ".csv", ".jsonl")]
-
-    progress = run(folder, boxes=boxes, outputs=outputs, batch_size=16)
-
-    found = table(outputs[0])
-    seen = [
-        {name: row[name] for name in ("path", "width", "height", "taken_at", "error", "person", "used", "status")}
-        | {"face": corners(row, "face"), "body": corners(row, "body")}
-        for row in found
-    ]
-    expected = [row for about in abouts for row in expected_rows(about)]
-    assert len(abouts) == 200
-    assert {row["status"] for row in expected} == {"ok", "no_people", "no_usable_crop", "error"}
-    assert seen == expected
-    assert_facts_of_files(found, folder)
-    assert_predictions_where_they_belong(found)
-    assert_equal_content(outputs)
-    assert contents(folder) == before, "a scan must not touch photos"
-    people = [row for row in expected if row["person"] is not None]
-    assert (progress.photos, progress.people, progress.failed) == (200, len(people), 20)
-    assert progress.no_people == sum(row["status"] == "no_people" for row in expected)
-    assert progress.no_usable_crop == sum(row["status"] == "no_usable_crop" for row in expected)
-    assert progress.failures == {code: sum(row["error"] == code for row in expected) for code in BROKEN.values()}
-
-
-def assert_facts_of_files(found: Sequence[dict[str, Any]], folder: Path) -> None:
-    for row in found:
-        file = folder / row["path"]
-        facts = (file.stat().st_size, file.stat().st_mtime_ns) if file.exists() else (None, None)
-        assert (row["root"], row["bytes"], row["mtime_ns"]) == (str(folder), *facts)
-
-
-def assert_predictions_where_they_belong(found: Sequence[dict[str, Any]]) -> None:
-    for row in found:
-        answer = (row["age"], row["gender"], row["gender_score"])
-        if row["status"] == "ok":
-            assert 0 <= row["age"] <= 100 and row["gender"] in ("male", "female") and 0.5 <= row["gender_score"] <= 1
-        else:
-            assert answer == (None, None, None)
-        assert (row["message"] is None) == (row["status"] != "error")
-        assert row["error"] is None or row["error"] in CODES
-    assert len({row["age"] for row in found if row["status"] == "ok"}) > 10
-
-
-def assert_equal_content(outputs: Sequence[Path]) -> None:
-    """As the product reads its tables, and as anyone would with the tools of the format."""
-    tables = [read_table(output) for output in outputs]
-    assert all(other.equals(tables[0]) for other in tables[1:])
-    rows = pyarrow.parquet.read_table(outputs[0]).to_pylist()
-    for row in rows:
-        row["taken_at"] = row["taken_at"] and row["taken_at"].isoformat()
-    with outputs[1].open(newline="", encoding="utf-8") as opened:
-        lines = list(csv.DictReader(opened))
-    assert [[line[name] for name in SCHEMA.names] for line in lines] == [
-        ["" if value is None else value if isinstance(value, str) else repr(value) for value in row.values()]
-        for row in rows
-    ]
-    assert [json.loads(line) for line in outputs[2].read_text("utf-8").splitlines()] == rows
 
 
 # --- what the model sees and says ------------------------------------------------------------------------------------
