@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 from click.testing import Result as Outcome
-from conftest import draw_scene, save_broken, save_photo
+from conftest import contents, draw_scene, save_broken, save_photo, table
 from typer.testing import CliRunner
 
 from mivolo_cli import __version__, cli, weights
 from mivolo_cli import scan as scanning
 from mivolo_cli.records import Failure, Result
-from mivolo_cli.sinks import read_table
 
 Mivolo = Callable[..., Outcome]
 HEAVY = ("torch", "torchvision", "timm", "cv2", "openvino", "ultralytics", "facexlib")
@@ -64,14 +63,6 @@ def exit_code(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return code if isinstance(code, int) else 0
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-
-
-def rows(file: Path) -> list[dict[str, Any]]:
-    return read_table(file).to_pylist()
-
-
 # --- scan ------------------------------------------------------------------------------------------------------------
 
 
@@ -84,7 +75,7 @@ def test_a_scan_says_what_happened_and_where_the_results_are(
         assert part in out.stdout
     assert cli.NOT_IDENTITY in out.stdout
     assert "could not be read" not in out.stdout
-    assert [(row["path"], row["used"]) for row in rows(tmp_path / "people.csv")] == [
+    assert [(row["path"], row["used"]) for row in table(tmp_path / "people.csv")] == [
         ("a.jpg", "face"),
         ("b c.png", "body"),
     ]
@@ -93,7 +84,7 @@ def test_a_scan_says_what_happened_and_where_the_results_are(
 def test_quiet_prints_nothing(tmp_path: Path, mivolo: Mivolo, album: Path, options: list[object]) -> None:
     out = mivolo("scan", album, "-q", "-o", tmp_path / "people.csv", *options)
     assert (out.exit_code, out.stdout, out.stderr) == (0, "", "")
-    assert len(rows(tmp_path / "people.csv")) == 2
+    assert len(table(tmp_path / "people.csv")) == 2
 
 
 @pytest.mark.parametrize("quiet", [[], ["--quiet"]])
@@ -105,7 +96,7 @@ def test_photos_that_failed_make_the_exit_code_3(
     out = mivolo("scan", album, "-o", tmp_path / "people.csv", *options, *quiet)
     assert out.exit_code == 3
     assert ("3 photos could not be read: 2 empty, 1 truncated" in out.stdout) == (not quiet)
-    assert sum(row["status"] == "error" for row in rows(tmp_path / "people.csv")) == 3
+    assert sum(row["status"] == "error" for row in table(tmp_path / "people.csv")) == 3
 
 
 def test_people_who_cannot_be_judged_are_counted(
@@ -124,7 +115,7 @@ def test_a_list_on_standard_input(
     stdin = b"".join(str(name).encode() + separator for name in names)
     out = mivolo("scan", "-", "-o", tmp_path / "people.csv", *options, stdin=stdin)
     assert out.exit_code == 3
-    assert [(row["path"], row["status"], row["error"]) for row in rows(tmp_path / "people.csv")] == [
+    assert [(row["path"], row["status"], row["error"]) for row in table(tmp_path / "people.csv")] == [
         ("b c.png", "ok", None),
         ("gone.jpg", "error", "missing"),
         ("a.jpg", "ok", None),
@@ -137,7 +128,7 @@ def test_a_list_separated_by_nul_may_have_newlines_in_names(
     photo = save_photo(tmp_path / "two\nlines.jpg")
     out = mivolo("scan", "-", "-o", tmp_path / "people.csv", *options, stdin=str(photo).encode() + b"\0")
     assert out.exit_code == 0
-    assert [row["path"] for row in rows(tmp_path / "people.csv")] == ["two\nlines.jpg"]
+    assert [row["path"] for row in table(tmp_path / "people.csv")] == ["two\nlines.jpg"]
 
 
 def test_an_interrupted_scan_keeps_the_old_table_and_exits_with_130(
@@ -309,10 +300,10 @@ def test_unknown_weights_get_the_names_that_come_near(
 def test_the_demo_finds_the_people_of_two_photographs(tmp_path: Path, mivolo: Mivolo) -> None:
     out = mivolo("demo", "--out", tmp_path / "new" / "demo")
     assert out.exit_code == 0
-    found = rows(tmp_path / "new" / "demo" / "people.parquet")
+    found = table(tmp_path / "new" / "demo" / "people.parquet")
     assert [row["path"] for row in found] == ["bus.jpg"] * 4 + ["zidane.jpg"] * 2
     assert all(row["status"] == "ok" and 10 <= row["age"] <= 70 for row in found)
-    assert rows(tmp_path / "new" / "demo" / "people.csv") == found
+    assert table(tmp_path / "new" / "demo" / "people.csv") == found
     assert len(list((tmp_path / "new" / "demo" / "annotated").rglob("*.jpg"))) == 2
     assert out.stdout.count("bus.jpg") == 4 and out.stdout.count("zidane.jpg") == 2
     assert "6 people found" in out.stdout

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from .. import boxes as arithmetic
 from ..engines import OnnxEngine
 from ..records import Boxes, Detections, Image, Pixels
-from ..weights import folder, sha256
+from ..weights import find, sha256
 from . import detections
 
-PERSON_FILE = "nanodet-g-coco-416.onnx"
+PERSON_NAME = "nanodet-g-coco-416"
+PERSON_FILE = f"{PERSON_NAME}.onnx"
 PERSON_SIZE = 416
 PERSON_STRIDES = (8, 16, 32)
 PERSON_CLASS = 0
@@ -33,7 +34,8 @@ PERSON_SCORE = 0.35
 PERSON_IOU = 0.6
 """Both as NanoDet was published."""
 
-FACE_FILE = "blazeface-back-256.onnx"
+FACE_NAME = "blazeface-back-256"
+FACE_FILE = f"{FACE_NAME}.onnx"
 FACE_SIZE = 256
 FACE_ANCHORS = ((16, 2), (32, 6))
 """Stride and anchors a cell of the two feature maps."""
@@ -74,7 +76,7 @@ class PersonFinder:
     """NanoDet on a whole photo; without a file, the one shipped with the program."""
 
     def __init__(self, file: Path | None = None) -> None:
-        self.file = file or folder() / PERSON_FILE
+        self.file = file or find(PERSON_NAME)
         self._engine = OnnxEngine(self.file)
 
     def find(self, pixels: Pixels) -> Found:
@@ -93,7 +95,7 @@ class FaceFinder:
     """BlazeFace on a square of a photo; without a file, the one shipped with the program."""
 
     def __init__(self, file: Path | None = None) -> None:
-        self.file = file or folder() / FACE_FILE
+        self.file = file or find(FACE_NAME)
         self._engine = OnnxEngine(self.file)
         self._anchors = np.concatenate([_anchors(*grid) for grid in FACE_ANCHORS])  # 896, 2
 
@@ -121,9 +123,8 @@ class EmbeddedDetector:
     name = "embedded"
 
     def __init__(self, place: Path | None = None) -> None:
-        place = place or folder()
-        self.persons = PersonFinder(place / PERSON_FILE)
-        self.faces = FaceFinder(place / FACE_FILE)
+        self.persons = PersonFinder(place and place / PERSON_FILE)
+        self.faces = FaceFinder(place and place / FACE_FILE)
         files = sha256(self.persons.file) + sha256(self.faces.file)
         self.sha256 = hashlib.sha256(files.encode()).hexdigest()
         self.notes: list[str] = []
