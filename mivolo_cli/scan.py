@@ -131,13 +131,24 @@ def _check(options: ScanOptions) -> Iterator[Photo | Failure]:
     if not options.listed:
         photos.check_paths(options.paths)
     sinks.check_outputs(options.outputs)
-    if options.annotate is not None and options.annotate.exists() and not options.annotate.is_dir():
-        raise BadInput(f"{options.annotate} is not a folder", hint="give --annotate a folder for the pictures")
+    if options.annotate is not None:
+        _check_drawings(options.annotate, options.paths)
     found = _walk(options)
     first = next(found, None)
     if first is None:
         raise BadInput("there are no photos to scan", hint="check the folder, and --include, --exclude and --hidden")
     return chain((first,), found)
+
+
+def _check_drawings(folder: Path, paths: Sequence[Path]) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is not a folder", hint="give --annotate a folder for the pictures")
+    inside = [path for path in paths if path.resolve().is_relative_to(folder.resolve())]
+    if inside:
+        raise BadInput(
+            f"the annotated pictures would go among the photos: {inside[0]} is in {folder}",
+            hint="give --annotate a folder of its own; it may lie inside the scanned one",
+        )
 
 
 def _walk(options: ScanOptions) -> Iterator[Photo | Failure]:

@@ -234,6 +234,12 @@ def test_pictures_can_be_all_that_is_wanted(tmp_path: Path, run: Run, album: Pat
     assert len(contents(tmp_path / "new" / "drawn")) == 2
 
 
+def test_photos_inside_the_annotate_folder_are_refused(run: Run, album: Path, boxes: Path) -> None:
+    with pytest.raises(BadInput, match="among the photos"):
+        run(album, boxes=boxes, annotate=album)
+    assert sorted(file.name for file in album.rglob("*.*")) == ["a.jpg", "b.png", "c.webp"]
+
+
 def test_a_photo_that_vanishes_before_it_is_drawn_keeps_its_row(
     tmp_path: Path, run: Run, album: Path, boxes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
