@@ -91,6 +91,12 @@ def check_paths(paths: Iterable[Path]) -> None:
         raise BadInput(f"there is no file or folder {names}", hint=hint)
 
 
+def roots(paths: Iterable[Path]) -> list[str]:
+    """The roots that `walk` gives to photos at and below the paths, each once, in their order."""
+    absolute = map(_absolute, paths)
+    return list(dict.fromkeys(path if os.path.isdir(path) else os.path.dirname(path) for path in absolute))
+
+
 def walk(
     paths: Iterable[Path], *, hidden: bool = False, include: Sequence[str] = (), exclude: Sequence[str] = ()
 ) -> Iterator[Photo | Failure]:

@@ -90,12 +90,12 @@ def scan(options: ScanOptions, report: Callable[[Progress], None] = lambda progr
     started = monotonic()
     found = _check(options)
     tools = open_tools(options)
-    progress = Progress()
+    progress, roots = Progress(), photos.roots(options.paths)
     with _counting(options) as total, sinks.open_sinks(options.outputs, _metadata(options, tools)) as tables:
         for result in results(found, options, tools):
             tables.write(rows(result))
             if options.annotate is not None and isinstance(result, Result) and result.people:
-                _annotate(result, options.annotate, _roots(options))
+                _annotate(result, options.annotate, roots)
             progress.count(result)
             progress.total, progress.seconds = total(), monotonic() - started
             report(progress)
@@ -188,12 +188,6 @@ def _metadata(options: ScanOptions, tools: Tools) -> dict[str, str]:
         "detector_sha256": detector.sha256,
         "settings": json.dumps(settings, sort_keys=True),
     }
-
-
-def _roots(options: ScanOptions) -> list[str]:
-    """The folders that photos are named relative to, in the order of the arguments."""
-    absolute = [path.absolute() for path in options.paths]
-    return list(dict.fromkeys(str(path if path.is_dir() else path.parent) for path in absolute))
 
 
 def _annotate(result: Result, folder: Path, roots: Sequence[str]) -> None:

@@ -264,7 +264,11 @@ def train(options: TrainOptions, report: Callable[[dict[str, Any]], None] = lamb
 
     `report` gets a row of figures now and then. Returns the model's file; raises BadInput for unusable data.
     """
-    recipe = options.recipe
+    recipe, last = options.recipe, options.out / "last.pt"
+    if last.exists() and not options.resume:
+        raise BadInput(
+            f"{options.out} holds a training already", hint="add --resume to go on, or choose another folder"
+        )
     samples = read_samples(options.data)
     if not samples:
         raise BadInput("the training data is empty", hint="give Parquet files with at least one row")
@@ -274,11 +278,8 @@ def train(options: TrainOptions, report: Callable[[dict[str, Any]], None] = lamb
     mean_age = float(np.mean([(sample.age_low + sample.age_high) / 2 for sample in samples]))
     trainer = Trainer(recipe, epoch * recipe.epochs, options.device, options.init, mean_age)
     options.out.mkdir(parents=True, exist_ok=True)
-    last = options.out / "last.pt"
-    if options.resume and last.exists():
+    if last.exists():
         trainer.restore(last)
-    else:
-        (options.out / LOG).unlink(missing_ok=True)
     _run(trainer, mixer, epoch, _validation(options, size), options.out, report)
     trainer.save(last)
     model = options.out / "model.safetensors"

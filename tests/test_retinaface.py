@@ -90,6 +90,10 @@ def test_persons_come_from_nanodet_and_faces_from_retinaface(
     assert found.faces.tolist() == [[0, 5, 20, 30]] and found.face_scores.tolist() == [np.float32(0.9)]
 
 
+class Built(Exception):
+    """Building has begun, which is all that the test wants."""
+
+
 def test_the_kind_of_network_is_read_from_the_weights(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,12 +101,12 @@ def test_the_kind_of_network_is_read_from_the_weights(
 
     def build(network_name: str, device: str) -> Any:
         made.append((network_name, device))
-        raise NotImplementedError
+        raise Built
 
     monkeypatch.setattr(facexlib, "RetinaFace", build)
     torch.save({"body.layer4.0.conv1.weight": torch.zeros(1)}, tmp_path / "mobilenet.pth")
     for weights in (file, tmp_path / "mobilenet.pth"):
-        with pytest.raises(NotImplementedError):
+        with pytest.raises(Built):
             RetinaFaceDetector(weights)
     assert made == [("mobile0.25", "cpu"), ("resnet50", "cpu")]
 

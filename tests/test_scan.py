@@ -234,6 +234,11 @@ def test_pictures_can_be_all_that_is_wanted(tmp_path: Path, run: Run, album: Pat
     assert len(contents(tmp_path / "new" / "drawn")) == 2
 
 
+def test_roots_may_be_named_by_way_of_their_parents(tmp_path: Path, run: Run, album: Path, boxes: Path) -> None:
+    run(album / "sub" / "..", album / "sub" / "c.webp", boxes=boxes, annotate=tmp_path / "drawn")
+    assert sorted(contents(tmp_path / "drawn")) == ["album/a.jpg.jpg", "album/sub/c.webp.jpg"]
+
+
 def test_photos_inside_the_annotate_folder_are_refused(run: Run, album: Path, boxes: Path) -> None:
     with pytest.raises(BadInput, match="among the photos"):
         run(album, boxes=boxes, annotate=album)

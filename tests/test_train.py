@@ -292,3 +292,12 @@ def test_a_recipe_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_a_recipe_for_a_model_that_does_not_exist_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="mivolo_xxl"):
         train.train(options(data, tmp_path / "out", recipe=replace(TINY, variant="mivolo_xxl")))
+
+
+def test_a_folder_that_holds_a_training_is_not_written_over(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "last.pt").write_bytes(b"hours of work")
+    with pytest.raises(BadInput, match="holds a training"):
+        train.train(options(data, out))
+    assert (out / "last.pt").read_bytes() == b"hours of work"
