@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from mivolo_cli import __version__, cli, weights
 from mivolo_cli import scan as scanning
+from mivolo_cli.cli.scan import NOT_IDENTITY
 from mivolo_cli.records import Failure, Result
 
 Mivolo = Callable[..., Outcome]
@@ -73,7 +74,7 @@ def test_a_scan_says_what_happened_and_where_the_results_are(
     assert out.exit_code == 0
     for part in ("2 photos in", "2 people found", f"table: {tmp_path / 'people.csv'}", str(tmp_path / "drawn")):
         assert part in out.stdout
-    assert cli.NOT_IDENTITY in out.stdout
+    assert NOT_IDENTITY in out.stdout
     assert "could not be read" not in out.stdout
     assert [(row["path"], row["used"]) for row in table(tmp_path / "people.csv")] == [
         ("a.jpg", "face"),

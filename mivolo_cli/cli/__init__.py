@@ -1,0 +1,45 @@
+"""The command line: parse, call a verb, print, exit. Heavy libraries are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from ..errors import MivoloError
+from . import evaluate, info, scan, train, weights
+
+app = typer.Typer(
+    name="mivolo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Estimate age and gender of every person in a photo collection.",
+    epilog="Start with: mivolo demo",
+)
+app.command("scan", epilog=scan.EXAMPLES)(scan.scan)
+app.command("demo")(scan.demo)
+app.command("eval")(evaluate.evaluate)
+app.command("train")(train.train)
+app.add_typer(weights.app, name="weights")
+app.command("info")(info.info)
+
+
+def main() -> None:
+    """The program: errors become one line and a hint on standard error, and their exit code."""
+    try:
+        app()
+    except MivoloError as error:
+        typer.secho(f"error: {error}", err=True, fg=typer.colors.RED)
+        if error.hint:
+            typer.echo(f"hint: {error.hint}", err=True)
+        sys.exit(error.exit_code)
+
+
+@app.callback(invoke_without_command=True)
+def program(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Estimate age and gender of every person in a photo collection."""
+    if version:
+        typer.echo(f"mivolo {__version__}")
+        raise typer.Exit

@@ -1,0 +1,202 @@
+"""`mivolo scan` and `mivolo demo`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import BadInput, OutputError
+from .options import FIND, MODEL, RESULT, Device, Model, Precision, Quiet
+
+if TYPE_CHECKING:
+    from ..scan import Progress, ScanOptions
+
+FAILED_PHOTOS = 3
+INTERRUPTED = 130
+NOT_IDENTITY = "Ages are how old people look, not identity documents; they are least reliable under 5 and over 65."
+EXAMPLES = """Examples:
+
+mivolo scan ~/Pictures -o people.parquet
+
+mivolo scan ~/Pictures -o people.csv --annotate annotated
+
+find . -name '*.jpg' | mivolo scan - -o people.csv"""
+
+
+def scan(
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders; - reads a list from standard input.")],
+    output: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--output", "-o", help="Table to write: .parquet, .csv, .jsonl; repeatable.", rich_help_panel=RESULT
+        ),
+    ] = None,
+    annotate: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Also draw boxes and labels into pictures in DIR.", rich_help_panel=RESULT),
+    ] = None,
+    model: Model = "auto",
+    detector: Annotated[
+        str, typer.Option(help="auto, embedded, given, yolo, retinaface, or a file.", rich_help_panel=MODEL)
+    ] = "auto",
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Your own boxes (CSV or Parquet), for the detector `given`.", rich_help_panel=MODEL
+        ),
+    ] = None,
+    use: Annotated[
+        str, typer.Option(help="What the model looks at: face, body or both.", rich_help_panel=MODEL)
+    ] = "both",
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    batch_size: Annotated[int, typer.Option(min=1, help="People per batch of the model.", rich_help_panel=MODEL)] = 32,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Threads that decode photos; 0 means one a core.", rich_help_panel=MODEL)
+    ] = 0,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Only these, as '2024/**' or '*.jpg'.", rich_help_panel=FIND),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Not these files and folders.", rich_help_panel=FIND)
+    ] = None,
+    hidden: Annotated[
+        bool, typer.Option("--hidden", help="Hidden files and folders, too.", rich_help_panel=FIND)
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find the people in photos, and estimate the age and gender of each."""
+    from ..scan import ScanOptions
+
+    listed = list(map(str, paths)) == ["-"]
+    options = ScanOptions(
+        paths=_paths_from_stdin() if listed else paths,
+        listed=listed,
+        outputs=output or [],
+        annotate=annotate,
+        model=model,
+        detector=detector,
+        boxes=boxes,
+        use=_use(use),
+        device=device,
+        precision=precision,
+        batch_size=batch_size,
+        workers=workers or os.cpu_count() or 1,
+        include=include or [],
+        exclude=exclude or [],
+        hidden=hidden,
+    )
+    progress = _scan(options, quiet)
+    if progress.failed:
+        raise typer.Exit(FAILED_PHOTOS)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the table and the annotated pictures.")] = Path("mivolo-demo"),
+) -> None:
+    """The main job on two photographs that come with the ultralytics package; nothing to prepare."""
+    from ..scan import ScanOptions
+    from ..sinks import read_table
+
+    photos = _demo_photos()
+    _make_folder(out)
+    tables = [out / "people.parquet", out / "people.csv"]
+    _scan(ScanOptions(paths=photos, outputs=tables, annotate=out / "annotated"), quiet=False)
+    typer.echo()
+    for line in _people_lines(read_table(tables[0]).to_pylist()):
+        typer.echo(line)
+
+
+def _scan(options: ScanOptions, quiet: bool) -> Progress:
+    """Run with a progress bar, and say at the end what happened."""
+    from tqdm import tqdm
+
+    from ..scan import scan
+
+    with tqdm(desc="scan", unit=" photos", disable=True if quiet else None, dynamic_ncols=True) as bar:
+
+        def show(progress: Progress) -> None:
+            bar.total = progress.total
+            bar.set_postfix(people=progress.people, failed=progress.failed, refresh=False)
+            bar.update(progress.photos - bar.n)
+
+        try:
+            progress = scan(options, show)
+        except KeyboardInterrupt:
+            bar.close()
+            typer.echo("stopped: no table was written, and what stood there before is unchanged", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+    if not quiet:
+        for line in _summary(options, progress):
+            typer.echo(line)
+    return progress
+
+
+def _summary(options: ScanOptions, progress: Progress) -> list[str]:
+    pace = progress.photos / max(progress.seconds, 1e-9)
+    lines = [f"{_count(progress.photos, 'photo')} in {progress.seconds:.1f} s ({pace:.1f} photos/s)"]
+    lines += [f"  {_count(progress.people, 'person', 'people')} found"]
+    if progress.no_usable_crop:
+        lines += [f"  {progress.no_usable_crop} of them too small or hidden to judge"]
+    lines += [f"  {_count(progress.no_people, 'photo')} without people"] if progress.no_people else []
+    if progress.failed:
+        codes = ", ".join(f"{count} {code}" for code, count in progress.failures.most_common())
+        lines += [f"  {_count(progress.failed, 'photo')} could not be read: {codes} (column `error` of the table)"]
+    lines += [f"table: {path}" for path in options.outputs]
+    lines += [f"annotated pictures: {options.annotate}"] if options.annotate else []
+    return [*lines, *(f"note: {note}" for note in progress.notes), NOT_IDENTITY]
+
+
+def _people_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    lines = [f"{'photo':<14} {'person':<6} {'age':>4}  {'gender':<14} seen from"]
+    for row in rows:
+        age = "-" if row["age"] is None else f"{row['age']:.0f}"
+        gender = "-" if row["gender"] is None else f"{row['gender']} ({row['gender_score']:.0%})"
+        lines.append(f"{row['path']:<14} {row['person']!s:<6} {age:>4}  {gender:<14} {row['used'] or row['status']}")
+    return lines
+
+
+def _demo_photos() -> list[Path]:
+    """Two photos inside the ultralytics package, which is not imported for it."""
+    from importlib.util import find_spec
+
+    spec = find_spec("ultralytics")
+    folders = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or []]
+    photos = [folder / "assets" / name for folder in folders for name in ("bus.jpg", "zidane.jpg")]
+    if not photos or not all(photo.is_file() for photo in photos):
+        raise BadInput(
+            "the demo's photos, bus.jpg and zidane.jpg of ultralytics, are not here", hint="pip install ultralytics"
+        )
+    return photos
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {folder}: {error.strerror}", hint="choose another with --out"
+        ) from error
+
+
+def _paths_from_stdin() -> list[Path]:
+    """One path a line, or separated by NUL bytes as `find -print0` writes them."""
+    data = sys.stdin.buffer.read()
+    names = data.split(b"\0") if b"\0" in data else data.splitlines()
+    return [Path(os.fsdecode(name)) for name in names if name]
+
+
+def _use(value: str) -> Any:
+    if value not in ("face", "body", "both"):
+        raise BadInput(f"--use cannot be {value!r}", hint="use face, body or both")
+    return value
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
