@@ -1,27 +1,36 @@
 """Training inputs: what inference would cut out of photos that show these faces and bodies.
 
-The data has no picture of a face and its body together. A face's body is therefore either the head and shoulders around
-the face, with the face blackened as inference does it, or somebody else's body of the same gender and age range.
+People of whom the data shows face and body come as they are, or with one of the two left out. Where it has only
+pictures of one or the other, a face's body is the head and shoulders around it, with the face blackened as inference
+does it, or somebody else's body of the same gender and age range.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 
-from .crops import Crops, letterbox
-from .datasets import Sample
+from .crops import Crops, blackened_body, inside, letterbox, stacked, whole_pixels
+from .datasets.pairs import fits
+from .datasets.sample import Sample
 from .errors import BadInput
+from .labels import Label
 from .records import Pixels
 
-KINDS = ("face", "face+bust", "face+body", "body", "bust")
-"""face alone; face with head and shoulders; face with another's body; body alone; head and shoulders alone."""
-SHARES = {"face": 0.5, "face+bust": 0.06, "face+body": 0.1, "body": 0.3, "bust": 0.04}
-"""How often each kind is drawn, where a recipe does not say."""
+KINDS = ("face", "face+bust", "face+body", "body", "bust", "pair")
+"""face alone; face with head and shoulders; face with another's body; body alone; head and shoulders alone; a face with
+its own body."""
+SHARES = {"face": 0.5, "face+bust": 0.06, "face+body": 0.1, "body": 0.3, "bust": 0.04, "pair": 0.3}
+"""How often each kind is drawn, where a recipe does not say; the data may lack some, so they need not sum to 1."""
+ALONE = {"face": ("face",), "body": ("body", "bust")}
+"""The kinds for a model that reads one input only."""
+MEMORY = 6_000_000_000
+"""Bytes of decoded pictures that are kept; what goes beyond is decoded again each time it is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,53 +127,145 @@ def _light(view: Pixels, rng: Generator, how: Augmentation, strength: float) -> 
     return cv2.addWeighted(view, amount, grey, 1 - amount, 0)
 
 
+class Parts(NamedTuple):
+    """A sample's face and body in their own size, (height, width, 3) uint8 RGB; None where there is none."""
+
+    face: Pixels | None
+    body: Pixels | None
+
+    @property
+    def bytes(self) -> int:
+        return sum(part.nbytes for part in self if part is not None)
+
+
+def parts_of(sample: Sample, size: int) -> Parts:
+    """Cut out of the picture as inference does it, and no larger than a model of this input size can use.
+
+    Raises BadInput where the picture cannot be read.
+    """
+    pixels = sample.pixels()
+    height, width = pixels.shape[:2]
+    face, body = (whole_pixels(box, width, height) for box in (sample.face, sample.body))
+    bodies, faces = (
+        stacked([whole_pixels(box, width, height) for box in found])
+        for found in ([p.body for p in sample.neighbours], [sample.face, *(p.face for p in sample.neighbours)])
+    )
+    return Parts(
+        None if face is None else _reduced(inside(pixels, face), 2 * size),
+        None if body is None else _reduced(blackened_body(pixels, body, bodies, faces), 2 * size),
+    )
+
+
+def _reduced(picture: Pixels | None, longest: int) -> Pixels | None:
+    if picture is None or not picture.size:
+        return None
+    ratio = longest / max(picture.shape[:2])
+    if ratio >= 1:
+        return picture.copy()
+    return cv2.resize(picture, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
+
+
 class Mixer:
-    """Draws training examples of every kind from labelled faces and bodies, decoded once and kept in memory."""
+    """Draws training examples of every kind from labelled people, whose pictures are decoded once and kept."""
 
-    def __init__(self, samples: Sequence[Sample], shares: dict[str, float], how: Augmentation, size: int) -> None:
-        self.faces = [sample for sample in samples if sample.crop == "face"]
-        self.bodies = [sample for sample in samples if sample.crop == "body"]
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        shares: dict[str, float],
+        how: Augmentation,
+        size: int,
+        inputs: str = "face+body",
+    ) -> None:
         self.how, self.size = how, size
-        self.pixels = {id(sample): sample.pixels() for sample in samples}
-        drawable = {kind: shares.get(kind, 0.0) for kind in KINDS if self._can_draw(kind)}
-        total = sum(drawable.values())
-        if total == 0:
-            raise BadInput(
-                "the recipe has no share for the kind of pictures in the training data",
-                hint="label pictures as face or body in the column crop, and set shares for them",
-            )
+        self.kept: dict[int, Parts] = {}
+        self.fitting: dict[Label, list[Sample]] = {}
+        self.bytes = 0
+        self._refuse_photos(samples)
+        there = [(part.face is not None, part.body is not None) for part in map(self.parts, samples)]
+        self._refuse_empty([sample for sample, seen in zip(samples, there, strict=True) if not any(seen)])
+        self.faces = [sample for sample, (face, _) in zip(samples, there, strict=True) if face]
+        self.bodies = [sample for sample, (_, body) in zip(samples, there, strict=True) if body]
+        self.pairs = [sample for sample, seen in zip(samples, there, strict=True) if all(seen)]
+        allowed = ALONE.get(inputs, KINDS)
+        drawable = {kind: shares.get(kind, 0.0) for kind in allowed if shares.get(kind) and self._pool(kind)}
+        self._refuse_unused(drawable)
         self.kinds = list(drawable)
-        self.shares = [share / total for share in drawable.values()]
+        self.shares = [share / sum(drawable.values()) for share in drawable.values()]
 
-    def _can_draw(self, kind: str) -> bool:
-        return bool(self.faces or kind == "body") and bool(self.bodies or kind not in ("face+body", "body"))
+    def parts(self, sample: Sample) -> Parts:
+        """From memory, as far as that reaches."""
+        found = self.kept.get(id(sample))
+        if found is None:
+            found = parts_of(sample, self.size)
+            if self.bytes < MEMORY:
+                self.kept[id(sample)] = found
+                self.bytes += found.bytes
+        return found
 
     def epoch_length(self) -> int:
-        """Examples in an epoch: every face once on average."""
-        with_face = sum(share for kind, share in zip(self.kinds, self.shares, strict=True) if kind != "body")
+        """Examples in an epoch: every face once on average, or every body where there are no faces."""
+        drawn = dict(zip(self.kinds, self.shares, strict=True))
+        with_face = sum(share for kind, share in drawn.items() if kind != "body")
         return round(len(self.faces) / with_face) if with_face else len(self.bodies)
 
-    def draw(self, rng: Generator, strength: float) -> tuple[Crops, Sample]:
-        """One example and the sample that carries its labels."""
+    def draw(self, rng: Generator, strength: float) -> tuple[Crops, Label]:
+        """One example and what is known about it."""
         kind = self.kinds[rng.choice(len(self.kinds), p=self.shares)]
-        pool = self.bodies if kind == "body" else self.faces
-        sample = pool[rng.integers(len(pool))]
-        pixels, how, size = self.pixels[id(sample)], self.how, self.size
+        pool = self._pool(kind)
+        sample = pool[int(rng.integers(len(pool)))]
+        parts, how, size = self.parts(sample), self.how, self.size
         face = body = None
-        if kind.startswith("face"):
-            face = face_input(pixels, size, rng, how, strength)
-        if kind == "body":
-            body = body_input(pixels, size, rng, how, strength, how.head_blackened)
-        elif kind.endswith("bust"):
-            body = bust_input(pixels, size, rng, how, strength, hide=face is not None)
+        if kind in ("face", "face+bust", "face+body", "pair") and parts.face is not None:
+            face = face_input(parts.face, size, rng, how, strength)
+        if kind in ("body", "pair") and parts.body is not None:
+            hidden = 0.0 if sample.face is not None else how.head_blackened
+            body = body_input(parts.body, size, rng, how, strength, hidden)
+        elif kind in ("bust", "face+bust") and parts.face is not None:
+            body = bust_input(parts.face, size, rng, how, strength, hide=face is not None)
         elif kind == "face+body":
-            body = self._partner(sample, rng, strength)
-        return Crops(face, body), sample
+            body = self._partner(sample.label, rng, strength)
+        return Crops(face, body), sample.label
 
-    def _partner(self, face: Sample, rng: Generator, strength: float) -> Pixels | None:
-        """Somebody's body of the same gender and age range; None when a few tries find none."""
-        for index in rng.integers(len(self.bodies), size=12):
-            body = self.bodies[index]
-            if body.gender == face.gender and body.age_low <= face.age_low < body.age_high + 1:
-                return body_input(self.pixels[id(body)], self.size, rng, self.how, strength, 0.8)
-        return None
+    def _pool(self, kind: str) -> Sequence[Sample]:
+        if kind == "face+body" and not self.bodies:
+            return ()
+        return {"body": self.bodies, "pair": self.pairs}.get(kind, self.faces)
+
+    def _partner(self, face: Label, rng: Generator, strength: float) -> Pixels | None:
+        """Somebody's body of the same gender and age range, however rare they are; None where nobody fits."""
+        if face not in self.fitting:
+            self.fitting[face] = [body for body in self.bodies if fits(face, body.label)]
+        bodies = self.fitting[face]
+        pixels = self.parts(bodies[int(rng.integers(len(bodies)))]).body if bodies else None
+        return None if pixels is None else body_input(pixels, self.size, rng, self.how, strength, 0.8)
+
+    def _refuse_photos(self, samples: Sequence[Sample]) -> None:
+        if any(sample.shows == "photo" for sample in samples):
+            raise BadInput(
+                "training needs to know where the people are on whole photos",
+                hint="scan them, and train on a table with the boxes; or say what they show with --pictures",
+            )
+
+    def _refuse_empty(self, empty: Sequence[Sample]) -> None:
+        if empty:
+            raise BadInput(
+                f"{len(empty)} labelled people cannot be seen on their pictures, the first on {empty[0].name}",
+                hint="leave out boxes that are empty, and bodies that others cover",
+            )
+
+    def _refuse_unused(self, drawable: dict[str, float]) -> None:
+        """Data that no kind with a share would ever draw must not be passed over in silence."""
+        uses = {"face": {"face", "face+bust", "face+body", "bust"}, "body": {"body", "face+body"}}
+        alone = {"face": self.faces, "body": self.bodies}
+        for name, kinds in uses.items():
+            left_out = [sample for sample in alone[name] if sample.shows == name]
+            if left_out and not kinds & drawable.keys():
+                raise BadInput(
+                    f"the recipe has no share for the {len(left_out)} pictures of {name} alone in the training data",
+                    hint=f"leave these pictures out, or set a share for {' or '.join(sorted(kinds))}",
+                )
+        if not drawable:
+            raise BadInput(
+                "the recipe has no share for the kind of pictures in the training data",
+                hint=f"set shares for {', '.join(KINDS)}",
+            )

@@ -14,7 +14,7 @@ import pickle
 import struct
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +27,8 @@ from torch import Tensor
 
 from . import weights
 from .errors import OutputError, WeightsError
-from .model import PATCH_SIZE, SIZES, VARIANT, MiVOLO, Size, create_model
+from .intervals import Intervals
+from .model import PATCH_SIZE, SIZES, VARIANT, Fusion, MiVOLO, Size, create_model
 
 METADATA_KEY = "mivolo"
 V2_PREFIX = "mivolo.model."
@@ -65,7 +66,7 @@ class ModelSpec:
     avg_age: float
     name: str
     inputs: str = "face+body"
-    intervals: Mapping[str, Any] | None = None
+    intervals: Intervals | None = None
     card: Mapping[str, str] = field(default_factory=dict)
     """Notes on the training, for people."""
 
@@ -83,9 +84,10 @@ class ModelSpec:
             raise WeightsError(f"{self.name}: ages cannot run from {self.min_age} to {self.max_age}")
 
     @classmethod
-    def of(cls, model: MiVOLO, name: str, min_age: float, max_age: float) -> ModelSpec:
-        """The spec of a model that was built rather than loaded."""
-        return _spec(_layout(model), (min_age, max_age, (min_age + max_age) / 2), name)
+    def of(cls, model: MiVOLO, name: str, min_age: float, max_age: float, inputs: str | None = None) -> ModelSpec:
+        """The spec of a model that was built rather than loaded; one of three channels may be told to read bodies."""
+        spec = _spec(_layout(model), (min_age, max_age, (min_age + max_age) / 2), name)
+        return spec if inputs is None else replace(spec, inputs=inputs)
 
     def years(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """The model's age outputs as years; nobody is younger than 0."""
@@ -111,7 +113,7 @@ class ModelSpec:
                 avg_age=float(values["avg_age"]),
                 name=str(values["name"]),
                 inputs=str(values["inputs"]),
-                intervals=values.get("intervals"),
+                intervals=None if values.get("intervals") is None else Intervals.from_dict(values["intervals"]),
                 card={str(key): str(note) for key, note in values.get("card", {}).items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -126,6 +128,7 @@ class Layout:
     in_chans: int
     num_classes: int
     input_size: int
+    fusion: Fusion = "attention"
 
     def __str__(self) -> str:
         return f"{self.variant} with {self.in_chans} channels and {self.num_classes} outputs"
@@ -166,7 +169,7 @@ def read(file: Path, name: str) -> tuple[MiVOLO, ModelSpec]:
     if spec is None:
         is_v2 = any(key.startswith(V2_PREFIX) for key in stored)
         spec = _spec(layout, _ages(file, about, V2_AGES if is_v2 else {}), name)
-    model = create_model(layout.variant, layout.in_chans, layout.num_classes)
+    model = create_model(layout.variant, layout.in_chans, layout.num_classes, fusion=layout.fusion)
     _fill(model, tensors, f"{file} does not fit {layout.variant}")
     return model.eval(), spec
 
@@ -247,7 +250,9 @@ def detect(shapes: Mapping[str, tuple[int, ...]]) -> Layout:
     if not 0 < input_size <= MAX_INPUT_SIZE:
         raise WeightsError(f"its pos_embed has the shape {grid}")
     size = min(SIZES, key=lambda name: _distance(SIZES[name], shapes, _length(shapes, stem)))
-    return Layout(f"mivolo_{size}_{input_size}", STEMS[stem], outputs, input_size)
+    is_plain = STEMS[stem] == 6 and not any(name.startswith("patch_embed.map.qkv_f") for name in shapes)
+    fusion: Fusion = "concatenation" if is_plain else "attention"
+    return Layout(f"mivolo_{size}_{input_size}", STEMS[stem], outputs, input_size, fusion)
 
 
 def _distance(size: Size, shapes: Mapping[str, tuple[int, ...]], stem_width: int) -> tuple[int, int]:
@@ -280,7 +285,9 @@ def _described(about: Mapping[str, object], layout: Layout) -> ModelSpec:
 
 def _require_agreement(spec: ModelSpec, layout: Layout) -> None:
     size = spec.variant.split("_")[1]
-    described = Layout(f"mivolo_{size}_{spec.input_size}", spec.in_chans, spec.num_classes, spec.input_size)
+    described = Layout(
+        f"mivolo_{size}_{spec.input_size}", spec.in_chans, spec.num_classes, spec.input_size, layout.fusion
+    )
     if described != layout:
         raise WeightsError(f"it is described as {described}, but its weights are those of {layout}")
 

@@ -48,7 +48,7 @@ def cut(pixels: Pixels, people: Sequence[Person], size: int, use: Use = "both") 
         face_crop = None if face is None or use == "body" else cut_face(pixels, face, size)
         others = bodies[:i] + bodies[i + 1 :]
         body_crop = (
-            None if body is None or use == "face" else cut_body(pixels, body, _array(others), _array(faces), size)
+            None if body is None or use == "face" else cut_body(pixels, body, stacked(others), stacked(faces), size)
         )
         found.append(Crops(face_crop, body_crop))
     return found
@@ -71,20 +71,27 @@ def stack(crops: Sequence[Crops], size: int) -> tuple[Pixels, NDArray[np.bool_]]
 
 def cut_face(pixels: Pixels, box: Boxes, size: int) -> Pixels | None:
     """The face's box (4,), nothing added and nothing cut away; None where the box is empty."""
-    crop = _inside(pixels, box)
+    crop = inside(pixels, box)
     return letterbox(crop, size) if crop.size else None
 
 
 def cut_body(pixels: Pixels, box: Boxes, persons: Boxes, faces: Boxes, size: int) -> Pixels | None:
     """The body's box (4,) with the other persons (n, 4) and all faces (m, 4) blackened; None where it is refused."""
-    crop = _inside(pixels, box).copy()
-    if min(crop.shape[:2]) < MIN_BODY_SIDE:
+    x1, y1, x2, y2 = box
+    if min(x2 - x1, y2 - y1) < MIN_BODY_SIDE:
         return None
+    crop = blackened_body(pixels, box, persons, faces)
+    return None if crop is None else letterbox(crop, size)
+
+
+def blackened_body(pixels: Pixels, box: Boxes, persons: Boxes, faces: Boxes) -> Pixels | None:
+    """What `cut_body` scales, in its own size however small; None where too little of the body is left to see."""
+    crop = inside(pixels, box).copy()
     for person in _meeting(persons, box):
         _blacken(crop, _snap(person - np.tile(box[:2], 2), crop.shape[1], crop.shape[0]))
     for face in _meeting(faces, box):
         _blacken(crop, face - np.tile(box[:2], 2))
-    return letterbox(crop, size) if np.count_nonzero(crop) >= MIN_BODY_SHARE * crop.size else None
+    return crop if np.count_nonzero(crop) >= max(1, MIN_BODY_SHARE * crop.size) else None
 
 
 def letterbox(picture: Pixels, size: int) -> Pixels:
@@ -107,12 +114,14 @@ def whole_pixels(box: Box | None, width: int, height: int) -> Boxes | None:
     return boxes.clip(np.trunc(np.array(box.corners, np.float32)), width - 1, height - 1)
 
 
-def _array(boxes_or_none: Sequence[Boxes | None]) -> Boxes:
+def stacked(boxes_or_none: Sequence[Boxes | None]) -> Boxes:
+    """Those boxes (4,) that are there, as (n, 4)."""
     present = [box for box in boxes_or_none if box is not None]
     return np.array(present, np.float32).reshape(-1, 4)
 
 
-def _inside(pixels: Pixels, box: Boxes) -> Pixels:
+def inside(pixels: Pixels, box: Boxes) -> Pixels:
+    """The part of the picture in the box (4,), a view."""
     x1, y1, x2, y2 = box.astype(int)
     return pixels[y1:y2, x1:x2]
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
-from . import checkpoint, sinks
-from .datasets import Sample, read_samples
+from . import checkpoint, metrics, records
+from .crops import Crops, cut
+from .datasets import DataOptions, Dataset, Problem, Sample, read_dataset
+from .datasets.pairs import combine
+from .detect import Detector, open_detector
 from .engines import TorchEngine, choose_device
 from .errors import BadInput
-from .metrics import Score, score
+from .lookup import Person, Predict, from_table
+from .metrics import Outcome, Score, score
 from .model import FromPixels
+from .pair import pair
 from .predict import Predictor
-from .records import Prediction
+from .records import Box, Image, Photo, Prediction, Use
 
 CHUNK = 512
 """Pictures decoded at a time."""
@@ -22,101 +27,149 @@ CHUNK = 512
 
 @dataclass(frozen=True, slots=True)
 class EvalOptions:
-    """`predictions` is a result table of a scan over the labelled pictures; without it the model is run on them."""
+    """`predictions` is a result table of a scan over the labelled pictures, instead of running the model on them;
+    `compare` is another one, to be measured beside. `level` is the L of CS@L, in years. `combine` also makes people of
+    both inputs from the data's faces and bodies. `resamples` 0 leaves out the bootstrap."""
 
     data: Sequence[Path]
     predictions: Path | None = None
+    compare: Path | None = None
     model: str = "mivolo-xs"
     device: str = "auto"
     precision: str = "fp32"
+    use: Use = "both"
     batch_size: int = 64
+    level: float = 5.0
+    combine: bool = False
+    resamples: int = metrics.RESAMPLES
+    reading: DataOptions = DataOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The figures of some of the people: `by` is used, gender or age, and `name` what they have in common."""
+
+    by: str
+    name: str
+    score: Score
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The figures of one file of labelled data; `crop` is what its pictures show."""
+    """The figures of one kind of picture of one file; `source` is the model or the table that was measured."""
 
     data: str
-    crop: str
+    shows: str
+    source: str
     score: Score
+    groups: list[Group]
+    outcomes: list[Outcome] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, without the single people."""
+        return {key: value for key, value in asdict(self).items() if key != "outcomes"}
 
 
-def evaluate(options: EvalOptions, report: Callable[[int], None] = lambda done: None) -> list[Evaluation]:
-    """One evaluation a file and kind of picture. Raises BadInput for data or results that cannot be used.
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Evaluations in the order of the data, and the rows of the data that were left out."""
+
+    evaluations: list[Evaluation]
+    problems: list[Problem]
+
+
+def evaluate(options: EvalOptions, report: Callable[[int], None] = lambda done: None) -> Report:
+    """One evaluation a file and kind of picture (and table). Raises BadInput for data or results that cannot be used.
 
     `report` gets the number of pictures done now and then.
     """
-    predict = _from_table(options.predictions) if options.predictions else _from_model(options, report)
-    sets = [(file, read_samples([file])) for file in options.data]
-    return [
-        _evaluate(file, crop, [sample for sample in samples if sample.crop == crop], predict)
-        for file, samples in sets
-        for crop in ("face", "body")
-        if any(sample.crop == crop for sample in samples)
+    sets = [read_dataset(place, options.reading) for place in options.data]
+    sources = dict(_sources(options, report))
+    found = [
+        _evaluate(name, predict, data, shows, people, options)
+        for data, shows, people in _kinds(sets, options)
+        for name, predict in sources.items()
     ]
+    return Report(found, [problem for data in sets for problem in data.problems])
 
 
-Predict = Callable[[Sequence[Sample]], list[Prediction | None]]
+def _sources(options: EvalOptions, report: Callable[[int], None]) -> Iterable[tuple[str, Predict]]:
+    if options.combine and (options.predictions or options.compare):
+        raise BadInput("combined pairs are on no photo of a scan", hint="leave out --predictions and --compare")
+    if options.predictions:
+        yield options.predictions.name, from_table(options.predictions)
+    else:
+        yield options.model, from_model(options, report)
+    if options.compare:
+        yield options.compare.name, from_table(options.compare)
 
 
-def _evaluate(file: Path, crop: str, samples: Sequence[Sample], predict: Predict) -> Evaluation:
-    found = predict(samples)
-    ages, genders = [sample.age for sample in samples], [sample.gender for sample in samples]
-    return Evaluation(file.name, crop, score(found, ages, genders))
+def _kinds(sets: Sequence[Dataset], options: EvalOptions) -> Iterable[tuple[str, str, Sequence[Person]]]:
+    for data in sets:
+        for shows in ("face+body", "face", "body", "photo"):
+            people = [sample for sample in data.samples if sample.shows == shows]
+            if people:
+                yield data.name, shows, people
+    if options.combine:
+        pairs = combine([sample for data in sets for sample in data.samples])
+        if not pairs:
+            raise BadInput(
+                "no face of the data fits a body", hint="--combine needs faces with ages, and bodies with age ranges"
+            )
+        yield "combined pairs", "face+body", pairs
+        yield "their faces alone", "face", [pair.face for pair in pairs]
 
 
-def _from_model(options: EvalOptions, report: Callable[[int], None]) -> Predict:
-    """Each whole picture as a face or a body, cut as a scan cuts."""
+def _evaluate(
+    source: str, predict: Predict, data: str, shows: str, people: Sequence[Person], options: EvalOptions
+) -> Evaluation:
+    outcomes = [Outcome(person.label, found) for person, found in zip(people, predict(people), strict=True)]
+    ranges = metrics.age_ranges(outcomes)
+
+    def scored(some: Sequence[Outcome]) -> Score:
+        return score(some, options.level, options.resamples, ranges)
+
+    groups = [Group(by, name, scored(part)) for (by, name), part in metrics.groups(outcomes).items()]
+    return Evaluation(data, shows, source, scored(outcomes), groups, outcomes)
+
+
+def from_model(options: EvalOptions, report: Callable[[int], None]) -> Predict:
+    """Predict what a scan would for these pictures, with the labelled boxes, or a detector where there are none."""
     model, spec = checkpoint.load(options.model)
-    engine = TorchEngine(FromPixels(model), choose_device(options.device)[0], options.precision)
-    predictor = Predictor(engine, spec, options.batch_size)
+    device = choose_device(options.device)[0]
+    predictor = Predictor(TorchEngine(FromPixels(model), device, options.precision), spec, options.batch_size)
+    detectors: list[Detector] = []
 
-    def predict(samples: Sequence[Sample]) -> list[Prediction | None]:
+    def crops(person: Person) -> Crops:
+        if isinstance(person, Sample) and person.shows == "photo":
+            if not detectors:
+                detectors.append(open_detector("embedded", device=device))
+            return _found(person, detectors[0], spec.input_size, options.use)
+        return person.crops(spec.input_size, options.use)
+
+    def predict(people: Sequence[Person]) -> list[Prediction | None]:
         found: list[Prediction | None] = []
-        for start in range(0, len(samples), CHUNK):
-            found += predictor.predict([sample.crops(spec.input_size) for sample in samples[start : start + CHUNK]])
+        for start in range(0, len(people), CHUNK):
+            found += predictor.predict([crops(person) for person in people[start : start + CHUNK]])
             report(len(found))
         return found
 
     return predict
 
 
-def _from_table(file: Path) -> Predict:
-    """From each picture the person with the largest face, or body, as the picture shows one or the other."""
-    by_path: dict[str, list[dict[str, Any]]] = {}
-    for row in sinks.read_table(file).to_pylist():
-        by_path.setdefault(row["path"], []).append(row)
-    paths: dict[str, list[str]] = {}
-    for path in by_path:
-        paths.setdefault(PurePosixPath(path).name, []).append(path)
-
-    def people(sample: Sample) -> list[dict[str, Any]]:
-        """By the whole path, or else by the file's name where only one picture has it."""
-        same_name = paths.get(PurePosixPath(sample.name).name, [])
-        return by_path.get(sample.name) or (by_path[same_name[0]] if len(same_name) == 1 else [])
-
-    def predict(samples: Sequence[Sample]) -> list[Prediction | None]:
-        found = [people(sample) for sample in samples]
-        if not any(found):
-            raise BadInput(
-                f"{file} has none of the labelled pictures",
-                hint="scan the pictures under the names that the labels have in image.path",
-            )
-        return [_largest(rows, sample.crop) for rows, sample in zip(found, samples, strict=True)]
-
-    return predict
+def _found(sample: Sample, detector: Detector, size: int, use: Use) -> Crops:
+    """The inputs of the largest person on a photo."""
+    image = Image(Photo("", sample.name), sample.pixels())
+    people = pair(detector.detect([image])[0])
+    if not people:
+        return Crops(None, None)
+    return cut(image.pixels, people, size, use)[_largest(people)]
 
 
-def _largest(people: Sequence[dict[str, Any]], crop: str) -> Prediction | None:
-    """The prediction for the person whose face or body is largest; None where that one has none."""
-    seen = [row for row in people if row[f"{crop}_x1"] is not None]
-    if not seen:
-        return None
-    row = max(seen, key=lambda row: _side(row, crop, "x") * _side(row, crop, "y"))
-    if row["age"] is None:
-        return None
-    return Prediction(row["age"], row["gender"], row["gender_score"], row["used"])
+def _largest(people: Sequence[records.Person]) -> int:
+    """Whose face is the largest; where nobody has a face, whose body is."""
+    return max(range(len(people)), key=lambda i: (_area(people[i].face), _area(people[i].body)))
 
 
-def _side(row: dict[str, Any], crop: str, axis: str) -> float:
-    return row[f"{crop}_{axis}2"] - row[f"{crop}_{axis}1"]
+def _area(box: Box | None) -> float:
+    return 0.0 if box is None else (box.x2 - box.x1) * (box.y2 - box.y1)

@@ -6,6 +6,7 @@ Names in the state dict are those of the published checkpoints. No files and no 
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from timm.layers import Mlp
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from .errors import BadInput
 
+Fusion = Literal["attention", "concatenation"]
 PATCH_SIZE = 8
 STEM_STRIDE = 2
 MEAN = (0.485, 0.456, 0.406)
@@ -68,15 +70,20 @@ def stem(width: int) -> nn.Sequential:
 
 
 class FeatureEnhancer(nn.Module):
-    """Lets face and body tokens look at each other before they become one sequence (section 3.3 of the paper)."""
+    """Makes one sequence of face and body tokens (section 3.3 of the paper).
 
-    def __init__(self, dim: int, grid: int, residual: bool) -> None:
+    With the fusion `attention` they first look at each other; `concatenation` leaves that out, for comparison.
+    """
+
+    def __init__(self, dim: int, grid: int, residual: bool, fusion: Fusion) -> None:
         super().__init__()
         self.residual = residual
+        self.fusion = fusion
         self.scale = dim**-0.5
-        self.qkv_f = nn.Conv2d(dim, 3 * dim, kernel_size=1, bias=False)
-        self.qkv_p = nn.Conv2d(dim, 3 * dim, kernel_size=1, bias=False)
-        self.pos_embed = PosEmbedRel((grid, grid), dim_head=dim, scale=self.scale)
+        if fusion == "attention":
+            self.qkv_f = nn.Conv2d(dim, 3 * dim, kernel_size=1, bias=False)
+            self.qkv_p = nn.Conv2d(dim, 3 * dim, kernel_size=1, bias=False)
+            self.pos_embed = PosEmbedRel((grid, grid), dim_head=dim, scale=self.scale)
         self.norm = nn.LayerNorm([2 * dim, grid, grid])
         self.mlp = Mlp(in_features=2 * dim, hidden_features=4 * dim, out_features=dim, use_conv=True)
 
@@ -86,12 +93,16 @@ class FeatureEnhancer(nn.Module):
         weights = (q @ k.transpose(1, 2) * self.scale + self.pos_embed(q)).softmax(dim=-1)  # n, h*w, h*w
         return (weights @ v).transpose(1, 2).reshape(query.shape)
 
-    def forward(self, face: Tensor, body: Tensor) -> Tensor:
-        """Two feature maps (n, dim, h, w) -> one of the same shape."""
+    def look(self, face: Tensor, body: Tensor) -> tuple[Tensor, Tensor]:
+        """What the face gathers from the body, and the body from the face, each (n, dim, h, w)."""
         face_q, face_k, face_v = self.qkv_f(face).chunk(3, dim=1)
         body_q, body_k, body_v = self.qkv_p(body).chunk(3, dim=1)
-        both = torch.cat((self.attend(face_q, body_k, body_v), self.attend(body_q, face_k, face_v)), dim=1)
-        mixed = self.mlp(self.norm(both))
+        return self.attend(face_q, body_k, body_v), self.attend(body_q, face_k, face_v)
+
+    def forward(self, face: Tensor, body: Tensor) -> Tensor:
+        """Two feature maps (n, dim, h, w) -> one of the same shape."""
+        seen = self.look(face, body) if self.fusion == "attention" else (face, body)
+        mixed = self.mlp(self.norm(torch.cat(seen, dim=1)))
         return face + body + mixed if self.residual else mixed
 
 
@@ -104,7 +115,7 @@ class FaceBodyEmbed(nn.Module):
 
     black: Tensor
 
-    def __init__(self, size: Size, input_size: int) -> None:
+    def __init__(self, size: Size, input_size: int, fusion: Fusion) -> None:
         super().__init__()
         stem_width, dim = size.stem_width, size.widths[0]
         patch = PATCH_SIZE // STEM_STRIDE
@@ -112,7 +123,7 @@ class FaceBodyEmbed(nn.Module):
         self.conv2 = stem(stem_width)
         self.proj1 = nn.Conv2d(stem_width, dim, kernel_size=patch, stride=patch)
         self.proj2 = nn.Conv2d(stem_width, dim, kernel_size=patch, stride=patch)
-        self.map = FeatureEnhancer(dim, input_size // PATCH_SIZE, size.residual)
+        self.map = FeatureEnhancer(dim, input_size // PATCH_SIZE, size.residual, fusion)
         black = (0 - torch.tensor(MEAN)) / torch.tensor(STD)
         self.register_buffer("black", black.view(1, 3, 1, 1), persistent=False)
 
@@ -137,7 +148,9 @@ class MiVOLO(VOLO):
     With three outputs the columns are the logits of male and female and the normalised age; with one, the age alone.
     """
 
-    def __init__(self, size: Size, input_size: int, in_chans: int, num_classes: int, drop_path: float) -> None:
+    def __init__(
+        self, size: Size, input_size: int, in_chans: int, num_classes: int, drop_path: float, fusion: Fusion
+    ) -> None:
         super().__init__(
             layers=list(size.layers),
             img_size=input_size,
@@ -155,7 +168,7 @@ class MiVOLO(VOLO):
         )
         self.in_chans = in_chans
         if in_chans == 6:
-            self.patch_embed = FaceBodyEmbed(size, input_size)
+            self.patch_embed = FaceBodyEmbed(size, input_size, fusion)
 
     def forward(self, x: Tensor, present: Tensor | None = None) -> Tensor:
         """`present` (n, 2) bool says which faces and bodies are there; None looks at all, black ones too."""
@@ -184,12 +197,23 @@ class FromPixels(nn.Module):
         return self.model((pixels.permute(0, 3, 1, 2) - self.mean) / self.std, present)
 
 
-def create_model(variant: str, in_chans: int = 6, num_classes: int = 3, drop_path: float = 0.0) -> MiVOLO:
+def create_model(
+    variant: str, in_chans: int = 6, num_classes: int = 3, drop_path: float = 0.0, fusion: Fusion = "attention"
+) -> MiVOLO:
     """Build `mivolo_<size>[_<input size>]` (xs, d1 to d5) with random weights.
 
     `in_chans` 6 reads face and body, 3 one picture (plain VOLO); `num_classes` 3 answers gender and age, 1 age only.
+    `fusion` is how face and body meet; the published models use attention.
     Raises BadInput for a variant that does not exist or an input size that the patches do not tile.
     """
+    size, input_size = parse_variant(variant)
+    if in_chans not in (3, 6) or num_classes not in (1, 3):
+        raise BadInput(f"{variant!r} takes 3 or 6 channels and 1 or 3 outputs, not {in_chans} and {num_classes}")
+    return MiVOLO(size, input_size, in_chans, num_classes, drop_path, fusion)
+
+
+def parse_variant(variant: str) -> tuple[Size, int]:
+    """The size and the side of the input in pixels that a variant's name stands for. Raises BadInput."""
     match = VARIANT.fullmatch(variant)
     if match is None:
         raise BadInput(f"there is no model variant {variant!r}", hint="variants look like mivolo_xs or mivolo_d1_224")
@@ -197,6 +221,4 @@ def create_model(variant: str, in_chans: int = 6, num_classes: int = 3, drop_pat
     input_size = int(match["input_size"] or size.input_size)
     if input_size <= 0 or input_size % (2 * PATCH_SIZE):
         raise BadInput(f"input size {input_size} of {variant!r} is not a multiple of {2 * PATCH_SIZE}")
-    if in_chans not in (3, 6) or num_classes not in (1, 3):
-        raise BadInput(f"{variant!r} takes 3 or 6 channels and 1 or 3 outputs, not {in_chans} and {num_classes}")
-    return MiVOLO(size, input_size, in_chans, num_classes, drop_path)
+    return size, input_size

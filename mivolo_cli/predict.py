@@ -45,20 +45,31 @@ class Predictor:
 
     def _predict_batch(self, crops: Sequence[Crops]) -> list[Prediction]:
         pixels, present = stack(crops, self.spec.input_size)
-        if self.spec.in_chans == 3:
-            pixels = pixels[..., 3:] if self.spec.inputs == "body" else pixels[..., :3]
-        outputs = self.engine.run(np.ascontiguousarray(pixels), present)
+        outputs = self.engine.run(np.ascontiguousarray(channels(pixels, self.spec)), present)
         return predictions(outputs, self.spec, [crop.used or "" for crop in crops])
+
+
+def channels(pixels: Pixels, spec: ModelSpec) -> Pixels:
+    """Of a batch (n, s, s, 6) those channels that the model reads."""
+    if spec.in_chans == 6:
+        return pixels
+    return pixels[..., 3:] if spec.inputs == "body" else pixels[..., :3]
 
 
 def predictions(outputs: NDArray[np.float32], spec: ModelSpec, used: Sequence[str]) -> list[Prediction]:
     """The model's outputs (n, 1 or 3) as predictions of people whose inputs were `used`."""
-    ages = spec.years(outputs[:, -1])
+    ages = [float(age) for age in spec.years(outputs[:, -1])]
+    ends = [_ends(spec, age, name) for age, name in zip(ages, used, strict=True)]
     if spec.num_classes == 1:
-        return [Prediction(float(age), None, None, name) for age, name in zip(ages, used, strict=True)]
+        return [Prediction(a, None, None, name, *end) for a, name, end in zip(ages, used, ends, strict=True)]
     logits = outputs[:, :2].astype(np.float64)
     scores = 1 / (1 + np.exp(-np.abs(logits[:, 0] - logits[:, 1])))  # softmax of the larger of two
     return [
-        Prediction(float(age), GENDERS[best], float(score), name)
-        for age, best, score, name in zip(ages, logits.argmax(axis=1), scores, used, strict=True)
+        Prediction(age, GENDERS[best], float(score), name, *end)
+        for age, best, score, name, end in zip(ages, logits.argmax(axis=1), scores, used, ends, strict=True)
     ]
+
+
+def _ends(spec: ModelSpec, age: float, used: str) -> tuple[float | None, float | None]:
+    found = None if spec.intervals is None else spec.intervals.around(age, used)
+    return found or (None, None)

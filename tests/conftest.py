@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import struct
 import zlib
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pillow_heif
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
@@ -138,6 +141,39 @@ def table(file: Path) -> list[dict[str, Any]]:
 def corners(row: dict[str, Any], kind: str) -> Corners | None:
     found = tuple(row[f"{kind}_{name}"] for name in ("x1", "y1", "x2", "y2"))
     return None if found == (None,) * 4 else found  # type: ignore[return-value]
+
+
+def encode(pixels: NDArray[Any], mode: str = "RGB") -> bytes:
+    """As a PNG file."""
+    file = io.BytesIO()
+    PIL.Image.fromarray(pixels).convert(mode).save(file, "PNG")
+    return file.getvalue()
+
+
+def noise(seed: int = 0, height: int = 60, width: int = 60) -> Pixels:
+    return np.random.default_rng(seed).integers(1, 256, (height, width, 3), np.uint8)
+
+
+LABELS = pa.schema(
+    [
+        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        ("crop", pa.string()),
+        *((name, pa.float64()) for name in ("age", "age_min", "age_max")),
+        ("gender", pa.string()),
+    ]
+)
+"""Labelled pictures in Parquet, as data sets have them."""
+
+
+def label_row(path: str = "1.png", crop: str = "face", age: float | None = 30.0, **changes: Any) -> dict[str, Any]:
+    """A row of a man in noise, 20 to 40 years old where the age is None; the path seeds the picture."""
+    image = {"bytes": encode(noise(sum(path.encode()))), "path": path}
+    return {"image": image, "crop": crop, "age": age, "age_min": 20.0, "age_max": 40.0, "gender": "male"} | changes
+
+
+def write_labels(file: Path, rows: list[dict[str, Any]]) -> Path:
+    pq.write_table(pa.Table.from_pylist(rows, schema=LABELS), file)
+    return file
 
 
 def pytest_configure(config: pytest.Config) -> None:

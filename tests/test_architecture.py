@@ -14,17 +14,21 @@ import mivolo_cli
 
 PACKAGE = Path(mivolo_cli.__file__).parent
 RANKS = {
-    "__init__": 0, "errors": 0, "records": 0, "rgb": 0,
+    "__init__": 0, "errors": 0, "labels": 0, "records": 0, "rgb": 0,
     "boxes": 1, "draw": 1, "metrics": 1, "model": 1, "photos": 1, "sinks.jsonl": 1, "sinks.parquet": 1,
-    "crops": 2, "download": 2, "engines": 2, "pair": 2, "sinks.csv": 2, "weights": 2,
-    "checkpoint": 3, "datasets": 3, "detect": 3, "sinks": 3,
-    "augment": 4, "auto": 4, "detect.embedded": 4, "detect.given": 4, "detect.yolo": 4, "fetch": 4, "predict": 4,
-    "detect.retinaface": 5, "pipeline": 5,
-    "evaluate": 6, "scan": 6, "train": 6,
-    "cli.options": 7,
-    "cli.evaluate": 8, "cli.info": 8, "cli.scan": 8, "cli.train": 8, "cli.weights": 8,
-    "cli": 9,
-    "__main__": 10,
+    "crops": 2, "download": 2, "engines": 2, "intervals": 2, "pair": 2, "plots": 2, "sinks.csv": 2, "weights": 2,
+    "checkpoint": 3, "datasets.sample": 3, "detect": 3, "sinks": 3,
+    "auto": 4, "datasets.pairs": 4, "datasets.rows": 4, "detect.embedded": 4, "detect.given": 4, "detect.yolo": 4,
+    "fetch": 4, "predict": 4,
+    "augment": 5, "datasets.tables": 5, "detect.retinaface": 5, "pipeline": 5,
+    "datasets": 6, "recipes": 6,
+    "lookup": 7, "objective": 7,
+    "trainer": 8,
+    "calibrate": 9, "evaluate": 9, "scan": 9, "train": 9, "votes": 9,
+    "cli.options": 10, "cli.progress": 10, "cli.text": 10,
+    "cli.evaluate": 11, "cli.info": 11, "cli.scan": 11, "cli.train": 11, "cli.votes": 11, "cli.weights": 11,
+    "cli": 12,
+    "__main__": 13,
 }  # fmt: skip
 """A module imports only modules of a lower rank."""
 LAZY = {"detect": {"detect.embedded", "detect.given", "detect.retinaface", "detect.yolo"}}
@@ -34,13 +38,17 @@ ADAPTERS = {
     "facexlib": {"detect.retinaface"},
     "openvino": {"engines"},
     "pillow_heif": {"photos"},
-    "pyarrow": {"records", "sinks", "sinks.csv", "sinks.jsonl", "sinks.parquet", "datasets", "detect.given"},
+    "matplotlib": {"plots"},
+    "pyarrow": {
+        *("records", "sinks", "sinks.csv", "sinks.jsonl", "sinks.parquet"),
+        *("datasets.tables", "detect.given", "votes"),
+    },
     "safetensors": {"checkpoint"},
-    "timm": {"model", "train"},
-    "typer": {name for name in RANKS if name.split(".")[0] == "cli"},
-    "tqdm": {"cli.scan", "cli.weights"},
+    "timm": {"model", "trainer"},
+    "typer": {name for name in RANKS if name.split(".")[0] == "cli"} - {"cli.progress", "cli.text"},
+    "tqdm": {"cli.progress", "cli.scan", "cli.weights"},
 }
-VERBS = ("scan", "evaluate", "train")
+VERBS = ("calibrate", "evaluate", "scan", "train", "votes")
 
 
 def module_name(file: Path) -> str:
@@ -168,7 +176,7 @@ def test_files_and_functions_stay_short(name: str) -> None:
 
 
 def test_the_command_line_starts_without_heavy_libraries() -> None:
-    heavy = ("torch", "timm", "ultralytics", "facexlib", "openvino", "cv2", "scipy")
+    heavy = ("torch", "timm", "ultralytics", "facexlib", "openvino", "cv2", "scipy", "matplotlib")
     code = f"import sys, mivolo_cli.cli; print([name for name in {heavy!r} if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

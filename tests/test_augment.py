@@ -2,47 +2,64 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 
 import numpy as np
 import pytest
-from PIL import Image as PillowImage
+from conftest import encode, noise
 
+from mivolo_cli import augment
 from mivolo_cli.augment import KINDS, SHARES, Augmentation, Mixer, body_input, bust_input, face_input
 from mivolo_cli.crops import Crops
 from mivolo_cli.datasets import Sample
 from mivolo_cli.errors import BadInput
-from mivolo_cli.records import Pixels
+from mivolo_cli.labels import Label
+from mivolo_cli.records import Box, Person, Pixels
 
 SIZE = 32
-RED, BLUE = (200, 30, 30), (30, 30, 200)
+RED, GREEN, BLUE = (200, 30, 30), (30, 200, 30), (30, 30, 200)
 STILL = Augmentation(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 WILD = Augmentation(shift=0.1, zoom=0.4, tilt=30, light=0.9, saturation=0.9, grey=0.5, erase=0, blur=0.5, neighbour=1)
 NOISE = np.random.default_rng(1).integers(1, 256, (90, 60, 3), np.uint8)
 
 
-def sample(crop: str, colour: tuple[int, int, int], low: float, high: float, gender: str | None) -> Sample:
-    file = io.BytesIO()
-    PillowImage.new("RGB", (40, 40), colour).save(file, "PNG")
-    return Sample("", file.getvalue(), crop, low if low == high else None, low, high, gender)
+def sample(shows: str, colour: tuple[int, int, int], low: float, high: float, gender: str | None) -> Sample:
+    """A picture of one colour; with face and body, the face is the upper left quarter and green."""
+    pixels = np.full((40, 40, 3), colour, np.uint8)
+    boxes = {kind: Box(0, 0, 40, 40) for kind in ("face", "body") if kind in shows}
+    if len(boxes) == 2:
+        boxes["face"] = Box(0, 0, 20, 20)
+        pixels[:20, :20] = GREEN
+    return Sample("", encode(pixels), Label(low, high, gender), **boxes)
 
 
 FACES = [sample("face", RED, age, age, gender) for age in (20, 40) for gender in ("male", "female")]
 BODIES = [sample("body", BLUE, low, low + 15, gender) for low in (17, 31) for gender in ("male", "female")]
+PAIRS = [sample("face+body", BLUE, 50, 50, "male")]
 
 
-def mixer(shares: dict[str, float], samples: list[Sample] | None = None, how: Augmentation = STILL) -> Mixer:
-    return Mixer(FACES + BODIES if samples is None else samples, shares, how, SIZE)
+def mixer(
+    shares: dict[str, float],
+    samples: list[Sample] | None = None,
+    how: Augmentation = STILL,
+    inputs: str = "face+body",
+) -> Mixer:
+    return Mixer(FACES + BODIES if samples is None else samples, shares, how, SIZE, inputs)
 
 
-def kind(crops: Crops, labels: Sample) -> str:
-    """Told by the colour: faces are red and bodies blue."""
-    if crops.body is None:
-        return "face"
-    name = "body" if crops.body[..., 2].mean() > crops.body[..., 0].mean() else "bust"
-    assert (name == "body" and crops.face is None) == (labels.crop == "body")
-    return name if crops.face is None else f"face+{name}"
+def colour(picture: Pixels) -> str:
+    return ("red", "green", "blue")[int(picture.reshape(-1, 3).mean(axis=0).argmax())]
+
+
+def kind(crops: Crops) -> str:
+    """Told by the colours: faces are red (of pairs green) and bodies blue."""
+    face = None if crops.face is None else colour(crops.face)
+    body = None if crops.body is None else colour(crops.body)
+    if face == "green":
+        assert body == "blue"
+        return "pair"
+    name = {None: None, "blue": "body", "red": "bust"}[body]
+    return "+".join(filter(None, ("face" if face else None, name)))
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
@@ -115,9 +132,12 @@ def test_the_pictures_themselves_are_not_changed() -> None:
 
 
 def test_kinds_are_drawn_in_their_shares() -> None:
-    shares = {"face": 0.4, "face+bust": 0.1, "face+body": 0.2, "body": 0.2, "bust": 0.1}
-    mix, rng = mixer(shares), np.random.default_rng(4)
-    found = Counter(kind(*mix.draw(rng, 0.0)) for _ in range(1500))
+    shares = {"face": 0.4, "face+bust": 0.1, "face+body": 0.1, "body": 0.2, "bust": 0.1, "pair": 0.1}
+    mix, rng = mixer(shares, FACES + BODIES), np.random.default_rng(4)
+    assert "pair" not in mix.kinds
+    mix = mixer(shares, FACES + BODIES + PAIRS)
+    mix.faces, mix.bodies = mix.faces[:-1], mix.bodies[:-1]  # a pair may be drawn as its face or body, too
+    found = Counter(kind(mix.draw(rng, 0.0)[0]) for _ in range(1500))
     assert set(found) == set(KINDS)
     for name, share in shares.items():
         assert found[name] / 1500 == pytest.approx(share, abs=0.04), name
@@ -129,28 +149,81 @@ def test_kinds_that_the_data_cannot_give_are_left_out() -> None:
     assert mixer(SHARES, BODIES).kinds == ["body"]
 
 
-@pytest.mark.parametrize("shares, samples", [({}, FACES + BODIES), ({"body": 1.0}, FACES), ({"face": 1.0}, BODIES)])
-def test_data_without_a_share_is_refused(shares: dict[str, float], samples: list[Sample]) -> None:
+@pytest.mark.parametrize(
+    "shares, samples",
+    [
+        ({}, FACES + BODIES),
+        ({"body": 1.0}, FACES),
+        ({"face": 1.0}, BODIES),
+        ({"face": 1.0}, FACES + BODIES),
+        ({"pair": 1.0}, PAIRS + FACES),
+    ],
+)
+def test_data_that_would_never_be_drawn_is_refused(shares: dict[str, float], samples: list[Sample]) -> None:
     with pytest.raises(BadInput, match="no share"):
         mixer(shares, samples)
 
 
-def test_a_partner_has_the_same_gender_and_the_face_in_its_range() -> None:
+def test_a_model_of_one_input_gets_no_other() -> None:
+    assert mixer(SHARES, FACES, inputs="face").kinds == ["face"]
+    assert mixer(SHARES, BODIES + FACES, inputs="body").kinds == ["body", "bust"]
+    with pytest.raises(BadInput, match="4 pictures of body"):
+        mixer(SHARES, FACES + BODIES, inputs="face")
+
+
+def test_pairs_may_be_drawn_as_their_face_or_their_body() -> None:
+    mix, rng = mixer({"face": 0.4, "body": 0.3, "pair": 0.3}, PAIRS), np.random.default_rng(8)
+    found = Counter(mix.draw(rng, 0.0)[0].used for _ in range(300))
+    assert set(found) == {"face", "body", "face+body"} and min(found.values()) > 50
+
+
+def test_the_face_of_a_pair_is_black_in_its_body() -> None:
+    (crops, label) = mixer({"pair": 1.0}, PAIRS).draw(np.random.default_rng(0), 0.0)
+    assert label.age == 50 and crops.body is not None and crops.face is not None
+    assert colour(crops.face) == "green" and hidden(crops.body) == pytest.approx(0.25, abs=0.06)
+
+
+def test_whole_photos_cannot_be_trained_on() -> None:
+    with pytest.raises(BadInput, match="whole photos"):
+        mixer(SHARES, [Sample("", encode(NOISE), Label(3, 3))])
+
+
+def test_people_who_cannot_be_seen_are_told() -> None:
+    covered = Sample(
+        "crowd.png", encode(NOISE), Label(3, 3), None, Box(0, 0, 60, 90), (Person(None, Box(0, 0, 60, 90)),)
+    )
+    with pytest.raises(BadInput, match=r"1 labelled people.*crowd\.png"):
+        mixer(SHARES, [*FACES, covered])
+
+
+def test_pictures_beyond_the_memory_are_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(augment, "MEMORY", 1)
+    mix = mixer({"face": 1.0}, FACES)
+    assert len(mix.kept) == 1
+    assert {mix.draw(np.random.default_rng(seed), 0.0)[1].age for seed in range(20)} == {20, 40}
+
+
+def test_large_pictures_are_kept_no_larger_than_needed() -> None:
+    large = Sample("", encode(noise(3, 300, 500)), Label(3, 3), face=Box(100, 0, 500, 300))
+    face = augment.parts_of(large, SIZE).face
+    assert face is not None and face.shape == (48, 64, 3)
+
+
+def test_a_partner_has_the_same_gender_and_the_face_in_its_range_however_rare() -> None:
     """Bodies carry their index as their colour."""
+    kinds = [(17.0, "male"), (17.0, "female"), (31.0, "male"), (31.0, "female")] + [(60.0, "male")] * 40
     bodies = [
-        sample("body", (60 * number, 0, 200), low, low + 15, gender)
-        for number, (low, gender) in enumerate([(17.0, "male"), (17.0, "female"), (31.0, "male"), (31.0, "female")])
+        sample("body", (5 * number + 1, 50, 200), low, low + 15, gender) for number, (low, gender) in enumerate(kinds)
     ]
     mix, rng = mixer({"face+body": 1.0}, FACES + bodies), np.random.default_rng(5)
-    met = Counter()
-    for _ in range(200):
+    met: Counter[tuple[float, str]] = Counter()
+    for _ in range(100):
         crops, face = mix.draw(rng, 0.0)
-        if crops.body is None:
-            continue
-        body = bodies[round(int(crops.body[-1, SIZE // 2, 0]) / 60)]
-        assert body.gender == face.gender and body.age_low <= face.age_low < body.age_high + 1
-        met[body.age_low, body.gender] += 1
-    assert len(met) == 4
+        assert crops.body is not None
+        low, gender = kinds[int(crops.body[-1, SIZE // 2, 0]) // 5]
+        assert gender == face.gender and face.age is not None and low <= face.age < low + 16
+        met[low, gender] += 1
+    assert len(met) == 4 and min(met.values()) > 10
 
 
 def test_without_a_fitting_partner_the_face_is_alone() -> None:
@@ -158,11 +231,11 @@ def test_without_a_fitting_partner_the_face_is_alone() -> None:
         {"face+body": 1.0}, [FACES[0], sample("body", BLUE, 60, 70, "male"), sample("body", BLUE, 17, 30, "female")]
     )
     crops, labels = mix.draw(np.random.default_rng(6), 0.0)
-    assert crops.used == "face" and labels is FACES[0]
+    assert crops.used == "face" and labels == FACES[0].label
 
 
 def test_the_seed_decides_everything() -> None:
-    def run(seed: int) -> list[tuple[Crops, Sample]]:
+    def run(seed: int) -> list[tuple[Crops, Label]]:
         mix, rng = mixer(SHARES, how=WILD), np.random.default_rng(seed)
         return [mix.draw(rng, 1.0) for _ in range(20)]
 
@@ -175,6 +248,5 @@ def test_the_seed_decides_everything() -> None:
 
 def test_an_epoch_shows_every_face_once_on_average() -> None:
     assert mixer({"face": 0.5, "body": 0.5}).epoch_length() == 2 * len(FACES)
-    assert mixer({"face": 1.0}).epoch_length() == len(FACES)
+    assert mixer({"face": 1.0}, FACES).epoch_length() == len(FACES)
     assert mixer({"body": 1.0}, BODIES).epoch_length() == len(BODIES)
-    assert mixer({"body": 1.0}).epoch_length() == len(BODIES)

@@ -15,6 +15,7 @@ from safetensors import safe_open
 from mivolo_cli import checkpoint, weights
 from mivolo_cli.checkpoint import ModelSpec
 from mivolo_cli.errors import OutputError, WeightsError
+from mivolo_cli.intervals import Band, Intervals
 from mivolo_cli.model import SIZES, Size, create_model
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "model.json").read_text())
@@ -266,7 +267,7 @@ def test_a_booby_trap_does_not_go_off(tmp_path, tiny, form):
 
 
 def test_saved_in_full_precision_it_comes_back_equal(tmp_path, tiny, spec):
-    described = replace(spec, card={"data": "faces"}, intervals={"80": [1.5, 2.5]}, avg_age=40.0)
+    described = replace(spec, card={"data": "faces"}, avg_age=40.0)
     checkpoint.save(tiny, described, tmp_path / "model.safetensors", dtype="fp32")
     model, read = checkpoint.load(tmp_path / "model.safetensors")
     assert read == described
@@ -396,3 +397,25 @@ def test_what_is_no_model_is_refused_with_a_way_on(name, hint):
 def test_a_folder_is_no_model(tmp_path):
     with pytest.raises(WeightsError, match="is a folder"):
         checkpoint.load(tmp_path)
+
+
+def test_the_fusion_is_read_from_the_weights(tmp_path):
+    for fusion in ("attention", "concatenation"):
+        model = create_model("mivolo_xs_32", fusion=fusion)
+        checkpoint.save(model, checkpoint.ModelSpec.of(model, fusion, 0, 100), tmp_path / "model.safetensors")
+        assert checkpoint.load(tmp_path / "model.safetensors")[0].patch_embed.map.fusion == fusion
+
+
+def test_intervals_travel_with_the_model(tmp_path):
+    intervals = Intervals({"face": Band([10.0, 20.0], [-3.0, -4.0], [5.0, 6.0])})
+    model = create_model("mivolo_xs_32")
+    spec = replace(checkpoint.ModelSpec.of(model, "some", 0, 100), intervals=intervals)
+    checkpoint.save(model, spec, tmp_path / "model.safetensors")
+    assert checkpoint.load(tmp_path / "model.safetensors")[1].intervals == intervals
+
+
+def test_a_single_input_may_be_the_body(tmp_path):
+    model = create_model("mivolo_xs_32", in_chans=3)
+    spec = checkpoint.ModelSpec.of(model, "bodies", 0, 100, inputs="body")
+    checkpoint.save(model, spec, tmp_path / "model.safetensors")
+    assert checkpoint.load(tmp_path / "model.safetensors")[1].inputs == "body"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result as Outcome
-from conftest import contents, draw_scene, save_broken, save_photo, table
+from conftest import contents, draw_scene, label_row, save_broken, save_photo, table, write_labels
 from typer.testing import CliRunner
 
 from mivolo_cli import __version__, cli, weights
@@ -192,7 +193,6 @@ def test_without_options_a_scan_has_the_defaults_of_the_library(
         (["{album}", "-o", "{tmp}/foreign.csv"], "foreign.csv exists and is not"),
         (["{tmp}/no such folder", "-o", "{tmp}/people.csv"], "no such folder"),
         (["{tmp}/empty", "-o", "{tmp}/people.csv"], "no photos"),
-        (["{album}", "-o", "{tmp}/people.csv", "--use", "feet"], "feet"),
         (["{album}", "-o", "{tmp}/people.csv", "--detector", "given"], "boxes"),
         (["{album}", "-o", "{tmp}/people.csv", "--device", "gpu"], "gpu"),
         (["{album}", "-o", "{tmp}/people.csv", "--model", "mivolo-sx"], "mivolo-sx"),
@@ -313,8 +313,22 @@ def test_the_demo_finds_the_people_of_two_photographs(tmp_path: Path, mivolo: Mi
 def test_version_and_help(mivolo: Mivolo) -> None:
     assert mivolo("--version").stdout == f"mivolo {__version__}\n"
     commands = mivolo("--help").stdout
-    assert all(name in commands for name in ("scan", "demo", "info", "eval", "train", "weights", "mivolo demo"))
-    for command in ("scan", "demo", "info", "eval", "train", "weights", "weights fetch", "weights add"):
+    assert all(
+        name in commands
+        for name in ("scan", "demo", "info", "eval", "calibrate", "train", "votes", "weights", "mivolo demo")
+    )
+    for command in (
+        "scan",
+        "demo",
+        "info",
+        "eval",
+        "calibrate",
+        "train",
+        "votes",
+        "weights",
+        "weights fetch",
+        "weights add",
+    ):
         assert mivolo(*command.split(), "--help").exit_code == 0
 
 
@@ -334,3 +348,74 @@ def test_heavy_libraries_are_not_imported_before_they_are_needed(code: str) -> N
     check = f"import sys; {code}; print('heavy:', *[name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "heavy:"
+
+
+# --- eval, calibrate, train, votes -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    rows = [label_row(f"{i}.png", age=float(1 + i % 80), gender=("male", "female")[i % 2]) for i in range(140)]
+    return write_labels(tmp_path / "faces.parquet", rows)
+
+
+def test_eval_prints_a_table_and_draws(mivolo: Mivolo, faces: Path, tiny_model: Path, tmp_path: Path) -> None:
+    arguments = ("eval", faces, "--model", tiny_model, "--device", "cpu", "--level", 10, "--plots", tmp_path / "plots")
+    out = mivolo(*arguments)
+    assert out.exit_code == 0, out.output
+    lines = out.stdout.splitlines()
+    assert lines[0].startswith("faces: 140 x face, by ") and "CS@10" in lines[1] and "in range" not in lines[1]
+    for part in ("all ", "seen from face", "gender female", "age 65+", "95 % intervals"):
+        assert part in out.stdout
+    assert len({len(line) for line in lines[1:11]}) == 1, "aligned"
+    assert len(list((tmp_path / "plots").glob("*.png"))) == 2 and out.stdout.count("plot: ") == 2
+
+
+def test_eval_prints_json(mivolo: Mivolo, faces: Path, tiny_model: Path) -> None:
+    out = mivolo("eval", faces, "--model", tiny_model, "--device", "cpu", "--json")
+    (found,) = json.loads(out.stdout)["evaluations"]
+    assert found["score"]["people"] == 140 and found["score"]["mae"]["low"] < found["score"]["mae"]["value"]
+
+
+def test_eval_says_what_it_left_out(mivolo: Mivolo, tiny_model: Path, tmp_path: Path) -> None:
+    bad = write_labels(tmp_path / "bad.parquet", [label_row("a.png"), label_row("b.png", age=500.0)])
+    out = mivolo("eval", bad, "--model", tiny_model, "--device", "cpu", "--invalid", "skip")
+    assert out.exit_code == 0 and "1 rows were left out" in out.stdout and "500 is no human age" in out.stdout
+
+
+def test_calibrate_says_how_the_intervals_do(mivolo: Mivolo, faces: Path, tiny_model: Path, tmp_path: Path) -> None:
+    out = mivolo("calibrate", tiny_model, faces, "-o", tmp_path / "new.safetensors", "--device", "cpu")
+    assert out.exit_code == 0, out.output
+    assert out.stdout.startswith("face: the intervals hold ") and (tmp_path / "new.safetensors").is_file()
+
+
+def test_train_tells_its_course(mivolo: Mivolo, faces: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('variant = "mivolo_xs_32"\nbatch_size = 70\n[shares]\nface = 1.0\n')
+    arguments = ("train", faces, "-o", tmp_path / "run", "--recipe", recipe, "--epochs", 1, "--validation", faces)
+    out = mivolo(*arguments, "--device", "cpu", "--seed", 3)
+    assert out.exit_code == 0, out.output
+    assert "data faces" in out.stdout and out.stdout.splitlines()[-1] == f"model: {tmp_path / 'run/model.safetensors'}"
+    quiet = mivolo(*arguments, "--device", "cpu", "--seed", 3, "--resume", "--quiet")
+    assert quiet.stdout == f"model: {tmp_path / 'run/model.safetensors'}\n"
+
+
+def test_votes_show_the_annotators_and_the_comparison(mivolo: Mivolo, tmp_path: Path) -> None:
+    votes = "item,annotator,vote\nc,ann,20\nc,bob,30\na.jpg,ann,40\na.jpg,bob,50\na.jpg,eve,\n"
+    (tmp_path / "votes.csv").write_text(votes)
+    (tmp_path / "known.csv").write_text("item,age\nc,21\n")
+    (tmp_path / "truth.csv").write_text("item,age\na.jpg,41\n")
+    arguments = ("votes", tmp_path / "votes.csv", "--controls", tmp_path / "known.csv", "-o", tmp_path / "labels.csv")
+    out = mivolo(*arguments, "--min-controls", 1, "--truth", tmp_path / "truth.csv")
+    assert out.exit_code == 0, out.output
+    for part in ("ann", "1.00", "9.00", "1 items labelled", "1 votes were missing", "weighted_mean", "30-44", "CS@5"):
+        assert part in out.stdout
+    assert (tmp_path / "labels.csv").is_file()
+    plain = json.loads(mivolo(*arguments, "--min-controls", 1, "--json").stdout)
+    assert plain["annotators"][0] == {"name": "ann", "votes": 2, "controls": 1, "mae": 1.0}
+
+
+@pytest.mark.parametrize("option, value", [("--invalid", "mend"), ("--pictures", "legs"), ("--use", "hands")])
+def test_words_that_an_option_does_not_know_are_refused(mivolo: Mivolo, faces: Path, option: str, value: str) -> None:
+    out = mivolo("eval", faces, option, value)
+    assert out.exit_code == 2 and value in out.output

@@ -206,3 +206,16 @@ def test_paths_are_dropped_in_training_alone() -> None:
     torch.testing.assert_close(FromPixels(model)(pixels(2)), shown)
     rates = [module.drop_prob for module in model.modules() if hasattr(module, "drop_prob")]
     assert max(rates) == pytest.approx(0.5)
+
+
+def test_fusion_by_concatenation_has_no_attention_and_still_looks_at_both() -> None:
+    torch.manual_seed(0)
+    model = create_model("mivolo_xs_32", fusion="concatenation").eval()
+    assert not [name for name in model.state_dict() if "map.qkv" in name or "map.pos_embed" in name]
+    images = torch.rand(1, 6, 32, 32)
+    other_face, other_body = images.clone(), images.clone()
+    other_face[:, :3] += 1
+    other_body[:, 3:] += 1
+    with torch.no_grad():
+        outputs = [model(picture) for picture in (images, other_face, other_body)]
+    assert not torch.allclose(outputs[0], outputs[1]) and not torch.allclose(outputs[0], outputs[2])

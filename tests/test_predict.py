@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mivolo_cli.checkpoint import ModelSpec
 from mivolo_cli.crops import Crops
+from mivolo_cli.intervals import Band, Intervals
 from mivolo_cli.predict import Predictor, predictions
 from mivolo_cli.records import Pixels
 
@@ -113,3 +114,13 @@ def test_the_gender_is_the_likelier_of_the_two_with_its_probability() -> None:
 def test_a_model_of_age_alone_says_nothing_of_gender() -> None:
     found = Predictor(Recorder(outputs=1), spec(num_classes=1)).predict([person(face=33)])
     assert [(p.age, p.gender, p.gender_score) for p in found if p] == [(pytest.approx(33), None, None)]
+
+
+def test_a_calibrated_model_answers_with_intervals_for_what_it_was_calibrated_on() -> None:
+    intervals = Intervals({"face": Band([0.0, 100.0], [-2.0, -4.0], [3.0, 3.0])})
+    outputs = np.array([[0, 0, 50 / 255], [0, 0, 50 / 255]], np.float32)
+    face, body = predictions(outputs, spec(intervals=intervals), ["face", "body"])
+    assert (face.age_low, face.age_high) == (pytest.approx(47), pytest.approx(53))
+    assert (body.age_low, body.age_high) == (None, None)
+    (alone,) = predictions(outputs[:1, 2:], spec(intervals=intervals, num_classes=1), ["face"])
+    assert alone.age_high == pytest.approx(53)

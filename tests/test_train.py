@@ -3,62 +3,41 @@
 from __future__ import annotations
 
 import csv
-import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image as PillowImage
+from conftest import label_row, save_photo, write_labels
 from torch import Tensor
 
-from mivolo_cli import checkpoint, train, weights
-from mivolo_cli.augment import Augmentation
+from mivolo_cli import checkpoint, train
+from mivolo_cli.datasets import DataOptions
 from mivolo_cli.errors import BadInput, WeightsError
 from mivolo_cli.model import create_model
-from mivolo_cli.train import Batch, Recipe, Trainer, TrainOptions, loss, read_recipe
+from mivolo_cli.objective import Batch
+from mivolo_cli.recipes import Recipe, read_recipe
+from mivolo_cli.train import TrainOptions
+from mivolo_cli.trainer import Trainer
 
 TINY = Recipe(variant="mivolo_xs_32", epochs=3, batch_size=4, warmup_steps=1, drop_path=0.4, average=0.5)
 """Six steps on eight faces and eight bodies."""
-SPEC = checkpoint.ModelSpec("mivolo_xs_32", 6, 3, 32, 0.0, 116.0, 58.0, "test")
-
-
-SCHEMA = pa.schema(
-    [
-        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-        ("crop", pa.string()),
-        *((name, pa.float64()) for name in ("age", "age_min", "age_max")),
-        ("gender", pa.string()),
-    ]
-)
 
 
 def row(crop: str, number: int) -> dict[str, Any]:
-    file = io.BytesIO()
-    pixels = np.random.default_rng(number).integers(1, 256, (60, 60, 3), np.uint8)
-    PillowImage.fromarray(pixels).save(file, "PNG")
-    return {
-        "image": {"bytes": file.getvalue(), "path": f"{crop}{number}.png"},
-        "crop": crop,
-        "age": 5.0 * number if crop == "face" else None,
-        "age_min": 0.0 if number < 4 else 17.0,
-        "age_max": 16.0 if number < 4 else None,
-        "gender": ("male", "female", None)[number % 3],
-    }
-
-
-def write(file: Path, rows: list[dict[str, Any]]) -> Path:
-    pq.write_table(pa.Table.from_pylist(rows).cast(SCHEMA), file)
-    return file
+    ages = {"age": 5.0 * number} if crop == "face" else {"age": None, "age_min": 0.0, "age_max": 16.0}
+    if crop == "body" and number >= 4:
+        ages |= {"age_min": 17.0, "age_max": None}
+    return label_row(f"{crop}{number}.png", crop, gender=("male", "female", None)[number % 3], **ages)
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    return write(tmp_path / "labels.parquet", [row(crop, number) for number in range(8) for crop in ("face", "body")])
+    return write_labels(
+        tmp_path / "labels.parquet", [row(crop, number) for number in range(8) for crop in ("face", "body")]
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +47,10 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def spec_of(file: Path) -> checkpoint.ModelSpec:
+    return checkpoint.load(file)[1]
 
 
 def tensors(file: Path) -> dict[str, Tensor]:
@@ -90,6 +73,7 @@ def test_a_run_leaves_a_model_a_log_and_a_checkpoint(data: Path, tmp_path: Path)
     file = train.train(options(data, out, validation=[data]), reported.append)
     assert file == out / "model.safetensors"
     assert sorted(path.name for path in out.iterdir()) == ["last.pt", "log.csv", "model.safetensors"]
+    assert spec_of(file).intervals is None, "sixteen people are too few to calibrate on"
 
     model, spec = checkpoint.load(file)
     assert (spec.variant, spec.inputs, spec.num_classes) == ("mivolo_xs_32", "face+body", 3)
@@ -148,10 +132,10 @@ def test_an_interrupted_run_goes_on_exactly(data: Path, tmp_path: Path, monkeypa
 
 
 def test_a_checkpoint_of_a_run_of_another_length_is_refused(data: Path, tmp_path: Path) -> None:
-    recipe = replace(TINY, epochs=1)
-    train.train(options(data, tmp_path / "out", recipe=recipe))
+    train.train(options(data, tmp_path / "out"))
+    more = write_labels(tmp_path / "more.parquet", [row("face", number) for number in range(16)] + [row("body", 1)])
     with pytest.raises(BadInput, match="steps"):
-        train.train(options(data, tmp_path / "out", recipe=replace(recipe, epochs=2), resume=True))
+        train.train(options(more, tmp_path / "out", resume=True))
 
 
 def test_training_may_begin_with_another_model(data: Path, tmp_path: Path) -> None:
@@ -173,7 +157,7 @@ def test_a_model_of_another_size_cannot_be_begun_with(data: Path, tmp_path: Path
 
 def test_training_without_a_recipe_and_without_genders_works(tmp_path: Path) -> None:
     """Unknown genders teach nothing, and must not turn the weights into no numbers."""
-    nameless = write(tmp_path / "ages.parquet", [row("face", number) | {"gender": None} for number in range(8)])
+    nameless = write_labels(tmp_path / "ages.parquet", [row("face", number) | {"gender": None} for number in range(8)])
     recipe = replace(read_recipe(epochs=1), variant="mivolo_xs_32", batch_size=4)
     found = tensors(train.train(options(nameless, tmp_path / "out", recipe=recipe)))
     assert all(value.isfinite().all() for value in found.values())
@@ -183,110 +167,6 @@ def test_data_without_rows_is_refused(data: Path, tmp_path: Path) -> None:
     pq.write_table(pq.read_table(data).slice(0, 0), tmp_path / "empty.parquet")
     with pytest.raises(BadInput, match="empty"):
         train.train(options(tmp_path / "empty.parquet", tmp_path / "out"))
-
-
-def batch(low: list[float], high: list[float], gender: list[int]) -> Batch:
-    n = len(low)
-    nothing = torch.zeros(n, 1, 1, 6, dtype=torch.uint8), torch.ones(n, 2, dtype=torch.bool)
-    return Batch(*nothing, torch.tensor(low), torch.tensor(high), torch.tensor(gender))
-
-
-def says(*years: float, male: float = 0.0) -> Tensor:
-    return torch.tensor([[male, -male, (age - 58) / 116] for age in years])
-
-
-@pytest.mark.parametrize("age, is_inside", [(17, True), (25, True), (30, True), (16, False), (31, False), (90, False)])
-def test_an_age_within_the_known_range_costs_nothing(age: float, is_inside: bool) -> None:
-    _, parts = loss(says(age), batch([17.0], [30.0], [-1]), SPEC, Recipe())
-    assert (parts["age"].item() < 1e-9) is is_inside
-
-
-def test_the_error_in_years_is_that_of_exact_ages() -> None:
-    _, parts = loss(says(33, 48, 90), batch([30.0, 50.0, 17.0], [30.0, 50.0, 30.0], [0, 1, 0]), SPEC, Recipe())
-    assert parts["mae"].item() == pytest.approx(2.5, abs=1e-4)
-
-
-def test_a_range_weighs_less_than_an_age() -> None:
-    recipe = Recipe(range_weight=0.25)
-    exact = loss(says(40), batch([30.0], [30.0], [-1]), SPEC, recipe)[1]["age"]
-    ranged = loss(says(40), batch([17.0], [30.0], [-1]), SPEC, recipe)[1]["age"]
-    assert ranged.item() == pytest.approx(exact.item() / 4, rel=1e-4)
-
-
-def test_gender_is_learned_where_it_is_known_and_only_there() -> None:
-    recipe = Recipe(label_smoothing=0.0)
-    right = loss(says(30, male=2.0), batch([30.0], [30.0], [0]), SPEC, recipe)[1]["gender"].item()
-    wrong = loss(says(30, male=2.0), batch([30.0], [30.0], [1]), SPEC, recipe)[1]["gender"].item()
-    assert right < 0.1 < 3 < wrong
-    mixed = loss(says(30, 30, male=2.0), batch([30.0, 30.0], [30.0, 30.0], [1, -1]), SPEC, recipe)[1]["gender"].item()
-    assert mixed == pytest.approx(wrong)
-    total, parts = loss(says(30), batch([30.0], [30.0], [-1]), SPEC, recipe)
-    assert parts["gender"].item() == 0 and total.item() == pytest.approx(0, abs=1e-6)
-
-
-def test_a_new_model_answers_the_mean_age() -> None:
-    model = create_model("mivolo_xs_32").eval()
-    train.start_at(model, 0.125)
-    assert model.head.bias[-1].item() == 0.125
-    assert Trainer(TINY, 6, "cpu", None, 43.5).model.model.head.bias[-1].item() == -0.125
-
-
-def test_the_rate_warms_up_and_comes_down() -> None:
-    trainer = Trainer(replace(TINY, warmup_steps=10), 100, "cpu", None, 30.0)
-    rates = [trainer.learning_rate(step) for step in range(101)]
-    assert rates[0] == pytest.approx(0.1) and rates[100] == pytest.approx(0.01)
-    assert max(rates) == max(rates[8:12]) and rates[10:] == sorted(rates[10:], reverse=True)
-
-
-def test_bodies_may_begin_with_what_faces_know() -> None:
-    embed = Trainer(replace(TINY, body_from_face=True), 6, "cpu", None, 30.0).model.model.patch_embed
-    assert equal(embed.conv1.state_dict(), embed.conv2.state_dict())
-    assert equal(embed.proj1.state_dict(), embed.proj2.state_dict())
-
-
-@pytest.mark.parametrize("file", sorted((weights.folder() / "recipes").glob("*.toml")), ids=lambda file: file.name)
-def test_the_recipes_that_travel_with_the_program_are_recipes(file: Path) -> None:
-    recipe = read_recipe(file)
-    create_model(recipe.variant)
-    assert sum(recipe.shares.values()) == pytest.approx(1)
-    assert read_recipe(file, epochs=2) == replace(recipe, epochs=2)
-
-
-def test_there_are_recipes() -> None:
-    assert (weights.folder() / "recipes" / "mivolo_xs.toml").is_file()
-
-
-def test_a_recipe_sets_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
-    (tmp_path / "r.toml").write_text("seed = 7\n[augmentation]\ntilt = 3.0\n[shares]\nface = 1.0\n")
-    recipe = read_recipe(tmp_path / "r.toml")
-    assert recipe == replace(Recipe(), seed=7, shares={"face": 1.0}, augmentation=replace(Augmentation(), tilt=3.0))
-    assert read_recipe() == Recipe()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "epoch = 3",
-        "[augmentation]\nspin = 3",
-        "[shares]\nhead = 1.0",
-        "[shares]\nface = -1.0",
-        "epochs = 0",
-        "batch_size = 0",
-        'epochs = "many"',
-        "seed = ",
-        "augmentation = 3",
-    ],
-)
-def test_what_is_no_recipe_is_refused_with_the_names_there_are(tmp_path: Path, text: str) -> None:
-    (tmp_path / "r.toml").write_text(text)
-    with pytest.raises(BadInput, match=r"r\.toml") as caught:
-        read_recipe(tmp_path / "r.toml")
-    assert "batch_size" in caught.value.hint
-
-
-def test_a_recipe_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="absent"):
-        read_recipe(tmp_path / "absent.toml")
 
 
 def test_a_recipe_for_a_model_that_does_not_exist_is_refused(data: Path, tmp_path: Path) -> None:
@@ -301,3 +181,136 @@ def test_a_folder_that_holds_a_training_is_not_written_over(data: Path, tmp_path
     with pytest.raises(BadInput, match="holds a training"):
         train.train(options(data, out))
     assert (out / "last.pt").read_bytes() == b"hours of work"
+
+
+def test_a_checkpoint_of_another_recipe_is_refused_by_what_differs(data: Path, tmp_path: Path) -> None:
+    recipe = replace(TINY, epochs=1)
+    train.train(options(data, tmp_path / "out", recipe=recipe))
+    with pytest.raises(BadInput, match="another seed, drop_path"):
+        train.train(options(data, tmp_path / "out", recipe=replace(recipe, seed=9, drop_path=0.1), resume=True))
+
+
+def test_a_damaged_checkpoint_is_told(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    train.train(options(data, out, recipe=replace(TINY, epochs=1)))
+    (out / "last.pt").write_bytes((out / "last.pt").read_bytes()[:20_000])
+    with pytest.raises(BadInput, match="damaged"):
+        train.train(options(data, out, recipe=replace(TINY, epochs=1), resume=True))
+
+
+def test_the_best_of_the_validations_is_kept_and_waiting_ends(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a figure that is best at the second validation and never again."""
+    figures = iter([9.0, 5.0, 7.0, 6.0, 8.0, 1.0])
+    seen: list[dict[str, Tensor]] = []
+
+    def monitored(found: Any, recipe: Recipe) -> float:
+        return next(figures)
+
+    def keep(trainer: Trainer, validation: train.Validation) -> Any:
+        seen.append({name: value.clone() for name, value in trainer.averaged.state_dict().items()})
+        return validate(trainer, validation)
+
+    validate = train.validate
+    monkeypatch.setattr(train, "_monitored", monitored)
+    monkeypatch.setattr(train, "validate", keep)
+    recipe = replace(TINY, epochs=6, patience=2, validate_every=1)
+    out = tmp_path / "out"
+    model = train.train(options(data, out, recipe=recipe, validation=[data]))
+    assert len(seen) == 4
+    found = {name: value.float() for name, value in tensors(model).items()}
+    near = [max((found[name] - some[name].float()).abs().max() for name in found) for some in seen]
+    assert near[1] < 1e-3 < min(near[0], near[2], near[3])
+    assert not (out / "best.safetensors").exists()
+    train.train(options(data, out, recipe=recipe, validation=[data], resume=True))
+    assert len(seen) == 4, "a training that has ended stays ended"
+
+
+def test_patience_needs_something_to_judge_by(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="validation"):
+        train.train(options(data, tmp_path / "out", recipe=replace(TINY, patience=1)))
+
+
+def test_what_decides_is_the_error_of_age_or_of_gender(data: Path) -> None:
+    found = train.score([train.Outcome(train.read_samples([data])[0].label, None)])
+    assert train._monitored(found, Recipe()) is None and train._monitored(found, Recipe(monitor="gender")) is None
+
+
+@pytest.mark.parametrize(
+    "changes, inputs, outputs, concatenates",
+    [
+        ({"inputs": "face", "shares": {"face": 1.0}}, "face", 3, False),
+        ({"inputs": "body", "shares": {"body": 1.0}, "gender": False}, "body", 1, False),
+        ({"fusion": "concatenation"}, "face+body", 3, True),
+        ({"optimizer": "adamw", "age_loss": "mse", "lds": "laplace"}, "face+body", 3, False),
+        ({"accumulate": 2}, "face+body", 3, False),
+    ],
+)
+def test_the_papers_variants_can_be_trained(
+    tmp_path: Path, changes: dict[str, Any], inputs: str, outputs: int, concatenates: bool
+) -> None:
+    kinds = ("face", "body") if "+" in inputs else (inputs,)
+    rows = [row(crop, number) for number in range(8) for crop in kinds]
+    data = write_labels(tmp_path / "some.parquet", rows)
+    recipe = replace(TINY, epochs=1, shares={"face": 0.5, "body": 0.5})
+    model, spec = checkpoint.load(train.train(options(data, tmp_path / "out", recipe=replace(recipe, **changes))))
+    assert (spec.inputs, spec.num_classes) == (inputs, outputs)
+    assert (spec.in_chans == 6 and model.patch_embed.map.fusion == "concatenation") is concatenates
+
+
+def test_parts_of_a_batch_add_up_to_the_whole(data: Path, tmp_path: Path) -> None:
+    """Without batch statistics and with equal parts, the gradient is the same; here: nearly the same weights."""
+    whole, parts = (
+        tensors(
+            train.train(options(data, tmp_path / str(n), recipe=replace(TINY, epochs=1, drop_path=0.0, accumulate=n)))
+        )
+        for n in (1, 2)
+    )
+    assert not equal(whole, parts)
+    assert max((whole[name].float() - parts[name].float()).abs().max() for name in whole if "head" in name) < 0.02
+
+
+def test_intervals_are_calibrated_on_validation_data(tmp_path: Path, data: Path) -> None:
+    many = write_labels(tmp_path / "many.parquet", [row("face", number % 20) for number in range(130)])
+    spec = spec_of(train.train(options(data, tmp_path / "out", validation=[many], recipe=replace(TINY, epochs=1))))
+    assert spec.intervals is not None and set(spec.intervals.bands) == {"face"}
+
+
+def test_all_formats_of_labelled_data_can_be_trained_on(tmp_path: Path) -> None:
+    for number in range(4):
+        save_photo(tmp_path / f"{number}.png")
+    lines = [f"{number}.png,{20 + number},M,5,5,40,40,0,0,79,60" for number in range(4)]
+    header = "img_name,age,gender,face_x0,face_y0,face_x1,face_y1,person_x0,person_y0,person_x1,person_y1"
+    (tmp_path / "labels.csv").write_text("\n".join([header, *lines]))
+    recipe = replace(TINY, epochs=1, shares={"pair": 0.4, "face": 0.3, "body": 0.3})
+    assert train.train(options(tmp_path / "labels.csv", tmp_path / "out", recipe=recipe)).is_file()
+
+
+def test_invalid_rows_stop_a_training_before_it_starts(data: Path, tmp_path: Path) -> None:
+    bad = write_labels(tmp_path / "bad.parquet", [row("face", 1), row("face", 2) | {"age": 300.0}])
+    with pytest.raises(BadInput, match="1 of 2 rows"):
+        train.train(options(bad, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    recipe = replace(TINY, epochs=1, shares={"face": 1.0}, batch_size=1)
+    skipping = options(bad, tmp_path / "out", recipe=recipe, reading=DataOptions(invalid="skip"))
+    assert train.train(skipping).is_file()
+
+
+def test_the_course_is_logged_for_spreadsheets_and_for_tensorboard(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboard")
+    monkeypatch.setattr(train, "REPORT_STEPS", 2)
+    out = tmp_path / "out"
+    train.train(options(data, out, validation=[data], tensorboard=True))
+    with (out / "steps.csv").open(newline="") as log:
+        rows = list(csv.DictReader(log))
+    assert [line["step"] for line in rows] == ["2", "4", "6"] and all(float(line["age"]) > 0 for line in rows)
+    assert any(file.stat().st_size > 200 for file in (out / "tensorboard").iterdir())
+
+
+def test_tensorboard_is_asked_for_before_the_work(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(BadInput, match="tensorboard"):
+        train.train(options(data, tmp_path / "out", tensorboard=True))

@@ -9,7 +9,7 @@ import typer
 
 from .. import __version__
 from ..errors import MivoloError
-from . import evaluate, info, scan, train, weights
+from . import evaluate, info, scan, train, votes, weights
 
 app = typer.Typer(
     name="mivolo",
@@ -20,8 +20,10 @@ app = typer.Typer(
 )
 app.command("scan", epilog=scan.EXAMPLES)(scan.scan)
 app.command("demo")(scan.demo)
-app.command("eval")(evaluate.evaluate)
-app.command("train")(train.train)
+app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command("calibrate")(evaluate.calibrate)
+app.command("train", epilog=train.EXAMPLES)(train.train)
+app.command("votes", epilog=votes.EXAMPLES)(votes.votes)
 app.add_typer(weights.app, name="weights")
 app.command("info")(info.info)
 

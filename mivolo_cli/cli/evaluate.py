@@ -1,44 +1,165 @@
-"""`mivolo eval`."""
+"""`mivolo eval` and `mivolo calibrate`."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Device, Model, Precision
+from .options import DATA, RESULT, Device, Images, Invalid, Model, Pictures, Precision, Quiet, Use, reading
+from .progress import counting
+from .text import aligned, share, years
+
+if TYPE_CHECKING:
+    from ..evaluate import Evaluation, Report
+
+EXAMPLES = """Examples:
+
+mivolo eval faces.parquet
+
+mivolo eval labels.csv --images photos --pictures photo --plots figures
+
+mivolo eval faces.parquet --predictions people.parquet --compare others.csv --json"""
+Data = Annotated[
+    list[Path],
+    typer.Argument(help="Labelled pictures: Parquet with the pictures, CSV that names them, or a folder as UTKFace's."),
+]
+GROUPS = {"used": "seen from", "gender": "gender", "age": "age"}
 
 
 def evaluate(
-    data: Annotated[
-        list[Path], typer.Argument(help="Labelled pictures: Parquet files in the Hugging Face convention.")
-    ],
+    data: Data,
     predictions: Annotated[
-        Path | None, typer.Option(metavar="RESULTS", help="Measure this table of a scan instead of running the model.")
+        Path | None,
+        typer.Option(metavar="RESULTS", help="Measure this table of a scan instead of running the model."),
+    ] = None,
+    compare: Annotated[
+        Path | None, typer.Option(metavar="RESULTS", help="Measure this table of a scan beside it.")
     ] = None,
     model: Model = "auto",
+    use: Use = "both",
+    images: Images = None,
+    pictures: Pictures = "face",
+    invalid: Invalid = "refuse",
+    level: Annotated[float, typer.Option(min=0, help="The L of CS@L, in years.", rich_help_panel=RESULT)] = 5.0,
+    combine: Annotated[
+        bool,
+        typer.Option("--combine", help="Also people made of the data's faces and bodies.", rich_help_panel=DATA),
+    ] = False,
+    plots: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Draw the results as PNG files in DIR.", rich_help_panel=RESULT)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=RESULT)] = False,
     device: Device = "auto",
     precision: Precision = "fp32",
+    quiet: Quiet = False,
 ) -> None:
-    """Measure a model, or the results of a scan, on labelled data: MAE, CS@5, gender accuracy."""
+    """Measure a model, or the results of a scan, on labelled data: MAE, CS@L, bias, gender accuracy, intervals."""
     from .. import auto
     from ..evaluate import EvalOptions
     from ..evaluate import evaluate as run
 
     chosen = auto.choose_device(device).name
-    name = auto.choose_model(model, chosen).name
-    found = run(EvalOptions(data, predictions, name, chosen, precision))
-    typer.echo(f"{'data':<24} {'shows':<6} {'people':>7} {'answered':>9} {'MAE':>7} {'CS@5':>8} {'gender':>8}")
-    for item in found:
-        score = item.score
-        answered = 1 - score.refused / score.people if score.people else 0.0
-        age = "-" if score.mae is None else f"{score.mae:.2f}"
+    options = EvalOptions(
+        data=data,
+        predictions=predictions,
+        compare=compare,
+        model=auto.choose_model(model, chosen).name,
+        device=chosen,
+        precision=precision,
+        use=use,
+        level=level,
+        combine=combine,
+        reading=reading(images, pictures, invalid),
+    )
+    with counting("eval", " pictures", quiet) as show:
+        found = run(options, show)
+    drawn = _plot(found.evaluations, plots) if plots else []
+    if as_json:
+        typer.echo(json.dumps(_plain(found, drawn, level), indent=2))
+        return
+    for line in _lines(found, level):
+        typer.echo(line)
+    for file in drawn:
+        typer.echo(f"plot: {file}")
+
+
+def calibrate(
+    model: Annotated[str, typer.Argument(help="A model by name or file.")],
+    data: Annotated[list[Path], typer.Argument(help="Labelled pictures that the model was not trained on.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The model with its intervals.")],
+    images: Images = None,
+    pictures: Pictures = "face",
+    invalid: Invalid = "refuse",
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Give a model intervals that hold 80 % of true ages, from labelled people whom it has not seen."""
+    from .. import auto
+    from ..calibrate import CalibrateOptions
+    from ..calibrate import calibrate as run
+
+    options = CalibrateOptions(model, data, out, auto.choose_device(device).name, reading(images, pictures, invalid))
+    with counting("calibrate", " people", quiet) as show:
+        checks = run(options, show)
+    for check in checks:
         typer.echo(
-            f"{item.data:<24} {item.crop:<6} {score.people:>7} {answered:>9.1%} {age:>7} "
-            f"{_percent(score.cs5):>8} {_percent(score.gender_accuracy):>8}"
+            f"{check.used}: the intervals hold {share(check.coverage)} of {check.coverage.count} people"
+            f" who did not calibrate them; {check.width.value:.1f} years wide on average"
         )
+    typer.echo(f"model: {out}")
 
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"
+def _plot(evaluations: Sequence[Evaluation], folder: Path) -> list[Path]:
+    from ..plots import save_plots
+
+    files = []
+    for item in evaluations:
+        stem = "-".join(part.replace(" ", "_") for part in (item.data, item.shows, Path(item.source).stem))
+        files += save_plots(item.outcomes, f"{item.source} on {item.data} ({item.shows})", folder, stem)
+    return files
+
+
+def _plain(found: Report, drawn: Sequence[Path], level: float) -> dict[str, Any]:
+    return {
+        "level": level,
+        "evaluations": [item.to_dict() for item in found.evaluations],
+        "problems": [asdict(problem) for problem in found.problems],
+        "plots": [str(file) for file in drawn],
+    }
+
+
+def _lines(found: Report, level: float) -> list[str]:
+    lines = []
+    for item in found.evaluations:
+        lines += ["", f"{item.data}: {item.score.people} x {item.shows}, by {item.source}", *_table(item, level)]
+    if found.problems:
+        lines += ["", f"{len(found.problems)} rows were left out, as {found.problems[0].place}:"]
+        lines += [f"  {problem.message}" for problem in found.problems[:1]]
+    return [*lines[1:], "", "In brackets: 95 % intervals by bootstrap over people."]
+
+
+def _table(item: Evaluation, level: float) -> list[str]:
+    """Aligned text: a row for all people and one for each group, and only columns that say something."""
+    rows = [("all", item.score), *((f"{GROUPS[g.by]} {g.name}", g.score) for g in item.groups)]
+    columns = {
+        "people": lambda s: str(s.people),
+        "answered": lambda s: f"{s.answered / s.people:.1%}" if s.people else "-",
+        "MAE (years)": lambda s: years(s.mae),
+        f"CS@{level:g}": lambda s: share(s.cs),
+        "bias (years)": lambda s: years(s.bias, "{:+.2f}"),
+        "gender": lambda s: share(s.gender),
+        "in range": lambda s: share(s.in_range),
+        "one off": lambda s: share(s.one_off),
+        "80 % interval holds": lambda s: share(s.coverage),
+        "width (years)": lambda s: years(s.width),
+    }
+    cells = {name: [tell(s) for _, s in rows] for name, tell in columns.items()}
+    shown = {name: values for name, values in cells.items() if set(values) != {"-"}}
+    names = [name for name, _ in rows]
+    table = [["", *shown], *([names[i], *(values[i] for values in shown.values())] for i in range(len(rows)))]
+    return aligned(table)

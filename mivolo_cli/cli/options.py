@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-FIND, MODEL, RESULT = "Which photos", "Detector and model", "Results"
+if TYPE_CHECKING:
+    from ..datasets import DataOptions
+
+FIND, MODEL, RESULT, DATA = "Which photos", "Detector and model", "Results", "Labelled data"
 Model = Annotated[
     str, typer.Option("--model", help="auto, a name of `mivolo weights list`, or a file.", rich_help_panel=MODEL)
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL)]
 Precision = Annotated[str, typer.Option(help="fp32, bf16 or fp16.", rich_help_panel=MODEL)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.", rich_help_panel=RESULT)]
+Use = Annotated[Literal["both", "face", "body"], typer.Option(help="What the model looks at.", rich_help_panel=MODEL)]
+Images = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Where the pictures are that a CSV names; default: beside it.", rich_help_panel=DATA
+    ),
+]
+Pictures = Annotated[
+    Literal["face", "body", "photo"],
+    typer.Option(help="What pictures without boxes show; in a photo the largest person counts.", rich_help_panel=DATA),
+]
+Invalid = Annotated[
+    Literal["refuse", "skip"], typer.Option(help="What to do with rows that cannot be used.", rich_help_panel=DATA)
+]
+
+
+def reading(images: Path | None, pictures: str, invalid: str) -> DataOptions:
+    """How labelled data is to be read."""
+    from ..datasets import DataOptions
+
+    return DataOptions(images, pictures, invalid)  # type: ignore[arg-type]  # typer has checked the words

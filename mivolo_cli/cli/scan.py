@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import BadInput, OutputError
-from .options import FIND, MODEL, RESULT, Device, Model, Precision, Quiet
+from .options import FIND, MODEL, RESULT, Device, Model, Precision, Quiet, Use
 
 if TYPE_CHECKING:
     from ..scan import Progress, ScanOptions
@@ -50,9 +50,7 @@ def scan(
             metavar="FILE", help="Your own boxes (CSV or Parquet), for the detector `given`.", rich_help_panel=MODEL
         ),
     ] = None,
-    use: Annotated[
-        str, typer.Option(help="What the model looks at: face, body or both.", rich_help_panel=MODEL)
-    ] = "both",
+    use: Use = "both",
     device: Device = "auto",
     precision: Precision = "fp32",
     batch_size: Annotated[int, typer.Option(min=1, help="People per batch of the model.", rich_help_panel=MODEL)] = 32,
@@ -83,7 +81,7 @@ def scan(
         model=model,
         detector=detector,
         boxes=boxes,
-        use=_use(use),
+        use=use,
         device=device,
         precision=precision,
         batch_size=batch_size,
@@ -190,12 +188,6 @@ def _paths_from_stdin() -> list[Path]:
     data = sys.stdin.buffer.read()
     names = data.split(b"\0") if b"\0" in data else data.splitlines()
     return [Path(os.fsdecode(name)) for name in names if name]
-
-
-def _use(value: str) -> Any:
-    if value not in ("face", "body", "both"):
-        raise BadInput(f"--use cannot be {value!r}", hint="use face, body or both")
-    return value
 
 
 def _count(number: int, one: str, many: str = "") -> str:

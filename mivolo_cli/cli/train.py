@@ -7,37 +7,70 @@ from typing import Annotated
 
 import typer
 
-from .options import Device
+from .options import DATA, MODEL, Device, Images, Invalid, Pictures, Quiet, reading
+
+RECIPE = "Recipe"
+EXAMPLES = """Examples:
+
+mivolo train faces.parquet bodies.parquet --validation faces-val.parquet -o run
+
+mivolo train labels.csv --images photos -o run --recipe weights/recipes/mivolo_xs.toml
+
+mivolo train labels.csv --images photos -o run --resume"""
 
 
 def train(
     data: Annotated[
-        list[Path], typer.Argument(help="Labelled pictures: Parquet files in the Hugging Face convention.")
+        list[Path],
+        typer.Argument(help="Labelled pictures: Parquet with them, CSV that names them, or a folder as UTKFace's."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model, its log and checkpoint.")],
-    recipe: Annotated[Path | None, typer.Option(help="TOML file of settings; see weights/recipes.")] = None,
-    validation: Annotated[list[Path] | None, typer.Option(help="Labelled pictures to measure on; repeatable.")] = None,
-    init: Annotated[str | None, typer.Option(help="Start from this model (name or file).")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="For the model, its logs and checkpoint.")],
+    validation: Annotated[
+        list[Path] | None, typer.Option(help="Labelled pictures to measure on; repeatable.", rich_help_panel=DATA)
+    ] = None,
+    images: Images = None,
+    pictures: Pictures = "face",
+    invalid: Invalid = "refuse",
+    recipe: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML file of settings.", rich_help_panel=RECIPE)
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.", rich_help_panel=RECIPE)] = None,
+    seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.", rich_help_panel=RECIPE)] = None,
+    fusion: Annotated[
+        str | None,
+        typer.Option(help="attention or concatenation, instead of the recipe's.", rich_help_panel=RECIPE),
+    ] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Start from this model (name or file).", rich_help_panel=MODEL)
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder.")] = False,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log to DIR/tensorboard.")] = False,
     device: Device = "auto",
+    quiet: Quiet = False,
 ) -> None:
-    """Train a model on labelled faces and bodies."""
+    """Train a model on labelled faces and bodies, and calibrate it on the validation data."""
     from .. import auto
-    from ..train import TrainOptions, read_recipe
+    from ..recipes import read_recipe
+    from ..train import TrainOptions
     from ..train import train as run
 
     options = TrainOptions(
         data=data,
         out=out,
-        recipe=read_recipe(recipe, epochs=epochs),
+        recipe=read_recipe(recipe, epochs=epochs, seed=seed, fusion=fusion),
         validation=validation or [],
         device=auto.choose_device(device).name,
         init=init,
         resume=resume,
+        tensorboard=tensorboard,
+        reading=reading(images, pictures, invalid),
     )
-    model = run(options, report=lambda row: typer.echo("  ".join(f"{k} {_short(v)}" for k, v in row.items())))
-    typer.echo(f"model: {model}")
+
+    def show(row: dict[str, object]) -> None:
+        if not quiet:
+            typer.echo("  ".join(f"{name} {_short(value)}" for name, value in row.items() if value is not None))
+
+    typer.echo(f"model: {run(options, show)}")
 
 
 def _short(value: object) -> str:

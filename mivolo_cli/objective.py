@@ -1,0 +1,119 @@
+"""What a training minimises: the batches it learns from, and the loss on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import convolve1d
+from torch import Tensor
+from torch.nn import functional
+
+from .checkpoint import ModelSpec
+from .crops import Crops, stack
+from .labels import OLDEST, Label
+from .predict import GENDERS, channels
+from .recipes import Recipe
+
+SMALLEST_DENSITY = 1e-3
+"""Of the mean density: an age that nobody near has must not get a boundless weight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`pixels` (n, s, s, channels) uint8, `present` (n, 2) bool; ages in years as ranges, `gender` -1 where unknown,
+    and `weight` what each age counts."""
+
+    pixels: Tensor
+    present: Tensor
+    age_low: Tensor
+    age_high: Tensor
+    gender: Tensor
+    weight: Tensor
+
+    @staticmethod
+    def of(
+        examples: Sequence[tuple[Crops, Label]], spec: ModelSpec, weights: NDArray[np.float32] | None = None
+    ) -> Batch:
+        """`weights` (ages,) of people by their age in whole years; None weighs all alike."""
+        crops, labels = zip(*examples, strict=True)
+        pixels, present = stack(crops, spec.input_size)
+        ages = [0 if label.age is None else int(label.age) for label in labels]
+        return Batch(
+            torch.from_numpy(np.ascontiguousarray(channels(pixels, spec))),
+            torch.from_numpy(present),
+            torch.tensor([0.0 if label.age_low is None else label.age_low for label in labels]),
+            torch.tensor([OLDEST if label.age_high is None else label.age_high for label in labels]),
+            torch.tensor([-1 if label.gender is None else GENDERS.index(label.gender) for label in labels]),
+            torch.tensor(
+                [
+                    1.0 if weights is None or label.age is None else float(weights[min(age, len(weights) - 1)])
+                    for label, age in zip(labels, ages, strict=True)
+                ]
+            ),
+        )
+
+    def to(self, device: str) -> Batch:
+        return Batch(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
+
+    def split(self, parts: int) -> Iterator[Batch]:
+        """Equal parts, in order."""
+        columns = [getattr(self, f.name).chunk(parts) for f in fields(self)]
+        return (Batch(*part) for part in zip(*columns, strict=True))
+
+
+def loss(outputs: Tensor, batch: Batch, spec: ModelSpec, recipe: Recipe) -> tuple[Tensor, dict[str, Tensor]]:
+    """What is to be minimised, and its parts: `age` and `gender` before weighing, and `mae` in years.
+
+    An age costs by its distance from the known range, in parts of the span of ages.
+    """
+    span = spec.max_age - spec.min_age
+    age = outputs[:, -1] * span + spec.avg_age
+    miss = (batch.age_low - age).clamp(min=0) + (age - batch.age_high).clamp(min=0)
+    exact = batch.age_low == batch.age_high
+    weight = torch.where(exact, batch.weight, recipe.range_weight)
+    parts = {
+        "age": (weight * _age_cost(miss / span, recipe)).mean(),
+        "mae": miss[exact].sum() / exact.sum().clamp(min=1),
+    }
+    if spec.num_classes == 3:
+        gender = functional.cross_entropy(
+            outputs[:, :2], batch.gender, ignore_index=-1, label_smoothing=recipe.label_smoothing, reduction="sum"
+        )
+        parts["gender"] = gender / (batch.gender >= 0).sum().clamp(min=1)
+    return recipe.age_weight * parts["age"] + parts.get("gender", 0.0), parts
+
+
+def age_weights(labels: Sequence[Label], recipe: Recipe) -> NDArray[np.float32] | None:
+    """What each age in whole years counts, 1 on average over the people of known age; None without smoothing.
+
+    A power of the inverse of how many people have an age, after smoothing over neighbouring ages (Yang et al. 2021,
+    section 3.1).
+    """
+    ages = np.array([int(label.age) for label in labels if label.age is not None])
+    if recipe.lds == "none" or not ages.size:
+        return None
+    counts = np.bincount(ages, minlength=int(OLDEST) + 1).astype(np.float64)
+    density = convolve1d(counts, kernel(recipe.lds, recipe.lds_width, recipe.lds_sigma), mode="constant")
+    weights = np.maximum(density, SMALLEST_DENSITY * density.mean()) ** -recipe.lds_power
+    return (weights / weights[ages].mean()).astype(np.float32)
+
+
+def kernel(name: str, width: int, sigma: float) -> NDArray[np.float64]:
+    """(2 * (width // 2) + 1,), its largest value in the middle, summing to 1."""
+    distance = np.abs(np.arange(-(width // 2), width // 2 + 1, dtype=np.float64))
+    shapes = {
+        "gaussian": np.exp(-0.5 * (distance / sigma) ** 2),
+        "laplace": np.exp(-distance / sigma),
+        "triangular": width // 2 + 1 - distance,
+    }
+    return shapes[name] / shapes[name].sum()
+
+
+def _age_cost(miss: Tensor, recipe: Recipe) -> Tensor:
+    if recipe.age_loss == "mse":
+        return miss**2
+    return functional.smooth_l1_loss(miss, torch.zeros_like(miss), beta=recipe.age_beta, reduction="none")

@@ -1,0 +1,108 @@
+"""Intervals hold the share of people that they say, and depend on the age and on what was seen."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+
+from mivolo_cli import intervals
+from mivolo_cli.intervals import Band, Intervals, fit, signed_miss
+from mivolo_cli.labels import Label
+from mivolo_cli.metrics import Outcome, score
+from mivolo_cli.records import Prediction
+
+
+def people(count: int, seed: int, used: str = "face") -> list[Outcome]:
+    """Errors grow with age, and lean to one side."""
+    rng = np.random.default_rng(seed)
+    predicted = rng.uniform(0, 80, count)
+    truth = np.maximum(predicted + rng.gamma(2, 1 + predicted / 20) - 1, 0)
+    return [
+        Outcome(Label(float(t), float(t)), Prediction(float(p), None, None, used))
+        for t, p in zip(truth, predicted, strict=True)
+    ]
+
+
+def covered(outcomes: list[Outcome], fitted: Intervals) -> float:
+    found = []
+    for outcome in outcomes:
+        assert outcome.prediction is not None
+        ends = fitted.around(outcome.prediction.age, outcome.prediction.used)
+        assert ends is not None
+        found.append(Outcome(outcome.label, replace(outcome.prediction, age_low=ends[0], age_high=ends[1])))
+    coverage = score(found, resamples=0).coverage
+    assert coverage is not None
+    return coverage.value
+
+
+@pytest.mark.parametrize("coverage", [0.8, 0.5])
+def test_other_people_are_covered_as_often_as_promised(coverage: float) -> None:
+    fitted = fit(people(3000, 1), coverage)
+    others = people(6000, 2)
+    assert covered(others, fitted) == pytest.approx(coverage, abs=0.025)
+    for low, high in ((0, 20), (20, 50), (50, 80)):
+        part = [o for o in others if o.prediction is not None and low <= o.prediction.age < high]
+        assert covered(part, fitted) == pytest.approx(coverage, abs=0.05), (low, high)
+
+
+def test_intervals_are_wider_where_errors_are_larger() -> None:
+    fitted = fit(people(3000, 1))
+    (young, old) = (fitted.around(age, "face") for age in (10, 70))
+    assert young is not None and old is not None and old[1] - old[0] > 1.5 * (young[1] - young[0])
+    assert young[0] <= 10 + 1 and old[0] >= 0
+
+
+def test_nobody_is_younger_than_nothing() -> None:
+    fitted = Intervals({"face": Band([0.0, 10.0], [-5.0, -5.0], [3.0, 3.0])})
+    assert fitted.around(2, "face") == (0, 5) and fitted.around(8, "face") == (3, 11)
+
+
+def test_inputs_are_calibrated_apart_and_only_where_there_are_enough() -> None:
+    narrow = [Outcome(Label(30, 30), Prediction(30 + i / 100, None, None, "body")) for i in range(100)]
+    few = people(intervals.ENOUGH - 1, 4, "face+body")
+    fitted = fit([*people(500, 3), *narrow, *few])
+    assert set(fitted.bands) == {"face", "body"} and fitted.around(30, "face+body") is None
+    face, body = fitted.around(30, "face"), fitted.around(30, "body")
+    assert face is not None and body is not None and body[1] - body[0] < 2 < face[1] - face[0]
+
+
+def test_a_known_range_counts_where_it_is_met() -> None:
+    assert [signed_miss(age, Label(16, 30)) for age in (10, 16, 25, 30.5, 36)] == [6, 0, 0, 0, -5]
+    assert [signed_miss(age, Label(30, 30)) for age in (28, 30, 31)] == [2, 0, -1]
+    rng = np.random.default_rng(5)
+    ranges = [(0, 15), (16, 30), (31, 45), (46, 60), (61, 116)]
+    ranged = []
+    for predicted in rng.uniform(10, 60, 3000):
+        truth = min(max(0.0, predicted + rng.normal(0, 25)), 110)
+        ends = next(ends for ends in ranges if truth < ends[1] + 1)
+        ranged.append(Outcome(Label(*ends), Prediction(float(predicted), None, None, "body")))
+    assert covered(ranged[1::2], fit(ranged[::2])) == pytest.approx(0.8, abs=0.04)
+
+
+def test_who_has_no_answer_or_no_age_calibrates_nothing() -> None:
+    useless = [Outcome(Label(30, 30), None), Outcome(Label(None, None, "male"), Prediction(30, "male", 0.9, "face"))]
+    assert fit(useless * 100).bands == {}
+
+
+def test_they_survive_a_model_file() -> None:
+    fitted = fit(people(300, 6))
+    assert Intervals.from_dict(json.loads(json.dumps(asdict(fitted)))) == fitted
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"bands": {"face": {}}, "coverage": 0.8},
+        {"bands": {"face": {"ages": [], "below": [], "above": []}}, "coverage": 0.8},
+        {"bands": {"face": {"ages": [1], "below": [1, 2], "above": [1]}}, "coverage": 0.8},
+        {"bands": {"face": {"ages": [1], "below": ["nan"], "above": [1]}}, "coverage": 0.8},
+        {"bands": [], "coverage": 0.8},
+    ],
+)
+def test_other_values_are_refused(values: dict) -> None:
+    with pytest.raises((ValueError, KeyError, TypeError, AttributeError)):
+        Intervals.from_dict(values)
