@@ -40,6 +40,7 @@ class EvalOptions:
     use: Use = "both"
     batch_size: int = 64
     level: float = 5.0
+    flip: bool = False
     combine: bool = False
     resamples: int = metrics.RESAMPLES
     reading: DataOptions = DataOptions()
@@ -137,7 +138,9 @@ def from_model(options: EvalOptions, report: Callable[[int], None]) -> Predict:
     """Predict what a scan would for these pictures, with the labelled boxes, or a detector where there are none."""
     model, spec = checkpoint.load(options.model)
     device = choose_device(options.device)[0]
-    predictor = Predictor(TorchEngine(FromPixels(model), device, options.precision), spec, options.batch_size)
+    predictor = Predictor(
+        TorchEngine(FromPixels(model), device, options.precision), spec, options.batch_size, options.flip
+    )
     detectors: list[Detector] = []
 
     def crops(person: Person) -> Crops:

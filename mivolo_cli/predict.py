@@ -23,10 +23,10 @@ class Engine(Protocol):
 
 
 class Predictor:
-    """A model on an engine."""
+    """A model on an engine; with `flip` it also looks at everybody mirrored, and takes the mean of both answers."""
 
-    def __init__(self, engine: Engine, spec: ModelSpec, batch_size: int = 32) -> None:
-        self.engine, self.spec, self.batch_size = engine, spec, batch_size
+    def __init__(self, engine: Engine, spec: ModelSpec, batch_size: int = 32, flip: bool = False) -> None:
+        self.engine, self.spec, self.batch_size, self.flip = engine, spec, batch_size, flip
 
     def predict(self, crops: Sequence[Crops]) -> list[Prediction | None]:
         """One prediction a person, in order; None for a person without an input that this model reads."""
@@ -45,7 +45,10 @@ class Predictor:
 
     def _predict_batch(self, crops: Sequence[Crops]) -> list[Prediction]:
         pixels, present = stack(crops, self.spec.input_size)
-        outputs = self.engine.run(np.ascontiguousarray(channels(pixels, self.spec)), present)
+        pixels = channels(pixels, self.spec)
+        outputs = self.engine.run(np.ascontiguousarray(pixels), present)
+        if self.flip:
+            outputs = (outputs + self.engine.run(np.ascontiguousarray(pixels[:, :, ::-1]), present)) / 2
         return predictions(outputs, self.spec, [crop.used or "" for crop in crops])
 
 

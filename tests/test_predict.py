@@ -124,3 +124,15 @@ def test_a_calibrated_model_answers_with_intervals_for_what_it_was_calibrated_on
     assert (body.age_low, body.age_high) == (None, None)
     (alone,) = predictions(outputs[:1, 2:], spec(intervals=intervals, num_classes=1), ["face"])
     assert alone.age_high == pytest.approx(53)
+
+
+def test_with_flip_the_mean_of_a_person_and_their_mirror_image_counts() -> None:
+    engine = Recorder()
+    face = flat(0)
+    assert face is not None
+    face[0, 0], face[0, -1] = 51, 102
+    (found,) = Predictor(engine, spec(), flip=True).predict([Crops(face, None)])
+    assert found is not None and found.age == pytest.approx((51 + 102) / 2)
+    assert len(engine.batches) == 2 and (engine.batches[0] == engine.batches[1][:, :, ::-1]).all()
+    (plain,) = Predictor(engine, spec()).predict([Crops(face, None)])
+    assert plain is not None and plain.age == pytest.approx(51)

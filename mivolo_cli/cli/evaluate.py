@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import DATA, RESULT, Device, Images, Invalid, Model, Pictures, Precision, Quiet, Use, reading
+from .options import DATA, RESULT, Device, Flip, Images, Invalid, Model, Pictures, Precision, Use, reading
 from .progress import counting
 from .text import aligned, share, years
 
@@ -56,7 +56,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=RESULT)] = False,
     device: Device = "auto",
     precision: Precision = "fp32",
-    quiet: Quiet = False,
+    flip: Flip = False,
 ) -> None:
     """Measure a model, or the results of a scan, on labelled data: MAE, CS@L, bias, gender accuracy, intervals."""
     from .. import auto
@@ -72,11 +72,12 @@ def evaluate(
         device=chosen,
         precision=precision,
         use=use,
+        flip=flip,
         level=level,
         combine=combine,
         reading=reading(images, pictures, invalid),
     )
-    with counting("eval", " pictures", quiet) as show:
+    with counting("eval", " pictures") as show:
         found = run(options, show)
     drawn = _plot(found.evaluations, plots) if plots else []
     if as_json:
@@ -96,7 +97,6 @@ def calibrate(
     pictures: Pictures = "face",
     invalid: Invalid = "refuse",
     device: Device = "auto",
-    quiet: Quiet = False,
 ) -> None:
     """Give a model intervals that hold 80 % of true ages, from labelled people whom it has not seen."""
     from .. import auto
@@ -104,7 +104,7 @@ def calibrate(
     from ..calibrate import calibrate as run
 
     options = CalibrateOptions(model, data, out, auto.choose_device(device).name, reading(images, pictures, invalid))
-    with counting("calibrate", " people", quiet) as show:
+    with counting("calibrate", " people") as show:
         checks = run(options, show)
     for check in checks:
         typer.echo(

@@ -17,6 +17,12 @@ Model = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL)]
 Precision = Annotated[str, typer.Option(help="fp32, bf16 or fp16.", rich_help_panel=MODEL)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.", rich_help_panel=RESULT)]
+Flip = Annotated[
+    bool,
+    typer.Option(
+        "--flip", help="Look at everybody mirrored, too: a little better, twice the work.", rich_help_panel=MODEL
+    ),
+]
 Use = Annotated[Literal["both", "face", "body"], typer.Option(help="What the model looks at.", rich_help_panel=MODEL)]
 Images = Annotated[
     Path | None,
