@@ -287,7 +287,9 @@ class _Run:
         """Write all tables, and what the next run will find of this one. Gives what is in them."""
         tally: Counter[tuple[str, str | None, bool]] = Counter()
         with (
-            sinks.open_sinks(self._options.outputs, self._metadata) as tables,
+            sinks.open_sinks(
+                self._options.outputs, self._metadata, spreadsheet_safe=self._options.spreadsheet_safe
+            ) as tables,
             parts.open_store(self._place.whole, self._metadata) as store,
         ):
             for table in parts.regrouped(self._plan.tables(), sinks.BUFFER_ROWS):

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 from filelock import FileLock, Timeout
 
 from . import parts, sinks
@@ -136,6 +138,16 @@ def purge(folder: Path, *, dry_run: bool = False) -> Purged:
             if file.name != LOCK:
                 file.unlink(missing_ok=True)
     return purged
+
+
+def purge_cache(*, dry_run: bool = False) -> list[Purged]:
+    """Remove what libraries have left in the program's cache. Weights are no cache: they stay."""
+    folder = Path(platformdirs.user_cache_dir("mivolo", appauthor=False))
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    purged = Purged(folder, len(files), sum(file.lstat().st_size for file in files))
+    if folder.is_dir() and not folder.is_symlink() and not dry_run:
+        shutil.rmtree(folder)
+    return [purged] if files else []
 
 
 @contextmanager

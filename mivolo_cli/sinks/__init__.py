@@ -109,15 +109,18 @@ class Sinks:
 
 
 @contextmanager
-def open_sinks(paths: Sequence[Path], metadata: Mapping[str, str]) -> Iterator[Sinks]:
+def open_sinks(
+    paths: Sequence[Path], metadata: Mapping[str, str], *, spreadsheet_safe: bool = False
+) -> Iterator[Sinks]:
     """Write tables that replace what stands under `paths` when the block ends without an exception, and only then.
 
     `metadata` says what made the results (model, detector, settings); Parquet keeps it, with the versions added.
+    `spreadsheet_safe` changes text in CSV that a spreadsheet would run as a formula.
     Raises OutputError; OSErrors of the block itself pass unchanged.
     """
     versions = {"schema_version": SCHEMA_VERSION, "program_version": _program_version()}
     with ExitStack() as stack:
-        parts = [stack.enter_context(_part(path, {**metadata, **versions})) for path in paths]
+        parts = [stack.enter_context(_part(path, {**metadata, **versions}, spreadsheet_safe)) for path in paths]
         sinks = Sinks(parts)
         yield sinks
         sinks.flush()
@@ -236,12 +239,13 @@ def _typed(table: pa.Table) -> pa.Table:
 
 
 @contextmanager
-def _part(path: Path, metadata: Mapping[str, str]) -> Iterator[_Part]:
+def _part(path: Path, metadata: Mapping[str, str], safe: bool) -> Iterator[_Part]:
     target = real(path)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     with _temporary_file(path, target, temporary) as file:
         with _reported(path):
-            writer = _format(path).Writer(file, metadata)
+            chosen = _format(path)
+            writer = csv.Writer(file, metadata, safe) if chosen is csv else chosen.Writer(file, metadata)
         try:
             yield _Part(path, target, temporary, file, writer)
         finally:
