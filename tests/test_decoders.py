@@ -25,8 +25,8 @@ STRANGE = {
     "says nothing": "",
     "no JSON": "print('hello', flush=True); input()",
     "no pixels": f"print('{ANSWER}', flush=True)",
-    "too many pixels": "print('{\"height\": 100000, \"width\": 100000}', flush=True); input()",
-    "no size": "print('{\"height\": -1, \"width\": 1}', flush=True); input()",
+    "too many pixels": 'print(\'{"height": 100000, "width": 100000}\', flush=True); input()',
+    "no size": 'print(\'{"height": -1, "width": 1}\', flush=True); input()',
 }
 
 

@@ -364,7 +364,9 @@ def test_a_drive_that_vanishes_stops_the_run_instead_of_filling_the_table_with_e
     assert len({row["path"] for row in table(place / "people.csv")}) == 30
 
 
-def test_a_folder_that_has_lost_all_photos_is_not_believed(scan: Scan, tmp_path: Path, album: Path, place: Path) -> None:
+def test_a_folder_that_has_lost_all_photos_is_not_believed(
+    scan: Scan, tmp_path: Path, album: Path, place: Path
+) -> None:
     drive = tmp_path / "drive"
     paint(drive / "a.png", 50)
     both = {"paths": [album, drive]}
