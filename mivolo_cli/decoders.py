@@ -128,7 +128,7 @@ class _Process:
         timer.start()
         try:
             return self._ask(photo)
-        except (OSError, EOFError, ValueError, TypeError, KeyError) as error:
+        except (OSError, EOFError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise PhotoError(*(TIMEOUT if late else CRASHED)) from error
         finally:
             timer.cancel()

@@ -168,7 +168,7 @@ def _decode_or_fail(photo: Photo, decoders: Decoders) -> Image | Failure:
     try:
         return decoders.decode(photo) if _is_risky(photo) else decode(photo)
     except PhotoError as error:
-        return Failure(photo, error.code, str(error))
+        return Failure(photo, error.code if error.code in CODES else CRASHED[0], str(error))
 
 
 def _is_risky(photo: Photo) -> bool:

@@ -64,9 +64,11 @@ class Workplace:
     def receipt(self) -> Receipt | None:
         """What the last finished run left, if it can be read."""
         try:
-            return Receipt(**json.loads((self.folder / RECEIPT).read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
+            receipt = Receipt(**json.loads((self.folder / RECEIPT).read_text("utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
+        kinds = ((receipt.metadata, dict), (receipt.counts, dict), (receipt.outputs, list), (receipt.order, str))
+        return receipt if all(isinstance(value, kind) for value, kind in kinds) else None
 
     def results(self, fingerprint: str) -> parts.Results:
         """What has been finished with this fingerprint; without any of it, what stands in Parquet tables of results."""
@@ -86,7 +88,7 @@ class Workplace:
 
     def is_untouched(self, receipt: Receipt) -> bool:
         """Whether all outputs are still those that the receipt tells of."""
-        known = {json.dumps(list(output)) for output in receipt.outputs}
+        known = {json.dumps(output) for output in receipt.outputs}
         return all(json.dumps(_look(output)) in known for output in self._outputs)
 
     def finish(self, receipt: Callable[[list[list[Any]]], Receipt]) -> None:
