@@ -154,7 +154,7 @@ def decode_all(photos: Iterable[Photo | Failure], workers: int) -> Generator[Ima
     waiting: deque[Future[Image | Failure] | Failure] = deque()
     try:
         for photo in photos:
-            waiting.append(photo if isinstance(photo, Failure) else pool.submit(_decode_or_fail, photo, decoders))
+            waiting.append(photo if isinstance(photo, Failure) else pool.submit(decode_or_fail, photo, decoders))
             if len(waiting) == 2 * workers:
                 yield _outcome(waiting.popleft())
         while waiting:
@@ -164,7 +164,8 @@ def decode_all(photos: Iterable[Photo | Failure], workers: int) -> Generator[Ima
         pool.shutdown(cancel_futures=True)
 
 
-def _decode_or_fail(photo: Photo, decoders: Decoders) -> Image | Failure:
+def decode_or_fail(photo: Photo, decoders: Decoders) -> Image | Failure:
+    """Read a photo, in a process of its own where its format is risky."""
     try:
         return decoders.decode(photo) if _is_risky(photo) else decode(photo)
     except PhotoError as error:

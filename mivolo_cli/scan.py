@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice, takewhile
 from pathlib import Path
@@ -17,7 +17,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import __version__, auto, draw, parts, photos, plan, sinks, weights, workplace
-from .errors import BadInput, PhotoError, Stopped
+from .decoders import Decoders
+from .errors import BadInput, Stopped
 from .records import SCHEMA, SCHEMA_VERSION, Failure, Image, Photo, Result, Use
 
 if TYPE_CHECKING:
@@ -160,6 +161,7 @@ class _Run:
         self._tools: Tools | None = None
         self._metadata: Mapping[str, str] = self._receipt.metadata if self._receipt else self._open_tools()
         self._undrawn: list[Photo] = []
+        self._decoders = Decoders()
         self._plan = plan.Plan(place.results(self._fingerprint))
 
     @property
@@ -173,10 +175,11 @@ class _Run:
             expected, self._metadata = self._fingerprint, self._open_tools()
             if self._fingerprint != expected:  # `auto` means something else than it did the last time
                 return self._start_again()
-        if first is not None:
-            self._work(chain((first,), todo))
-        if self._options.annotate is not None:
-            self._draw_missing(self._options.annotate)
+        with closing(self._decoders):
+            if first is not None:
+                self._work(chain((first,), todo))
+            if self._options.annotate is not None:
+                self._draw_missing(self._options.annotate)
         self._finish()
 
     def _start_again(self) -> None:
@@ -226,19 +229,17 @@ class _Run:
         """Decode once more: keeping the pixels of all photos that wait for a batch would cost too much memory."""
         folder = self._options.annotate
         if folder is not None and isinstance(result, Result) and result.people:
-            with suppress(PhotoError):  # gone since it was scanned: its row stays
-                pixels = photos.decode(result.photo).pixels
-                draw.save_annotated(pixels, result.people, folder, result.photo, self._roots)
+            image = photos.decode_or_fail(result.photo, self._decoders)
+            if isinstance(image, Image):  # else it is gone since it was scanned: its row stays
+                draw.save_annotated(image.pixels, result.people, folder, result.photo, self._roots)
 
     def _draw_missing(self, folder: Path) -> None:
         """The pictures of photos that were scanned by an earlier run which did not draw them."""
-        for start in range(0, len(self._undrawn), parts.PART_PHOTOS):
-            some = [(photo, self._plan.kept.people(photo)) for photo in self._undrawn[start:][: parts.PART_PHOTOS]]
-            with_people = [(photo, people) for photo, people in some if people]
-            images = photos.decode_all([photo for photo, _ in with_people], self._options.workers)
-            for image, (photo, people) in zip(images, with_people, strict=True):
-                if isinstance(image, Image):
-                    draw.save_annotated(image.pixels, people, folder, photo, self._roots)
+        for photo in self._undrawn:
+            people = self._plan.kept.people(photo)
+            image = photos.decode_or_fail(photo, self._decoders) if people else None
+            if isinstance(image, Image):
+                draw.save_annotated(image.pixels, people, folder, photo, self._roots)
 
     def _require_sources(self) -> None:
         """Raises Stopped where a folder with photos is not there any more, or another one is in its place."""
@@ -252,7 +253,7 @@ class _Run:
     def _staying(self) -> list[bytes]:
         """The keys of photos that were not found, and whose rows stay: nobody can say that they were deleted, or the
         user wants them. Raises Stopped for a folder that has lost all of its photos."""
-        folders = {root for root in self._roots if root in self._sources}
+        folders = set(self._roots)
         keep, stay = self._options.keep_missing, []
         for key, root, path in self._plan.absent():
             gone = _is_gone(os.path.join(root, path)) if root in folders else None
@@ -329,12 +330,12 @@ def _check_drawings(folder: Path, paths: Sequence[Path]) -> None:
 
 def _walk(options: ScanOptions) -> Iterator[Photo | Failure]:
     """The photos to scan, without those that the scan itself draws."""
-    drawn = None if options.annotate is None else options.annotate.resolve()
     found = photos.walk(options.paths, hidden=options.hidden, include=options.include, exclude=options.exclude)
-    for photo in found:
-        file = (photo.photo if isinstance(photo, Failure) else photo).file
-        if drawn is None or not file.resolve().is_relative_to(drawn):
-            yield photo
+    if options.annotate is None:
+        return found
+    drawn = options.annotate.resolve()
+    files = ((photo, (photo.photo if isinstance(photo, Failure) else photo).file) for photo in found)
+    return (photo for photo, file in files if not file.resolve().is_relative_to(drawn))
 
 
 @contextmanager
