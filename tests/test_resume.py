@@ -329,9 +329,38 @@ def test_a_disk_that_is_full_costs_one_part(
     assert len({row["path"] for row in table(place / "people.csv")}) == 30
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and sys.platform != "linux", reason="root may write everywhere")
-def test_a_folder_that_loses_its_permission_midway(scan: Scan, place: Path, decoded: list[str]) -> None:
-    """An output folder whose hidden folder vanishes is refused alike, and root cannot be kept out of a folder."""
+@pytest.fixture
+def small_disk(place: Path) -> Iterator[Path]:
+    """A disk of 24 KiB in the place of the results."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk, and only Linux has tmpfs")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", place], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"this machine lets nobody mount a disk: {mounted.stderr.decode()}")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_real_disk_that_is_full(scan: Scan, small_disk: Path) -> None:
+    with pytest.raises(OutputError, match="No space left on device"):
+        scan()
+    assert read(small_disk) == {}
+    assert not [name for name in contents(small_disk) if name.endswith(".part")]
+    subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
+    assert scan().reused > 0
+    assert len({row["path"] for row in table(small_disk / "people.csv")}) == 30
+
+
+def test_an_output_that_can_be_read_only_is_refused_before_any_work(scan: Scan, small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(BadInput, match="no permission to write"):
+        scan()
+    subprocess.run(["mount", "-o", "remount,rw,size=4m", small_disk], check=True)
+    assert scan().photos == 30
+
+
+def test_a_hidden_folder_that_vanishes_midway(scan: Scan, place: Path, decoded: list[str]) -> None:
+    """As when permissions change: root, who runs tests in containers, is kept out of no folder."""
 
     def vanish(progress: Progress) -> None:
         if progress.photos == 6:
