@@ -35,7 +35,7 @@ def _answer(photo: Photo) -> tuple[dict[str, Any], memoryview]:
         return {"code": error.code, "message": str(error)[:1000]}, memoryview(b"")
     taken_at = None if image.taken_at is None else image.taken_at.isoformat()
     facts = {"bytes": image.photo.bytes, "mtime_ns": image.photo.mtime_ns, "taken_at": taken_at}
-    return {"height": image.height, "width": image.width, **facts}, memoryview(image.pixels).cast("B")
+    return {"height": image.height, "width": image.width, **facts}, image.pixels.data.cast("B")
 
 
 def _set_alarm(seconds: float) -> None:

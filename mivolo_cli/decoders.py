@@ -158,7 +158,7 @@ class _Process:
         if not (height > 0 and width > 0 and 3 * height * width <= MEMORY):
             raise ValueError(f"a picture of {height} x {width} pixels")
         pixels = np.empty((height, width, 3), np.uint8)
-        left = memoryview(pixels).cast("B")
+        left = pixels.data.cast("B")
         assert self._process.stdout is not None
         while left:
             count = self._process.stdout.readinto(left)  # type: ignore[attr-defined]  # it is a BufferedReader
