@@ -16,7 +16,7 @@ import hashlib, os, signal, sys, threading
 from mivolo_cli.cli.interrupt import ending_within
 threading.Timer(2, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
-    with ending_within(float(sys.argv[1]), 130):
+    with ending_within(float(sys.argv[1]), 130, 'go on later'):
         {work}
 except KeyboardInterrupt:
     print("tidied up")
@@ -28,11 +28,11 @@ IN_PYTHON = "while True: pass"
 
 
 @pytest.mark.parametrize(
-    ("work", "seconds", "code", "last"), [(LONG_CALL, 0.2, 130, ""), (IN_PYTHON, 60, 7, "tidied up\n")]
+    ("work", "seconds", "code", "last"), [(LONG_CALL, 0.2, 130, "\ngo on later\n"), (IN_PYTHON, 60, 7, "tidied up\n")]
 )
 def test_ctrl_c_ends_the_process(work: str, seconds: float, code: int, last: str) -> None:
     script = [sys.executable, "-c", BUSY.format(work=work), str(seconds)]
-    done = subprocess.run(script, stdout=subprocess.PIPE, text=True, timeout=120)
+    done = subprocess.run(script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (code, last)
 
 
@@ -41,7 +41,7 @@ def test_nothing_stays_behind() -> None:
     signal.set_wakeup_fd(before)
     for error in (None, ValueError):
         try:
-            with ending_within(60, 130):
+            with ending_within(60, 130, ""):
                 if error:
                     raise error
         except ValueError:
@@ -54,7 +54,7 @@ def test_another_thread_may_use_it() -> None:
     seen = []
 
     def run() -> None:
-        with ending_within(60, 130):
+        with ending_within(60, 130, ""):
             seen.append(True)
 
     thread = threading.Thread(target=run)

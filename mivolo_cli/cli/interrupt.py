@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def ending_within(seconds: float, exit_code: int) -> Iterator[None]:
-    """After a Ctrl-C in the block, end the process at the latest after so many seconds.
+def ending_within(seconds: float, exit_code: int, last_words: str) -> Iterator[None]:
+    """After a Ctrl-C in the block, end the process at the latest after so many seconds, and say so.
 
     Python raises KeyboardInterrupt only between two of its own steps, and one step may be a long calculation. The
     system's signal wakes a thread through a socket meanwhile. Nothing is lost by the sudden end: what is finished lies
@@ -30,6 +30,7 @@ def ending_within(seconds: float, exit_code: int) -> Iterator[None]:
             while (heard := ours.recv(1)) and heard != bytes([signal.SIGINT]):
                 pass
             if heard and not over.wait(seconds):
+                os.write(2, f"\n{last_words}\n".encode())
                 os._exit(exit_code)
 
     before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)

@@ -142,7 +142,7 @@ def _scan(options: ScanOptions, quiet: bool) -> Progress:
             bar.update(progress.photos - bar.n)
 
         try:
-            with ending_within(GRACE_SECONDS, INTERRUPTED):
+            with ending_within(GRACE_SECONDS, INTERRUPTED, STOPPED):
                 progress = scan(options, show)
         except KeyboardInterrupt:
             bar.close()
