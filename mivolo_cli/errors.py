@@ -29,6 +29,12 @@ class OutputError(MivoloError):
     exit_code = 4
 
 
+class Stopped(MivoloError):
+    """The run had to stop midway. Finished work is kept, and the same command goes on from there."""
+
+    exit_code = 4
+
+
 class PhotoError(MivoloError):
     """One photo could not be read. `code` is stable: scripts may rely on it."""
 

@@ -15,7 +15,7 @@ from collections import defaultdict, deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -25,6 +25,7 @@ import numpy as np
 import PIL.Image
 from PIL import ExifTags
 
+from .decoders import CRASHED, TIMEOUT, Decoders, is_progressive
 from .errors import BadInput, PhotoError
 from .records import Failure, Image, Photo
 from .rgb import to_rgb
@@ -39,6 +40,8 @@ CODES = {
     "too_large": "the picture is too large to be decoded safely",
     "corrupt": "the picture is damaged, or of a kind that cannot be read",
     "unreadable": "the file could not be read",
+    "changed": "the file was changed while it was read",
+    **dict((TIMEOUT, CRASHED)),
 }
 """Why a photo or a folder could not be read: the stable codes, and what they mean."""
 
@@ -58,6 +61,7 @@ EXTENSIONS = re.compile(r"\.(jpe?g|jpe|jfif|jif|mpo|a?png|webp|tiff?|bmp|dib|gif
 
 MAX_PIXELS = 1024**3 // 4 // 3
 """Pillow's limit, for when a library has switched Pillow's off."""
+USUAL_BYTES = 64 * 1024**2
 FIRST_PHOTOGRAPH = 1826
 TIME_TAGS = (ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized, ExifTags.Base.DateTime)
 TURNS = {
@@ -118,18 +122,22 @@ def walk(
 def decode(photo: Photo) -> Image:
     """Read a photo: upright, sRGB, the first frame of an animation, white where it is transparent.
 
-    Raises PhotoError with one of CODES.
+    Its size and time in the answer are those of the file that was read, which may have replaced the one that was
+    found. Raises PhotoError with one of CODES.
     """
-    _prepare()
+    prepare()
     try:
         with open(photo.file, "rb") as file:
+            facts = _facts(file)
             picture = _open(file)
             picture.load()
             orientation, taken_at = _read_exif(picture)
             picture = to_rgb(picture)
+            if _facts(file) != facts:
+                raise PhotoError("changed", CODES["changed"])
         if orientation in TURNS:
             picture = picture.transpose(TURNS[orientation])
-        return Image(photo, np.array(picture), taken_at)
+        return Image(replace(photo, bytes=facts[0], mtime_ns=facts[1]), np.array(picture), taken_at)
     except (MemoryError, PIL.Image.DecompressionBombError) as error:
         raise PhotoError("too_large", CODES["too_large"]) from error
     except DAMAGE as error:
@@ -137,29 +145,51 @@ def decode(photo: Photo) -> Image:
 
 
 def decode_all(photos: Iterable[Photo | Failure], workers: int) -> Generator[Image | Failure, None, None]:
-    """Decode in threads, keeping the order; failures that come in go out in their place.
+    """Decode in threads, and risky formats in processes, keeping the order; failures that come in go out in place.
 
     At most 2 * workers photos are under way, from the asking for a photo to the handing out of its result. Closing
     the generator waits for those being decoded and drops the others.
     """
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    pool, decoders = ThreadPoolExecutor(workers, thread_name_prefix="decode"), Decoders()
     waiting: deque[Future[Image | Failure] | Failure] = deque()
     try:
         for photo in photos:
-            waiting.append(photo if isinstance(photo, Failure) else pool.submit(_decode_or_fail, photo))
+            waiting.append(photo if isinstance(photo, Failure) else pool.submit(decode_or_fail, photo, decoders))
             if len(waiting) == 2 * workers:
                 yield _outcome(waiting.popleft())
         while waiting:
             yield _outcome(waiting.popleft())
     finally:
+        decoders.close()
         pool.shutdown(cancel_futures=True)
 
 
-def _decode_or_fail(photo: Photo) -> Image | Failure:
+def decode_or_fail(photo: Photo, decoders: Decoders) -> Image | Failure:
+    """Read a photo, in a process of its own where its format is risky."""
     try:
-        return decode(photo)
+        return decoders.decode(photo) if _is_risky(photo) else decode(photo)
     except PhotoError as error:
-        return Failure(photo, error.code, str(error))
+        return Failure(photo, error.code if error.code in CODES else CRASHED[0], str(error))
+
+
+def _is_risky(photo: Photo) -> bool:
+    """Whether to decode a file in a process of its own: all but PNG and plain JPEG of usual size.
+
+    Their decoders are small and have been attacked for decades; but a progressive JPEG may take hours.
+    """
+    try:
+        with open(photo.file, "rb") as file:
+            formats = _formats(file.read(32))
+            large = (photo.bytes or 0) > USUAL_BYTES
+            return bool(formats) and (formats not in (["JPEG"], ["PNG"]) or large or is_progressive(file))
+    except OSError:
+        return False
+
+
+def _facts(file: IO[bytes]) -> tuple[int, int]:
+    """Size and time of an open file."""
+    facts = os.fstat(file.fileno())
+    return facts.st_size, facts.st_mtime_ns
 
 
 def _outcome(entry: Future[Image | Failure] | Failure) -> Image | Failure:
@@ -312,7 +342,7 @@ def _begins_like_a_picture(file: str) -> bool:
 
 
 @cache
-def _prepare() -> None:
+def prepare() -> None:
     """Load the decoders, and keep what they remark about odd files from the terminal.
 
     That is done once and for the whole process: to do it for each call would not be safe among threads.

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from itertools import chain, takewhile
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from threading import Event
 from time import monotonic
+from typing import TYPE_CHECKING, Any
 
-from . import auto, checkpoint, draw, photos, pipeline, sinks, weights
-from .detect import Detector, open_detector
-from .engines import TorchEngine
-from .errors import BadInput, PhotoError
-from .model import FromPixels
-from .predict import Predictor
-from .records import Failure, Photo, Result, Use, rows
+from . import __version__, auto, draw, parts, photos, plan, sinks, weights, workplace
+from .decoders import Decoders
+from .errors import BadInput, Stopped
+from .records import SCHEMA, SCHEMA_VERSION, Failure, Image, Photo, Result, Use
+
+if TYPE_CHECKING:
+    from .detect import Detector
+    from .engines import TorchEngine
+    from .predict import Predictor
+
+RULES = 1
+"""Grows when the same photo, model and settings give other results than before, so that all photos are done again."""
+MODEL_FOLDER = "_openvino_model"
+REPORTED_TOGETHER = 1024
+"""Photos with results of an earlier run are too quick to be reported one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +52,25 @@ class ScanOptions:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     listed: bool = False
+    keep_missing: bool = False
+    spreadsheet_safe: bool = False
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far a scan has come; `total` photos is None until they have been counted."""
+    """How far a scan has come; `total` photos is None until they have been counted.
+
+    `reused` photos had results of an earlier run. `unchanged` says that the tables were as they should be already.
+    """
 
     total: int | None = None
     photos: int = 0
+    reused: int = 0
     people: int = 0
     no_people: int = 0
     no_usable_crop: int = 0
     failures: Counter[str] = field(default_factory=Counter)
+    unchanged: bool = False
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -70,6 +87,11 @@ class Progress:
         self.no_people += not result.people
         self.no_usable_crop += sum(prediction is None for _, prediction in result.people)
 
+    def recount(self, counts: Mapping[str, Any]) -> None:
+        """What `_tally` found in the whole table instead of what was counted on the way."""
+        self.photos, self.people, self.no_people = counts["photos"], counts["people"], counts["no_people"]
+        self.no_usable_crop, self.failures = counts["no_usable_crop"], Counter(counts["failures"])
+
 
 @dataclass(frozen=True, slots=True)
 class Tools:
@@ -85,26 +107,26 @@ class Tools:
 def scan(options: ScanOptions, report: Callable[[Progress], None] = lambda progress: None) -> Progress:
     """Scan and write the results; tables appear under their names only when the run is complete.
 
-    `report` is called after every photo. Raises BadInput before any work when the command cannot be carried out.
+    What a run finished before it was stopped or killed is not done again by the next one, nor are photos that have
+    not changed since. `report` is called after every photo that was done. Raises BadInput before any work when the
+    command cannot be carried out, OutputError and Stopped when it cannot go on.
     """
-    started = monotonic()
     found = _check(options)
-    tools = open_tools(options)
-    progress, roots = Progress(), photos.roots(options.paths)
-    with _counting(options) as total, sinks.open_sinks(options.outputs, _metadata(options, tools)) as tables:
-        for result in results(found, options, tools):
-            tables.write(rows(result))
-            if options.annotate is not None and isinstance(result, Result) and result.people:
-                _annotate(result, options.annotate, roots)
-            progress.count(result)
-            progress.total, progress.seconds = total(), monotonic() - started
-            report(progress)
-    progress.notes = [*tools.notes, *tools.engine.notes, *tools.detector.notes]
-    return progress
+    beside = [*options.outputs] or [path for path in (options.annotate,) if path is not None]
+    with workplace.claim(beside) as place:
+        run = _Run(options, place, report)
+        run.go(found)
+        return run.progress
 
 
 def open_tools(options: ScanOptions) -> Tools:
     """The model and the detector of these options. Raises BadInput or WeightsError."""
+    from . import checkpoint
+    from .detect import open_detector
+    from .engines import PaddedEngine, TorchEngine
+    from .model import FromPixels
+    from .predict import Predictor
+
     device = auto.choose_device(options.device)
     chosen = auto.choose_model(options.model, device.name).name
     model, spec = checkpoint.load(chosen)
@@ -114,14 +136,169 @@ def open_tools(options: ScanOptions) -> Tools:
     notes = [f"device cpu: {device.reason}"] if device.name == "cpu" and options.device not in ("auto", "cpu") else []
     notes += [f"model {chosen}: {weights.get(chosen).licence}"] if chosen in weights.known() else []
     sha256 = weights.sha256(checkpoint.locate(chosen))
-    return Tools(Predictor(engine, spec, options.batch_size), engine, detector, sha256, notes)
+    return Tools(Predictor(PaddedEngine(engine), spec, options.batch_size), engine, detector, sha256, notes)
 
 
-def results(found: Iterator[Photo | Failure], options: ScanOptions, tools: Tools) -> Iterator[Result | Failure]:
-    """What is in the photos, in their order."""
-    images = photos.decode_all(found, options.workers)
+def results(images: Iterable[Image | Failure], options: ScanOptions, tools: Tools) -> Iterator[Result | Failure]:
+    """Who is on the photos, in their order."""
+    from . import pipeline
+
     sightings = pipeline.sight(images, tools.detector, tools.predictor.spec.input_size, options.use)
     return pipeline.predict(sightings, tools.predictor)
+
+
+class _Run:
+    """One scan under way."""
+
+    def __init__(self, options: ScanOptions, place: workplace.Workplace, report: Callable[[Progress], None]) -> None:
+        self.progress = Progress()
+        self._options, self._place, self._report = options, place, report
+        self._started = monotonic()
+        self._roots = photos.roots(options.paths)
+        self._sources = {root: identity for root in self._roots if (identity := _identity(root)) is not None}
+        self._request = _request(options)
+        self._receipt = receipt if (receipt := place.receipt()) and receipt.request == self._request else None
+        self._tools: Tools | None = None
+        self._metadata: Mapping[str, str] = self._receipt.metadata if self._receipt else self._open_tools()
+        self._undrawn: list[Photo] = []
+        self._decoders = Decoders()
+        self._plan = plan.Plan(place.results(self._fingerprint))
+
+    @property
+    def _fingerprint(self) -> str:
+        return self._metadata[parts.FINGERPRINT]
+
+    def go(self, found: Iterator[Photo | Failure]) -> None:
+        todo = self._plan.todo(found, self._reuse)
+        first = next(todo, None)
+        if first is not None and self._tools is None:
+            expected, self._metadata = self._fingerprint, self._open_tools()
+            if self._fingerprint != expected:  # `auto` means something else than it did the last time
+                return self._start_again()
+        with closing(self._decoders):
+            if first is not None:
+                self._work(chain((first,), todo))
+            if self._options.annotate is not None:
+                self._draw_missing(self._options.annotate)
+        self._finish()
+
+    def _start_again(self) -> None:
+        self.progress.photos = self.progress.reused = 0
+        self._undrawn, self._receipt = [], None
+        self._plan = plan.Plan(self._place.results(self._fingerprint))
+        self.go(_walk(self._options))
+
+    def _open_tools(self) -> dict[str, str]:
+        self._tools = open_tools(self._options)
+        self.progress.notes = list(self._tools.notes)
+        return _metadata(self._options, self._tools)
+
+    def _reuse(self, photo: Photo) -> None:
+        self.progress.photos += 1
+        self.progress.reused += 1
+        folder = self._options.annotate
+        if folder is not None and not draw.annotated_path(folder, photo, self._roots).exists():
+            self._undrawn.append(photo)
+        if self.progress.reused % REPORTED_TOGETHER == 0:
+            self._report(self.progress)
+
+    def _work(self, todo: Iterator[Photo]) -> None:
+        """Do the photos part by part: no batch crosses from one into the next, so that each can be done again alone."""
+        assert self._tools is not None
+        with _counting(self._options) as total, closing(photos.decode_all(todo, self._options.workers)) as images:
+            for first in images:
+                run = chain((first,), islice(images, parts.PART_PHOTOS - 1))
+                done = []
+                for result in results(run, self._options, self._tools):
+                    self._annotate(result)
+                    done.append(result)
+                    self.progress.count(result)
+                    self.progress.total, self.progress.seconds = total(), monotonic() - self._started
+                    self._report(self.progress)
+                self._keep(done)
+        self.progress.notes += [*self._tools.engine.notes, *self._tools.detector.notes]
+
+    def _keep(self, done: Sequence[Result | Failure]) -> None:
+        if any(isinstance(result, Failure) and result.code in parts.PASSING for result in done):
+            self._require_sources()
+        part = self._place.new_part()
+        parts.write_part(part, self._metadata, done)
+        self._plan.keep(part, self._fingerprint, len(done))
+
+    def _annotate(self, result: Result | Failure) -> None:
+        """Decode once more: keeping the pixels of all photos that wait for a batch would cost too much memory."""
+        folder = self._options.annotate
+        if folder is not None and isinstance(result, Result) and result.people:
+            image = photos.decode_or_fail(result.photo, self._decoders)
+            if isinstance(image, Image):  # else it is gone since it was scanned: its row stays
+                draw.save_annotated(image.pixels, result.people, folder, result.photo, self._roots)
+
+    def _draw_missing(self, folder: Path) -> None:
+        """The pictures of photos that were scanned by an earlier run which did not draw them."""
+        for photo in self._undrawn:
+            people = self._plan.kept.people(photo)
+            image = photos.decode_or_fail(photo, self._decoders) if people else None
+            if isinstance(image, Image):
+                draw.save_annotated(image.pixels, people, folder, photo, self._roots)
+
+    def _require_sources(self) -> None:
+        """Raises Stopped where a folder with photos is not there any more, or another one is in its place."""
+        for root, identity in self._sources.items():
+            if _identity(root) != identity:
+                raise Stopped(
+                    f"the folder {root} can no longer be read",
+                    hint="connect its drive again and run the same command: it goes on where it stopped",
+                )
+
+    def _staying(self) -> list[bytes]:
+        """The keys of photos that were not found, and whose rows stay: nobody can say that they were deleted, or the
+        user wants them. Raises Stopped for a folder that has lost all of its photos."""
+        folders = set(self._roots)
+        keep, stay = self._options.keep_missing, []
+        for key, root, path in self._plan.absent():
+            gone = _is_gone(os.path.join(root, path)) if root in folders else None
+            if gone and root not in self._plan.roots and not keep and not self._options.listed:
+                raise Stopped(
+                    f"there are no photos in {root} any more, where the last scan found some",
+                    hint="is its drive connected? If they are really gone, leave that folder out or add --keep-missing",
+                )
+            if (gone and keep) or (gone is None and root in folders):
+                stay.append(key)
+        return stay
+
+    def _finish(self) -> None:
+        """Publish the tables, unless they are there already as they should be."""
+        self._require_sources()
+        self._plan.order += self._staying()
+        order, old = self._plan.digest(), self._receipt
+        self.progress.unchanged = (
+            old is not None and not self._plan.done and old.order == order and self._place.is_untouched(old)
+        )
+        if old is not None and self.progress.unchanged:
+            counts = old.counts
+        else:
+            counts = self._publish()
+            self._place.finish(
+                lambda outputs: workplace.Receipt(self._request, dict(self._metadata), order, counts, outputs)
+            )
+        self.progress.recount(counts)
+        self.progress.total, self.progress.seconds = self.progress.photos, monotonic() - self._started
+
+    def _publish(self) -> dict[str, Any]:
+        """Write all tables, and what the next run will find of this one. Gives what is in them."""
+        tally: Counter[tuple[str, str | None, bool]] = Counter()
+        with (
+            sinks.open_sinks(
+                self._options.outputs, self._metadata, spreadsheet_safe=self._options.spreadsheet_safe
+            ) as tables,
+            parts.open_store(self._place.whole, self._metadata) as store,
+        ):
+            for table in parts.regrouped(self._plan.tables(), sinks.BUFFER_ROWS):
+                first = (person in (None, 0) for person in table["person"].to_pylist())
+                tally.update(zip(table["status"].to_pylist(), table["error"].to_pylist(), first, strict=True))
+                tables.add(table.select(SCHEMA.names))
+                store.write_table(table.filter(table["key"].is_valid()))
+        return _counts(tally)
 
 
 def _check(options: ScanOptions) -> Iterator[Photo | Failure]:
@@ -153,12 +330,12 @@ def _check_drawings(folder: Path, paths: Sequence[Path]) -> None:
 
 def _walk(options: ScanOptions) -> Iterator[Photo | Failure]:
     """The photos to scan, without those that the scan itself draws."""
-    drawn = None if options.annotate is None else options.annotate.resolve()
     found = photos.walk(options.paths, hidden=options.hidden, include=options.include, exclude=options.exclude)
-    for photo in found:
-        file = (photo.photo if isinstance(photo, Failure) else photo).file
-        if drawn is None or not file.resolve().is_relative_to(drawn):
-            yield photo
+    if options.annotate is None:
+        return found
+    drawn = options.annotate.resolve()
+    files = ((photo, (photo.photo if isinstance(photo, Failure) else photo).file) for photo in found)
+    return (photo for photo, file in files if not file.resolve().is_relative_to(drawn))
 
 
 @contextmanager
@@ -178,19 +355,70 @@ def _counting(options: ScanOptions) -> Iterator[Callable[[], int | None]]:
 
 
 def _metadata(options: ScanOptions, tools: Tools) -> dict[str, str]:
-    """What made the results."""
+    """What made the results. The fingerprint leaves out what only makes a scan faster or slower."""
     spec, detector = tools.predictor.spec, tools.detector
     settings = {name: getattr(options, name) for name in ("precision", "use", "batch_size")}
+    decisive = [RULES, SCHEMA_VERSION, tools.model_sha256, spec.to_metadata(), detector.name, detector.sha256]
+    decisive += [options.precision, options.use]
     return {
         "model": spec.name,
         "model_sha256": tools.model_sha256,
         "detector": detector.name,
         "detector_sha256": detector.sha256,
         "settings": json.dumps(settings, sort_keys=True),
+        parts.FINGERPRINT: hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest(),
     }
 
 
-def _annotate(result: Result, folder: Path, roots: Sequence[str]) -> None:
-    """Decode once more: keeping the pixels of all photos that wait for a batch would cost too much memory."""
-    with suppress(PhotoError):  # gone since it was scanned: its row stays
-        draw.save_annotated(photos.decode(result.photo).pixels, result.people, folder, result.photo, roots)
+def _request(options: ScanOptions) -> dict[str, Any]:
+    """All that decides what a scan works with, seen from outside: names, and the sizes and times of files.
+
+    While it stays the same, nothing needs to be opened to know the fingerprint.
+    """
+    names = ("model", "detector", "device", "precision", "use", "batch_size", "spreadsheet_safe")
+    named = [Path(options.model), Path(options.model).parent / "config.json", Path(options.detector)]
+    named += [] if options.boxes is None else [options.boxes]
+    named += [status.path for status in weights.status() if status.path is not None]
+    folders = [path for path in named if path.name.endswith(MODEL_FOLDER)]
+    files = [*named, *(file for folder in folders for file in sorted(folder.rglob("*")))]
+    return {
+        "program": [__version__, RULES, SCHEMA_VERSION],
+        "options": [getattr(options, name) for name in names],
+        "files": [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()],
+    }
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    """What tells a folder from another one mounted in its place; None where it cannot be read."""
+    try:
+        with os.scandir(folder):
+            facts = os.stat(folder)
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+def _is_gone(file: str) -> bool | None:
+    """Whether there is no such file; None where that cannot be found out."""
+    try:
+        os.stat(file)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True
+    except OSError:
+        return None
+    return False
+
+
+def _counts(tally: Mapping[tuple[str, str | None, bool], int]) -> dict[str, Any]:
+    """From how often each status, error and "first row of its photo" stand together in the table."""
+    failures: Counter[str] = Counter()
+    for (_, error, _), count in tally.items():
+        failures.update({error: count} if error else {})
+    of = Counter({status: sum(n for (s, _, _), n in tally.items() if s == status) for status, _, _ in tally})
+    return {
+        "photos": sum(count for (_, _, first), count in tally.items() if first),
+        "people": of["ok"] + of["no_usable_crop"],
+        "no_people": of["no_people"],
+        "no_usable_crop": of["no_usable_crop"],
+        "failures": dict(failures),
+    }

@@ -15,18 +15,20 @@ import mivolo_cli
 PACKAGE = Path(mivolo_cli.__file__).parent
 RANKS = {
     "__init__": 0, "errors": 0, "labels": 0, "records": 0, "rgb": 0,
-    "boxes": 1, "draw": 1, "metrics": 1, "model": 1, "photos": 1, "sinks.jsonl": 1, "sinks.parquet": 1,
-    "crops": 2, "download": 2, "engines": 2, "intervals": 2, "pair": 2, "plots": 2, "sinks.csv": 2, "weights": 2,
-    "checkpoint": 3, "datasets.sample": 3, "detect": 3, "sinks": 3,
+    "boxes": 1, "decoders": 1, "draw": 1, "metrics": 1, "model": 1, "sinks.jsonl": 1, "sinks.parquet": 1,
+    "crops": 2, "download": 2, "engines": 2, "intervals": 2, "pair": 2, "photos": 2, "plots": 2, "sinks.csv": 2,
+    "weights": 2,
+    "checkpoint": 3, "datasets.sample": 3, "decode_worker": 3, "detect": 3, "sinks": 3,
     "auto": 4, "datasets.pairs": 4, "datasets.rows": 4, "detect.embedded": 4, "detect.given": 4, "detect.yolo": 4,
-    "fetch": 4, "predict": 4,
-    "augment": 5, "datasets.tables": 5, "detect.retinaface": 5, "pipeline": 5,
+    "fetch": 4, "parts": 4, "predict": 4,
+    "augment": 5, "datasets.tables": 5, "detect.retinaface": 5, "pipeline": 5, "plan": 5, "workplace": 5,
     "datasets": 6, "recipes": 6,
     "lookup": 7, "objective": 7,
     "trainer": 8,
     "calibrate": 9, "evaluate": 9, "scan": 9, "train": 9, "votes": 9,
-    "cli.options": 10, "cli.progress": 10, "cli.text": 10,
-    "cli.evaluate": 11, "cli.info": 11, "cli.scan": 11, "cli.train": 11, "cli.votes": 11, "cli.weights": 11,
+    "cli.interrupt": 10, "cli.options": 10, "cli.progress": 10, "cli.text": 10,
+    "cli.evaluate": 11, "cli.info": 11, "cli.purge": 11, "cli.scan": 11, "cli.train": 11, "cli.votes": 11,
+    "cli.weights": 11,
     "cli": 12,
     "__main__": 13,
 }  # fmt: skip
@@ -41,11 +43,11 @@ ADAPTERS = {
     "matplotlib": {"plots"},
     "pyarrow": {
         *("records", "sinks", "sinks.csv", "sinks.jsonl", "sinks.parquet"),
-        *("datasets.tables", "detect.given", "votes"),
+        *("datasets.tables", "detect.given", "parts", "votes"),
     },
     "safetensors": {"checkpoint"},
     "timm": {"model", "trainer"},
-    "typer": {name for name in RANKS if name.split(".")[0] == "cli"} - {"cli.progress", "cli.text"},
+    "typer": {name for name in RANKS if name.split(".")[0] == "cli"} - {"cli.interrupt", "cli.progress", "cli.text"},
     "tqdm": {"cli.progress", "cli.scan", "cli.weights"},
 }
 VERBS = ("calibrate", "evaluate", "scan", "train", "votes")

@@ -162,13 +162,24 @@ def test_every_option_reaches_the_scan(mivolo: Mivolo, monkeypatch: pytest.Monke
         "device": "mps", "precision": "bf16", "batch_size": 5, "workers": 3,
     }  # fmt: skip
     globs = {"include": ["*.jpg", "x/**"], "exclude": ["y", "z"]}
-    arguments = ["one", "two", "-o", "a.csv", "--output", "b.parquet", "--hidden"]
+    arguments = [
+        "one",
+        "two",
+        "-o",
+        "a.csv",
+        "--output",
+        "b.parquet",
+        "--hidden",
+        "--keep-missing",
+        "--spreadsheet-safe",
+    ]
     for name, value in others.items():
         arguments += ["--" + name.replace("_", "-"), str(value)]
     for name, values in globs.items():
         arguments += [part for value in values for part in (f"--{name}", value)]
     assert mivolo("scan", *arguments).exit_code == 0
-    assert asked == [scanning.ScanOptions(**paths, **others, **globs, hidden=True)]
+    flags = dict.fromkeys(("hidden", "keep_missing", "spreadsheet_safe"), True)
+    assert asked == [scanning.ScanOptions(**paths, **others, **globs, **flags)]
 
 
 def test_without_options_a_scan_has_the_defaults_of_the_library(
@@ -179,6 +190,32 @@ def test_without_options_a_scan_has_the_defaults_of_the_library(
     assert mivolo("scan", "one").exit_code == 0
     (options,) = asked
     assert options == scanning.ScanOptions([Path("one")], outputs=[], include=[], exclude=[])
+
+
+def test_a_second_scan_says_that_nothing_has_changed(
+    tmp_path: Path, mivolo: Mivolo, album: Path, options: list[object]
+) -> None:
+    command = ["scan", album, "-o", tmp_path / "people.csv", *options]
+    assert "not done again" not in mivolo(*command).stdout
+    again = mivolo(*command).stdout
+    assert "2 of them unchanged since an earlier run and not done again" in again
+    assert f"table (already up to date): {tmp_path / 'people.csv'}" in again
+    assert "2 people found" in again
+
+
+def test_purge_removes_what_is_kept_and_says_so(
+    tmp_path: Path, mivolo: Mivolo, album: Path, options: list[object]
+) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    assert mivolo("scan", album, "-q", "-o", results / "people.csv", *options).exit_code == 0
+    hidden = results / ".people.csv.mivolo"
+    before = contents(results)
+    assert f"would remove {hidden}" in mivolo("purge", results, "--dry-run").stdout
+    assert contents(results) == before
+    assert f"removed {hidden} (" in mivolo("purge", results / "people.csv").stdout
+    assert list(contents(results)) == ["people.csv"]
+    assert "nothing to remove" in mivolo("purge", results).stdout
 
 
 # --- what cannot be done ---------------------------------------------------------------------------------------------
@@ -315,7 +352,7 @@ def test_version_and_help(mivolo: Mivolo) -> None:
     commands = mivolo("--help").stdout
     assert all(
         name in commands
-        for name in ("scan", "demo", "info", "eval", "calibrate", "train", "votes", "weights", "mivolo demo")
+        for name in ("scan", "demo", "info", "eval", "calibrate", "train", "votes", "weights", "purge", "mivolo demo")
     )
     for command in (
         "scan",
@@ -325,6 +362,7 @@ def test_version_and_help(mivolo: Mivolo) -> None:
         "calibrate",
         "train",
         "votes",
+        "purge",
         "weights",
         "weights fetch",
         "weights add",
@@ -341,8 +379,10 @@ def test_version_and_help(mivolo: Mivolo) -> None:
         "import mivolo_cli.cli",
         "from mivolo_cli.cli import app; app(['scan', '--help'], standalone_mode=False)",
         "from mivolo_cli.cli import app; app(['weights', 'list'], standalone_mode=False)",
+        "from mivolo_cli.cli import app; app(['purge', 'nothing'], standalone_mode=False)",
+        "import mivolo_cli.scan",
     ],
-    ids=["import", "help", "weights list"],
+    ids=["import", "help", "weights list", "purge", "scan"],
 )
 def test_heavy_libraries_are_not_imported_before_they_are_needed(code: str) -> None:
     check = f"import sys; {code}; print('heavy:', *[name for name in {HEAVY!r} if name in sys.modules])"

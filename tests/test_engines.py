@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mivolo_cli import engines
-from mivolo_cli.engines import OnnxEngine, TorchEngine, choose_device
+from mivolo_cli.engines import OnnxEngine, PaddedEngine, TorchEngine, choose_device
 from mivolo_cli.errors import BadInput, WeightsError
 
 openvino = pytest.importorskip("openvino")
@@ -165,6 +165,24 @@ def test_a_mistake_on_the_cpu_is_not_hidden() -> None:
     with pytest.raises(RuntimeError, match="shapes"):
         engine.run(*batch())
     assert engine.notes == []
+
+
+def test_batches_are_filled_up_to_powers_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = TorchEngine(Sums(), "cpu")
+    seen: list[tuple[int, int]] = []
+    run = TorchEngine.run
+
+    def watch(engine: TorchEngine, batch: np.ndarray, present: np.ndarray) -> np.ndarray:
+        seen.append((len(batch), int(present.sum())))
+        return run(engine, batch, present)
+
+    pixels = np.arange(7 * 2 * 2 * 6, dtype=np.uint8).reshape(7, 2, 2, 6)
+    present = np.ones((7, 2), bool)
+    whole = engine.run(pixels, present)
+    monkeypatch.setattr(TorchEngine, "run", watch)
+    for people in (0, 1, 2, 3, 4, 5, 7):
+        assert PaddedEngine(engine).run(pixels[:people], present[:people]).tolist() == whole[:people].tolist()
+    assert seen == [(0, 0), (1, 2), (2, 4), (4, 6), (4, 8), (8, 10), (8, 14)]
 
 
 def test_the_cpu_is_taken_as_asked() -> None:

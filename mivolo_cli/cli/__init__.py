@@ -9,7 +9,7 @@ import typer
 
 from .. import __version__
 from ..errors import MivoloError
-from . import evaluate, info, scan, train, votes, weights
+from . import evaluate, info, purge, scan, train, votes, weights
 
 app = typer.Typer(
     name="mivolo",
@@ -26,6 +26,7 @@ app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("votes", epilog=votes.EXAMPLES)(votes.votes)
 app.add_typer(weights.app, name="weights")
 app.command("info")(info.info)
+app.command("purge")(purge.purge)
 
 
 def main() -> None:

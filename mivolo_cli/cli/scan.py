@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import BadInput, OutputError
+from .interrupt import ending_within
 from .options import FIND, MODEL, RESULT, Device, Model, Precision, Quiet, Use
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 FAILED_PHOTOS = 3
 INTERRUPTED = 130
+GRACE_SECONDS = 1.5
+"""After Ctrl-C: a large model may be busy with its batch for longer."""
+STOPPED = "stopped: finished photos are kept, tables are unchanged; the same command goes on from here"
 NOT_IDENTITY = "Ages are how old people look, not identity documents; they are least reliable under 5 and over 65."
 EXAMPLES = """Examples:
 
@@ -67,6 +71,17 @@ def scan(
     hidden: Annotated[
         bool, typer.Option("--hidden", help="Hidden files and folders, too.", rich_help_panel=FIND)
     ] = False,
+    keep_missing: Annotated[
+        bool, typer.Option("--keep-missing", help="Keep the rows of deleted photos.", rich_help_panel=RESULT)
+    ] = False,
+    spreadsheet_safe: Annotated[
+        bool,
+        typer.Option(
+            "--spreadsheet-safe",
+            help="In CSV, put ' before text that a spreadsheet would take for a formula.",
+            rich_help_panel=RESULT,
+        ),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Find the people in photos, and estimate the age and gender of each."""
@@ -89,6 +104,8 @@ def scan(
         include=include or [],
         exclude=exclude or [],
         hidden=hidden,
+        keep_missing=keep_missing,
+        spreadsheet_safe=spreadsheet_safe,
     )
     progress = _scan(options, quiet)
     if progress.failed:
@@ -125,10 +142,11 @@ def _scan(options: ScanOptions, quiet: bool) -> Progress:
             bar.update(progress.photos - bar.n)
 
         try:
-            progress = scan(options, show)
+            with ending_within(GRACE_SECONDS, INTERRUPTED, STOPPED):
+                progress = scan(options, show)
         except KeyboardInterrupt:
             bar.close()
-            typer.echo("stopped: no table was written, and what stood there before is unchanged", err=True)
+            typer.echo(STOPPED, err=True)
             raise typer.Exit(INTERRUPTED) from None
     if not quiet:
         for line in _summary(options, progress):
@@ -139,6 +157,8 @@ def _scan(options: ScanOptions, quiet: bool) -> Progress:
 def _summary(options: ScanOptions, progress: Progress) -> list[str]:
     pace = progress.photos / max(progress.seconds, 1e-9)
     lines = [f"{_count(progress.photos, 'photo')} in {progress.seconds:.1f} s ({pace:.1f} photos/s)"]
+    if progress.reused:
+        lines += [f"  {progress.reused} of them unchanged since an earlier run and not done again"]
     lines += [f"  {_count(progress.people, 'person', 'people')} found"]
     if progress.no_usable_crop:
         lines += [f"  {progress.no_usable_crop} of them too small or hidden to judge"]
@@ -146,7 +166,7 @@ def _summary(options: ScanOptions, progress: Progress) -> list[str]:
     if progress.failed:
         codes = ", ".join(f"{count} {code}" for code, count in progress.failures.most_common())
         lines += [f"  {_count(progress.failed, 'photo')} could not be read: {codes} (column `error` of the table)"]
-    lines += [f"table: {path}" for path in options.outputs]
+    lines += [f"table{' (already up to date)' if progress.unchanged else ''}: {path}" for path in options.outputs]
     lines += [f"annotated pictures: {options.annotate}"] if options.annotate else []
     return [*lines, *(f"note: {note}" for note in progress.notes), NOT_IDENTITY]
 

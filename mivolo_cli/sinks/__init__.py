@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -77,34 +78,49 @@ class Sinks:
 
     def __init__(self, parts: Sequence[_Part]) -> None:
         self._parts = parts
-        self._rows: list[dict[str, Any]] = []
+        self._waiting: list[pa.Table] = []
+        self._rows = 0
 
     def write(self, rows: Iterable[dict[str, Any]]) -> None:
         """Rows as records.rows() makes them. Raises OutputError."""
-        for row in rows:
-            self._rows.append(row)
-            if len(self._rows) == BUFFER_ROWS:
-                self.flush()
+        self.add(pa.Table.from_pylist(list(rows), schema=SCHEMA))
+
+    def add(self, table: pa.Table) -> None:
+        """Rows with the columns of SCHEMA; they reach the files in runs of BUFFER_ROWS. Raises OutputError."""
+        self._waiting.append(table)
+        self._rows += table.num_rows
+        if self._rows >= BUFFER_ROWS:
+            rows = pa.concat_tables(self._waiting)
+            whole = self._rows - self._rows % BUFFER_ROWS
+            self._hand_on(rows.slice(0, whole))
+            self._waiting, self._rows = [rows.slice(whole)], self._rows - whole
 
     def flush(self) -> None:
         """Hand the rows waiting in memory to the files."""
-        if self._rows:
-            batch = pa.RecordBatch.from_pylist(self._rows, schema=SCHEMA)
+        if self._waiting:
+            self._hand_on(pa.concat_tables(self._waiting))
+            self._waiting, self._rows = [], 0
+
+    def _hand_on(self, rows: pa.Table) -> None:
+        for start in range(0, rows.num_rows, BUFFER_ROWS):
+            (batch,) = rows.slice(start, BUFFER_ROWS).combine_chunks().to_batches()
             for part in self._parts:
                 part.write(batch)
-            self._rows = []
 
 
 @contextmanager
-def open_sinks(paths: Sequence[Path], metadata: Mapping[str, str]) -> Iterator[Sinks]:
+def open_sinks(
+    paths: Sequence[Path], metadata: Mapping[str, str], *, spreadsheet_safe: bool = False
+) -> Iterator[Sinks]:
     """Write tables that replace what stands under `paths` when the block ends without an exception, and only then.
 
     `metadata` says what made the results (model, detector, settings); Parquet keeps it, with the versions added.
+    `spreadsheet_safe` changes text in CSV that a spreadsheet would run as a formula.
     Raises OutputError; OSErrors of the block itself pass unchanged.
     """
     versions = {"schema_version": SCHEMA_VERSION, "program_version": _program_version()}
     with ExitStack() as stack:
-        parts = [stack.enter_context(_part(path, {**metadata, **versions})) for path in paths]
+        parts = [stack.enter_context(_part(path, {**metadata, **versions}, spreadsheet_safe)) for path in paths]
         sinks = Sinks(parts)
         yield sinks
         sinks.flush()
@@ -114,13 +130,39 @@ def open_sinks(paths: Sequence[Path], metadata: Mapping[str, str]) -> Iterator[S
             part.publish()
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path`, complete and on the disk, if the block ends without an exception.
+
+    Raises OutputError; OSErrors of the block count as troubles of this file.
+    """
+    target = real(path)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    with _temporary_file(path, target, temporary) as file, _reported(path):
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
+        os.replace(temporary, target)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete the temporary files of an output that a killed run has left beside it. Nobody may be writing it now."""
+    target = real(path)
+    leftover = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.part")
+    with suppress(OSError):
+        for name in os.listdir(target.parent):
+            if leftover.fullmatch(name):
+                target.with_name(name).unlink()
+
+
 def check_outputs(paths: Sequence[Path]) -> None:
     """Refuse, before any work, outputs that could not be written or would destroy something. Raises BadInput."""
     for path in paths:
         _format(path)
         _check_folder(path)
         _check_existing(path)
-    targets = [_target(path) for path in paths]
+    targets = [real(path) for path in paths]
     for index, target in enumerate(targets):
         if target in targets[:index]:
             raise BadInput(f"{paths[index]} is given twice as an output", hint="give every output another name")
@@ -148,13 +190,13 @@ def _format(path: Path) -> Format:
     return FORMATS[path.suffix.lower()]
 
 
-def _target(path: Path) -> Path:
+def real(path: Path) -> Path:
     """The file behind links, so that a link stays one. Unlike Path.resolve() this bears links that go in circles."""
     return Path(os.path.realpath(path))
 
 
 def _check_folder(path: Path) -> None:
-    folder = _target(path).parent
+    folder = real(path).parent
     if not os.path.isdir(folder):
         raise BadInput(f"the folder of {path} does not exist", hint=f"create {folder} or choose another one")
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -197,12 +239,13 @@ def _typed(table: pa.Table) -> pa.Table:
 
 
 @contextmanager
-def _part(path: Path, metadata: Mapping[str, str]) -> Iterator[_Part]:
-    target = _target(path)
+def _part(path: Path, metadata: Mapping[str, str], safe: bool) -> Iterator[_Part]:
+    target = real(path)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     with _temporary_file(path, target, temporary) as file:
         with _reported(path):
-            writer = _format(path).Writer(file, metadata)
+            chosen = _format(path)
+            writer = csv.Writer(file, metadata, safe) if chosen is csv else chosen.Writer(file, metadata)
         try:
             yield _Part(path, target, temporary, file, writer)
         finally:

@@ -14,17 +14,21 @@ from .jsonl import plain_rows
 
 HEADER_LIMIT = 65_536
 NEEDS_QUOTES = re.compile('^$|[",\r\n]')
+FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+"""What spreadsheets take for the beginning of a formula, in the wide forms of East Asia too."""
 
 
 class Writer:
-    """CSV has no place for metadata."""
+    """CSV has no place for metadata. `safe` puts an apostrophe before text that begins like a formula."""
 
-    def __init__(self, file: BinaryIO, metadata: Mapping[str, str]) -> None:
+    def __init__(self, file: BinaryIO, metadata: Mapping[str, str], safe: bool = False) -> None:
         self._file = file
+        self._safe = safe
         self._file.write(_line(SCHEMA.names))
 
     def write(self, batch: pa.RecordBatch) -> None:
-        self._file.writelines(_line(row.values()) for row in plain_rows(batch))
+        harmless = _harmless if self._safe else lambda value: value
+        self._file.writelines(_line(map(harmless, row.values())) for row in plain_rows(batch))
 
     def close(self) -> None:
         """Every line is already complete."""
@@ -55,6 +59,10 @@ def read(file: BinaryIO) -> pa.Table:
 
 def _line(values: Any) -> bytes:
     return (",".join(map(_field, values)) + "\n").encode()
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
 
 def _field(value: str | float | None) -> str:

@@ -1,0 +1,282 @@
+"""What a scan makes of kills, broken files, many files and full disks.
+
+    python bench/faults.py                      # all of it, at full scale (hours on two cores)
+    python bench/faults.py kills --kills 300 --runs 30 --photos 2000
+    python bench/faults.py fuzz --files 5000
+    python bench/faults.py many --files 100000 --folders 1000 --broken 20000
+    python bench/faults.py readers --executions 20000
+    python bench/faults.py disk                 # needs root, for a small tmpfs
+
+Ends with 1 when anything was lost, doubled, torn or left over. Linux only: it forks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from faulty import child, kill_at_step, mutants
+from fixtures import made_up_results, make_files, scan
+
+from mivolo_cli import parts, photos, workplace
+from mivolo_cli.errors import OutputError
+from mivolo_cli.sinks import read_table
+
+SUFFIXES = (".csv", ".jsonl", ".parquet")
+STEPS_A_PART = 2
+"""Calls that put something on the disk for good: fsync and rename."""
+
+
+def kills(options: argparse.Namespace) -> bool:
+    """Runs of tiny photos with given boxes and a tiny seeded model, killed many times, against one left in peace."""
+    chance = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as place:
+        photos_, boxes, model = Path(place, "photos"), Path(place, "boxes.csv"), Path(place, "tiny.safetensors")
+        make_files(photos_, options.photos, 20, broken=options.photos // 50)
+        write_boxes(photos_, boxes)
+        settings = {"boxes": boxes, "detector": "given", "device": "cpu", "workers": 2}
+        settings |= {"model": str(make_model(model))}
+        reference = tables(Path(place, "reference"))
+        began = time.monotonic()
+        assert child(lambda: scan([photos_], reference, **settings)) == 0
+        seconds = time.monotonic() - began
+        steps = STEPS_A_PART * (-(-options.photos // parts.PART_PHOTOS)) + 2 * len(SUFFIXES) + 4
+        done, bad = 0, Counter[str]()
+        for run in range(options.runs):
+            outputs = tables(Path(place, f"run{run}"))
+            work = partial(scan, [photos_], outputs, **settings)
+            wanted = options.kills // options.runs + (run < options.kills % options.runs)
+            while wanted:
+                left = max(steps - STEPS_A_PART * len(list(outputs[0].parent.rglob("part-*"))), 4)
+                trip = kill_at_step(chance.randrange(left)) if chance.random() < 0.5 else None
+                after = None if trip else chance.random() * seconds / 2
+                if child(work, trip, after) == 0:
+                    for output in outputs:  # it was quicker than the kill: begin this run anew
+                        output.unlink()
+                    workplace.purge(workplace.folder_of(outputs[0]))
+                    continue
+                wanted, done = wanted - 1, done + 1
+                bad += torn(outputs, reference)
+            assert child(work) == 0
+            bad += compare(outputs, reference)
+            print(f"run {run + 1}: {done} kills so far, {dict(bad) or 'nothing wrong'}", flush=True)
+    print(
+        f"kills: {done} over {options.runs} runs of {options.photos} photos: {dict(bad) or '0 lost, 0 doubled, 0 torn'}"
+    )
+    return not bad
+
+
+def torn(outputs: Sequence[Path], reference: Sequence[Path]) -> Counter[str]:
+    """After a kill a table is absent, or whole."""
+    pairs = zip(outputs, reference, strict=True)
+    return Counter("torn" for ours, whole in pairs if ours.exists() and not same(ours, whole))
+
+
+def compare(outputs: Sequence[Path], reference: Sequence[Path]) -> Counter[str]:
+    """What differs from a run left in peace; what is left over beside the tables."""
+    bad = Counter[str]()
+    keys = [
+        [(row["path"], row["person"]) for row in read_table(table).to_pylist()] for table in (outputs[0], reference[0])
+    ]
+    bad["rows lost"] = len(set(keys[1]) - set(keys[0]))
+    bad["rows doubled"] = len(keys[0]) - len(set(keys[0]))
+    bad["tables not equal"] = sum(not same(ours, whole) for ours, whole in zip(outputs, reference, strict=True))
+    bad["left over"] = sum(1 for file in outputs[0].parent.rglob("*") if file.name.endswith(".part"))
+    return +bad
+
+
+def same(table: Path, whole: Path) -> bool:
+    if table.suffix == ".parquet":
+        return bool(read_table(table).equals(read_table(whole)))
+    return table.read_bytes() == whole.read_bytes()
+
+
+def tables(folder: Path) -> list[Path]:
+    folder.mkdir()
+    return [folder / f"people{suffix}" for suffix in SUFFIXES]
+
+
+def write_boxes(folder: Path, boxes: Path) -> None:
+    chance = random.Random(1)
+    with boxes.open("w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(("path", "kind", "x1", "y1", "x2", "y2"))
+        for file in sorted(folder.rglob("*.*")):
+            for person in range(chance.choice((0, 1, 1, 2))):
+                path, left = file.relative_to(folder).as_posix(), 2 + 30 * person
+                writer.writerow((path, "face", left, 4, left + 20 + chance.random() * 8, 40))
+
+
+def make_model(file: Path) -> Path:
+    """The smallest model with seeded weights; PyTorch on one thread can be forked."""
+    import cv2
+    import torch
+
+    from mivolo_cli import checkpoint, engines, pipeline
+    from mivolo_cli.detect import given
+    from mivolo_cli.model import create_model
+
+    assert engines and pipeline and given  # imported once, for all children
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    torch.manual_seed(0)
+    model = create_model("mivolo_xs_32").eval()
+    checkpoint.save(model, checkpoint.ModelSpec.of(model, "tiny", 0, 100), file)
+    return file
+
+
+def fuzz(options: argparse.Namespace) -> bool:
+    """A scan of mutated files of every format."""
+    with tempfile.TemporaryDirectory() as place:
+        folder, table = Path(place, "photos"), Path(place, "people.csv")
+        kinds = mutants(folder, options.files, options.seed)
+        made_up_results()
+        began = time.monotonic()
+        outcome = child(lambda: scan([folder], [table], workers=2), limit=options.limit * options.files)
+        seconds = time.monotonic() - began
+        if outcome != 0:
+            print(f"fuzz: the run ended with {outcome}")
+            return False
+        rows = read_table(table).to_pylist()
+        files = {row["path"] for row in rows}
+        codes = Counter(row["error"] for row in rows if row["error"])
+        unknown = set(codes) - set(photos.CODES)
+        missing = len({*kinds} - files)
+        print(f"fuzz: {options.files} files in {seconds:.0f} s; {len(files)} in the table, {missing} missing")
+        print(
+            f"  read: {len(files) - codes.total()}; codes: {dict(codes.most_common())}; unknown codes: {unknown or 0}"
+        )
+        hung = [row["path"] for row in rows if row["error"] in ("timeout", "crashed")]
+        print(f"  stopped or crashed in their own process: {len(hung)} {[kinds[path] for path in hung[:5]]}")
+        return not missing and not unknown
+
+
+def many(options: argparse.Namespace) -> bool:
+    """Very many files: memory while it goes on, and the table."""
+    with tempfile.TemporaryDirectory() as place:
+        folder, table, facts = Path(place, "photos"), Path(place, "people.csv"), Path(place, "facts.json")
+        make_files(folder, options.files, options.folders, options.broken)
+        made_up_results()
+        outcome = child(lambda: facts.write_text(json.dumps(measured(folder, table))))
+        if outcome != 0:
+            print(f"many: the run ended with {outcome}")
+            return False
+        found: dict[str, Any] = json.loads(facts.read_text())
+        rows = read_table(table).to_pylist()
+        counts = Counter(row["status"] for row in rows)
+        photos_ = {row["path"] for row in rows}
+        print(f"many: {len(photos_)} of {options.files} photos in {found['seconds']:.0f} s, {counts['error']} failed")
+        print(f"  memory in MiB at each tenth: {found['memory']}; peak with the tables written: {found['peak']}")
+        return len(photos_) == options.files and counts["error"] == len(
+            range(0, options.files, options.files // options.broken)
+        )
+
+
+def measured(folder: Path, table: Path) -> dict[str, Any]:
+    """Scan, and look at the memory ten times."""
+    total = sum(1 for _ in folder.rglob("*.*"))
+    memory: list[int] = []
+
+    def look(progress: Any) -> None:
+        if progress.photos % max(total // 10, 1) == 0:
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            memory.append(pages * resource.getpagesize() // 2**20)
+
+    began = time.monotonic()
+    from mivolo_cli import scan as scanning
+
+    scanning.scan(scanning.ScanOptions([folder], [table]), look)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return {"seconds": time.monotonic() - began, "memory": memory, "peak": peak}
+
+
+def readers(options: argparse.Namespace) -> bool:
+    """Our own readers against hypothesis: see tests/test_fuzz.py."""
+    tests = Path(__file__).parents[1] / "tests" / "test_fuzz.py"
+    environment = {**os.environ, "MIVOLO_FUZZ": str(options.executions)}
+    done = subprocess.run([sys.executable, "-m", "pytest", str(tests), "--hypothesis-show-statistics"], env=environment)
+    print(f"readers: {options.executions} executions of each of the harnesses, exit code {done.returncode}")
+    return done.returncode == 0
+
+
+def disk(options: argparse.Namespace) -> bool:
+    """Disks of several sizes that fill up at different moments; then they grow, and the same command finishes."""
+    with tempfile.TemporaryDirectory() as place:
+        folder, whole, mount = Path(place, "photos"), Path(place, "whole.csv"), Path(place, "disk")
+        make_files(folder, 1000, 10, broken=0)
+        made_up_results()
+        scan([folder], [whole])
+        mount.mkdir()
+        good = True
+        for size in options.sizes:
+            with small_disk(mount, size) as grow:
+                message = attempt(lambda: scan([folder], [mount / "people.csv"]))
+                tidy = not (mount / "people.csv").exists()
+                kept = len(list(mount.rglob("part-*")))
+                grow()
+                scan([folder], [mount / "people.csv"])
+                equal = (mount / "people.csv").read_bytes() == whole.read_bytes()
+                print(f"disk of {size} KiB: {message or 'was enough'}; {kept} parts kept; then equal: {equal}")
+                good &= equal and (tidy or not message)
+    return good
+
+
+def attempt(work: Callable[[], object]) -> str:
+    try:
+        work()
+    except OutputError as error:
+        return str(error)
+    return ""
+
+
+@contextmanager
+def small_disk(mount: Path, size: int) -> Iterator[Callable[[], object]]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", mount], check=True)
+    try:
+        yield lambda: subprocess.run(["mount", "-o", "remount,size=64m", mount], check=True)
+    finally:
+        subprocess.run(["umount", mount], check=True)
+
+
+WORKS = {"kills": kills, "fuzz": fuzz, "many": many, "readers": readers, "disk": disk}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("works", nargs="*", help=f"of {', '.join(WORKS)}; default: all")
+    parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--photos", type=int, default=2000, help="of each killed run")
+    parser.add_argument("--files", type=int, help="default: 5000 for fuzz, 100000 for many")
+    parser.add_argument("--limit", type=float, default=2.0, help="seconds a fuzzed file, on average")
+    parser.add_argument("--folders", type=int, default=1000)
+    parser.add_argument("--broken", type=int, default=20_000)
+    parser.add_argument("--executions", type=int, default=20_000)
+    parser.add_argument(
+        "--sizes", type=int, nargs="*", default=[4, 32, 64, 100, 140, 180, 220], help="of disks, in KiB"
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    good = True
+    for name in options.works or WORKS:
+        given = options.files or {"fuzz": 5000, "many": 100_000}.get(name, 0)
+        good &= WORKS[name](argparse.Namespace(**{**vars(options), "files": given}))
+    sys.exit(not good)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""How fast a scan is over when nothing has changed since the last one.
+
+    python bench/rescan.py [--photos 100000] [--folders 1000]
+
+Makes that many small files, lets a first run finish with answers that are made up, and times whole later runs of the
+program: start, walk, comparison, end. At least 15,000 photos/s are wanted on a machine with nothing else to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from fixtures import made_up_results, make_files, scan
+
+WANTED = 15_000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, default=100_000)
+    parser.add_argument("--folders", type=int, default=1000)
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        photos, table = Path(place, "photos"), Path(place, "people.csv")
+        make_files(photos, options.photos, options.folders, broken=0)
+        made_up_results()
+        scan([photos], [table])
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(f"first run: {options.photos} photos, peak memory {peak / 1024:.0f} MiB")
+        for _ in range(options.runs):
+            started, cpu = time.perf_counter(), time.process_time()
+            progress = scan([photos], [table])
+            seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+            assert progress.unchanged and progress.photos == options.photos
+            show("scan() with nothing changed", options.photos, seconds, cpu)
+        for _ in range(options.runs):
+            started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run([sys.executable, __file__.replace("rescan", "fixtures"), photos, table], check=True)
+            seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+            cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            show("the whole program", options.photos, seconds, cpu)
+
+
+def show(what: str, photos: int, seconds: float, cpu: float) -> None:
+    """On a machine that does other things too, the seconds of a core say more than those of the clock."""
+    print(
+        f"{what}: {seconds:.2f} s, {photos / seconds:,.0f} photos/s; {cpu:.2f} s of a core,"
+        f" {photos / cpu:,.0f} photos a second of a core (wanted: {WANTED:,})"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Ctrl-C that is obeyed soon, whatever the program is busy with."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+
+@contextmanager
+def ending_within(seconds: float, exit_code: int, last_words: str) -> Iterator[None]:
+    """After a Ctrl-C in the block, end the process at the latest after so many seconds, and say so.
+
+    Python raises KeyboardInterrupt only between two of its own steps, and one step may be a long calculation. The
+    system's signal wakes a thread through a socket meanwhile. Nothing is lost by the sudden end: what is finished lies
+    on the disk, and what is half-written lies under temporary names.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    over = threading.Event()
+
+    def watch() -> None:
+        with suppress(OSError):
+            while (heard := ours.recv(1)) and heard != bytes([signal.SIGINT]):
+                pass
+            if heard and not over.wait(seconds):
+                os.write(2, f"\n{last_words}\n".encode())
+                os._exit(exit_code)
+
+    before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    watcher = threading.Thread(target=watch, name="interrupt", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        signal.set_wakeup_fd(before)
+        theirs.close()
+        watcher.join()
+        ours.close()

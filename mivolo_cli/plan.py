@@ -1,0 +1,89 @@
+"""The plan of a run: which photos have results, which are to be done, and the order of all of them in the table."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import parts
+from .errors import OutputError
+from .records import Failure, Photo
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Entry = bytes | Failure
+"""A photo in the table: the key of its result, or what the walk said of it."""
+
+
+class Plan:
+    """Grows while the photos are found: `order` is the table's, `roots` are those under which there were any."""
+
+    def __init__(self, kept: parts.Results) -> None:
+        self.kept = kept
+        self.order: list[Entry] = []
+        self.roots: set[str] = set()
+        self.done = 0
+        self._under_way: deque[bytes] = deque()
+
+    def todo(self, found: Iterable[Photo | Failure], reuse: Callable[[Photo], None]) -> Iterator[Photo]:
+        """The photos without a result, in their order; at the end those that failed for a reason that may be over.
+
+        `reuse` is called for each of the others. Done in runs from the front, they make the same runs after a kill.
+        """
+        again = []
+        for photo in found:
+            if isinstance(photo, Failure):
+                self.order.append(photo)
+                continue
+            key = parts.key(photo)
+            self.order.append(key)
+            self.roots.add(photo.root)
+            number = self.kept.index.get(key)
+            if number is None:
+                self._under_way.append(key)
+                yield photo
+            elif number in self.kept.passing:
+                again.append(photo)
+            else:
+                reuse(photo)
+        for photo in again:
+            self._under_way.append(parts.key(photo))
+            yield photo
+
+    def keep(self, part: Path, fingerprint: str, photos: int) -> None:
+        """Take in the part that holds the results of the first `photos` of those under way. Raises OutputError."""
+        keys = [self._under_way.popleft() for _ in range(photos)]
+        if not self.kept.add(part, fingerprint, keys):
+            raise OutputError(f"{part} cannot be read back", hint="check the disk, and run the same command again")
+        self.done += photos
+
+    def absent(self) -> Iterator[tuple[bytes, str, str]]:
+        """Key, root and path of the photos that have a result and were not found."""
+        found = {key for key in self.order if not isinstance(key, Failure)}
+        numbers = [number for key, number in self.kept.index.items() if key not in found]
+        last = None
+        for table in self.kept.read(numbers):
+            for key, root, path in zip(*(table[name].to_pylist() for name in ("key", "root", "path")), strict=True):
+                if key != last:
+                    yield key, root, path
+                last = key
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The rows of the whole table in their order, with their keys. Raises OutputError."""
+        for is_failure, entries in groupby(self.order, lambda entry: isinstance(entry, Failure)):
+            if is_failure:
+                yield parts.table((entry, None) for entry in entries if isinstance(entry, Failure))
+            else:
+                yield from self.kept.read(self.kept.index[entry] for entry in entries if isinstance(entry, bytes))
+
+    def digest(self) -> str:
+        """A hash of the photos in the table and their order."""
+        whole = hashlib.blake2b(digest_size=16)
+        for entry in self.order:
+            whole.update(repr(entry).encode() if isinstance(entry, Failure) else entry)
+        return whole.hexdigest()
