@@ -48,7 +48,8 @@ class Predictor:
         pixels = channels(pixels, self.spec)
         outputs = self.engine.run(np.ascontiguousarray(pixels), present)
         if self.flip:
-            outputs = (outputs + self.engine.run(np.ascontiguousarray(pixels[:, :, ::-1]), present)) / 2
+            mirrored = self.engine.run(np.ascontiguousarray(pixels[:, :, ::-1]), present)
+            outputs = np.mean((outputs, mirrored), axis=0, dtype=np.float32)
         return predictions(outputs, self.spec, [crop.used or "" for crop in crops])
 
 

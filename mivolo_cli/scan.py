@@ -46,6 +46,7 @@ class ScanOptions:
     device: str = "auto"
     precision: str = "fp32"
     use: Use = "both"
+    flip: bool = False
     batch_size: int = 32
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     hidden: bool = False
@@ -136,7 +137,9 @@ def open_tools(options: ScanOptions) -> Tools:
     notes = [f"device cpu: {device.reason}"] if device.name == "cpu" and options.device not in ("auto", "cpu") else []
     notes += [f"model {chosen}: {weights.get(chosen).licence}"] if chosen in weights.known() else []
     sha256 = weights.sha256(checkpoint.locate(chosen))
-    return Tools(Predictor(PaddedEngine(engine), spec, options.batch_size), engine, detector, sha256, notes)
+    return Tools(
+        Predictor(PaddedEngine(engine), spec, options.batch_size, options.flip), engine, detector, sha256, notes
+    )
 
 
 def results(images: Iterable[Image | Failure], options: ScanOptions, tools: Tools) -> Iterator[Result | Failure]:
@@ -357,9 +360,9 @@ def _counting(options: ScanOptions) -> Iterator[Callable[[], int | None]]:
 def _metadata(options: ScanOptions, tools: Tools) -> dict[str, str]:
     """What made the results. The fingerprint leaves out what only makes a scan faster or slower."""
     spec, detector = tools.predictor.spec, tools.detector
-    settings = {name: getattr(options, name) for name in ("precision", "use", "batch_size")}
+    settings = {name: getattr(options, name) for name in ("precision", "use", "flip", "batch_size")}
     decisive = [RULES, SCHEMA_VERSION, tools.model_sha256, spec.to_metadata(), detector.name, detector.sha256]
-    decisive += [options.precision, options.use]
+    decisive += [options.precision, options.use, options.flip]
     return {
         "model": spec.name,
         "model_sha256": tools.model_sha256,
@@ -375,7 +378,7 @@ def _request(options: ScanOptions) -> dict[str, Any]:
 
     While it stays the same, nothing needs to be opened to know the fingerprint.
     """
-    names = ("model", "detector", "device", "precision", "use", "batch_size", "spreadsheet_safe")
+    names = ("model", "detector", "device", "precision", "use", "flip", "batch_size", "spreadsheet_safe")
     named = [Path(options.model), Path(options.model).parent / "config.json", Path(options.detector)]
     named += [] if options.boxes is None else [options.boxes]
     named += [status.path for status in weights.status() if status.path is not None]

@@ -12,7 +12,7 @@ import typer
 
 from ..errors import BadInput, OutputError
 from .interrupt import ending_within
-from .options import FIND, MODEL, RESULT, Device, Model, Precision, Quiet, Use
+from .options import FIND, MODEL, RESULT, Device, Flip, Model, Precision, Quiet, Use
 
 if TYPE_CHECKING:
     from ..scan import Progress, ScanOptions
@@ -55,6 +55,7 @@ def scan(
         ),
     ] = None,
     use: Use = "both",
+    flip: Flip = False,
     device: Device = "auto",
     precision: Precision = "fp32",
     batch_size: Annotated[int, typer.Option(min=1, help="People per batch of the model.", rich_help_panel=MODEL)] = 32,
@@ -97,6 +98,7 @@ def scan(
         detector=detector,
         boxes=boxes,
         use=use,
+        flip=flip,
         device=device,
         precision=precision,
         batch_size=batch_size,
