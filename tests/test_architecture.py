@@ -16,6 +16,10 @@ PACKAGE = Path(mivolo_cli.__file__).parent
 RANKS = {
     "__init__": 0, "errors": 0, "labels": 0, "records": 0, "rgb": 0,
     "boxes": 1, "draw": 1, "metrics": 1, "model": 1, "photos": 1, "sinks.jsonl": 1, "sinks.parquet": 1,
+    "metadata": 1, "metadata.regions": 1, "metadata.tree": 1, "metadata.outcome": 1,
+    "metadata.replace": 2, "metadata.jpeg": 2, "metadata.png": 2, "metadata.webp": 2, "metadata.tiff": 2,
+    "metadata.picture": 2, "metadata.packet": 2,
+    "metadata.exif": 3, "metadata.sidecar": 3, "metadata.embed": 4, "metadata.lookup": 5,
     "crops": 2, "download": 2, "engines": 2, "intervals": 2, "pair": 2, "plots": 2, "sinks.csv": 2, "weights": 2,
     "checkpoint": 3, "datasets.sample": 3, "detect": 3, "sinks": 3,
     "auto": 4, "datasets.pairs": 4, "datasets.rows": 4, "detect.embedded": 4, "detect.given": 4, "detect.yolo": 4,
@@ -24,11 +28,12 @@ RANKS = {
     "datasets": 6, "recipes": 6,
     "lookup": 7, "objective": 7,
     "trainer": 8,
-    "calibrate": 9, "evaluate": 9, "scan": 9, "train": 9, "votes": 9,
+    "calibrate": 9, "evaluate": 9, "scan": 9, "tag": 9, "train": 9, "untag": 9, "votes": 9,
     "cli.options": 10, "cli.progress": 10, "cli.text": 10,
-    "cli.evaluate": 11, "cli.info": 11, "cli.scan": 11, "cli.train": 11, "cli.votes": 11, "cli.weights": 11,
-    "cli": 12,
-    "__main__": 13,
+    "cli.evaluate": 11, "cli.info": 11, "cli.tag": 11, "cli.train": 11, "cli.votes": 11, "cli.weights": 11,
+    "cli.scan": 12,
+    "cli": 13,
+    "__main__": 14,
 }  # fmt: skip
 """A module imports only modules of a lower rank."""
 LAZY = {"detect": {"detect.embedded", "detect.given", "detect.retinaface", "detect.yolo"}}
@@ -37,18 +42,20 @@ ADAPTERS = {
     "ultralytics": {"detect.yolo"},
     "facexlib": {"detect.retinaface"},
     "openvino": {"engines"},
+    "piexif": {"metadata.exif"},
     "pillow_heif": {"photos"},
     "matplotlib": {"plots"},
     "pyarrow": {
         *("records", "sinks", "sinks.csv", "sinks.jsonl", "sinks.parquet"),
         *("datasets.tables", "detect.given", "votes"),
     },
+    "pyexiv2": {"metadata.embed"},
     "safetensors": {"checkpoint"},
     "timm": {"model", "trainer"},
     "typer": {name for name in RANKS if name.split(".")[0] == "cli"} - {"cli.progress", "cli.text"},
-    "tqdm": {"cli.progress", "cli.scan", "cli.weights"},
+    "tqdm": {"cli.progress", "cli.scan", "cli.tag", "cli.weights"},
 }
-VERBS = ("calibrate", "evaluate", "scan", "train", "votes")
+VERBS = ("calibrate", "evaluate", "scan", "tag", "train", "untag", "votes")
 
 
 def module_name(file: Path) -> str:

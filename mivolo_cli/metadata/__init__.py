@@ -17,6 +17,7 @@ REASONS = {
     "bad_xmp": "the XMP that is there already cannot be understood",
     "bad_exif": "the EXIF data cannot be changed safely",
     "exif_taken": "the EXIF field holds a text already: --overwrite replaces it",
+    "no_exif": "the EXIF text can only be put into JPEG, PNG and WebP files",
     "too_large": "the metadata do not fit into this file",
     "extended_xmp": "its regions are in extended XMP, where nothing can be added safely",
     "other_size": "its face regions were made for a picture of another shape",
@@ -26,9 +27,13 @@ REASONS = {
 }
 """Why metadata were not written: the stable codes, and what they mean."""
 WITHOUT_SIDECAR = frozenset(
-    ("missing", "unreadable", "changed", "no_permission", "other_size", "other_picture", "extended_xmp", "exif_taken")
+    ("missing", "unreadable", "changed", "no_permission", "other_size", "other_picture", "extended_xmp")
 )
 """Reasons that a sidecar would not help with."""
+
+
+ABOUT_EXIF = frozenset(("bad_exif", "exif_taken", "no_exif"))
+"""Reasons that concern the EXIF text alone; the regions can be written without it."""
 
 
 class Refused(PhotoError):

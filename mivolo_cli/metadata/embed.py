@@ -67,10 +67,12 @@ class Text:
 class Embedded:
     """A photo with our entries. `reversible` says that taking them out gives back the bytes before; tried, not guessed.
 
-    `old` and `new` are the XMP packets; `unchanged` says that the photo said all this already.
+    `bare` is the photo without any entries of ours; `old` and `new` are the XMP packets; `unchanged` says that all this
+    was there already.
     """
 
     data: bytes
+    bare: bytes
     old: bytes | None
     new: bytes
     reversible: bool
@@ -103,16 +105,23 @@ def read(data: bytes, kind: str) -> Tags | None:
 
 def embed(data: bytes, kind: str, tags: Tags, wish: Wish, text: Text | None = None) -> Embedded:
     """The photo with these entries instead of those that it has of ours. Nothing is checked yet. Raises Refused."""
+    check_extended(data, kind)
     was = strip(data, kind)
-    if kind == "JPEG" and MWG in jpeg.read_extended(was.data):
-        raise Refused("extended_xmp")
     mark = _about_original(tags.mark, was)
     if was.tags is not None:
         before = was.tags.mark
-        same = _build(was.data, kind, tags, wish, text, replace(mark, date=before.date, scanned_bytes=before.scanned_bytes))
+        same = _build(
+            was.data, kind, tags, wish, text, replace(mark, date=before.date, scanned_bytes=before.scanned_bytes)
+        )
         if same.data == data:
             return replace(same, unchanged=True)
     return _build(was.data, kind, tags, wish, text, mark)
+
+
+def check_extended(data: bytes, kind: str) -> None:
+    """Refuse a photo with regions in extended XMP: a second list of them would hide one of the two."""
+    if kind == "JPEG" and MWG in jpeg.read_extended(data):
+        raise Refused("extended_xmp")
 
 
 def strip(data: bytes, kind: str) -> Stripped:
@@ -171,21 +180,21 @@ def _build(bare: bytes, kind: str, tags: Tags, wish: Wish, text: Text | None, ma
     """With a promise that it can be undone if it can."""
     shelf = CONTAINERS[kind]
     mark = replace(mark, undo=shelf.undo(bare))
-    base, mark = (bare, mark) if text is None else _with_text(bare, kind, mark, text)
+    base, mark = (bare, mark) if text is None else _with_text(bare, kind, mark, text, tags.people.size)
     old = shelf.read_xmp(base)
     new = packet.merge(old, replace(tags, mark=mark), wish)
     data = shelf.write_xmp(base, new)
     if not mark.promises or strip(data, kind).restored:
-        return Embedded(data, old, new, mark.promises)
+        return Embedded(data, bare, old, new, mark.promises)
     return _build(bare, kind, tags, wish, text, replace(mark, reversible="False"))
 
 
-def _with_text(data: bytes, kind: str, mark: Mark, text: Text) -> tuple[bytes, Mark]:
+def _with_text(data: bytes, kind: str, mark: Mark, text: Text, size: tuple[int, int]) -> tuple[bytes, Mark]:
     if kind not in WITH_EXIF:
-        raise Refused("bad_exif", "the text can be put into JPEG, PNG and WebP files")
+        raise Refused("no_exif")
     shelf = WITH_EXIF[kind]
     block = shelf.read_exif(data)
-    new = exif.with_text(block, text.field, text.text, overwrite=text.overwrite)
+    new = exif.with_text(block, text.field, text.text, size, overwrite=text.overwrite)
     known = {"exif_field": text.field, "exif_text": text.text, "exif_sha256": exif.fingerprint(new)}
     return shelf.write_exif(data, new), replace(mark, **known, exif_undo=exif.undo(block))
 

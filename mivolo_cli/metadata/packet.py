@@ -96,7 +96,7 @@ class Tags:
         return _comparable(self) == _comparable(other)
 
 
-def merge(packet: bytes | None, tags: Tags, wish: Wish = Wish()) -> bytes:  # noqa: B008
+def merge(packet: bytes | None, tags: Tags, wish: Wish = Wish()) -> bytes:
     """The packet with our entries added; it must hold none yet (`remove` first).
 
     Raises Refused for a packet that cannot be understood, and where regions of another shape of picture are there.
@@ -381,5 +381,3 @@ def _comparable(tags: Tags) -> object:
         for r in tags.people.regions
     ]
     return tags.mark.model_sha256, sorted(map(str, regions))
-
-

@@ -37,7 +37,7 @@ def examine(data: bytes, *, pixels: bool) -> Facts:
         stored = picture.size
         turned = picture.format in TURNED_BY_DECODER
         orientation = _orientation_before_decoding(picture) if turned else None
-        if pixels or not turned:
+        if pixels or picture.format == "PNG":  # whose EXIF may stand behind the pixels
             picture.load()
         orientation = orientation or picture.getexif().get(ExifTags.Base.Orientation)
         orientation = orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1

@@ -1,7 +1,7 @@
 """What is said of the people on a photo, and where they are: MWG regions in the frame that the file stores.
 
-The Metadata Working Group's guidelines (2.0, section 5.9) measure a region by its centre, width and height, as shares of
-the picture as it is stored, before EXIF's orientation turns it.
+The Metadata Working Group's guidelines (2.0, section 5.9) measure a region by its centre, width and height, as shares
+of the picture as it is stored, before EXIF's orientation turns it.
 """
 
 from __future__ import annotations
@@ -83,9 +83,7 @@ def people(rows: Sequence[Mapping[str, Any]], orientation: int, *, bodies: bool 
     return People((height, width) if orientation >= 5 else (width, height), found)
 
 
-def stored_area(
-    corners: tuple[float, float, float, float], size: tuple[int, int], orientation: int
-) -> Area | None:
+def stored_area(corners: tuple[float, float, float, float], size: tuple[int, int], orientation: int) -> Area | None:
     """The area in the stored picture of a box (xyxy) on the upright one, whose size is (width, height).
 
     None where nothing of the box is on the picture.

@@ -22,7 +22,9 @@ def look(file: Path) -> os.stat_result:
     try:
         info = file.stat()
     except OSError as error:
-        raise Refused("missing" if error.errno in (errno.ENOENT, errno.ENOTDIR) else "unreadable", _why(error)) from error
+        raise Refused(
+            "missing" if error.errno in (errno.ENOENT, errno.ENOTDIR) else "unreadable", _why(error)
+        ) from error
     if not stat.S_ISREG(info.st_mode):
         raise Refused("unreadable", "it is not a file")
     return info

@@ -62,7 +62,7 @@ def read_xmp(data: bytes) -> bytes | None:
 
 def write_xmp(data: bytes, packet: bytes | None) -> bytes:
     """With this packet in the first directory, or with none. Raises Refused."""
-    return write_field(data, XMP_TAG, None if packet is None else Value(BYTE, len(packet), packet))
+    return write_fields(data, {XMP_TAG: None if packet is None else Value(BYTE, len(packet), packet)})
 
 
 def undo(data: bytes) -> str:
@@ -110,19 +110,18 @@ def read_field(data: bytes, tag: int, through: int | None = None) -> Value | Non
     return None if entry is None else _value(data, layout, entry)
 
 
-def write_field(data: bytes, tag: int, value: Value | None, through: int | None = None) -> bytes:
-    """With this field, or without it, in the directory that `read_field` would look into; made if it is not there.
+def write_fields(data: bytes, fields: Mapping[int, Value | None], through: int | None = None) -> bytes:
+    """With these fields, or without those that are None, in the directory that `read_field` would look into.
 
-    What was there stays in the file, unused. Raises Refused.
+    The directory is made if it is not there. What was there stays in the file, unused. Raises Refused.
     """
     layout = _layout(data)
     if through is None:
-        offset = layout.number(data, layout.pointer, layout.word)
-        data, new = _append(data, layout, offset, tag, value)
+        data, new = _append(data, layout, layout.number(data, layout.pointer, layout.word), fields)
         return _point(data, layout, layout.pointer, new)
     there = read_field(data, through)
-    data, new = _append(data, layout, 0 if there is None else int.from_bytes(there.content, layout.order), tag, value)
-    return write_field(data, through, Value(4, 1, layout.write(new, 4)))
+    data, new = _append(data, layout, 0 if there is None else int.from_bytes(there.content, layout.order), fields)
+    return write_fields(data, {through: Value(4, 1, layout.write(new, 4))})
 
 
 def _layout(data: bytes) -> _Layout:
@@ -134,7 +133,9 @@ def _layout(data: bytes) -> _Layout:
 
 
 def _entries(data: bytes, layout: _Layout, offset: int) -> tuple[dict[int, bytes], bytes]:
-    """The entries of a directory by tag, as they are written, and the offset of the next directory."""
+    """The entries of a directory (at 0: an empty one) by tag, as they are written, and the offset of the next one."""
+    if not offset:
+        return {}, bytes(layout.word)
     length = 8 if layout.big else 2
     count = layout.number(data, offset, length)
     start, end = offset + length, offset + length + count * layout.entry
@@ -160,19 +161,19 @@ def _value(data: bytes, layout: _Layout, entry: bytes) -> Value:
     return Value(type_, count, data[at : at + length])
 
 
-def _append(data: bytes, layout: _Layout, offset: int, tag: int, value: Value | None) -> tuple[bytes, int]:
-    """The directory at this offset (0: an empty one) again at the end, with another field; and where it is now."""
-    entries, next_one = _entries(data, layout, offset) if offset else ({}, bytes(layout.word))
-    entries.pop(tag, None)
+def _append(data: bytes, layout: _Layout, offset: int, fields: Mapping[int, Value | None]) -> tuple[bytes, int]:
+    """The directory at this offset again at the end, with other fields; and where it is now."""
+    entries, next_one = _entries(data, layout, offset)
     data += bytes(len(data) % 2)
-    if value is not None:
-        content = value.content
-        if len(content) > layout.word:
-            place, data = layout.write(len(data), layout.word), data + content + bytes(len(content) % 2)
-        else:
+    for tag, value in fields.items():
+        entries.pop(tag, None)
+        if value is not None:
+            content = value.content
             place = content.ljust(layout.word, b"\0")
-        count = layout.write(value.count, layout.word)
-        entries[tag] = layout.write(tag, 2) + layout.write(value.type, 2) + count + place
+            if len(content) > layout.word:
+                place, data = layout.write(len(data), layout.word), data + content + bytes(len(content) % 2)
+            count = layout.write(value.count, layout.word)
+            entries[tag] = layout.write(tag, 2) + layout.write(value.type, 2) + count + place
     number = layout.write(len(entries), 8 if layout.big else 2)
     directory = number + b"".join(entries[key] for key in sorted(entries)) + next_one
     if len(data) + len(directory) > MAX_CLASSIC and not layout.big:

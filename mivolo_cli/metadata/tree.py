@@ -1,8 +1,8 @@
 """XML with the place of every element in the bytes, so that a change touches nothing but what is changed.
 
-A tree that is written anew has other quotes, other white space, and sometimes other content; other programs' entries must
-keep every byte. Only the standard library's expat says where an element stands. Documents with a DOCTYPE are refused, and
-with it entities.
+A tree that is written anew has other quotes, other white space, and sometimes other content; other programs' entries
+must keep every byte. Only the standard library's expat says where an element stands. Documents with a DOCTYPE are
+refused, and with it entities.
 """
 
 from __future__ import annotations
