@@ -18,6 +18,7 @@ from . import auto, checkpoint, draw, photos, pipeline, sinks, weights
 from .detect import Detector, open_detector
 from .engines import TorchEngine
 from .errors import BadInput, PhotoError
+from .metadata.lookup import is_current
 from .model import FromPixels
 from .predict import Predictor
 from .records import Failure, Photo, Result, Use, rows
@@ -25,7 +26,9 @@ from .records import Failure, Photo, Result, Use, rows
 
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
-    """`listed` says that the paths came as a list: one that is missing becomes a row instead of an error."""
+    """`skip_tagged` leaves out photos that carry tags of the same model; they have no rows.
+
+    `listed` says that the paths came as a list: one that is missing becomes a row instead of an error."""
 
     paths: Sequence[Path]
     outputs: Sequence[Path] = ()
@@ -42,6 +45,7 @@ class ScanOptions:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     listed: bool = False
+    skip_tagged: bool = False
 
 
 @dataclass(slots=True)
@@ -53,6 +57,7 @@ class Progress:
     people: int = 0
     no_people: int = 0
     no_usable_crop: int = 0
+    skipped: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -91,6 +96,8 @@ def scan(options: ScanOptions, report: Callable[[Progress], None] = lambda progr
     found = _check(options)
     tools = open_tools(options)
     progress, roots = Progress(), photos.roots(options.paths)
+    if options.skip_tagged:
+        found = _without_tagged(found, tools.model_sha256, progress)
     with _counting(options) as total, sinks.open_sinks(options.outputs, _metadata(options, tools)) as tables:
         for result in results(found, options, tools):
             tables.write(rows(result))
@@ -158,6 +165,17 @@ def _walk(options: ScanOptions) -> Iterator[Photo | Failure]:
     for photo in found:
         file = (photo.photo if isinstance(photo, Failure) else photo).file
         if drawn is None or not file.resolve().is_relative_to(drawn):
+            yield photo
+
+
+def _without_tagged(
+    found: Iterator[Photo | Failure], model_sha256: str, progress: Progress
+) -> Iterator[Photo | Failure]:
+    """The photos that carry no tags of this model; the others are counted as skipped."""
+    for photo in found:
+        if isinstance(photo, Photo) and is_current(photo, model_sha256):
+            progress.skipped += 1
+        else:
             yield photo
 
 

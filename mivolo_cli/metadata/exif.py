@@ -37,8 +37,8 @@ def with_text(block: bytes | None, field: Field, text: str, size: tuple[int, int
     """
     content = _content(field, text)
     directory, tag, through = FIELDS[field]
-    before = _load(EMPTY if block is None else block)
-    there = before[directory].get(tag)
+    before: dict[str, Any] = {"thumbnail": None} if block is None else _load(block)
+    there = before.get(directory, {}).get(tag)
     if there is not None and _says_something(there) and not overwrite:
         raise Refused("exif_taken", field)
     kind = 7 if field == "UserComment" else 2
@@ -105,7 +105,7 @@ def _check_text(before: dict[str, Any], after: dict[str, Any], directory: str, t
     kept = all(
         after[name].get(key) == value or key == EXIF_POINTER or (name, key) == (directory, tag)
         for name in ("0th", "Exif", "GPS", "Interop", "1st")
-        for key, value in before[name].items()
+        for key, value in before.get(name, {}).items()
     )
     if text != content or not kept or before["thumbnail"] != after["thumbnail"]:
         raise Refused("bad_exif", "a change would not leave the rest as it is")

@@ -43,7 +43,9 @@ def examine(data: bytes, *, pixels: bool) -> Facts:
         orientation = orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
         size = stored[::-1] if orientation >= 5 and not turned else stored
         return Facts(picture.format or "", size, orientation, _fingerprint(picture) if pixels else "")
-    except (MemoryError, PIL.Image.DecompressionBombError, PhotoError, *photos.DAMAGE) as error:
+    except (MemoryError, PIL.Image.DecompressionBombError, PhotoError) as error:
+        raise Refused("unreadable", str(error)) from error
+    except photos.DAMAGE as error:
         raise Refused("unreadable", str(error)) from error
 
 

@@ -21,7 +21,7 @@ class Value(NamedTuple):
     """A field's type, the number of its values, and their bytes."""
 
     type: int
-    count: int
+    values: int
     content: bytes
 
 
@@ -172,7 +172,7 @@ def _append(data: bytes, layout: _Layout, offset: int, fields: Mapping[int, Valu
             place = content.ljust(layout.word, b"\0")
             if len(content) > layout.word:
                 place, data = layout.write(len(data), layout.word), data + content + bytes(len(content) % 2)
-            count = layout.write(value.count, layout.word)
+            count = layout.write(value.values, layout.word)
             entries[tag] = layout.write(tag, 2) + layout.write(value.type, 2) + count + place
     number = layout.write(len(entries), 8 if layout.big else 2)
     directory = number + b"".join(entries[key] for key in sorted(entries)) + next_one
