@@ -13,7 +13,7 @@ from .. import photos
 from ..errors import PhotoError
 from . import Refused
 
-TURNED_BY_DECODER = ("TIFF", "HEIF", "AVIF")
+TURNED_BY_DECODER = ("TIFF", "HEIF")
 """Formats whose pictures Pillow and pillow-heif hand out upright already."""
 
 
