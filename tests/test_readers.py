@@ -89,7 +89,7 @@ def _texts(entry: dict[str, Any], key: str) -> list[str]:
     return [str(value) for name, value in entry.items() if name.split(" ")[0] == key]
 
 
-# --- photo managers ----------------------------------------------------------------------------------------------------
+# --- photo managers --------------------------------------------------------------------------------------------------
 
 
 def immich(entry: dict[str, Any]) -> list[tuple[str, Box]]:
@@ -174,13 +174,10 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     results = write_results(folder / "people.parquet", rows)
     tally = tag(TagOptions(results, microsoft=True))
     assert (tally.failed, tally.statuses["sidecar"]) == (0, 8)
-    photos = {Path(entry["SourceFile"]).name: entry for entry in exiftool("-n", "-XMP:all", "-Orientation", folder)}
-    beside = exiftool("-n", "-XMP:all", "-ext", "xmp", folder)
-    for entry in beside:
-        name = Path(entry["SourceFile"]).name.removesuffix(".xmp")
-        # the orientation a file had before it was encoded: pillow-heif keeps it as a turn of the picture
-        photos[name] = {**entry, "IFD0:Orientation": int(name.split(".")[0])}
-    return photos
+    read = exiftool("-n", "-XMP:all", "-Orientation", "-ext+", "xmp", folder)
+    found = {Path(entry["SourceFile"]).name: entry for entry in read}
+    beside = {name: found.pop(name + ".xmp") for name in list(found) if name + ".xmp" in found}
+    return {name: {**entry, **beside.get(name, {})} for name, entry in found.items()}
 
 
 def test_photoprism_shows_every_region_at_the_face(album: dict[str, dict[str, Any]]) -> None:

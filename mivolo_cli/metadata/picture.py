@@ -42,6 +42,8 @@ def examine(data: bytes, *, pixels: bool) -> Facts:
         orientation = orientation or picture.getexif().get(ExifTags.Base.Orientation)
         orientation = orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
         size = stored[::-1] if orientation >= 5 and not turned else stored
+        if picture.format == "AVIF":  # its turn is no EXIF: who reads it sees the picture upright, and turns no regions
+            orientation = 1
         return Facts(picture.format or "", size, orientation, _fingerprint(picture) if pixels else "")
     except (MemoryError, PIL.Image.DecompressionBombError, PhotoError) as error:
         raise Refused("unreadable", str(error)) from error
