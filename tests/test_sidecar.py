@@ -8,7 +8,7 @@ import pytest
 from tagging import OTHERS, make_tags
 
 from mivolo_cli.metadata import Refused, sidecar
-from mivolo_cli.metadata.packet import SKELETON, Wish, merge
+from mivolo_cli.metadata.packet import SKELETON, Wish
 
 
 @pytest.fixture
@@ -52,7 +52,9 @@ def test_a_new_sidecar_hides_nothing_that_was_there(photo: Path, where: str) -> 
 
 def test_what_others_add_to_our_sidecar_stays(photo: Path) -> None:
     done = write(photo)
-    rated = merge(done.new.replace(b"</rdf:RDF>", b"<rdf:Description><q>1</q></rdf:Description></rdf:RDF>"), make_tags())
+    rated = merge(
+        done.new.replace(b"</rdf:RDF>", b"<rdf:Description><q>1</q></rdf:Description></rdf:RDF>"), make_tags()
+    )
     left = sidecar.strip(rated)
     assert not left.restored and not left.superfluous and left.data is not None and b"<q>1</q>" in left.data
 
