@@ -144,6 +144,12 @@ def decode(photo: Photo) -> Image:
         raise PhotoError(*_diagnosis(error)) from error
 
 
+def open_picture(file: IO[bytes]) -> PIL.Image.Image:
+    """By what the file holds, not by how it is called; nothing is decoded yet. Raises PhotoError and DAMAGE."""
+    prepare()
+    return _open(file)
+
+
 def decode_all(photos: Iterable[Photo | Failure], workers: int) -> Generator[Image | Failure, None, None]:
     """Decode in threads, and risky formats in processes, keeping the order; failures that come in go out in place.
 

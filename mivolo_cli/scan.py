@@ -35,7 +35,9 @@ REPORTED_TOGETHER = 1024
 
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
-    """`listed` says that the paths came as a list: one that is missing becomes a row instead of an error."""
+    """`skip_tagged` leaves out photos that carry tags of the same model; they have no rows.
+
+    `listed` says that the paths came as a list: one that is missing becomes a row instead of an error."""
 
     paths: Sequence[Path]
     outputs: Sequence[Path] = ()
@@ -55,6 +57,7 @@ class ScanOptions:
     listed: bool = False
     keep_missing: bool = False
     spreadsheet_safe: bool = False
+    skip_tagged: bool = False
 
 
 @dataclass(slots=True)
@@ -70,6 +73,7 @@ class Progress:
     people: int = 0
     no_people: int = 0
     no_usable_crop: int = 0
+    skipped: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     unchanged: bool = False
     notes: list[str] = field(default_factory=list)
@@ -172,6 +176,8 @@ class _Run:
         return self._metadata[parts.FINGERPRINT]
 
     def go(self, found: Iterator[Photo | Failure]) -> None:
+        if self._options.skip_tagged:
+            found = self._without_tagged(found)
         todo = self._plan.todo(found, self._reuse)
         first = next(todo, None)
         if first is not None and self._tools is None:
@@ -185,8 +191,18 @@ class _Run:
                 self._draw_missing(self._options.annotate)
         self._finish()
 
+    def _without_tagged(self, found: Iterator[Photo | Failure]) -> Iterator[Photo | Failure]:
+        """The photos that carry no tags of this model; the others are counted as skipped."""
+        from .metadata.lookup import is_current
+
+        for photo in found:
+            if isinstance(photo, Photo) and is_current(photo, self._metadata["model_sha256"]):
+                self.progress.skipped += 1
+            else:
+                yield photo
+
     def _start_again(self) -> None:
-        self.progress.photos = self.progress.reused = 0
+        self.progress.photos = self.progress.reused = self.progress.skipped = 0
         self._undrawn, self._receipt = [], None
         self._plan = plan.Plan(self._place.results(self._fingerprint))
         self.go(_walk(self._options))

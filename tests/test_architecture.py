@@ -18,6 +18,10 @@ RANKS = {
     "boxes": 1, "decoders": 1, "draw": 1, "metrics": 1, "model": 1, "sinks.jsonl": 1, "sinks.parquet": 1,
     "crops": 2, "download": 2, "engines": 2, "intervals": 2, "pair": 2, "photos": 2, "plots": 2, "sinks.csv": 2,
     "weights": 2,
+    "metadata": 3, "metadata.regions": 3, "metadata.tree": 3, "metadata.outcome": 3,
+    "metadata.replace": 4, "metadata.jpeg": 4, "metadata.png": 4, "metadata.webp": 4, "metadata.tiff": 4,
+    "metadata.picture": 4, "metadata.packet": 4,
+    "metadata.exif": 5, "metadata.sidecar": 5, "metadata.embed": 6, "metadata.lookup": 7,
     "checkpoint": 3, "datasets.sample": 3, "decode_worker": 3, "detect": 3, "sinks": 3,
     "auto": 4, "datasets.pairs": 4, "datasets.rows": 4, "detect.embedded": 4, "detect.given": 4, "detect.yolo": 4,
     "fetch": 4, "parts": 4, "predict": 4,
@@ -25,12 +29,13 @@ RANKS = {
     "datasets": 6, "recipes": 6,
     "lookup": 7, "objective": 7,
     "trainer": 8,
-    "calibrate": 9, "evaluate": 9, "scan": 9, "train": 9, "votes": 9,
+    "calibrate": 9, "evaluate": 9, "scan": 9, "tag": 9, "train": 9, "untag": 9, "votes": 9,
     "cli.interrupt": 10, "cli.options": 10, "cli.progress": 10, "cli.text": 10,
-    "cli.evaluate": 11, "cli.info": 11, "cli.purge": 11, "cli.scan": 11, "cli.train": 11, "cli.votes": 11,
+    "cli.evaluate": 11, "cli.info": 11, "cli.purge": 11, "cli.tag": 11, "cli.train": 11, "cli.votes": 11,
     "cli.weights": 11,
-    "cli": 12,
-    "__main__": 13,
+    "cli.scan": 12,
+    "cli": 13,
+    "__main__": 14,
 }  # fmt: skip
 """A module imports only modules of a lower rank."""
 LAZY = {"detect": {"detect.embedded", "detect.given", "detect.retinaface", "detect.yolo"}}
@@ -39,18 +44,20 @@ ADAPTERS = {
     "ultralytics": {"detect.yolo"},
     "facexlib": {"detect.retinaface"},
     "openvino": {"engines"},
+    "piexif": {"metadata.exif"},
     "pillow_heif": {"photos"},
     "matplotlib": {"plots"},
     "pyarrow": {
         *("records", "sinks", "sinks.csv", "sinks.jsonl", "sinks.parquet"),
         *("datasets.tables", "detect.given", "parts", "votes"),
     },
+    "pyexiv2": {"metadata.embed"},
     "safetensors": {"checkpoint"},
     "timm": {"model", "trainer"},
     "typer": {name for name in RANKS if name.split(".")[0] == "cli"} - {"cli.interrupt", "cli.progress", "cli.text"},
-    "tqdm": {"cli.progress", "cli.scan", "cli.weights"},
+    "tqdm": {"cli.progress", "cli.scan", "cli.tag", "cli.weights"},
 }
-VERBS = ("calibrate", "evaluate", "scan", "train", "votes")
+VERBS = ("calibrate", "evaluate", "scan", "tag", "train", "untag", "votes")
 
 
 def module_name(file: Path) -> str:

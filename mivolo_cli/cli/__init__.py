@@ -9,7 +9,7 @@ import typer
 
 from .. import __version__
 from ..errors import MivoloError
-from . import evaluate, info, purge, scan, train, votes, weights
+from . import evaluate, info, purge, scan, tag, train, votes, weights
 
 app = typer.Typer(
     name="mivolo",
@@ -19,6 +19,8 @@ app = typer.Typer(
     epilog="Start with: mivolo demo",
 )
 app.command("scan", epilog=scan.EXAMPLES)(scan.scan)
+app.command("tag", epilog=tag.TAG_EXAMPLES)(tag.tag)
+app.command("untag", epilog=tag.UNTAG_EXAMPLES)(tag.untag)
 app.command("demo")(scan.demo)
 app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("calibrate")(evaluate.calibrate)

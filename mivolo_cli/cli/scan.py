@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +15,7 @@ import typer
 from ..errors import BadInput, OutputError
 from .interrupt import ending_within
 from .options import FIND, MODEL, RESULT, Device, Flip, Model, Precision, Quiet, Use
+from .tag import run_tag
 
 if TYPE_CHECKING:
     from ..scan import Progress, ScanOptions
@@ -83,6 +86,14 @@ def scan(
             rich_help_panel=RESULT,
         ),
     ] = False,
+    skip_tagged: Annotated[
+        bool,
+        typer.Option("--skip-tagged", help="Not photos with tags of the same model in them.", rich_help_panel=FIND),
+    ] = False,
+    tag: Annotated[
+        bool,
+        typer.Option("--tag", help="Then put the results into the photos, as `mivolo tag`.", rich_help_panel=RESULT),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Find the people in photos, and estimate the age and gender of each."""
@@ -108,8 +119,9 @@ def scan(
         hidden=hidden,
         keep_missing=keep_missing,
         spreadsheet_safe=spreadsheet_safe,
+        skip_tagged=skip_tagged,
     )
-    progress = _scan(options, quiet)
+    progress = _scan_and_tag(options, quiet) if tag else _scan(options, quiet)
     if progress.failed:
         raise typer.Exit(FAILED_PHOTOS)
 
@@ -130,8 +142,20 @@ def demo(
         typer.echo(line)
 
 
-def _scan(options: ScanOptions, quiet: bool) -> Progress:
-    """Run with a progress bar, and say at the end what happened."""
+def _scan_and_tag(options: ScanOptions, quiet: bool) -> Progress:
+    """Tag from a table of its own: only Parquet says which model it was."""
+    from ..tag import TagOptions
+
+    with TemporaryDirectory(prefix="mivolo-") as folder:
+        results = Path(folder, "people.parquet")
+        progress = _scan(options, quiet, (results,))
+        if progress.photos:
+            run_tag(TagOptions(results), quiet)
+    return progress
+
+
+def _scan(options: ScanOptions, quiet: bool, unnamed: Sequence[Path] = ()) -> Progress:
+    """Run with a progress bar, and say at the end what happened; `unnamed` outputs are not mentioned."""
     from tqdm import tqdm
 
     from ..scan import scan
@@ -141,11 +165,11 @@ def _scan(options: ScanOptions, quiet: bool) -> Progress:
         def show(progress: Progress) -> None:
             bar.total = progress.total
             bar.set_postfix(people=progress.people, failed=progress.failed, refresh=False)
-            bar.update(progress.photos - bar.n)
+            bar.update(progress.photos + progress.skipped - bar.n)
 
         try:
             with ending_within(GRACE_SECONDS, INTERRUPTED, STOPPED):
-                progress = scan(options, show)
+                progress = scan(replace(options, outputs=[*options.outputs, *unnamed]), show)
         except KeyboardInterrupt:
             bar.close()
             typer.echo(STOPPED, err=True)
@@ -165,6 +189,7 @@ def _summary(options: ScanOptions, progress: Progress) -> list[str]:
     if progress.no_usable_crop:
         lines += [f"  {progress.no_usable_crop} of them too small or hidden to judge"]
     lines += [f"  {_count(progress.no_people, 'photo')} without people"] if progress.no_people else []
+    lines += [f"  {_count(progress.skipped, 'photo')} with tags left out"] if progress.skipped else []
     if progress.failed:
         codes = ", ".join(f"{count} {code}" for code, count in progress.failures.most_common())
         lines += [f"  {_count(progress.failed, 'photo')} could not be read: {codes} (column `error` of the table)"]

@@ -1,0 +1,193 @@
+"""`mivolo tag` and `mivolo untag`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import BadInput
+from .options import RESULT, Quiet
+
+if TYPE_CHECKING:
+    from ..metadata.outcome import Outcome, Tally
+    from ..tag import TagOptions
+
+SOME_FAILED = 3
+INTERRUPTED = 130
+WRITE, CARE = "What is written", "Care"
+TAG_EXAMPLES = """Examples:
+
+mivolo tag people.parquet --dry-run
+
+mivolo tag people.parquet --backup --report tagged.csv
+
+mivolo tag people.parquet --sidecar
+
+mivolo tag people.parquet --check"""
+UNTAG_EXAMPLES = """Examples:
+
+mivolo untag ~/Pictures --dry-run
+
+mivolo untag people.parquet"""
+REPORT = typer.Option(metavar="FILE", help="Write what became of every photo as CSV.", rich_help_panel=RESULT)
+DRY_RUN = typer.Option("--dry-run", help="Write nothing; show what would change.", rich_help_panel=CARE)
+BACKUP = typer.Option("--backup", help="Keep the old file as NAME_original.", rich_help_panel=CARE)
+EXIF_FIELDS = {"usercomment": "UserComment", "imagedescription": "ImageDescription"}
+LABELS = {
+    "tagged": "tagged", "sidecar": "got a sidecar", "unchanged": "said so already", "nobody": "have nobody to tag",
+    "refused": "not written", "same": "say what the results say", "differs": "say something else",
+    "untagged": "carry no tags", "restored": "original bytes restored", "removed": "entries removed",
+    "none": "had no entries",
+}  # fmt: skip
+
+
+def tag(
+    results: Annotated[Path, typer.Argument(help="A table that `mivolo scan` has written.")],
+    sidecar: Annotated[
+        bool | None,
+        typer.Option(
+            "--sidecar/--no-sidecar",
+            help="Sidecars (photo.jpg.xmp) for all photos, or for none. Default: for those that cannot be changed.",
+            show_default=False,
+            rich_help_panel=WRITE,
+        ),
+    ] = None,
+    keywords: Annotated[
+        bool, typer.Option("--keywords", help="Also keywords, as mivolo/age/30-39.", rich_help_panel=WRITE)
+    ] = False,
+    microsoft: Annotated[
+        bool, typer.Option("--microsoft", help="Also Microsoft's face regions.", rich_help_panel=WRITE)
+    ] = False,
+    bodies: Annotated[
+        bool, typer.Option("--bodies", help="Also regions of people without a visible face.", rich_help_panel=WRITE)
+    ] = False,
+    exif: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD", help="Also a line in EXIF: UserComment or ImageDescription.", rich_help_panel=WRITE
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Even if that EXIF field has a text.", rich_help_panel=WRITE)
+    ] = False,
+    dry_run: Annotated[bool, DRY_RUN] = False,
+    backup: Annotated[bool, BACKUP] = False,
+    require_reversible: Annotated[
+        bool,
+        typer.Option("--require-reversible", help="Only photos whose bytes `untag` can restore.", rich_help_panel=CARE),
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; compare tags with results.", rich_help_panel=CARE)
+    ] = False,
+    report: Annotated[Path | None, REPORT] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Put the results of a scan into the photos' own metadata (XMP face regions), or into sidecars.
+
+    The coded picture stays as it is, byte for byte; a photo that cannot be changed safely is left alone, and named.
+    """
+    from ..tag import TagOptions
+
+    where: Any = {None: "auto", True: "sidecar", False: "photo"}[sidecar]
+    field: Any = None if exif is None else EXIF_FIELDS.get(exif.lower())
+    if exif is not None and field is None:
+        raise BadInput(f"--exif cannot be {exif!r}", hint="use UserComment or ImageDescription")
+    run_tag(
+        TagOptions(
+            results,
+            where=where,
+            keywords=keywords,
+            microsoft=microsoft,
+            bodies=bodies,
+            exif=field,
+            overwrite=overwrite,
+            backup=backup,
+            require_reversible=require_reversible,
+            dry_run=dry_run,
+            check=check,
+            report=report,
+        ),
+        quiet,
+    )
+
+
+def untag(
+    paths: Annotated[list[Path], typer.Argument(help="Photos, folders, or tables that `mivolo scan` has written.")],
+    dry_run: Annotated[bool, DRY_RUN] = False,
+    backup: Annotated[bool, BACKUP] = False,
+    hidden: Annotated[bool, typer.Option("--hidden", help="Hidden files and folders, too.")] = False,
+    report: Annotated[Path | None, REPORT] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Take our entries out of photos and sidecars again; others' entries stay."""
+    from ..untag import UntagOptions
+    from ..untag import untag as run
+
+    with _Progress("untag", quiet) as progress:
+        tally = run(UntagOptions(paths, dry_run, backup, hidden, report), progress.show)
+    _finish(tally, quiet, dry_run, report)
+
+
+def run_tag(options: TagOptions, quiet: bool) -> None:
+    """Tag with a progress bar, and exit with 3 if something could not be done as asked."""
+    from ..tag import tag as run
+
+    with _Progress("tag", quiet) as progress:
+        tally = run(options, progress.show)
+    _finish(tally, quiet, options.dry_run, options.report, check=options.check)
+
+
+class _Progress:
+    """A bar; above it, a line for each photo that somebody should know of."""
+
+    def __init__(self, verb: str, quiet: bool) -> None:
+        from tqdm import tqdm
+
+        self._quiet = quiet
+        self._bar = tqdm(desc=verb, unit=" photos", disable=True if quiet else None, dynamic_ncols=True)
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._bar.close()
+        if kind is KeyboardInterrupt:
+            typer.echo("stopped: every photo is whole, with its tags or without them", err=True)
+            raise typer.Exit(INTERRUPTED)
+
+    def show(self, outcome: Outcome, total: int | None = None) -> None:
+        self._bar.total = total
+        self._bar.update()
+        if outcome.diff and not self._quiet:
+            self._say(outcome.diff)
+        if outcome.code or outcome.status in ("differs", "untagged") or outcome.message:
+            self._say(_line(outcome), err=bool(outcome.code))
+        elif outcome.reversible is False and outcome.written and not self._quiet:
+            self._say(f"{outcome.photo.path}: untag will not be able to restore its original bytes")
+
+    def _say(self, line: str, err: bool = False) -> None:
+        self._bar.clear()
+        if err or not self._quiet:
+            typer.echo(line, err=err)
+
+
+def _line(outcome: Outcome) -> str:
+    what = LABELS[outcome.status] + (f" ({outcome.written})" if outcome.written and outcome.code else "")
+    return f"{outcome.photo.path}: {what}: {outcome.message or outcome.code}".removesuffix(": ")
+
+
+def _finish(tally: Tally, quiet: bool, dry_run: bool, report: Path | None, check: bool = False) -> None:
+    if not quiet:
+        typer.echo(f"{tally.photos} photo{'' if tally.photos == 1 else 's'}" + (", nothing written" if dry_run else ""))
+        for status, count in tally.statuses.most_common():
+            typer.echo(f"  {count} {LABELS[status]}")
+        if tally.irreversible:
+            typer.echo(f"  {tally.irreversible} of them untag cannot restore byte for byte")
+        if tally.codes:
+            typer.echo(f"reasons: {', '.join(f'{count} {code}' for code, count in tally.codes.most_common())}")
+        if report is not None:
+            typer.echo(f"report: {report}")
+    if tally.failed:
+        raise typer.Exit(SOME_FAILED)

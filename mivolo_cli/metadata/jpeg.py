@@ -1,0 +1,147 @@
+"""JPEG files as bytes: the XMP and Exif segments read, put in, taken out. Every other byte stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from . import Refused
+
+XMP = b"http://ns.adobe.com/xap/1.0/\0"
+EXTENDED = b"http://ns.adobe.com/xmp/extension/\0"
+EXIF = b"Exif\0\0"
+APP0, APP1, APP2, START_OF_SCAN, END_OF_IMAGE = 0xE0, 0xE1, 0xE2, 0xDA, 0xD9
+BARE = (0x01, *range(0xD0, 0xD8))
+LONGEST = 0xFFFF - 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """From the marker, fill bytes before it left out, to the end."""
+
+    marker: int
+    start: int
+    end: int
+
+    def body(self, data: bytes) -> bytes:
+        return data[self.start + 4 : self.end]
+
+
+def read_xmp(data: bytes) -> bytes | None:
+    """The packet. Raises Refused where there are two."""
+    found = _xmp(data)
+    return None if found is None else found.body(data)[len(XMP) :]
+
+
+def read_extended(data: bytes) -> bytes:
+    """What the segments of extended XMP hold, joined in the order in which they stand."""
+    head = len(EXTENDED) + 40  # a hash, the whole length, the offset
+    return b"".join(s.body(data)[head:] for s in _segments(data) if s.marker == APP1 and _begins(data, s, EXTENDED))
+
+
+def write_xmp(data: bytes, packet: bytes | None) -> bytes:
+    """With this packet, or with none, instead of the one that is there. Raises Refused."""
+    return _write(data, _xmp(data), None if packet is None else XMP + packet)
+
+
+def undo(data: bytes) -> str:
+    """Nothing has to be known for a packet to be taken out."""
+    return ""
+
+
+def undone(data: bytes, undo: str) -> bytes | None:
+    return write_xmp(data, None)
+
+
+def read_exif(data: bytes) -> bytes | None:
+    """The TIFF block of the first Exif segment."""
+    found = _exif(data)
+    return None if found is None else found.body(data)[len(EXIF) :]
+
+
+def write_exif(data: bytes, block: bytes | None) -> bytes:
+    """With this TIFF block in the first Exif segment, or without that segment. Raises Refused."""
+    return _write(data, _exif(data), None if block is None else EXIF + block)
+
+
+def untouched(before: bytes, after: bytes) -> bool:
+    """Whether all but XMP and Exif is the same, byte for byte."""
+    return _rest(before) == _rest(after)
+
+
+def _segments(data: bytes) -> Iterator[_Segment]:
+    """Those before the coded picture."""
+    at = 2
+    while True:
+        if data[at : at + 1] != b"\xff":
+            raise Refused("bad_container", f"no marker at byte {at}")
+        while data[at + 1 : at + 2] == b"\xff":
+            at += 1
+        marker = data[at + 1] if at + 1 < len(data) else END_OF_IMAGE
+        if marker in (START_OF_SCAN, END_OF_IMAGE):
+            return
+        end = at + 2 if marker in BARE else at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        yield _Segment(marker, at, end)
+        at = end
+
+
+def _begins(data: bytes, segment: _Segment, start: bytes) -> bool:
+    return data.startswith(start, segment.start + 4)
+
+
+def _xmp(data: bytes) -> _Segment | None:
+    found = [segment for segment in _segments(data) if segment.marker == APP1 and _begins(data, segment, XMP)]
+    if len(found) > 1:
+        raise Refused("bad_container", "there are two XMP packets")
+    return found[0] if found else None
+
+
+def _exif(data: bytes) -> _Segment | None:
+    return next((s for s in _segments(data) if s.marker == APP1 and _begins(data, s, EXIF)), None)
+
+
+def _write(data: bytes, there: _Segment | None, body: bytes | None) -> bytes:
+    if body is not None and len(body) > LONGEST:
+        raise Refused("too_large", f"{len(body)} bytes, where a JPEG segment holds {LONGEST}")
+    new = b"" if body is None else bytes((0xFF, APP1)) + (len(body) + 2).to_bytes(2, "big") + body
+    start, end = _place(data, body) if there is None else (there.start, there.end)
+    _check_offsets(data, end)
+    return data[:start] + new + data[end:]
+
+
+def _place(data: bytes, body: bytes | None) -> tuple[int, int]:
+    """Where a new segment goes: Exif after JFIF's, XMP after Exif's, where readers expect them."""
+    segments = list(_segments(data))
+    first = _leading(segments)
+    exif = _exif(data)
+    if exif is None or (body or b"").startswith(EXIF):
+        return first, first
+    before = [segment for segment in segments if segment.marker == APP2 and segment.start < exif.start]
+    place = first if any(_begins(data, segment, b"MPF\0") for segment in before) else exif.end
+    return place, place
+
+
+def _leading(segments: Sequence[_Segment]) -> int:
+    """The end of the JFIF segments at the start."""
+    end = 2
+    for segment in segments:
+        if segment.marker != APP0:
+            break
+        end = segment.end
+    return end
+
+
+def _check_offsets(data: bytes, place: int) -> None:
+    """Refuse a change between an index of further pictures and those, which it finds by their distance."""
+    for segment in _segments(data):
+        if segment.marker == APP2 and _begins(data, segment, b"MPF\0") and segment.start < place:
+            raise Refused("bad_container", "its index of further pictures stands before the metadata")
+
+
+def _rest(data: bytes) -> bytes:
+    parts, done = [], 0
+    for segment in _segments(data):
+        if segment.marker == APP1 and (_begins(data, segment, XMP) or _begins(data, segment, EXIF)):
+            parts.append(data[done : segment.start])
+            done = segment.end
+    return b"".join([*parts, data[done:]])

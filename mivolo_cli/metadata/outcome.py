@@ -1,0 +1,102 @@
+"""What became of a photo in `tag` and `untag`, and the table of all outcomes."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Literal
+
+from ..errors import OutputError
+from ..records import Photo, text
+
+Status = Literal[
+    "tagged", "sidecar", "unchanged", "nobody", "refused",  # tag
+    "same", "differs", "untagged",  # tag --check: as the results say, otherwise, not at all
+    "restored", "removed", "none",  # untag: the original bytes, our entries alone, nothing of ours there
+]  # fmt: skip
+BETWEEN_TAGS = re.compile(r">\s*<")
+COLUMNS = ("root", "path", "status", "written", "code", "message", "reversible", "original_sha256")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`written` is the file that was or would be written; `code` is one of REASONS where something could not be done.
+
+    `reversible` says whether `untag` can give the original bytes back, None where nothing is written. `diff` is the
+    change of the packet, for people to read.
+    """
+
+    photo: Photo
+    status: Status
+    written: Path | None = None
+    code: str = ""
+    message: str = ""
+    reversible: bool | None = None
+    original_sha256: str = ""
+    diff: str = ""
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many photos had which outcome, and which reasons were given."""
+
+    photos: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    codes: Counter[str] = field(default_factory=Counter)
+    irreversible: int = 0
+
+    @property
+    def failed(self) -> int:
+        """Photos for which something could not be done as it was asked."""
+        return self.codes.total() + self.statuses["differs"] + self.statuses["untagged"]
+
+    def count(self, outcome: Outcome) -> None:
+        self.photos += 1
+        self.statuses[outcome.status] += 1
+        self.codes.update([outcome.code] if outcome.code else [])
+        self.irreversible += outcome.reversible is False
+
+
+def diff(old: bytes | None, new: bytes | None, name: str) -> str:
+    """The lines that differ between two packets, an element a line."""
+    before, after = ([] if packet is None else _lines(packet) for packet in (old, new))
+    return "\n".join(difflib.unified_diff(before, after, name, name, n=1, lineterm=""))
+
+
+@contextmanager
+def open_report(file: Path | None) -> Iterator[Report]:
+    """A table (CSV) of all outcomes, complete line by line. Raises OutputError."""
+    if file is None:
+        yield Report(None)
+        return
+    try:
+        with file.open("w", newline="", encoding="utf-8") as opened:
+            yield Report(opened)
+    except OSError as error:
+        raise OutputError(f"cannot write {file}: {error.strerror}", hint="choose another name for --report") from error
+
+
+class Report:
+    def __init__(self, file: IO[str] | None) -> None:
+        self._file = file
+        if file is not None:
+            csv.writer(file).writerow(COLUMNS)
+
+    def write(self, outcome: Outcome) -> None:
+        if self._file is None:
+            return
+        reversible = "" if outcome.reversible is None else str(outcome.reversible).lower()
+        written = "" if outcome.written is None else text(str(outcome.written))
+        row = (text(outcome.photo.root), text(outcome.photo.path), outcome.status, written, outcome.code)
+        csv.writer(self._file).writerow((*row, text(outcome.message), reversible, outcome.original_sha256))
+        self._file.flush()
+
+
+def _lines(packet: bytes) -> list[str]:
+    return BETWEEN_TAGS.sub(">\n<", packet.decode("utf-8", "replace")).splitlines()

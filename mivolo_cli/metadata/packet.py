@@ -1,0 +1,383 @@
+"""An XMP packet with our entries in it: merge, take out, read. Every byte that others wrote stays as it is.
+
+Ours are: regions with something of our namespace inside, keywords below `mivolo`, and properties of our namespace.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from xml.sax.saxutils import escape, quoteattr
+
+from . import Refused
+from .regions import Area, People, Region, number
+from .tree import Edit, Node, NotXml, apply, insert, parse, without_attributes
+
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+OURS = "http://ns.mivolo.org/people/1.0/"
+NAMESPACES = {
+    "rdf": RDF,
+    "mwg-rs": "http://www.metadataworkinggroup.com/schemas/regions/",
+    "stArea": "http://ns.adobe.com/xmp/sType/Area#",
+    "stDim": "http://ns.adobe.com/xap/1.0/sType/Dimensions#",
+    "MP": "http://ns.microsoft.com/photo/1.2/",
+    "MPRI": "http://ns.microsoft.com/photo/1.2/t/RegionInfo#",
+    "MPReg": "http://ns.microsoft.com/photo/1.2/t/Region#",
+    "digiKam": "http://www.digikam.org/ns/1.0/",
+    "lr": "http://ns.adobe.com/lightroom/1.0/",
+    "xmpNote": "http://ns.adobe.com/xmp/note/",
+    "mivolo": OURS,
+}
+SKELETON = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">\n'
+    f'<rdf:RDF xmlns:rdf="{RDF}">\n</rdf:RDF>\n</x:xmpmeta>\n<?xpacket end="w"?>'
+).encode()
+"""A packet that says nothing: where one of ours is empty again it was made by us, and goes."""
+LISTS = ("Bag", "Seq", "Alt")
+SHAPE_TOLERANCE = 0.02
+
+
+def _name(qualified: str) -> tuple[str, str]:
+    prefix, local = qualified.split(":")
+    return NAMESPACES[prefix], local
+
+
+REGIONS, REGION_LIST, SIZE = _name("mwg-rs:Regions"), _name("mwg-rs:RegionList"), _name("mwg-rs:AppliedToDimensions")
+MS_REGIONS, MS_LIST = _name("MP:RegionInfo"), _name("MPRI:Regions")
+KEYWORDS = {_name("digiKam:TagsList"): "/", _name("lr:hierarchicalSubject"): "|"}
+DESCRIPTION, LI, REGION_TEXT = _name("rdf:Description"), _name("rdf:li"), _name("mwg-rs:Description")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What we say of the whole photo. Byte counts and hashes are of the file before we wrote to it.
+
+    `scanned_bytes` is the size that the results say; `undo` and `exif_undo` are what containers and EXIF need to become
+    again what they were; `exif_text` is what stands in the EXIF field `exif_field`.
+    """
+
+    model: str = ""
+    model_sha256: str = ""
+    date: str = ""
+    original_sha256: str = ""
+    original_bytes: str = ""
+    scanned_bytes: str = ""
+    reversible: str = ""
+    undo: str = ""
+    exif_field: str = ""
+    exif_text: str = ""
+    exif_sha256: str = ""
+    exif_undo: str = ""
+
+    @property
+    def promises(self) -> bool:
+        """Whether taking our entries out gives the original bytes back."""
+        return self.reversible == "True"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which entries to write besides the regions."""
+
+    keywords: bool = False
+    microsoft: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """Our entries in a packet."""
+
+    mark: Mark
+    people: People
+
+    def same_people(self, other: Tags) -> bool:
+        """Whether both say the same of the same places, by the same model."""
+        return _comparable(self) == _comparable(other)
+
+
+def merge(packet: bytes | None, tags: Tags, wish: Wish = Wish()) -> bytes:
+    """The packet with our entries added; it must hold none yet (`remove` first).
+
+    Raises Refused for a packet that cannot be understood, and where regions of another shape of picture are there.
+    """
+    data = SKELETON if packet is None else packet
+    rdf = _rdf(data)
+    edits: list[Edit] = []
+    new = _mark(tags.mark)
+    regions = _property(rdf, REGIONS)
+    items = "".join(_region(region, tags.mark) for region in tags.people.regions)
+    if regions is None:
+        new += _new_regions(tags.people, items)
+    else:
+        _check_size(regions, tags.people.size)
+        edits.append(_add_to_list(data, regions, REGION_LIST, "mwg-rs:RegionList", items))
+    if wish.microsoft:
+        rectangles = "".join(map(_rectangle, tags.people.regions))
+        there = _property(rdf, MS_REGIONS)
+        if there is None:
+            new += _element("MP:RegionInfo", _bag("MPRI:Regions", rectangles), struct=True)
+        else:
+            edits.append(_add_to_list(data, there, MS_LIST, "MPRI:Regions", rectangles))
+    if wish.keywords:
+        new += _keywords(data, rdf, tags.people.regions, edits)
+    about = next((node.attributes.get((RDF, "about"), "") for node in rdf.children if node.name == DESCRIPTION), "")
+    block = f"<rdf:Description{_xmlns(new)} rdf:about={quoteattr(about)}>{new}</rdf:Description>"
+    return apply(data, [*edits, insert(data, rdf, block.encode())])
+
+
+def remove(packet: bytes) -> bytes | None:
+    """The packet without our entries; None where nothing remains of one that we made. Raises Refused."""
+    rdf = _rdf(packet)
+    left = apply(packet, list(_removals(packet, rdf)))
+    return None if left == SKELETON else left
+
+
+def read(packet: bytes) -> Tags | None:
+    """Our entries, or None where there are none. Raises Refused for a packet that cannot be understood."""
+    rdf = _rdf(packet)
+    if not any(map(_speaks_ours, rdf.walk())):
+        return None
+    found = {field.name: _text(rdf, field.name) for field in fields(Mark)}
+    nodes = [node for node in rdf.walk() if node.name == LI and _is_region(node) and _mentions(node)]
+    size = next((node for node in rdf.walk() if node.name == SIZE), None)
+    width, height = (_number(size, "stDim:" + side) if size else None for side in "wh")
+    regions = [region for node in nodes if (region := _read_region(node)) is not None]
+    return Tags(Mark(**found), People((int(width or 0), int(height or 0)), regions))
+
+
+def reads_elsewhere(packet: bytes) -> bool:
+    """Whether the packet says that extended XMP holds more."""
+    return _value(_rdf(packet), "xmpNote:HasExtendedXMP") is not None
+
+
+def _rdf(packet: bytes) -> Node:
+    try:
+        root = parse(packet)
+    except NotXml as error:
+        raise Refused("bad_xmp", str(error)) from error
+    found = next((node for node in root.walk() if node.name == (RDF, "RDF")), None)
+    if found is None:
+        raise Refused("bad_xmp", "it has no rdf:RDF")
+    return found
+
+
+def _property(rdf: Node, name: tuple[str, str]) -> Node | None:
+    found = [node for about in rdf.children for node in about.children if node.name == name]
+    if len(found) > 1:
+        raise Refused("bad_xmp", f"{name[1]} is there {len(found)} times")
+    return found[0] if found else None
+
+
+def _struct(node: Node) -> Node:
+    """The element that holds the fields of a structure, in either of RDF's two ways of writing one."""
+    inner = node.find(DESCRIPTION)
+    return node if inner is None else inner
+
+
+def _list(node: Node) -> Node | None:
+    return next((child for child in node.children if child.name[0] == RDF and child.name[1] in LISTS), None)
+
+
+def _add_to_list(data: bytes, holder: Node, name: tuple[str, str], qualified: str, items: str) -> Edit:
+    """The edit that adds items to the list called `name` of a structure, and the list if it is not there."""
+    struct = _struct(holder)
+    there = struct.find(name)
+    if there is not None:
+        bag = _list(there)
+        if bag is None:
+            raise Refused("bad_xmp", f"{name[1]} is no list")
+        return insert(data, bag, items.encode())
+    if (RDF, "resource") in holder.attributes:
+        raise Refused("bad_xmp", f"{holder.name[1]} is no structure")
+    return insert(data, struct, _bag(qualified, items, alone=True).encode())
+
+
+def _check_size(regions: Node, size: tuple[int, int]) -> None:
+    """Refuse where others' regions are shares of a picture of another shape: ours would be misplaced, or theirs."""
+    there = next((node for node in regions.walk() if node.name == SIZE), None)
+    width, height = (_number(there, "stDim:" + side) if there else None for side in "wh")
+    if width and height and abs(width / height * size[1] / size[0] - 1) > SHAPE_TOLERANCE:
+        raise Refused("other_size", f"{width:.0f} x {height:.0f}, while this one is {size[0]} x {size[1]}")
+
+
+def _mark(mark: Mark) -> str:
+    named = ((field.name, getattr(mark, field.name)) for field in fields(Mark))
+    return _element("mivolo:Version", "1") + "".join(_field(_tag(name), value) for name, value in named)
+
+
+def _new_regions(people: People, items: str) -> str:
+    width, height = people.size
+    size = _element("stDim:w", str(width)) + _element("stDim:h", str(height)) + _element("stDim:unit", "pixel")
+    inner = _element("mwg-rs:AppliedToDimensions", size, struct=True) + _bag("mwg-rs:RegionList", items)
+    return _element("mwg-rs:Regions", inner, struct=True)
+
+
+def _region(region: Region, mark: Mark) -> str:
+    area = "".join(_element(f"stArea:{side}", number(getattr(region.area, side))) for side in "xywh")
+    area += _element("stArea:unit", "normalized")
+    inner = _element("mwg-rs:Area", area, struct=True) + _field("mwg-rs:Type", region.kind)
+    inner += _element("mwg-rs:Description", escape(region.summary))
+    inner += _element("mwg-rs:Extensions", _extensions(region, mark), struct=True)
+    return _item(inner)
+
+
+def _extensions(region: Region, mark: Mark) -> str:
+    pairs: list[tuple[str, str | float | None]] = [
+        ("Age", region.age), ("AgeLow", region.age_low), ("AgeHigh", region.age_high), ("Gender", region.gender),
+        ("GenderScore", region.gender_score), ("SeenFrom", region.used), ("Model", mark.model), ("Date", mark.date),
+    ]  # fmt: skip
+    texts = ((key, number(value) if isinstance(value, float) else str(value or "")) for key, value in pairs)
+    return "".join(_field(f"mivolo:{key}", value) for key, value in texts)
+
+
+def _rectangle(region: Region) -> str:
+    corner = ", ".join(map(number, region.area.corner))
+    return _item(_element("MPReg:Rectangle", corner) + _element("mivolo:Region", "1"))
+
+
+def _keywords(data: bytes, rdf: Node, regions: Iterable[Region], edits: list[Edit]) -> str:
+    """Properties for the lists of keywords that are not there; for those that are, edits are added."""
+    steps = sorted({keyword for region in regions for keyword in region.keywords})
+    new = ""
+    for name, separator in KEYWORDS.items():
+        qualified = "digiKam:TagsList" if separator == "/" else "lr:hierarchicalSubject"
+        items = "".join(_item(separator.join(("mivolo", *step)), plain=True) for step in steps)
+        there = _property(rdf, name)
+        bag = None if there is None else _list(there)
+        if there is not None and bag is None:
+            raise Refused("bad_xmp", f"{name[1]} is no list")
+        if bag is None:
+            new += _bag(qualified, items)
+        else:
+            edits.append(insert(data, bag, items.encode()))
+    return new
+
+
+def _element(name: str, content: str, *, struct: bool = False) -> str:
+    kind = ' rdf:parseType="Resource"' if struct else ""
+    return f"<{name}{kind}>{content}</{name}>"
+
+
+def _field(name: str, value: str) -> str:
+    return _element(name, escape(value)) if value else ""
+
+
+def _bag(name: str, items: str, *, alone: bool = False) -> str:
+    content = f"<rdf:Bag>{items}</rdf:Bag>"
+    return f"<{name}{_xmlns(name + content) if alone else ''}>{content}</{name}>"
+
+
+def _item(content: str, *, plain: bool = False) -> str:
+    """An item for a list anywhere: it declares every namespace that it uses."""
+    if plain:
+        return f"<rdf:li{_xmlns('')}>{escape(content)}</rdf:li>"
+    return f'<rdf:li{_xmlns(content)} rdf:parseType="Resource">{content}</rdf:li>'
+
+
+def _xmlns(content: str) -> str:
+    """Declarations of the namespaces that a piece of XML uses."""
+    used = set(re.findall(r"(?:</?|\s)([\w-]+):", content)) | {"rdf"}
+    return "".join(f' xmlns:{prefix}="{uri}"' for prefix, uri in NAMESPACES.items() if prefix in used)
+
+
+def _tag(field: str) -> str:
+    """`model_sha256` is called `mivolo:ModelSHA256`."""
+    return "mivolo:" + field.title().replace("_", "").replace("Sha", "SHA").replace("Exif", "EXIF")
+
+
+def _speaks_ours(node: Node) -> bool:
+    return node.name[0] == OURS or any(name[0] == OURS for name in node.attributes)
+
+
+def _mentions(node: Node) -> bool:
+    """Whether something of our namespace is in the element; that makes a region ours."""
+    return any(map(_speaks_ours, node.walk()))
+
+
+def _is_region(item: Node) -> bool:
+    holder = item.parent.parent if item.parent else None
+    return holder is not None and holder.name in (REGION_LIST, MS_LIST)
+
+
+def _removals(data: bytes, node: Node) -> Iterator[Edit]:
+    for child in node.children:
+        if _is_ours(child):
+            yield child.start, child.end, b""
+        else:
+            yield from without_attributes(data, child, OURS)
+            yield from _removals(data, child)
+
+
+def _is_ours(node: Node) -> bool:
+    """Whether nothing in the element is anybody else's."""
+    if node.name[0] == OURS:
+        return True
+    if node.name == LI:
+        return (_is_region(node) and _mentions(node) and not _is_named(node)) or _is_keyword(node)
+    if node.name == REGION_TEXT:
+        return node.parent is not None and _mentions(node.parent)
+    if not node.children or any(name[0] not in (RDF, OURS) for name in node.attributes):
+        return False
+    return all(_is_ours(child) or child.name == SIZE for child in node.children) and any(map(_is_ours, node.children))
+
+
+def _is_named(item: Node) -> bool:
+    """Whether somebody has since given the region a name: then it is theirs, and only our words about it go."""
+    return any(_value(item, name) for name in ("mwg-rs:Name", "MPReg:PersonDisplayName"))
+
+
+def _is_keyword(item: Node) -> bool:
+    holder = item.parent.parent if item.parent else None
+    if holder is None or holder.name not in KEYWORDS:
+        return False
+    return item.text.strip().startswith("mivolo" + KEYWORDS[holder.name])
+
+
+def _value(node: Node, name: str) -> str | None:
+    """The first simple property of this name in or below the element, be it written as an element or an attribute."""
+    wanted = _name(name)
+    for inner in node.walk():
+        if wanted in inner.attributes:
+            return inner.attributes[wanted]
+        if inner.name == wanted:
+            return inner.text.strip()
+    return None
+
+
+def _text(rdf: Node, field: str) -> str:
+    """A property of the photo itself, not of one of its regions."""
+    wanted = _name(_tag(field))
+    for about in rdf.children:
+        if wanted in about.attributes:
+            return about.attributes[wanted]
+        found = about.find(wanted)
+        if found is not None:
+            return found.text.strip()
+    return ""
+
+
+def _number(node: Node, name: str) -> float | None:
+    try:
+        return float(_value(node, name) or "")
+    except ValueError:
+        return None
+
+
+def _read_region(item: Node) -> Region | None:
+    sides = [_number(item, f"stArea:{side}") for side in "xywh"]
+    age = _number(item, "mivolo:Age")
+    if age is None or any(side is None for side in sides):
+        return None
+    score, low, high = (_number(item, f"mivolo:{key}") for key in ("GenderScore", "AgeLow", "AgeHigh"))
+    area = Area(*(side for side in sides if side is not None))
+    gender, used = _value(item, "mivolo:Gender"), _value(item, "mivolo:SeenFrom")
+    return Region(area, _value(item, "mwg-rs:Type") or "", age, gender, score, low, high, used)
+
+
+def _comparable(tags: Tags) -> object:
+    regions = [
+        (number(r.age), r.gender, r.kind, *(number(side) for side in (r.area.x, r.area.y, r.area.w, r.area.h)))
+        for r in tags.people.regions
+    ]
+    return tags.mark.model_sha256, sorted(map(str, regions))

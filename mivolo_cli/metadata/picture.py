@@ -1,0 +1,68 @@
+"""What a decoder sees in a file: the orientation, the upright size, and a fingerprint of every pixel."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from io import BytesIO
+
+import PIL.Image
+from PIL import ExifTags
+
+from .. import photos
+from ..errors import PhotoError
+from . import Refused
+
+TURNED_BY_DECODER = ("TIFF", "HEIF")
+"""Formats whose pictures Pillow and pillow-heif hand out upright already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """`format` is Pillow's name, `size` (width, height) upright, `orientation` EXIF's 1 to 8.
+
+    `fingerprint` is a hash of the pixels and the colour profile of all frames; empty if it was not asked for.
+    """
+
+    format: str
+    size: tuple[int, int]
+    orientation: int
+    fingerprint: str = ""
+
+
+def examine(data: bytes, *, pixels: bool) -> Facts:
+    """Raises Refused for what is no picture or cannot be decoded to its end."""
+    try:
+        picture = photos.open_picture(BytesIO(data))
+        stored = picture.size
+        turned = picture.format in TURNED_BY_DECODER
+        orientation = _orientation_before_decoding(picture) if turned else None
+        if pixels or picture.format == "PNG":  # whose EXIF may stand behind the pixels
+            picture.load()
+        orientation = orientation or picture.getexif().get(ExifTags.Base.Orientation)
+        orientation = orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+        size = stored[::-1] if orientation >= 5 and not turned else stored
+        if picture.format == "AVIF":  # its turn is no EXIF: who reads it sees the picture upright, and turns no regions
+            orientation = 1
+        return Facts(picture.format or "", size, orientation, _fingerprint(picture) if pixels else "")
+    except (MemoryError, PIL.Image.DecompressionBombError, PhotoError) as error:
+        raise Refused("unreadable", str(error)) from error
+    except photos.DAMAGE as error:
+        raise Refused("unreadable", str(error)) from error
+
+
+def _orientation_before_decoding(picture: PIL.Image.Image) -> object:
+    """What the file says; the decoders forget it once they have turned the picture."""
+    if picture.format == "TIFF":
+        return getattr(picture, "tag_v2", {}).get(ExifTags.Base.Orientation)
+    return picture.info.get("original_orientation")
+
+
+def _fingerprint(picture: PIL.Image.Image) -> str:
+    digest = hashlib.sha256(picture.info.get("icc_profile") or b"")
+    for frame in range(getattr(picture, "n_frames", 1)):
+        picture.seek(frame)
+        palette = picture.getpalette() if picture.mode == "P" else None
+        digest.update(repr((picture.mode, picture.size, palette, picture.info.get("duration"))).encode())
+        digest.update(picture.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,112 @@
+"""What is said of the people on a photo, and where they are: MWG regions in the frame that the file stores.
+
+The Metadata Working Group's guidelines (2.0, section 5.9) measure a region by its centre, width and height, as shares
+of the picture as it is stored, before EXIF's orientation turns it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+SMALLEST = 1e-6
+DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Centre, width and height as shares of the stored picture, each from 0 to 1."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+    @property
+    def corner(self) -> tuple[float, float, float, float]:
+        """Left, top, width and height, as Microsoft's rectangles have them."""
+        return self.x - self.w / 2, self.y - self.h / 2, self.w, self.h
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One person: `kind` is Face, or empty for a body; ages in years, the score from 0.5 to 1."""
+
+    area: Area
+    kind: str
+    age: float
+    gender: str | None = None
+    gender_score: float | None = None
+    age_low: float | None = None
+    age_high: float | None = None
+    used: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """For people to read: `looks about 34 (28 to 41), male (97 %)`."""
+        text = f"looks about {self.age:.0f}"
+        if self.age_low is not None and self.age_high is not None:
+            text += f" ({self.age_low:.0f} to {self.age_high:.0f})"
+        if self.gender is not None:
+            score = "" if self.gender_score is None else f" ({self.gender_score:.0%})".replace("%", " %")
+            text += f", {self.gender}{score}"
+        return text
+
+    @property
+    def keywords(self) -> list[tuple[str, str]]:
+        """The steps below `mivolo` in a hierarchy of keywords: ages in tens of years, and gender."""
+        ten = int(self.age // 10) * 10
+        return [("age", f"{ten}-{ten + 9}"), *([("gender", self.gender)] if self.gender else [])]
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """The regions of one photo and the size (width, height) of the stored picture that they are shares of."""
+
+    size: tuple[int, int]
+    regions: Sequence[Region]
+
+
+def people(rows: Sequence[Mapping[str, Any]], orientation: int, *, bodies: bool = False) -> People:
+    """From the rows of one photo: everybody with an age and a face; with `bodies`, also who was seen without a face."""
+    width, height = rows[0]["width"], rows[0]["height"]
+    found = []
+    for row in rows:
+        kind = "face" if row["face_x1"] is not None else "body" if bodies and row["body_x1"] is not None else ""
+        if row["age"] is None or not kind:
+            continue
+        corners = (row[f"{kind}_x1"], row[f"{kind}_y1"], row[f"{kind}_x2"], row[f"{kind}_y2"])
+        area = stored_area(corners, (width, height), orientation)
+        if area is not None:
+            found.append(_region(row, area, "Face" if kind == "face" else ""))
+    return People((height, width) if orientation >= 5 else (width, height), found)
+
+
+def stored_area(corners: tuple[float, float, float, float], size: tuple[int, int], orientation: int) -> Area | None:
+    """The area in the stored picture of a box (xyxy) on the upright one, whose size is (width, height).
+
+    None where nothing of the box is on the picture.
+    """
+    width, height = size
+    x1, x2 = (min(max(value / width, 0.0), 1.0) for value in corners[0::2])
+    y1, y2 = (min(max(value / height, 0.0), 1.0) for value in corners[1::2])
+    if x2 - x1 < SMALLEST or y2 - y1 < SMALLEST:
+        return None
+    x, y, w, h = (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
+    s, t = {
+        2: (1 - x, y), 3: (1 - x, 1 - y), 4: (x, 1 - y),
+        5: (y, x), 6: (y, 1 - x), 7: (1 - y, 1 - x), 8: (1 - y, x),
+    }.get(orientation, (x, y))  # fmt: skip
+    return Area(s, t, h, w) if orientation >= 5 else Area(s, t, w, h)
+
+
+def number(value: float) -> str:
+    """With six decimals at most: a tenth of a pixel on the largest photos."""
+    return f"{value:.{DIGITS}f}".rstrip("0").rstrip(".")
+
+
+def _region(row: Mapping[str, Any], area: Area, kind: str) -> Region:
+    return Region(
+        area, kind, row["age"], row["gender"], row["gender_score"], row["age_low"], row["age_high"], row["used"]
+    )

@@ -1,0 +1,152 @@
+"""Put a changed file in the place of the old one: at every moment the whole old file or the whole new one is there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from . import Refused
+
+BACKUP = "_original"
+WRITE_BITS = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+
+
+def look(file: Path) -> os.stat_result:
+    """Raises Refused where there is no file."""
+    try:
+        info = file.stat()
+    except OSError as error:
+        raise Refused(
+            "missing" if error.errno in (errno.ENOENT, errno.ENOTDIR) else "unreadable", _why(error)
+        ) from error
+    if not stat.S_ISREG(info.st_mode):
+        raise Refused("unreadable", "it is not a file")
+    return info
+
+
+def read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Refused("unreadable", _why(error)) from error
+
+
+def check_writable(file: Path) -> None:
+    """Refuse a file that is write-protected, has other names, or lies in a folder that cannot be written to."""
+    target = Path(os.path.realpath(file))
+    check_folder(target)
+    info = look(target)
+    if not info.st_mode & WRITE_BITS or not os.access(target, os.W_OK):
+        raise Refused("read_only")
+    if info.st_nlink > 1 and not (info.st_nlink == 2 and _is_own_backup(target)):
+        raise Refused("hard_linked", f"{info.st_nlink} names")
+
+
+def check_folder(file: Path) -> None:
+    if not os.access(file.parent, os.W_OK | os.X_OK):
+        raise Refused("no_permission", str(file.parent))
+
+
+def replace_photo(file: Path, data: bytes, known: os.stat_result, *, backup: bool) -> None:
+    """Write over a photo: mode, owner where possible, times and extended attributes stay.
+
+    `known` is what the file was like when it was read: Refused if it is not any more. With `backup` the old file gets
+    the name with `_original` at its end, unless such a file is there from an earlier time.
+    """
+    target = Path(os.path.realpath(file))
+    check_writable(target)
+    with _part(target, data) as part:
+        _keep_owner(target, part)
+        shutil.copystat(target, part)
+        now = look(target)
+        if (now.st_size, now.st_mtime_ns, now.st_ino) != (known.st_size, known.st_mtime_ns, known.st_ino):
+            raise Refused("changed", "while it was being worked on")
+        if backup:
+            _keep_backup(target)
+        os.replace(part, target)
+
+
+def write_sidecar(file: Path, data: bytes) -> None:
+    """Write a file that may be new. Its time is now, so that programs read it again; mode and owner stay."""
+    target = Path(os.path.realpath(file))
+    check_folder(target)
+    if target.exists():
+        check_writable(target)
+    with _part(target, data) as part:
+        if target.exists():
+            _keep_owner(target, part)
+            shutil.copymode(target, part)
+        os.replace(part, target)
+
+
+def remove_file(file: Path) -> None:
+    check_folder(file)
+    try:
+        file.unlink()
+    except OSError as error:
+        raise Refused("not_written", _why(error)) from error
+    _sync_folder(file.parent)
+
+
+@contextmanager
+def _part(target: Path, data: bytes) -> Iterator[Path]:
+    """A complete temporary file beside the target, on the disk and read back; it is gone at the end."""
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if part.read_bytes() != data:
+            raise Refused("not_written", "the disk did not keep what was written")
+        yield part
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise Refused("not_written", _why(error)) from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def _keep_owner(target: Path, part: Path) -> None:
+    info = target.stat()
+    with suppress(PermissionError):  # only the system's administrator may give files away
+        os.chown(part, info.st_uid, info.st_gid)
+
+
+def _keep_backup(target: Path) -> None:
+    """Give the old file a second name; where links do not exist, a copy."""
+    kept = target.with_name(target.name + BACKUP)
+    if kept.exists():
+        return
+    try:
+        os.link(target, kept)
+    except OSError:
+        with _part(kept, target.read_bytes()) as part:
+            shutil.copystat(target, part)
+            os.replace(part, kept)
+
+
+def _is_own_backup(target: Path) -> bool:
+    """Whether the second name is a backup that a run made which then was killed."""
+    kept = target.with_name(target.name + BACKUP)
+    return kept.exists() and os.path.samefile(kept, target)
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(OSError):  # some file systems cannot
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or str(error)

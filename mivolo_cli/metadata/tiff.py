@@ -1,0 +1,191 @@
+"""TIFF files, and the TIFF blocks of Exif, as bytes: an entry is changed by adding a new directory at the end.
+
+Everything in a TIFF finds everything else by its distance from the start, so what was there before stays where it was:
+pictures, maker notes, whatever other programs keep. Only a pointer to the directory changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from . import Refused
+
+XMP_TAG, BYTE, UNDEFINED, MAX_CLASSIC = 700, 1, 7, 2**32 - 1
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Bytes of one value of each type."""
+
+
+class Value(NamedTuple):
+    """A field's type, the number of its values, and their bytes."""
+
+    type: int
+    values: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How numbers are written: classic TIFF has offsets of 4 bytes, BigTIFF of 8."""
+
+    order: Literal["little", "big"]
+    big: bool
+
+    @property
+    def word(self) -> int:
+        return 8 if self.big else 4
+
+    @property
+    def entry(self) -> int:
+        """Bytes of an entry: its tag and type, the number of values, and they themselves or where they are."""
+        return 4 + 2 * self.word
+
+    @property
+    def pointer(self) -> int:
+        """Where the header says at which offset the first directory is."""
+        return 8 if self.big else 4
+
+    def number(self, data: bytes, at: int, length: int) -> int:
+        if at + length > len(data):
+            raise Refused("bad_container", "it ends in the middle of a directory")
+        return int.from_bytes(data[at : at + length], self.order)
+
+    def write(self, value: int, length: int) -> bytes:
+        return value.to_bytes(length, self.order)
+
+
+def read_xmp(data: bytes) -> bytes | None:
+    found = read_field(data, XMP_TAG)
+    return None if found is None else found.content
+
+
+def write_xmp(data: bytes, packet: bytes | None) -> bytes:
+    """With this packet in the first directory, or with none. Raises Refused."""
+    return write_fields(data, {XMP_TAG: None if packet is None else Value(BYTE, len(packet), packet)})
+
+
+def undo(data: bytes) -> str:
+    """Where the first directory is, and how long the file is: `undone` cuts it there."""
+    layout = _layout(data)
+    return f"{layout.number(data, layout.pointer, layout.word)}:{len(data)}"
+
+
+def undone(data: bytes, undo: str) -> bytes | None:
+    """As it was when `undo` was asked; None where that cannot be, since the file has been written by others."""
+    before = cut_back(data, undo)
+    same = before is not None and _without_xmp(before) == _without_xmp(data)
+    return before if same else None
+
+
+def cut_back(data: bytes, undo: str) -> bytes | None:
+    """Without what was added behind the end that `undo` knows; None where nothing was."""
+    layout = _layout(data)
+    try:
+        offset, length = map(int, undo.split(":"))
+    except ValueError:
+        return None
+    if not layout.number(data, layout.pointer, layout.word) >= length > offset > 0:
+        return None
+    return _point(data[:length], layout, layout.pointer, offset)
+
+
+def untouched(before: bytes, after: bytes) -> bool:
+    """Whether the shorter is the start of the longer, but for the header's pointer."""
+    start = _layout(before).pointer + _layout(before).word
+    shorter = min(len(before), len(after))
+    return before[start:shorter] == after[start:shorter]
+
+
+def read_field(data: bytes, tag: int, through: int | None = None) -> Value | None:
+    """A field of the first directory, or of that which its field `through` points to."""
+    layout = _layout(data)
+    offset = layout.number(data, layout.pointer, layout.word)
+    if through is not None:
+        inner = read_field(data, through)
+        if inner is None:
+            return None
+        offset = int.from_bytes(inner.content, layout.order)
+    entry = _entries(data, layout, offset)[0].get(tag)
+    return None if entry is None else _value(data, layout, entry)
+
+
+def write_fields(data: bytes, fields: Mapping[int, Value | None], through: int | None = None) -> bytes:
+    """With these fields, or without those that are None, in the directory that `read_field` would look into.
+
+    The directory is made if it is not there. What was there stays in the file, unused. Raises Refused.
+    """
+    layout = _layout(data)
+    if through is None:
+        data, new = _append(data, layout, layout.number(data, layout.pointer, layout.word), fields)
+        return _point(data, layout, layout.pointer, new)
+    there = read_field(data, through)
+    data, new = _append(data, layout, 0 if there is None else int.from_bytes(there.content, layout.order), fields)
+    return write_fields(data, {through: Value(4, 1, layout.write(new, 4))})
+
+
+def _layout(data: bytes) -> _Layout:
+    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+    version = int.from_bytes(data[2:4], order)
+    if data[:2] not in (b"II", b"MM") or version not in (42, 43) or len(data) < 16:
+        raise Refused("bad_container", "it is no TIFF")
+    return _Layout(order, version == 43)
+
+
+def _entries(data: bytes, layout: _Layout, offset: int) -> tuple[dict[int, bytes], bytes]:
+    """The entries of a directory (at 0: an empty one) by tag, as they are written, and the offset of the next one."""
+    if not offset:
+        return {}, bytes(layout.word)
+    length = 8 if layout.big else 2
+    count = layout.number(data, offset, length)
+    start, end = offset + length, offset + length + count * layout.entry
+    if end + layout.word > len(data):
+        raise Refused("bad_container", "it ends in the middle of a directory")
+    raw = [data[at : at + layout.entry] for at in range(start, end, layout.entry)]
+    entries = {int.from_bytes(entry[:2], layout.order): entry for entry in raw}
+    if len(entries) != count:
+        raise Refused("bad_container", "a directory holds a field twice")
+    return entries, data[end : end + layout.word]
+
+
+def _value(data: bytes, layout: _Layout, entry: bytes) -> Value:
+    type_ = layout.number(entry, 2, 2)
+    count = layout.number(entry, 4, layout.word)
+    length = SIZES.get(type_, 1) * count
+    place = 4 + layout.word
+    if length <= layout.word:
+        return Value(type_, count, entry[place : place + length])
+    at = layout.number(entry, place, layout.word)
+    if at + length > len(data):
+        raise Refused("bad_container", "a field lies behind its end")
+    return Value(type_, count, data[at : at + length])
+
+
+def _append(data: bytes, layout: _Layout, offset: int, fields: Mapping[int, Value | None]) -> tuple[bytes, int]:
+    """The directory at this offset again at the end, with other fields; and where it is now."""
+    entries, next_one = _entries(data, layout, offset)
+    data += bytes(len(data) % 2)
+    for tag, value in fields.items():
+        entries.pop(tag, None)
+        if value is not None:
+            content = value.content
+            place = content.ljust(layout.word, b"\0")
+            if len(content) > layout.word:
+                place, data = layout.write(len(data), layout.word), data + content + bytes(len(content) % 2)
+            count = layout.write(value.values, layout.word)
+            entries[tag] = layout.write(tag, 2) + layout.write(value.type, 2) + count + place
+    number = layout.write(len(entries), 8 if layout.big else 2)
+    directory = number + b"".join(entries[key] for key in sorted(entries)) + next_one
+    if len(data) + len(directory) > MAX_CLASSIC and not layout.big:
+        raise Refused("too_large", "a TIFF ends at 4 GB")
+    return data + directory, len(data)
+
+
+def _point(data: bytes, layout: _Layout, at: int, offset: int) -> bytes:
+    return data[:at] + layout.write(offset, layout.word) + data[at + layout.word :]
+
+
+def _without_xmp(data: bytes) -> Mapping[int, bytes]:
+    layout = _layout(data)
+    entries, _ = _entries(data, layout, layout.number(data, layout.pointer, layout.word))
+    return {tag: entry for tag, entry in entries.items() if tag != XMP_TAG}

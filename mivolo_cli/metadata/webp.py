@@ -1,0 +1,117 @@
+"""WebP files as bytes: the XMP and Exif chunks read, put in, taken out. Every other chunk stays as it is.
+
+A simple file has one chunk, the picture; metadata need the extended form, whose first chunk says what there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from . import Refused
+
+HEADER, XMP, EXIF = b"VP8X", b"XMP ", b"EXIF"
+HAS_XMP, HAS_EXIF, HAS_ALPHA = 0x04, 0x08, 0x10
+Chunk = tuple[bytes, bytes]
+"""Four letters, and the content."""
+
+
+def read_xmp(data: bytes) -> bytes | None:
+    return _content(data, XMP)
+
+
+def write_xmp(data: bytes, packet: bytes | None) -> bytes:
+    """With this packet, or with none, instead of the one that is there. Raises Refused."""
+    return _write(data, XMP, HAS_XMP, packet)
+
+
+def undo(data: bytes) -> str:
+    """Whether the file was a simple one."""
+    return "" if _chunks(data)[0][0] == HEADER else "simple"
+
+
+def undone(data: bytes, undo: str) -> bytes | None:
+    """Without XMP; simple again if it was, and if the picture is all that there is."""
+    left = write_xmp(data, None)
+    chunks = _chunks(left)
+    if undo != "simple" or len(chunks) != 2:
+        return left
+    return _file(chunks[1:])
+
+
+def read_exif(data: bytes) -> bytes | None:
+    """The TIFF block; some programs put JPEG's prefix before it."""
+    found = _content(data, EXIF)
+    return None if found is None else found.removeprefix(b"Exif\0\0")
+
+
+def write_exif(data: bytes, block: bytes | None) -> bytes:
+    return _write(data, EXIF, HAS_EXIF, block)
+
+
+def untouched(before: bytes, after: bytes) -> bool:
+    """Whether all chunks are the same, but for XMP and Exif and the header's word of them."""
+    return _rest(before) == _rest(after)
+
+
+def _chunks(data: bytes) -> list[Chunk]:
+    if int.from_bytes(data[4:8], "little") + 8 != len(data):
+        raise Refused("bad_container", "it is not as long as it says")
+    chunks, at = [], 12
+    while at < len(data):
+        length = int.from_bytes(data[at + 4 : at + 8], "little")
+        content = data[at + 8 : at + 8 + length]
+        if len(content) != length or data[at + 8 + length : at + 8 + length + length % 2].strip(b"\0"):
+            raise Refused("bad_container", f"no chunk at byte {at}")
+        chunks.append((data[at : at + 4], content))
+        at += 8 + length + length % 2
+    kinds = [kind for kind, _ in chunks]
+    if at != len(data) or not chunks or kinds.count(XMP) > 1 or kinds.count(EXIF) > 1:
+        raise Refused("bad_container", "its chunks are not in order")
+    return chunks
+
+
+def _file(chunks: Sequence[Chunk]) -> bytes:
+    parts = [kind + len(body).to_bytes(4, "little") + body + bytes(len(body) % 2) for kind, body in chunks]
+    whole = b"WEBP" + b"".join(parts)
+    return b"RIFF" + len(whole).to_bytes(4, "little") + whole
+
+
+def _content(data: bytes, wanted: bytes) -> bytes | None:
+    return next((body for kind, body in _chunks(data) if kind == wanted), None)
+
+
+def _write(data: bytes, wanted: bytes, flag: int, body: bytes | None) -> bytes:
+    chunks = _chunks(data)
+    if chunks[0][0] != HEADER:
+        if body is None:
+            return data
+        chunks.insert(0, (HEADER, _header(*chunks[0])))
+    kinds = [kind for kind, _ in chunks]
+    place = kinds.index(wanted) if wanted in kinds else len(chunks)
+    if wanted == EXIF and EXIF not in kinds and XMP in kinds:
+        place = kinds.index(XMP)  # the order that the format asks for
+    chunks[place : place + (wanted in kinds)] = [] if body is None else [(wanted, body)]
+    flags = chunks[0][1][0]
+    chunks[0] = HEADER, bytes((flags & ~flag if body is None else flags | flag,)) + chunks[0][1][1:]
+    return _file(chunks)
+
+
+def _header(kind: bytes, picture: bytes) -> bytes:
+    """The first chunk of an extended file with this picture."""
+    if kind == b"VP8L" and picture[:1] == b"\x2f":
+        bits = int.from_bytes(picture[1:5], "little")
+        width, height, alpha = bits & 0x3FFF, bits >> 14 & 0x3FFF, bits >> 28 & 1
+    elif kind == b"VP8 " and picture[3:6] == b"\x9d\x01\x2a":
+        width, height = (int.from_bytes(picture[at : at + 2], "little") & 0x3FFF for at in (6, 8))
+        width, height, alpha = width - 1, height - 1, 0
+    else:
+        raise Refused("bad_container", "its picture cannot be measured")
+    return bytes((alpha * HAS_ALPHA, 0, 0, 0)) + width.to_bytes(3, "little") + height.to_bytes(3, "little")
+
+
+def _rest(data: bytes) -> list[Chunk]:
+    return [chunk for chunk in _chunks(data) if chunk[0] not in (HEADER, XMP, EXIF)] + [
+        (kind, bytes((body[0] & ~(HAS_XMP | HAS_EXIF),)) + body[1:])
+        for kind, body in _chunks(data)
+        if kind == HEADER and body[0] & ~(HAS_XMP | HAS_EXIF | HAS_ALPHA)
+    ]
