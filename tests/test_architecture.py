@@ -15,23 +15,28 @@ import mivolo_cli
 PACKAGE = Path(mivolo_cli.__file__).parent
 RANKS = {
     "__init__": 0, "errors": 0, "labels": 0, "records": 0, "rgb": 0,
-    "boxes": 1, "draw": 1, "metrics": 1, "model": 1, "photos": 1, "sinks.jsonl": 1, "sinks.parquet": 1,
+    "boxes": 1, "draw": 1, "metrics": 1, "model": 1, "outputs": 1, "photos": 1, "sinks.jsonl": 1,
+    "sinks.parquet": 1,
     "crops": 2, "download": 2, "engines": 2, "intervals": 2, "pair": 2, "plots": 2, "sinks.csv": 2, "weights": 2,
     "checkpoint": 3, "datasets.sample": 3, "detect": 3, "sinks": 3,
     "auto": 4, "datasets.pairs": 4, "datasets.rows": 4, "detect.embedded": 4, "detect.given": 4, "detect.yolo": 4,
-    "fetch": 4, "predict": 4,
-    "augment": 5, "datasets.tables": 5, "detect.retinaface": 5, "pipeline": 5,
-    "datasets": 6, "recipes": 6,
-    "lookup": 7, "objective": 7,
-    "trainer": 8,
-    "calibrate": 9, "evaluate": 9, "scan": 9, "train": 9, "votes": 9,
-    "cli.options": 10, "cli.progress": 10, "cli.text": 10,
-    "cli.evaluate": 11, "cli.info": 11, "cli.scan": 11, "cli.train": 11, "cli.votes": 11, "cli.weights": 11,
+    "fetch": 4, "predict": 4, "results": 4,
+    "augment": 5, "datasets.tables": 5, "detect.retinaface": 5, "pipeline": 5, "thumbnails": 5,
+    "datasets": 6, "export.common": 6, "recipes": 6, "report.page": 6,
+    "export.coco": 7, "export.label_studio": 7, "export.xlsx": 7, "export.yolo": 7, "lookup": 7, "objective": 7,
+    "export.fiftyone": 8, "trainer": 8,
+    "calibrate": 9, "evaluate": 9, "export": 9, "report": 9, "scan": 9, "train": 9, "votes": 9,
+    "api": 10, "cli.options": 10, "cli.progress": 10, "cli.text": 10,
+    "cli.evaluate": 11, "cli.export": 11, "cli.info": 11, "cli.report": 11, "cli.scan": 11, "cli.train": 11,
+    "cli.votes": 11, "cli.weights": 11,
     "cli": 12,
     "__main__": 13,
 }  # fmt: skip
 """A module imports only modules of a lower rank."""
-LAZY = {"detect": {"detect.embedded", "detect.given", "detect.retinaface", "detect.yolo"}}
+LAZY = {
+    "__init__": {"api"},
+    "detect": {"detect.embedded", "detect.given", "detect.retinaface", "detect.yolo"},
+}
 """What a package may import inside functions alone: its own adapters, which are above it."""
 ADAPTERS = {
     "ultralytics": {"detect.yolo"},
@@ -41,14 +46,16 @@ ADAPTERS = {
     "matplotlib": {"plots"},
     "pyarrow": {
         *("records", "sinks", "sinks.csv", "sinks.jsonl", "sinks.parquet"),
-        *("datasets.tables", "detect.given", "votes"),
+        *("api", "datasets.tables", "detect.given", "results", "votes"),
     },
     "safetensors": {"checkpoint"},
     "timm": {"model", "trainer"},
     "typer": {name for name in RANKS if name.split(".")[0] == "cli"} - {"cli.progress", "cli.text"},
-    "tqdm": {"cli.progress", "cli.scan", "cli.weights"},
+    "tqdm": {"cli.progress", "cli.report", "cli.scan", "cli.weights"},
+    "vl_convert": {"report.page"},
+    "xlsxwriter": {"export.xlsx"},
 }
-VERBS = ("calibrate", "evaluate", "scan", "train", "votes")
+VERBS = ("calibrate", "evaluate", "export", "report", "scan", "train", "votes")
 
 
 def module_name(file: Path) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from .. import __version__
 from ..errors import MivoloError
-from . import evaluate, info, scan, train, votes, weights
+from . import evaluate, export, info, report, scan, train, votes, weights
 
 app = typer.Typer(
     name="mivolo",
@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 app.command("scan", epilog=scan.EXAMPLES)(scan.scan)
 app.command("demo")(scan.demo)
+app.command("report", epilog=report.EXAMPLES, help=report.HELP)(report.report)
+app.command("export", epilog=export.EXAMPLES, help=export.HELP)(export.export)
 app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("calibrate")(evaluate.calibrate)
 app.command("train", epilog=train.EXAMPLES)(train.train)
