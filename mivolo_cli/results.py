@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePath
 from typing import Any
 
 import pyarrow as pa
 
 from . import sinks
 from .records import BOX_COLUMNS, Box, Failure, Person, Photo, Prediction, Result
+from .sinks.parquet import KEY_PREFIX
 
 ROWS_AT_ONCE = 4096
 
@@ -40,13 +41,14 @@ def read_results(path: Path) -> Results:
     """A table of `mivolo scan` in any of its formats. Raises BadInput."""
     table = sinks.read_table(path)
     metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-    return Results(table, {key: value for key, value in metadata.items() if key in ("model", "detector")})
+    made_by = {key: metadata[KEY_PREFIX + key] for key in ("model", "detector") if KEY_PREFIX + key in metadata}
+    return Results(table, made_by)
 
 
 def stays_inside(path: str) -> bool:
     """Whether a path below a root leads nowhere else, on any system: tables may come from strangers."""
-    ways = PurePosixPath(path), PureWindowsPath(path)
-    return not any(way.anchor or ".." in way.parts or not way.parts for way in ways) and "\0" not in path
+    parts = path.replace("\\", "/").split("/")
+    return bool(path) and parts[0] != "" and ".." not in parts and "\0" not in path and not PurePath(path).anchor
 
 
 def _photo(rows: list[dict[str, Any]]) -> Result | Failure:
