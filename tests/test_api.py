@@ -32,7 +32,14 @@ def test_files_folders_arrays_and_pictures_are_answered_in_order(tmp_path: Path,
     save_photo(tmp_path / "in" / "b.jpg", pixels=scene)
     broken = save_broken(tmp_path / "c.jpg", "empty")
     answers = mivolo.predict([scene, tmp_path / "in", str(broken), PIL.Image.fromarray(scene), tmp_path / "gone.jpg"])
-    assert [answer.file and answer.file.name for answer in answers] == [None, "a.jpg", "b.jpg", "c.jpg", None, "gone.jpg"]
+    assert [answer.file and answer.file.name for answer in answers] == [
+        None,
+        "a.jpg",
+        "b.jpg",
+        "c.jpg",
+        None,
+        "gone.jpg",
+    ]
     assert [answer.error for answer in answers] == [None, None, None, "empty", None, "missing"]
     assert [len(answer.people) for answer in answers] == [1, 1, 1, 0, 1, 0]
     (person, prediction), (_, same) = answers[0].people[0], answers[4].people[0]

@@ -21,7 +21,9 @@ HOSTILE = "</script><img src=x onerror=alert(1)>.jpg"
 CONTENT = [
     Result(Photo("/photos", HOSTILE), 200, 100, None, [(Person(Box(20, 10, 60, 60), None), None)]),
     Failure(Photo("/photos", "c.jpg"), "empty", "<b>empty</b>"),
-    Result(Photo("/photos", "../x.jpg"), 10, 20, None, [(Person(None, Box(0, 0, 5, 5)), Prediction(7, None, None, "body"))]),
+    Result(
+        Photo("/photos", "../x.jpg"), 10, 20, None, [(Person(None, Box(0, 0, 5, 5)), Prediction(7, None, None, "body"))]
+    ),
 ]
 
 

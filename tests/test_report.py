@@ -71,7 +71,7 @@ def test_pictures_beside_the_page_are_replaced_with_it(tmp_path: Path, results: 
     (folder / "99.webp").touch()
     assert report(options).folder == folder
     assert {entry.name for entry in folder.iterdir()} == names
-    assert "id=\"picture-" not in options.output.read_text("utf-8")
+    assert 'id="picture-' not in options.output.read_text("utf-8")
 
 
 def test_what_is_not_a_report_is_not_replaced(tmp_path: Path, results: Path, no_charts: None) -> None:
@@ -172,7 +172,7 @@ def test_the_page_works(shown: Any) -> None:
     shown.select_option("#sort", "young")
     count(shown)
     first = shown.locator("#gallery button").first
-    assert "trip/b.jpg: male, about 8" == first.get_attribute("aria-label")
+    assert first.get_attribute("aria-label") == "trip/b.jpg: male, about 8"
     first.focus()
     shown.keyboard.press("ArrowRight")
     shown.keyboard.press("Enter")

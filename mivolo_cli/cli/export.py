@@ -22,7 +22,9 @@ HELP = "Write the results of a scan for another program: COCO, YOLO, Label Studi
 def export(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A table of `mivolo scan`.")],
     to: Annotated[str, typer.Option("--to", help="coco, yolo, label-studio, fiftyone or xlsx.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; for yolo and label-studio, a new folder.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write; for yolo and label-studio, a new folder.")
+    ],
     replace: Annotated[bool, typer.Option("--replace", help="Replace a file that stands there.")] = False,
     thumbnails: Annotated[
         int,

@@ -68,7 +68,9 @@ def report(
         made = run(options, show)
     if quiet:
         return
-    typer.echo(f"page: {made.page} ({made.page.stat().st_size / 1e6:.1f} MB), {made.photos} photos, {made.people} people")
+    typer.echo(
+        f"page: {made.page} ({made.page.stat().st_size / 1e6:.1f} MB), {made.photos} photos, {made.people} people"
+    )
     if made.folder:
         typer.echo(f"pictures: {made.folder} (keep it beside the page)")
     if made.missing:

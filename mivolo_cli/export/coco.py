@@ -19,9 +19,7 @@ def write(results: Results, target: Path, settings: Settings) -> Exported:
     return write_dataset(results, target, lambda found: {"attributes": found})
 
 
-def write_dataset(
-    results: Results, target: Path, place: Callable[[dict[str, Any]], dict[str, Any]]
-) -> Exported:
+def write_dataset(results: Results, target: Path, place: Callable[[dict[str, Any]], dict[str, Any]]) -> Exported:
     """Write COCO with the attributes put where `place` puts them."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []

@@ -13,7 +13,7 @@ from typing import Literal
 from ..errors import BadInput
 from ..outputs import check_file, new_file, new_folder
 from ..records import Failure, Photo
-from ..results import Results, read_results
+from ..results import read_results
 from ..thumbnails import thumbnails
 from . import page
 
@@ -56,12 +56,11 @@ def report(options: ReportOptions, progress: Callable[[int, int], None] = lambda
     results = read_results(options.results)
     found = [result.photo for result in results if not isinstance(result, Failure)]
     pictures = _pictures(found, options, progress)
-    with new_file(options.output) as temporary:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            data = page.summarise(results, options.title, options.output.parent, options.pictures, folder)
-            page.write_head(file, data)
-            missing = page.write_inside(file, pictures) if folder is None else _write_beside(folder, pictures)
-            page.write_end(file)
+    with new_file(options.output) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        data = page.summarise(results, options.title, options.output.parent, options.pictures, folder)
+        page.write_head(file, data)
+        missing = page.write_inside(file, pictures) if folder is None else _write_beside(folder, pictures)
+        page.write_end(file)
     people = results.table["person"].drop_null()
     return Report(options.output, folder, len(data["photos"]), len(people), missing)
 
@@ -103,4 +102,6 @@ def _check_pictures(folder: Path) -> None:
         ours = not folder.is_symlink() and (folder / NOTE).read_text("utf-8") == OURS
         ours = ours and all(PICTURE.fullmatch(name) for name in names - {NOTE})
     if not ours:
-        raise BadInput(f"{folder} exists and holds more than a report's pictures", hint="choose another name for the page")
+        raise BadInput(
+            f"{folder} exists and holds more than a report's pictures", hint="choose another name for the page"
+        )

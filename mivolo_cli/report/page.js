@@ -205,22 +205,23 @@
       const values = valuesFor(name, people);
       $(`${name}-figure`).hidden = !values.length && (name === "failures" || !valuesFor(name, everybody()).length);
       if ($(`${name}-figure`).hidden) continue;
-      if (!views[name]) views[name] = await embed(name);
+      if (views[name]) await views[name].view.data(charts[name].data.name, values).runAsync();
+      else views[name] = await embed(name, values);
       if (turn !== wanted) return;
-      const set = charts[name].data.name;
-      const { vega } = window;
-      await views[name].view.change(set, vega.changeset().remove(() => true).insert(values)).runAsync();
     }
   }
 
   const everybody = () => data.photos.flatMap((photo) => photo.people.map((person) => [photo, person]));
 
-  async function embed(name) {
-    const done = await window.vegaEmbed($(name), dressed(name), {
+  async function embed(name, values) {
+    const spec = dressed(name);
+    spec.data.values = values;
+    const done = await window.vegaEmbed($(name), spec, {
       actions: false,
       ast: true, // expressions are interpreted: the page's policy allows no eval
       config: look(),
       defaultStyle: false,
+      logLevel: 1, // errors: that no person is left by the filters is none
       renderer: "svg",
       tooltip: { disableDefaultStyle: true },
     });
@@ -263,9 +264,16 @@
     return element;
   };
 
-  function picture(photo, large) {
+  /** The photo with its boxes, in a frame that is not quite as narrow or as wide as some photos are. */
+  function framed(photo) {
+    const frame = make("div", "frame");
+    frame.append(picture(photo));
+    return frame;
+  }
+
+  function picture(photo, large = false) {
     const frame = make("div", "photo");
-    frame.style.setProperty("--ratio", ratio(photo, large));
+    frame.style.setProperty("--own", shape(photo));
     if (photo.error) {
       const note = make("div", "none");
       note.append(make("b", "", "not readable"), make("span", "", photo.error.replaceAll("_", " ")));
@@ -288,7 +296,8 @@
     return frame;
   }
 
-  const ratio = (photo, large) => (photo.error ? 1.2 : Math.max(large ? 0 : 0.42, photo.w / photo.h || 1));
+  const shape = (photo) => (photo.error ? 1.2 : photo.w / photo.h || 1);
+  const ratio = (photo) => Math.min(2.6, Math.max(0.62, shape(photo)));
 
   function overlay(person, large) {
     const other = asksForPeople(now) && !fits(person, now) ? " other" : "";
@@ -299,25 +308,24 @@
       }
     }
     const [left, top, width, height] = person.face || person.body;
-    const under = top < 9 ? (person.face ? " under" : " under") : "";
-    const middle = Math.min(95, Math.max(5, left + width / 2));
-    const tag = make("div", `tag ${tone(person)}${under}${other}`, short(person));
-    found.push(place(tag, middle, under ? (person.face ? Math.min(90, top + height) : top) : top));
+    const under = top < 9;
+    const tag = make("div", `tag ${tone(person)}${under ? " under" : ""}${other}`, short(person));
+    place(tag, 0, !under ? top : person.face ? Math.min(90, top + height) : top);
+    tag.style.left = `clamp(1.5rem, ${left + width / 2}%, calc(100% - 1.5rem))`;
+    found.push(tag);
     return found;
   }
 
   function tile(photo, index) {
     const item = make("li");
-    item.style.setProperty("--ratio", ratio(photo, false));
+    item.style.setProperty("--ratio", ratio(photo));
     const button = make("button", "tile");
     button.type = "button";
     button.tabIndex = index ? -1 : 0;
     button.dataset.index = String(index);
     button.setAttribute("aria-label", describe(photo));
     button.title = photo.path;
-    const name = make("span", "name");
-    name.append(make("bdi", "", photo.path));
-    button.append(picture(photo, false), name);
+    button.append(framed(photo), make("span", "name", photo.path.slice(photo.folder.length).replace("/", "")));
     item.append(button);
     return item;
   }
