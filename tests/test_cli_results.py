@@ -36,7 +36,7 @@ def results(tmp_path: Path) -> Path:
 def test_export_says_what_was_written(tmp_path: Path, mivolo: Mivolo, results: Path) -> None:
     out = mivolo("export", results, "--to", "coco", "-o", tmp_path / "c.json")
     assert out.exit_code == 0
-    assert "coco: 1 people on 1 photos" in out.stdout and f"written: {tmp_path / 'c.json'}" in out.stdout
+    assert "coco: photos 1, people 1" in out.stdout and f"written: {tmp_path / 'c.json'}" in out.stdout
     assert "could not be read were left out" in out.stdout
     out = mivolo("export", results, "--to", "coco", "-o", tmp_path / "c.json", "--replace", "-q")
     assert (out.exit_code, out.stdout) == (0, "")
@@ -46,11 +46,11 @@ def test_report_says_how_large_the_page_is(tmp_path: Path, mivolo: Mivolo, resul
     monkeypatch.setattr(reporting.page, "_bundle", lambda: "")
     out = mivolo("report", results, "-o", tmp_path / "r.html", "--beside")
     assert out.exit_code == 0
-    assert f"page: {tmp_path / 'r.html'} (0.0 MB), 2 photos, 1 people" in out.stdout
+    assert f"page: {tmp_path / 'r.html'} (0.0 MB), photos 2, people 1" in out.stdout
     assert f"pictures: {tmp_path / 'r_pictures'}" in out.stdout and "note:" not in out.stdout
     (tmp_path / "photos" / "a.jpg").unlink()
     out = mivolo("report", results, "-o", tmp_path / "r.html")
-    assert "1 photos are not where they were scanned" in out.stdout
+    assert "not where they were scanned: 1" in out.stdout
     out = mivolo("report", results, "-o", tmp_path / "r.html", "--no-pictures", "-q")
     assert (out.exit_code, out.stdout) == (0, "")
 

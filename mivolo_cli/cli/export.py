@@ -50,7 +50,7 @@ def export(
     done = run(ExportOptions(results, to, output, replace, settings))
     if quiet:
         return
-    typer.echo(f"{to}: {done.people} people on {done.photos} photos")
+    typer.echo(f"{to}: photos {done.photos}, people {done.people}")
     for file in done.files:
         typer.echo(f"written: {file}")
     for note in done.notes:

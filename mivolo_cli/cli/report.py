@@ -68,10 +68,9 @@ def report(
         made = run(options, show)
     if quiet:
         return
-    typer.echo(
-        f"page: {made.page} ({made.page.stat().st_size / 1e6:.1f} MB), {made.photos} photos, {made.people} people"
-    )
+    megabytes = made.page.stat().st_size / 1e6
+    typer.echo(f"page: {made.page} ({megabytes:.1f} MB), photos {made.photos}, people {made.people}")
     if made.folder:
         typer.echo(f"pictures: {made.folder} (keep it beside the page)")
     if made.missing:
-        typer.echo(f"note: {made.missing} photos are not where they were scanned, and have no picture")
+        typer.echo(f"note: photos without a picture, because they are not where they were scanned: {made.missing}")
