@@ -56,13 +56,14 @@ def report(options: ReportOptions, progress: Callable[[int, int], None] = lambda
     results = read_results(options.results)
     found = [result.photo for result in results if not isinstance(result, Failure)]
     pictures = _pictures(found, options, progress)
+    missing = [] if folder is None else _write_beside(folder, pictures)
     with new_file(options.output) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-        data = page.summarise(results, options.title, options.output.parent, options.pictures, folder)
+        data = page.summarise(results, options.title, options.output.parent, options.pictures, folder, missing)
         page.write_head(file, data)
-        missing = page.write_inside(file, pictures) if folder is None else _write_beside(folder, pictures)
+        missing = missing if folder else page.write_inside(file, pictures)
         page.write_end(file)
     people = results.table["person"].drop_null()
-    return Report(options.output, folder, len(data["photos"]), len(people), missing)
+    return Report(options.output, folder, len(data["photos"]), len(people), len(missing))
 
 
 def pictures_folder(output: Path) -> Path:
@@ -80,14 +81,15 @@ def _pictures(
         progress(number + 1, len(found))
 
 
-def _write_beside(folder: Path, pictures: Iterator[tuple[int, bytes | None]]) -> int:
-    """A folder of pictures in the place of the old one, which goes when the new one is complete."""
-    missing = 0
+def _write_beside(folder: Path, pictures: Iterator[tuple[int, bytes | None]]) -> list[int]:
+    """A folder of pictures in the place of the old one, which goes when the new one is complete; which are missing."""
+    missing = []
     with new_folder(folder, replace=True) as temporary:
         (temporary / NOTE).write_text(OURS, encoding="utf-8")
         for number, picture in pictures:
-            missing += picture is None
-            if picture is not None:
+            if picture is None:
+                missing.append(number)
+            else:
                 (temporary / f"{number}.webp").write_bytes(picture)
     return missing
 

@@ -216,6 +216,7 @@
   async function embed(name, values) {
     const spec = dressed(name);
     spec.data.values = values;
+    if (name === "failures") spec.height = 26 * new Set(data.photos.map((photo) => photo.error).filter(Boolean)).size;
     const done = await window.vegaEmbed($(name), spec, {
       actions: false,
       ast: true, // expressions are interpreted: the page's policy allows no eval
@@ -249,6 +250,7 @@
   // --- gallery ----------------------------------------------------------------------------------------------------
 
   function source(photo) {
+    if (photo.p === undefined) return null;
     if (data.pictures === "inside") {
       const coded = $(`picture-${photo.p}`);
       return coded ? `data:image/webp;base64,${coded.textContent}` : null;

@@ -10,7 +10,7 @@ import html
 import json
 import os
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
@@ -39,8 +39,13 @@ def is_ours(path: Path) -> bool:
         return False
 
 
-def summarise(results: Results, title: str, home: Path, pictures: str, folder: Path | None) -> dict[str, Any]:
-    """What the page's script works with; links are relative to `home`, the page's folder."""
+def summarise(
+    results: Results, title: str, home: Path, pictures: str, folder: Path | None = None, missing: Collection[int] = ()
+) -> dict[str, Any]:
+    """What the page's script works with; links are relative to `home`, the page's folder.
+
+    `missing` are the numbers of the pictures that are known not to be in `folder`.
+    """
     links = [None if pictures == "none" else link(root, home) for root in results.roots]
     return {
         "title": title,
@@ -51,7 +56,7 @@ def summarise(results: Results, title: str, home: Path, pictures: str, folder: P
         "pictures": pictures,
         "folder": quote(folder.name) if folder else None,
         "roots": links,
-        "photos": list(_photos(results)),
+        "photos": list(_photos(results, missing)),
     }
 
 
@@ -75,12 +80,13 @@ def write_head(file: TextIO, data: dict[str, Any]) -> None:
     file.write(MARK + Template(_template()[0]).substitute(values))
 
 
-def write_inside(file: TextIO, pictures: Iterator[tuple[int, bytes | None]]) -> int:
-    """The pictures, each in an element of its own that the browser does not look at; how many are missing."""
-    missing = 0
+def write_inside(file: TextIO, pictures: Iterator[tuple[int, bytes | None]]) -> list[int]:
+    """The pictures, each in an element of its own that the browser does not look at; which are missing."""
+    missing = []
     for number, picture in pictures:
-        missing += picture is None
-        if picture is not None:
+        if picture is None:
+            missing.append(number)
+        else:
             coded = b64encode(picture).decode()
             file.write(f'<script type="text/plain" id="picture-{number}">{coded}</script>\n')
     return missing
@@ -96,7 +102,7 @@ def as_script(value: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _photos(results: Results) -> Iterator[dict[str, Any]]:
+def _photos(results: Results, missing: Collection[int]) -> Iterator[dict[str, Any]]:
     """Each photo with its short keys; `p` is the number of its picture, `r` its root or -1 where no link may lead."""
     roots = {root: number for number, root in enumerate(results.roots)}
     number = 0
@@ -107,7 +113,8 @@ def _photos(results: Results) -> Iterator[dict[str, Any]]:
             yield row | {"error": result.code, "message": result.message, "people": []}
             continue
         taken = result.taken_at.strftime("%Y-%m-%dT%H:%M") if result.taken_at else None
-        row |= {"w": result.width, "h": result.height, "taken": taken, "p": number}
+        row |= {"w": result.width, "h": result.height, "taken": taken}
+        row |= {} if number in missing else {"p": number}
         yield row | {"people": [_person(person, prediction, result) for person, prediction in result.people]}
         number += 1
 
