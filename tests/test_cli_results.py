@@ -37,7 +37,7 @@ def test_export_says_what_was_written(tmp_path: Path, mivolo: Mivolo, results: P
     out = mivolo("export", results, "--to", "coco", "-o", tmp_path / "c.json")
     assert out.exit_code == 0
     assert "coco: photos 1, people 1" in out.stdout and f"written: {tmp_path / 'c.json'}" in out.stdout
-    assert "could not be read were left out" in out.stdout
+    assert "left out because they could not be read: 1" in out.stdout
     out = mivolo("export", results, "--to", "coco", "-o", tmp_path / "c.json", "--replace", "-q")
     assert (out.exit_code, out.stdout) == (0, "")
 

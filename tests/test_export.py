@@ -71,7 +71,7 @@ def test_coco_is_read_by_pycocotools(tmp_path: Path, run: Export, album: Path) -
     from pycocotools.coco import COCO
 
     done = run("coco", tmp_path / "people.json")
-    assert (done.photos, done.people, done.notes) == (4, 3, ("1 photos that could not be read were left out",))
+    assert (done.photos, done.people, done.notes) == (4, 3, ("photos left out because they could not be read: 1",))
     coco = COCO(str(tmp_path / "people.json"))
     assert [image["file_name"] for image in coco.loadImgs(coco.getImgIds())] == [
         "a.jpg", "trip/a.jpg", "trip/a.png", HOSTILE,
@@ -151,19 +151,23 @@ def test_yolo_without_photos_and_with_photos_that_are_gone(tmp_path: Path, run: 
     assert not list((tmp_path / "labels only" / "images").iterdir())
     (album / "a.jpg").unlink()
     done = run("yolo", tmp_path / "set")
-    assert done.photos == 3 and "1 photos could not be copied" in " ".join(done.notes)
+    assert done.photos == 3 and "could not be copied: 1" in " ".join(done.notes)
     assert not (tmp_path / "set" / "labels" / "a.txt").exists()
 
 
 def test_yolo_stays_in_its_folder_and_takes_nothing_from_elsewhere(tmp_path: Path) -> None:
     save_photo(tmp_path / "secret.jpg")
-    photos = [Result(Photo(str(tmp_path / "photos"), name), 10, 10) for name in ("../secret.jpg", "/etc/x.jpg")]
+    photos = [
+        Result(Photo(str(tmp_path / "photos"), name), 10, 10) for name in ("../secret.jpg", "/etc/x.jpg", "..", ".")
+    ]
     table = save_results(tmp_path / "people.csv", photos)
     for copy in (True, False):
         output = tmp_path / f"set {copy}"
         export(ExportOptions(table, "yolo", output, settings=Settings(copy_photos=copy)))
         assert not list((output / "images").iterdir())
-    assert {p.name for p in (tmp_path / "set False").rglob("*.txt")} == {"secret.txt", "x.txt"}
+    assert {p.name for p in (tmp_path / "set False").rglob("*.txt")} == {
+        "secret.txt", "x.txt", "photo.txt", "photo-2.txt",
+    }  # fmt: skip
     assert sorted(p.name for p in tmp_path.iterdir()) == ["people.csv", "secret.jpg", "set False", "set True"]
 
 

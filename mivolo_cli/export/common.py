@@ -64,7 +64,7 @@ def name(photo: Photo, results: Results) -> str:
 def failed_note(results: Results) -> tuple[str, ...]:
     """A line about photos that were left out, if there are any."""
     failed = sum(isinstance(result, Failure) for result in results)
-    return (f"{failed} photos that could not be read were left out",) if failed else ()
+    return (f"photos left out because they could not be read: {failed}",) if failed else ()
 
 
 def write_json(data: Any, target: Path) -> None:

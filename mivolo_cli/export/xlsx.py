@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import xlsxwriter
+from xlsxwriter.exceptions import FileCreateError
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
@@ -86,8 +87,16 @@ def write(results: Results, target: Path, settings: Settings) -> Exported:
         book.set_properties({"title": "People in photos", "author": "mivolo", "comments": NOTICE})
         photos, people = _write_people(book, results, settings.thumbnails)
         _write_about(book, results, photos, people)
-        book.close()
+        _close(book)
     return Exported((target,), photos, people)
+
+
+def _close(book: xlsxwriter.Workbook) -> None:
+    """Write the file. Raises OSError."""
+    try:
+        book.close()
+    except FileCreateError as error:
+        raise OSError(str(error)) from error
 
 
 def _write_people(book: xlsxwriter.Workbook, results: Results, side: int) -> tuple[int, int]:

@@ -43,7 +43,7 @@ def write(results: Results, target: Path, settings: Settings) -> Exported:
         (folder / "data.yaml").write_text(YAML + names, encoding="utf-8")
         (folder / "images").mkdir(exist_ok=True)
         (folder / "labels").mkdir(exist_ok=True)
-    notes = (*failed_note(results), *([f"{gone} photos could not be copied and were left out"] if gone else []))
+    notes = (*failed_note(results), *([f"photos left out because they could not be copied: {gone}"] if gone else []))
     if not settings.copy_photos:
         notes += (f"put the photos into {target / 'images'}, named as photos.csv says",)
     return Exported((target,), photos, people, notes)
@@ -53,9 +53,9 @@ def _named(results: Results) -> Iterator[tuple[Result, PurePosixPath]]:
     """Each photo with its name below images/: its own path, with a number where another has the same labels' name."""
     taken: set[str] = set()
     for result in readable(results):
-        path = PurePosixPath(result.photo.path.replace("\\", "_"))
-        if not stays_inside(result.photo.path):
-            path = PurePosixPath("elsewhere", path.name or "photo")
+        path = PurePosixPath(result.photo.path.replace("\\", "_").replace("\0", "_"))
+        if not stays_inside(result.photo.path) or not path.name:
+            path = PurePosixPath("elsewhere", "photo" if path.name in ("", "..") else path.name)
         free, number = path, 2
         while str(free.with_suffix("")).casefold() in taken:
             free, number = path.with_stem(f"{path.stem}-{number}"), number + 1
