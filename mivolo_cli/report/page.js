@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const PAGE_SIZE = 60;
-  const MAX_DOTS = 4000;
+  const MAX_DOTS = 1500;
   const $ = (id) => document.getElementById(id);
   const read = (id) => JSON.parse($(id).textContent);
   const data = read("data");
@@ -192,9 +192,9 @@
     const values = people
       .filter(([photo, person]) => person.age !== undefined && (name !== "years" || photo.taken))
       .map(([photo, person]) => ({ age: person.age, gender: person.gender || "unknown", taken: photo.taken }));
-    if (name !== "years" || values.length <= MAX_DOTS) return values;
-    const step = values.length / MAX_DOTS; // a chart of more dots is slower, and shows nothing more
-    return Array.from({ length: MAX_DOTS }, (_, index) => values[Math.floor(index * step)]);
+    const step = Math.max(1, values.length / MAX_DOTS); // more dots are slower, and show nothing more
+    for (let index = 0; index < values.length; index += step) values[Math.floor(index)].dot = true;
+    return values;
   }
 
   let wanted = 0;
