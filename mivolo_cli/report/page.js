@@ -191,24 +191,30 @@
     if (name === "failures") return shown.filter((photo) => photo.error).map((photo) => ({ reason: photo.error.replaceAll("_", " ") }));
     const values = people
       .filter(([photo, person]) => person.age !== undefined && (name !== "years" || photo.taken))
-      .map(([photo, person]) => ({ age: person.age, gender: person.gender || "unknown", taken: photo.taken }));
+      .map(([photo, person]) => ({ age: Math.round(person.age), gender: person.gender || "unknown", taken: photo.taken }));
     const step = Math.max(1, values.length / MAX_DOTS); // more dots are slower, and show nothing more
     for (let index = 0; index < values.length; index += step) values[Math.floor(index)].dot = true;
     return values;
   }
 
   let wanted = 0;
+  let drawing = Promise.resolve();
 
-  async function showCharts(people) {
+  /** One drawing after the other; those that a newer one has overtaken are left out. */
+  function showCharts(people) {
     const turn = ++wanted;
-    for (const name of Object.keys(charts)) {
-      const values = valuesFor(name, people);
-      $(`${name}-figure`).hidden = !values.length && (name === "failures" || !valuesFor(name, everybody()).length);
-      if ($(`${name}-figure`).hidden) continue;
-      if (views[name]) await views[name].view.data(charts[name].data.name, values).runAsync();
-      else views[name] = await embed(name, values);
-      if (turn !== wanted) return;
-    }
+    drawing = drawing.then(async () => {
+      for (const name of Object.keys(charts)) if (turn === wanted) await showChart(name, people);
+    });
+  }
+
+  async function showChart(name, people) {
+    const values = valuesFor(name, people);
+    const figure = $(`${name}-figure`);
+    figure.hidden = !values.length && (name === "failures" || !valuesFor(name, everybody()).length);
+    if (figure.hidden) return;
+    if (views[name]) await views[name].view.data(charts[name].data.name, values).runAsync();
+    else views[name] = await embed(name, values);
   }
 
   const everybody = () => data.photos.flatMap((photo) => photo.people.map((person) => [photo, person]));
