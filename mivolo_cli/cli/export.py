@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,7 +21,9 @@ HELP = "Write the results of a scan for another program: COCO, YOLO, Label Studi
 
 def export(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A table of `mivolo scan`.")],
-    to: Annotated[str, typer.Option("--to", help="coco, yolo, label-studio, fiftyone or xlsx.")],
+    to: Annotated[
+        Literal["coco", "yolo", "label-studio", "fiftyone", "xlsx"], typer.Option("--to", help="The format.")
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write; for yolo and label-studio, a new folder.")
     ],
