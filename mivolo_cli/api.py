@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Picture = str | os.PathLike[str] | Pixels | PIL.Image.Image
 """A file, a folder, an array (height, width, 3) uint8 RGB, or a picture of Pillow's."""
+MEMORY = "(memory)"
+"""Stands as the root of pictures that are in no file; roots of files are absolute."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,7 +130,7 @@ class Mivolo:
         sightings = pipeline.sight(images, self._tools.detector, predictor.spec.input_size, use)
         for result in pipeline.predict(sightings, predictor):
             photo = result.photo
-            yield Answer(result, None if photo.root else kept.pop(photo.path))
+            yield Answer(result, kept.pop(photo.path) if photo.root == MEMORY else None)
 
     def _images(self, pictures: Iterable[Picture], kept: dict[str, Pixels]) -> Iterator[Image | Failure]:
         """Files decoded ahead in threads; pixels from memory are kept by their names until their answer is out."""
@@ -141,7 +143,7 @@ class Mivolo:
             for item in group:
                 name, count = f"picture {count}", count + 1
                 kept[name] = _pixels(item)
-                yield Image(Photo("", name), kept[name])
+                yield Image(Photo(MEMORY, name), kept[name])
 
 
 def _listed(pictures: Picture | Iterable[Picture]) -> Iterable[Picture]:
