@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
+import os
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +132,24 @@ def write_boxes(file: Path, given: Given) -> Path:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def save_results(file: Path, results: Iterable[Any], **metadata: str) -> Path:
+    """Write a table of results as a scan does."""
+    from mivolo_cli.records import rows
+    from mivolo_cli.sinks import open_sinks
+
+    with open_sinks([file], metadata) as sinks:
+        for result in results:
+            sinks.write(rows(result))
+    return file
+
+
+def require(package: str) -> Any:
+    """A library that only tests need: a test without it is skipped, but fails in continuous integration."""
+    if os.environ.get("CI"):
+        return importlib.import_module(package)
+    return pytest.importorskip(package)
 
 
 def table(file: Path) -> list[dict[str, Any]]:

@@ -15,30 +15,34 @@ import mivolo_cli
 PACKAGE = Path(mivolo_cli.__file__).parent
 RANKS = {
     "__init__": 0, "errors": 0, "labels": 0, "records": 0, "rgb": 0,
-    "boxes": 1, "decoders": 1, "draw": 1, "metrics": 1, "model": 1, "sinks.jsonl": 1, "sinks.parquet": 1,
+    "boxes": 1, "decoders": 1, "draw": 1, "metrics": 1, "model": 1, "outputs": 1, "sinks.jsonl": 1, "sinks.parquet": 1,
     "crops": 2, "download": 2, "engines": 2, "intervals": 2, "pair": 2, "photos": 2, "plots": 2, "sinks.csv": 2,
     "weights": 2,
-    "metadata": 3, "metadata.regions": 3, "metadata.tree": 3, "metadata.outcome": 3,
-    "metadata.replace": 4, "metadata.jpeg": 4, "metadata.png": 4, "metadata.webp": 4, "metadata.tiff": 4,
-    "metadata.picture": 4, "metadata.packet": 4,
-    "metadata.exif": 5, "metadata.sidecar": 5, "metadata.embed": 6, "metadata.lookup": 7,
     "checkpoint": 3, "datasets.sample": 3, "decode_worker": 3, "detect": 3, "sinks": 3,
+    "metadata": 3, "metadata.outcome": 3, "metadata.regions": 3, "metadata.tree": 3,
     "auto": 4, "datasets.pairs": 4, "datasets.rows": 4, "detect.embedded": 4, "detect.given": 4, "detect.yolo": 4,
-    "fetch": 4, "parts": 4, "predict": 4,
-    "augment": 5, "datasets.tables": 5, "detect.retinaface": 5, "pipeline": 5, "plan": 5, "workplace": 5,
-    "datasets": 6, "recipes": 6,
-    "lookup": 7, "objective": 7,
-    "trainer": 8,
-    "calibrate": 9, "evaluate": 9, "scan": 9, "tag": 9, "train": 9, "untag": 9, "votes": 9,
-    "cli.interrupt": 10, "cli.options": 10, "cli.progress": 10, "cli.text": 10,
-    "cli.evaluate": 11, "cli.info": 11, "cli.purge": 11, "cli.tag": 11, "cli.train": 11, "cli.votes": 11,
-    "cli.weights": 11,
+    "fetch": 4, "parts": 4, "predict": 4, "results": 4,
+    "metadata.jpeg": 4, "metadata.packet": 4, "metadata.picture": 4, "metadata.png": 4, "metadata.replace": 4,
+    "metadata.tiff": 4, "metadata.webp": 4,
+    "augment": 5, "datasets.tables": 5, "detect.retinaface": 5, "metadata.exif": 5, "metadata.sidecar": 5,
+    "pipeline": 5, "plan": 5, "thumbnails": 5, "workplace": 5,
+    "datasets": 6, "export.common": 6, "metadata.embed": 6, "recipes": 6, "report.page": 6,
+    "export.coco": 7, "export.label_studio": 7, "export.xlsx": 7, "export.yolo": 7,
+    "lookup": 7, "metadata.lookup": 7, "objective": 7,
+    "export.fiftyone": 8, "trainer": 8,
+    "calibrate": 9, "evaluate": 9, "export": 9, "report": 9, "scan": 9, "tag": 9, "train": 9, "untag": 9, "votes": 9,
+    "api": 10, "cli.interrupt": 10, "cli.options": 10, "cli.progress": 10, "cli.text": 10,
+    "cli.evaluate": 11, "cli.export": 11, "cli.info": 11, "cli.purge": 11, "cli.report": 11, "cli.tag": 11,
+    "cli.train": 11, "cli.votes": 11, "cli.weights": 11,
     "cli.scan": 12,
     "cli": 13,
     "__main__": 14,
 }  # fmt: skip
 """A module imports only modules of a lower rank."""
-LAZY = {"detect": {"detect.embedded", "detect.given", "detect.retinaface", "detect.yolo"}}
+LAZY = {
+    "__init__": {"api"},
+    "detect": {"detect.embedded", "detect.given", "detect.retinaface", "detect.yolo"},
+}
 """What a package may import inside functions alone: its own adapters, which are above it."""
 ADAPTERS = {
     "ultralytics": {"detect.yolo"},
@@ -49,15 +53,17 @@ ADAPTERS = {
     "matplotlib": {"plots"},
     "pyarrow": {
         *("records", "sinks", "sinks.csv", "sinks.jsonl", "sinks.parquet"),
-        *("datasets.tables", "detect.given", "parts", "votes"),
+        *("api", "datasets.tables", "detect.given", "parts", "results", "votes"),
     },
     "pyexiv2": {"metadata.embed"},
     "safetensors": {"checkpoint"},
     "timm": {"model", "trainer"},
     "typer": {name for name in RANKS if name.split(".")[0] == "cli"} - {"cli.interrupt", "cli.progress", "cli.text"},
-    "tqdm": {"cli.progress", "cli.scan", "cli.tag", "cli.weights"},
+    "tqdm": {"cli.progress", "cli.report", "cli.scan", "cli.tag", "cli.weights"},
+    "vl_convert": {"report.page"},
+    "xlsxwriter": {"export.xlsx"},
 }
-VERBS = ("calibrate", "evaluate", "scan", "tag", "train", "untag", "votes")
+VERBS = ("calibrate", "evaluate", "export", "report", "scan", "tag", "train", "untag", "votes")
 
 
 def module_name(file: Path) -> str:

@@ -350,23 +350,9 @@ def test_the_demo_finds_the_people_of_two_photographs(tmp_path: Path, mivolo: Mi
 def test_version_and_help(mivolo: Mivolo) -> None:
     assert mivolo("--version").stdout == f"mivolo {__version__}\n"
     commands = mivolo("--help").stdout
-    assert all(
-        name in commands
-        for name in ("scan", "demo", "info", "eval", "calibrate", "train", "votes", "weights", "purge", "mivolo demo")
-    )
-    for command in (
-        "scan",
-        "demo",
-        "info",
-        "eval",
-        "calibrate",
-        "train",
-        "votes",
-        "purge",
-        "weights",
-        "weights fetch",
-        "weights add",
-    ):
+    names = ("scan", "tag", "untag", "demo", "report", "export", "info", "eval", "calibrate", "train", "votes", "purge")
+    assert all(name in commands for name in (*names, "weights", "mivolo demo"))
+    for command in (*names, "weights", "weights fetch", "weights add"):
         assert mivolo(*command.split(), "--help").exit_code == 0
 
 

@@ -9,7 +9,7 @@ import typer
 
 from .. import __version__
 from ..errors import MivoloError
-from . import evaluate, info, purge, scan, tag, train, votes, weights
+from . import evaluate, export, info, purge, report, scan, tag, train, votes, weights
 
 app = typer.Typer(
     name="mivolo",
@@ -22,6 +22,8 @@ app.command("scan", epilog=scan.EXAMPLES)(scan.scan)
 app.command("tag", epilog=tag.TAG_EXAMPLES)(tag.tag)
 app.command("untag", epilog=tag.UNTAG_EXAMPLES)(tag.untag)
 app.command("demo")(scan.demo)
+app.command("report", epilog=report.EXAMPLES, help=report.HELP)(report.report)
+app.command("export", epilog=export.EXAMPLES, help=export.HELP)(export.export)
 app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("calibrate")(evaluate.calibrate)
 app.command("train", epilog=train.EXAMPLES)(train.train)

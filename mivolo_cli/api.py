@@ -1,0 +1,164 @@
+"""For scripts and notebooks: `from mivolo_cli import Mivolo`, the stages of a scan on pictures in memory or on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+import pyarrow as pa
+
+from . import draw, photos, pipeline, scan
+from .errors import BadInput, MivoloError
+from .records import SCHEMA, Failure, Image, Person, Photo, Pixels, Prediction, Result, Use, rows
+from .rgb import to_rgb
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Picture = str | os.PathLike[str] | Pixels | PIL.Image.Image
+"""A file, a folder, an array (height, width, 3) uint8 RGB, or a picture of Pillow's."""
+MEMORY = "(memory)"
+"""Stands as the root of pictures that are in no file; roots of files are absolute."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What was found on one picture. `pixels` are those that were given; of a file they are read again when needed."""
+
+    result: Result | Failure
+    pixels: Pixels | None = None
+
+    @property
+    def file(self) -> Path | None:
+        """Where the picture came from; None for one from memory."""
+        return self.result.photo.file if self.pixels is None else None
+
+    @property
+    def people(self) -> Sequence[tuple[Person, Prediction | None]]:
+        """From left to right, boxes in pixels of the upright picture; no prediction where no crop was usable."""
+        return () if isinstance(self.result, Failure) else self.result.people
+
+    @property
+    def error(self) -> str | None:
+        """The stable code of why a file could not be read."""
+        return self.result.code if isinstance(self.result, Failure) else None
+
+    def draw(self) -> PIL.Image.Image:
+        """The picture with boxes and labels. Raises PhotoError if its file cannot be read."""
+        pixels = photos.decode(self.result.photo).pixels if self.pixels is None else self.pixels
+        return PIL.Image.fromarray(draw.annotate(pixels, self.people))
+
+
+class Answers(Sequence[Answer]):
+    """One answer a picture, in order; as a table, one row a person."""
+
+    def __init__(self, answers: Iterable[Answer]) -> None:
+        self._answers = list(answers)
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    @overload
+    def __getitem__(self, index: int) -> Answer: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Answers: ...
+
+    def __getitem__(self, index: int | slice) -> Answer | Answers:
+        return Answers(self._answers[index]) if isinstance(index, slice) else self._answers[index]
+
+    def __repr__(self) -> str:
+        people = sum(len(answer.people) for answer in self)
+        return f"<{len(self)} pictures, {people} people>"
+
+    def to_arrow(self) -> pa.Table:
+        """The table that a scan writes, with all its columns; polars takes it as `polars.from_arrow(...)`."""
+        return pa.Table.from_pylist([row for answer in self for row in rows(answer.result)], schema=SCHEMA)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The same as a DataFrame. Raises MivoloError where pandas is not installed."""
+        try:
+            return self.to_arrow().to_pandas()
+        except ModuleNotFoundError as error:
+            raise MivoloError("pandas is not installed", hint="pip install pandas, or use to_arrow()") from error
+
+
+class Mivolo:
+    """A model and a detector, opened once. The names are those of `mivolo scan`'s options. Raises BadInput."""
+
+    def __init__(
+        self,
+        *,
+        model: str = "auto",
+        detector: str = "auto",
+        boxes: Path | None = None,
+        device: str = "auto",
+        precision: str = "fp32",
+        use: Use = "both",
+        batch_size: int = 32,
+        workers: int | None = None,
+    ) -> None:
+        self._options = scan.ScanOptions(
+            paths=(),
+            model=model,
+            detector=detector,
+            boxes=boxes,
+            device=device,
+            precision=precision,
+            use=use,
+            batch_size=batch_size,
+            workers=workers or os.cpu_count() or 1,
+        )
+        self._tools = scan.open_tools(self._options)
+
+    def predict(self, pictures: Picture | Iterable[Picture]) -> Answers:
+        """Find the people of one picture or many. Files that cannot be read become answers with an `error`."""
+        return Answers(self.stream(pictures))
+
+    def stream(self, pictures: Picture | Iterable[Picture]) -> Iterator[Answer]:
+        """The same one by one, for more pictures than memory holds; batches of people cross pictures."""
+        kept: dict[str, Pixels] = {}
+        images = self._images(_listed(pictures), kept)
+        predictor, use = self._tools.predictor, self._options.use
+        sightings = pipeline.sight(images, self._tools.detector, predictor.spec.input_size, use)
+        for result in pipeline.predict(sightings, predictor):
+            photo = result.photo
+            yield Answer(result, kept.pop(photo.path) if photo.root == MEMORY else None)
+
+    def _images(self, pictures: Iterable[Picture], kept: dict[str, Pixels]) -> Iterator[Image | Failure]:
+        """Files decoded ahead in threads; pixels from memory are kept by their names until their answer is out."""
+        count = 0
+        for on_disk, group in groupby(pictures, key=lambda item: isinstance(item, (str, os.PathLike))):
+            if on_disk:
+                found = (photo for item in group for photo in photos.walk([Path(item)]))  # type: ignore[arg-type]
+                yield from photos.decode_all(found, self._options.workers)
+                continue
+            for item in group:
+                name, count = f"picture {count}", count + 1
+                kept[name] = _pixels(item)
+                yield Image(Photo(MEMORY, name), kept[name])
+
+
+def _listed(pictures: Picture | Iterable[Picture]) -> Iterable[Picture]:
+    one = isinstance(pictures, (str, os.PathLike, PIL.Image.Image, np.ndarray))
+    return [pictures] if one else pictures  # type: ignore[list-item, return-value]
+
+
+def _pixels(picture: Any) -> Pixels:
+    """Upright RGB."""
+    if isinstance(picture, PIL.Image.Image):
+        return np.array(to_rgb(PIL.ImageOps.exif_transpose(picture)))
+    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
+        return picture
+    shape = f" {picture.shape} {picture.dtype}" if isinstance(picture, np.ndarray) else ""
+    raise BadInput(
+        f"a picture cannot be a {type(picture).__name__}{shape}",
+        hint="give a path, a Pillow picture, or an array (height, width, 3) of uint8 in the order red, green, blue",
+    )

@@ -1,0 +1,59 @@
+"""`mivolo export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .options import Quiet
+
+EXAMPLES = """Examples:
+
+mivolo export people.parquet --to coco -o people.json
+
+mivolo export people.parquet --to xlsx -o people.xlsx --thumbnails 96
+
+mivolo export people.parquet --to yolo -o dataset"""
+HELP = "Write the results of a scan for another program: COCO, YOLO, Label Studio, FiftyOne, or a spreadsheet."
+
+
+def export(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A table of `mivolo scan`.")],
+    to: Annotated[
+        Literal["coco", "yolo", "label-studio", "fiftyone", "xlsx"], typer.Option("--to", help="The format.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write; for yolo and label-studio, a new folder.")
+    ],
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a file that stands there.")] = False,
+    thumbnails: Annotated[
+        int,
+        typer.Option(
+            min=0, max=400, help="xlsx: pictures this many pixels long in the sheet.", rich_help_panel="By format"
+        ),
+    ] = 0,
+    copy_photos: Annotated[
+        bool, typer.Option(help="yolo: copy the photos into the folder, too.", rich_help_panel="By format")
+    ] = True,
+    url: Annotated[
+        str,
+        typer.Option(
+            help="label-studio: what stands before a photo's path in its address.", rich_help_panel="By format"
+        ),
+    ] = "/data/local-files/?d=",
+    quiet: Quiet = False,
+) -> None:
+    from ..export import ExportOptions, Settings
+    from ..export import export as run
+
+    settings = Settings(copy_photos=copy_photos, thumbnails=thumbnails, url=url)
+    done = run(ExportOptions(results, to, output, replace, settings))
+    if quiet:
+        return
+    typer.echo(f"{to}: photos {done.photos}, people {done.people}")
+    for file in done.files:
+        typer.echo(f"written: {file}")
+    for note in done.notes:
+        typer.echo(f"note: {note}")

@@ -1,0 +1,76 @@
+"""`mivolo report`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import RESULT, Quiet
+
+PICTURES = "Pictures"
+HELP = "Make one page to look at: figures, charts, and a gallery to search and filter. It needs no network."
+EXAMPLES = """Examples:
+
+mivolo report people.parquet -o report.html
+
+mivolo report people.parquet -o report.html --beside      # thousands of photos
+
+mivolo report people.parquet -o report.html --no-pictures # to share without faces"""
+
+
+def report(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A table of `mivolo scan`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write, .html.", rich_help_panel=RESULT)],
+    title: Annotated[str, typer.Option(help="What stands at the top.", rich_help_panel=RESULT)] = "People in photos",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace any file of that name; a report is replaced anyway.")
+    ] = False,
+    no_pictures: Annotated[
+        bool, typer.Option("--no-pictures", help="Leave out pictures and links to photos.", rich_help_panel=PICTURES)
+    ] = False,
+    beside: Annotated[
+        bool,
+        typer.Option(
+            "--beside", help="Put the pictures into a folder beside the page, not into it.", rich_help_panel=PICTURES
+        ),
+    ] = False,
+    size: Annotated[
+        int, typer.Option(min=64, max=2048, help="Longer side of the pictures, in pixels.", rich_help_panel=PICTURES)
+    ] = 512,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Threads that read photos; 0 means one a core.", rich_help_panel=PICTURES)
+    ] = 0,
+    quiet: Quiet = False,
+) -> None:
+    from tqdm import tqdm
+
+    from ..report import ReportOptions
+    from ..report import report as run
+
+    options = ReportOptions(
+        results=results,
+        output=output,
+        title=title,
+        replace=replace,
+        pictures="none" if no_pictures else "beside" if beside else "inside",
+        size=size,
+        workers=workers or os.cpu_count() or 1,
+    )
+    with tqdm(desc="report", unit=" photos", disable=True if quiet else None, dynamic_ncols=True) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        made = run(options, show)
+    if quiet:
+        return
+    megabytes = made.page.stat().st_size / 1e6
+    typer.echo(f"page: {made.page} ({megabytes:.1f} MB), photos {made.photos}, people {made.people}")
+    if made.folder:
+        typer.echo(f"pictures: {made.folder} (keep it beside the page)")
+    if made.missing:
+        typer.echo(f"note: photos without a picture, because they are not where they were scanned: {made.missing}")

@@ -1,0 +1,53 @@
+"""Export results to the formats of other programs: one module a format, and the table that finds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ..errors import BadInput
+from ..outputs import check_file, check_folder
+from ..results import Results, read_results
+from . import coco, fiftyone, label_studio, xlsx, yolo
+from .common import Exported, Settings
+
+
+class Format(Protocol):
+    """What a module of this package offers: `SUFFIX` of its file, or "" where it fills a folder."""
+
+    SUFFIX: str
+
+    def write(self, results: Results, target: Path, settings: Settings) -> Exported: ...
+
+
+FORMATS: dict[str, Format] = {
+    "coco": coco,
+    "yolo": yolo,
+    "label-studio": label_studio,
+    "fiftyone": fiftyone,
+    "xlsx": xlsx,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """`output` is a file, for YOLO and Label Studio a folder; what stands there is refused, a file unless `replace`."""
+
+    results: Path
+    format: str
+    output: Path
+    replace: bool = False
+    settings: Settings = Settings()
+
+
+def export(options: ExportOptions) -> Exported:
+    """Write the results in another program's format. Raises BadInput before anything is written, and OutputError."""
+    if options.format not in FORMATS:
+        raise BadInput(f"there is no export format {options.format!r}", hint=f"use one of {', '.join(FORMATS)}")
+    format = FORMATS[options.format]
+    if format.SUFFIX:
+        check_file(options.output, format.SUFFIX, options.replace)
+    else:
+        check_folder(options.output)
+    return format.write(read_results(options.results), options.output, options.settings)

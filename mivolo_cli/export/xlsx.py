@@ -1,0 +1,190 @@
+"""A spreadsheet for people: formatted columns, filters, a frozen header, faces by option, and a sheet about it.
+
+Text stays text: no formula and no link is ever made from a name, and what begins like a formula is marked as text, so
+that it stays one when the cell is edited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import xlsxwriter
+from xlsxwriter.exceptions import FileCreateError
+from xlsxwriter.format import Format
+from xlsxwriter.worksheet import Worksheet
+
+from ..errors import BadInput
+from ..outputs import new_file
+from ..records import Failure, Result, rows
+from ..results import Results
+from ..thumbnails import thumbnail
+from .common import NOTICE, Exported, Settings
+
+SUFFIX = ".xlsx"
+MAX_ROWS = 1_048_576
+"""The most rows that a sheet can have, the header among them."""
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+OPTIONS = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+ROW_HEIGHT = 18
+"""In pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`name` is a column of the results; the width is in characters."""
+
+    name: str
+    title: str
+    width: float
+    number: str = ""
+
+
+COLUMNS = (
+    Column("path", "Photo", 38),
+    Column("taken_at", "Taken", 17, "yyyy-mm-dd hh:mm"),
+    Column("person", "Person", 8, "0"),
+    Column("age", "Age", 7, "0.0"),
+    Column("age_low", "Age from", 9, "0.0"),
+    Column("age_high", "Age to", 8, "0.0"),
+    Column("gender", "Gender", 9),
+    Column("gender_score", "Sure", 7, "0%"),
+    Column("used", "Seen from", 11),
+    Column("status", "Status", 15),
+    Column("error", "Error", 14),
+    Column("message", "Message", 34),
+    Column("width", "Width", 8, "0"),
+    Column("height", "Height", 8, "0"),
+    *(Column(f"{k}_{c}", f"{k} {c}".capitalize(), 9, "0") for k in ("face", "body") for c in ("x1", "y1", "x2", "y2")),
+    Column("face_score", "Face score", 11, "0%"),
+    Column("body_score", "Body score", 11, "0%"),
+    Column("root", "Folder scanned", 34),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The formats of a workbook: the header's, and each column's for numbers, text and text like a formula."""
+
+    header: Format
+    number: dict[str, Format]
+    text: Format
+    quoted: Format
+
+
+def write(results: Results, target: Path, settings: Settings) -> Exported:
+    """Two sheets. Raises BadInput for more rows than a sheet can hold."""
+    if results.table.num_rows >= MAX_ROWS:
+        raise BadInput(
+            f"{results.table.num_rows} rows are more than a spreadsheet can hold ({MAX_ROWS - 1})",
+            hint="scan in parts, or use the Parquet or CSV table",
+        )
+    with new_file(target) as temporary:
+        book = xlsxwriter.Workbook(str(temporary), OPTIONS)
+        book.set_properties({"title": "People in photos", "author": "mivolo", "comments": NOTICE})
+        photos, people = _write_people(book, results, settings.thumbnails)
+        _write_about(book, results, photos, people)
+        _close(book)
+    return Exported((target,), photos, people)
+
+
+def _close(book: xlsxwriter.Workbook) -> None:
+    """Write the file. Raises OSError."""
+    try:
+        book.close()
+    except FileCreateError as error:
+        raise OSError(str(error)) from error
+
+
+def _write_people(book: xlsxwriter.Workbook, results: Results, side: int) -> tuple[int, int]:
+    sheet, look = book.add_worksheet("People"), _look(book)
+    first = int(bool(side))
+    _write_header(sheet, look, side)
+    line = photos = people = 0
+    for result in results:
+        picture = thumbnail(result.photo, side, "JPEG") if side and isinstance(result, Result) else None
+        photos += 1
+        for row in rows(result):
+            line += 1
+            people += row["person"] is not None
+            sheet.set_row_pixels(line, side + 6 if picture else ROW_HEIGHT)
+            if picture:
+                place = {"image_data": BytesIO(picture), "x_offset": 3, "y_offset": 3, "object_position": 1}
+                sheet.insert_image(line, 0, "photo.jpg", place | {"description": "", "decorative": True})
+            for number, column in enumerate(COLUMNS, start=first):
+                _write_cell(sheet, line, number, row[column.name], column, look)
+    sheet.autofilter(0, 0, max(line, 1), first + len(COLUMNS) - 1)
+    _colour(book, sheet, line, first)
+    return photos, people
+
+
+def _write_header(sheet: Worksheet, look: Look, side: int) -> None:
+    first = int(bool(side))
+    sheet.set_row_pixels(0, 26)
+    sheet.freeze_panes(1, first + 1)
+    if side:
+        sheet.set_column_pixels(0, 0, side + 6)
+        sheet.write_string(0, 0, "Picture", look.header)
+    for number, column in enumerate(COLUMNS, start=first):
+        sheet.set_column(number, number, column.width)
+        sheet.write_string(0, number, column.title, look.header)
+    sheet.set_landscape()
+    sheet.fit_to_pages(1, 0)
+    sheet.repeat_rows(0)
+
+
+def _write_cell(sheet: Worksheet, line: int, number: int, value: Any, column: Column, look: Look) -> None:
+    if value is None:
+        return
+    if isinstance(value, str):
+        sheet.write_string(line, number, value, look.quoted if value.startswith(FORMULA_STARTS) else look.text)
+    elif column.name == "taken_at":
+        if value.year >= 1900:  # a spreadsheet's calendar begins there
+            sheet.write_datetime(line, number, value, look.number[column.number])
+    else:
+        sheet.write_number(line, number, value, look.number[column.number])
+
+
+def _look(book: xlsxwriter.Workbook) -> Look:
+    plain = {"valign": "vcenter", "font_name": "Calibri", "font_size": 11}
+    header = {"bold": True, "font_color": "#ffffff", "bg_color": "#24507a", "border": 0}
+    return Look(
+        book.add_format(plain | header),
+        {c.number: book.add_format(plain | {"num_format": c.number}) for c in COLUMNS if c.number},
+        book.add_format(plain),
+        book.add_format(plain | {"quote_prefix": True}),
+    )
+
+
+def _colour(book: xlsxwriter.Workbook, sheet: Worksheet, last: int, first: int) -> None:
+    """Rows that failed in red; how sure the gender is as a bar."""
+    names = [column.name for column in COLUMNS]
+    status, sure = first + names.index("status"), first + names.index("gender_score")
+    red = book.add_format({"font_color": "#9c0006", "bg_color": "#ffe4e1"})
+    rule = {"type": "cell", "criteria": "==", "value": '"error"', "format": red}
+    sheet.conditional_format(1, status, max(last, 1), status, rule)
+    bar = {"type": "data_bar", "bar_solid": True, "bar_color": "#a9cdec", "min_type": "num", "max_type": "num"}
+    sheet.conditional_format(1, sure, max(last, 1), sure, bar | {"min_value": 0.5, "max_value": 1})
+
+
+def _write_about(book: xlsxwriter.Workbook, results: Results, photos: int, people: int) -> None:
+    sheet = book.add_worksheet("About")
+    bold, wrapped = book.add_format({"bold": True, "valign": "top"}), book.add_format({"text_wrap": True})
+    sheet.set_column(0, 0, 20)
+    sheet.set_column(1, 1, 90)
+    for line, (title, value) in enumerate(_facts(results, photos, people)):
+        sheet.write_string(line, 0, title, bold)
+        sheet.write_string(line, 1, value, wrapped)
+
+
+def _facts(results: Results, photos: int, people: int) -> Iterator[tuple[str, str]]:
+    yield "Photos", f"{photos}, {sum(isinstance(result, Failure) for result in results)} of them unreadable"
+    yield "People", str(people)
+    for key, value in results.made_by.items():
+        yield key.capitalize(), value
+    yield "What this is not", f"{NOTICE} Ages are least reliable under 5 and over 65. No proof of age, no identity."
+    yield "Sure", "The probability of the gender that is named, from 50 % (a guess) to 100 %."
+    yield "Boxes", "In pixels of the upright photo: left, top, right, bottom."

@@ -1,0 +1,84 @@
+"""A YOLO data set as ultralytics trains on: images/, labels/ with a text file a photo, and data.yaml.
+
+Photos are copied, never linked: ultralytics rewrites a JPEG in place that it takes for damaged.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from ..outputs import new_folder
+from ..records import Box, Photo, Result
+from ..results import Results, stays_inside
+from .common import KINDS, Exported, Settings, boxes, failed_note, readable
+
+SUFFIX = ""
+YAML = """\
+# People and faces found by mivolo. The classes are those of the boxes; ages and genders are not in this format.
+# No `path`: the folder may be moved. Split train and val yourself before training.
+train: images
+val: images
+names:
+"""
+FIELDS = ("image", "root", "path")
+
+
+def write(results: Results, target: Path, settings: Settings) -> Exported:
+    """A folder; photos.csv in it says which photo each image is."""
+    photos = people = gone = 0
+    with new_folder(target) as folder, (folder / "photos.csv").open("w", newline="", encoding="utf-8") as file:
+        listing = csv.writer(file)
+        listing.writerow(FIELDS)
+        for result, image in _named(results):
+            if settings.copy_photos and not _copy(result.photo, folder / "images" / image):
+                gone += 1
+                continue
+            _write_labels(result, folder / "labels" / image.with_suffix(".txt"))
+            listing.writerow([f"images/{image}", result.photo.root, result.photo.path])
+            photos, people = photos + 1, people + len(result.people)
+        names = "".join(f"  {number}: {kind}\n" for number, kind in enumerate(KINDS))
+        (folder / "data.yaml").write_text(YAML + names, encoding="utf-8")
+        (folder / "images").mkdir(exist_ok=True)
+        (folder / "labels").mkdir(exist_ok=True)
+    notes = (*failed_note(results), *([f"photos left out because they could not be copied: {gone}"] if gone else []))
+    if not settings.copy_photos:
+        notes += (f"put the photos into {target / 'images'}, named as photos.csv says",)
+    return Exported((target,), photos, people, notes)
+
+
+def _named(results: Results) -> Iterator[tuple[Result, PurePosixPath]]:
+    """Each photo with its name below images/: its own path, with a number where another has the same labels' name."""
+    taken: set[str] = set()
+    for result in readable(results):
+        path = PurePosixPath(result.photo.path.replace("\\", "_").replace("\0", "_"))
+        if not stays_inside(result.photo.path) or not path.name:
+            path = PurePosixPath("elsewhere", "photo" if path.name in ("", "..") else path.name)
+        free, number = path, 2
+        while str(free.with_suffix("")).casefold() in taken:
+            free, number = path.with_stem(f"{path.stem}-{number}"), number + 1
+        taken.add(str(free.with_suffix("")).casefold())
+        yield result, free
+
+
+def _copy(photo: Photo, target: Path) -> bool:
+    if not stays_inside(photo.path) or not photo.file.is_file():
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(photo.file, target)
+    return True
+
+
+def _write_labels(result: Result, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lines = (_line(kind, box, result) for _, kind, box, _ in boxes(result.people))
+    target.write_text("".join(lines), encoding="utf-8")
+
+
+def _line(kind: str, box: Box, result: Result) -> str:
+    """Class, then centre x and y, width and height as shares of the upright photo's sides."""
+    centre = (box.x1 + box.x2) / 2 / result.width, (box.y1 + box.y2) / 2 / result.height
+    size = (box.x2 - box.x1) / result.width, (box.y2 - box.y1) / result.height
+    return " ".join([str(KINDS.index(kind)), *(f"{value:.6f}" for value in (*centre, *size))]) + "\n"

@@ -1,0 +1,109 @@
+"""Report: one page to look at, with everything it needs inside, and pictures inside or beside it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ..errors import BadInput
+from ..outputs import check_file, new_file, new_folder
+from ..records import Failure, Photo
+from ..results import read_results
+from ..thumbnails import thumbnails
+from . import page
+
+SUFFIX = ".html"
+OURS = "These pictures belong to a report of mivolo, which replaces the folder when it is made again.\n"
+NOTE = "mivolo.txt"
+PICTURE = re.compile(r"\d+\.webp")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """`size` is the longer side of a picture in pixels. A report of ours is replaced, another file if `replace`."""
+
+    results: Path
+    output: Path
+    title: str = "People in photos"
+    replace: bool = False
+    pictures: Literal["inside", "beside", "none"] = "inside"
+    size: int = 512
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was made; `missing` counts the photos that were scanned and cannot be read any more."""
+
+    page: Path
+    folder: Path | None
+    photos: int
+    people: int
+    missing: int
+
+
+def report(options: ReportOptions, progress: Callable[[int, int], None] = lambda done, total: None) -> Report:
+    """Write the page; `progress` is called after every picture. Raises BadInput before any work, and OutputError."""
+    check_file(options.output, SUFFIX, options.replace or page.is_ours(options.output))
+    folder = pictures_folder(options.output) if options.pictures == "beside" else None
+    if folder is not None:
+        _check_pictures(folder)
+    results = read_results(options.results)
+    found = [result.photo for result in results if not isinstance(result, Failure)]
+    pictures = _pictures(found, options, progress)
+    missing = [] if folder is None else _write_beside(folder, pictures)
+    with new_file(options.output) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        data = page.summarise(results, options.title, options.output.parent, options.pictures, folder, missing)
+        page.write_head(file, data)
+        missing = missing if folder else page.write_inside(file, pictures)
+        page.write_end(file)
+    people = results.table["person"].drop_null()
+    return Report(options.output, folder, len(data["photos"]), len(people), len(missing))
+
+
+def pictures_folder(output: Path) -> Path:
+    return output.with_name(f"{output.stem}_pictures")
+
+
+def _pictures(
+    found: list[Photo], options: ReportOptions, progress: Callable[[int, int], None]
+) -> Iterator[tuple[int, bytes | None]]:
+    if options.pictures == "none":
+        return
+    coded = thumbnails(found, options.size, "WEBP", options.workers)
+    for number, picture in enumerate(coded):
+        yield number, picture
+        progress(number + 1, len(found))
+
+
+def _write_beside(folder: Path, pictures: Iterator[tuple[int, bytes | None]]) -> list[int]:
+    """A folder of pictures in the place of the old one, which goes when the new one is complete; which are missing."""
+    missing = []
+    with new_folder(folder, replace=True) as temporary:
+        (temporary / NOTE).write_text(OURS, encoding="utf-8")
+        for number, picture in pictures:
+            if picture is None:
+                missing.append(number)
+            else:
+                (temporary / f"{number}.webp").write_bytes(picture)
+    return missing
+
+
+def _check_pictures(folder: Path) -> None:
+    """A folder that holds anything but a report's pictures is refused: it is going to be replaced."""
+    if not os.path.lexists(folder):
+        return
+    ours = False
+    with suppress(OSError, UnicodeDecodeError):
+        names = {entry.name for entry in folder.iterdir()}
+        ours = not folder.is_symlink() and (folder / NOTE).read_text("utf-8") == OURS
+        ours = ours and all(PICTURE.fullmatch(name) for name in names - {NOTE})
+    if not ours:
+        raise BadInput(
+            f"{folder} exists and holds more than a report's pictures", hint="choose another name for the page"
+        )

@@ -1,0 +1,162 @@
+"""The page of a report: its data as JSON, its assets inside, and a policy that lets the browser load nothing else.
+
+Nothing of the results is ever written as HTML: the page's script reads JSON and makes text of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import os
+from base64 import b64encode
+from collections.abc import Collection, Iterator
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any, TextIO
+from urllib.parse import quote
+
+from .. import __version__
+from ..records import Box, Failure, Person, Prediction, Result
+from ..results import Results, stays_inside
+
+MARK = "<!doctype html>\n<!-- A report of mivolo -->\n"
+"""How a page begins, and how one is told from other files."""
+PLACE_OF_PICTURES = "<!-- pictures -->\n"
+POLICY = (
+    "default-src 'none'; script-src {scripts}; style-src {style}; img-src {images}; base-uri 'none'; form-action 'none'"
+)
+
+
+def is_ours(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return file.read(len(MARK)) == MARK
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def summarise(
+    results: Results, title: str, home: Path, pictures: str, folder: Path | None = None, missing: Collection[int] = ()
+) -> dict[str, Any]:
+    """What the page's script works with; links are relative to `home`, the page's folder.
+
+    `missing` are the numbers of the pictures that are known not to be in `folder`.
+    """
+    links = [None if pictures == "none" else link(root, home) for root in results.roots]
+    return {
+        "title": title,
+        "made": datetime.now().strftime("%Y-%m-%d %H:%M"),
+        "version": __version__,
+        "model": results.made_by.get("model"),
+        "detector": results.made_by.get("detector"),
+        "pictures": pictures,
+        "folder": quote(folder.name) if folder else None,
+        "roots": links,
+        "photos": list(_photos(results, missing)),
+    }
+
+
+def link(root: str, home: Path) -> str | None:
+    """How the page refers to a scanned folder: a relative address with no scheme and no host."""
+    if not os.path.isabs(root) or root.startswith(("//", "\\\\")):
+        return None
+    try:
+        return f"./{quote(Path(os.path.relpath(root, home.absolute())).as_posix())}/"
+    except ValueError:  # on another drive
+        return None
+
+
+def write_head(file: TextIO, data: dict[str, Any]) -> None:
+    """Everything before the pictures."""
+    scripts, style = (_bundle(), _asset("page.js")), _asset("page.css")
+    images = "data: 'self' file:" if data["pictures"] == "beside" else "data:"
+    policy = POLICY.format(scripts=" ".join(map(_hash, scripts)), style=_hash(style), images=images)
+    values = {"policy": policy, "style": style, "title": html.escape(data["title"])}
+    values |= {"data": as_script(data), "charts": as_script(json.loads(_asset("charts.json")))}
+    file.write(MARK + Template(_template()[0]).substitute(values))
+
+
+def write_inside(file: TextIO, pictures: Iterator[tuple[int, bytes | None]]) -> list[int]:
+    """The pictures, each in an element of its own that the browser does not look at; which are missing."""
+    missing = []
+    for number, picture in pictures:
+        if picture is None:
+            missing.append(number)
+        else:
+            coded = b64encode(picture).decode()
+            file.write(f'<script type="text/plain" id="picture-{number}">{coded}</script>\n')
+    return missing
+
+
+def write_end(file: TextIO) -> None:
+    file.write(Template(_template()[1]).substitute(bundle=_bundle(), script=_asset("page.js")))
+
+
+def as_script(value: Any) -> str:
+    """JSON that cannot end the script element it stands in."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _photos(results: Results, missing: Collection[int]) -> Iterator[dict[str, Any]]:
+    """Each photo with its short keys; `p` is the number of its picture, `r` its root or -1 where no link may lead."""
+    roots = {root: number for number, root in enumerate(results.roots)}
+    number = 0
+    for result in results:
+        path = result.photo.path
+        row: dict[str, Any] = {"path": path, "r": roots[result.photo.root] if stays_inside(path) else -1}
+        if isinstance(result, Failure):
+            yield row | {"error": result.code, "message": result.message, "people": []}
+            continue
+        taken = result.taken_at.strftime("%Y-%m-%dT%H:%M") if result.taken_at else None
+        row |= {"w": result.width, "h": result.height, "taken": taken}
+        row |= {} if number in missing else {"p": number}
+        yield row | {"people": [_person(person, prediction, result) for person, prediction in result.people]}
+        number += 1
+
+
+def _person(person: Person, prediction: Prediction | None, result: Result) -> dict[str, Any]:
+    boxes = {kind: _percent(box, result) for kind, box in (("face", person.face), ("body", person.body)) if box}
+    if prediction is None:
+        return boxes
+    said = {
+        "age": round(prediction.age, 1),
+        "low": None if prediction.age_low is None else round(prediction.age_low, 1),
+        "high": None if prediction.age_high is None else round(prediction.age_high, 1),
+        "gender": prediction.gender,
+        "sure": None if prediction.gender_score is None else round(prediction.gender_score, 3),
+        "used": prediction.used,
+    }
+    return boxes | {key: value for key, value in said.items() if value is not None}
+
+
+def _percent(box: Box, result: Result) -> list[float]:
+    """Left, top, width, height in percent of the photo's sides."""
+    width, height = max(result.width, 1), max(result.height, 1)
+    sides = (box.x1 / width, box.y1 / height, (box.x2 - box.x1) / width, (box.y2 - box.y1) / height)
+    return [round(100 * side, 2) for side in sides]
+
+
+def _template() -> list[str]:
+    return _asset("page.html").split(PLACE_OF_PICTURES)
+
+
+def _hash(script: str) -> str:
+    return f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def _asset(name: str) -> str:
+    return files(__package__).joinpath(name).read_text("utf-8")
+
+
+@cache
+def _bundle() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script."""
+    import vl_convert
+
+    bundle: str = vl_convert.javascript_bundle()
+    return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")

@@ -1,0 +1,86 @@
+"""The Python API: pictures in, typed answers out, in order, whatever they come as."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+from conftest import draw_scene, require, save_broken, save_photo, write_boxes
+
+import mivolo_cli
+from mivolo_cli import Answers, Mivolo
+from mivolo_cli.errors import BadInput
+from mivolo_cli.records import SCHEMA
+
+FACE = (20.0, 10.0, 45.0, 40.0)
+
+
+@pytest.fixture
+def mivolo(tmp_path: Path, tiny_model: Path, no_weights_of_the_user: None) -> Mivolo:
+    names = ["a.jpg", "b.jpg", "picture 0", "picture 1"]
+    boxes = write_boxes(tmp_path / "boxes.csv", [(name, "face", FACE) for name in names])
+    return Mivolo(model=str(tiny_model), detector="given", boxes=boxes, device="cpu", batch_size=2, workers=1)
+
+
+def test_files_folders_arrays_and_pictures_are_answered_in_order(tmp_path: Path, mivolo: Mivolo) -> None:
+    scene = draw_scene(150, 110)
+    a = save_photo(tmp_path / "in" / "a.jpg", pixels=scene)
+    save_photo(tmp_path / "in" / "b.jpg", pixels=scene)
+    broken = save_broken(tmp_path / "c.jpg", "empty")
+    answers = mivolo.predict([scene, tmp_path / "in", str(broken), PIL.Image.fromarray(scene), tmp_path / "gone.jpg"])
+    assert [answer.file and answer.file.name for answer in answers] == [
+        None,
+        "a.jpg",
+        "b.jpg",
+        "c.jpg",
+        None,
+        "gone.jpg",
+    ]
+    assert [answer.error for answer in answers] == [None, None, None, "empty", None, "missing"]
+    assert [len(answer.people) for answer in answers] == [1, 1, 1, 0, 1, 0]
+    (person, prediction), (_, same) = answers[0].people[0], answers[4].people[0]
+    assert person.face is not None and person.face.corners == FACE
+    assert prediction is not None and same is not None and prediction.age == pytest.approx(same.age)
+    assert [answer.file for answer in mivolo.predict(a)] == [a]
+
+
+def test_answers_become_the_table_of_a_scan(mivolo: Mivolo) -> None:
+    require("pandas")
+    answers = mivolo.predict(draw_scene(150, 110))
+    assert answers.to_arrow().schema == SCHEMA
+    frame = answers.to_pandas()
+    assert list(frame.columns) == SCHEMA.names
+    assert frame.loc[0, "status"] == "ok" and frame.loc[0, "face_x1"] == 20
+
+
+def test_answers_are_drawn_from_memory_and_from_files(tmp_path: Path, mivolo: Mivolo) -> None:
+    scene = draw_scene(150, 110)
+    file = save_photo(tmp_path / "a.jpg", pixels=scene, orientation=6)
+    for answer in mivolo.predict([scene, file]):
+        drawn = answer.draw()
+        assert drawn.size == (150, 110) and np.abs(np.asarray(drawn, int) - scene).max() > 50
+    assert (scene == draw_scene(150, 110)).all()
+
+
+def test_answers_are_a_sequence(mivolo: Mivolo) -> None:
+    answers = mivolo.predict([draw_scene(150, 110)] * 2)
+    assert isinstance(answers[:1], Answers) and len(answers[:1]) == 1
+    assert repr(answers) == "<2 pictures, 2 people>"
+
+
+@pytest.mark.parametrize("picture", [np.zeros((8, 8, 3), np.float32), np.zeros((8, 8), np.uint8), 7])
+def test_what_is_no_picture_is_refused(mivolo: Mivolo, picture: object) -> None:
+    with pytest.raises(BadInput, match="a picture cannot be"):
+        mivolo.predict([picture])  # type: ignore[list-item]
+
+
+def test_the_package_is_typed_and_imports_nothing_by_itself() -> None:
+    assert (Path(mivolo_cli.__file__).parent / "py.typed").is_file()
+    code = "import sys, mivolo_cli; print('torch' in sys.modules or 'pyarrow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        mivolo_cli.Nothing  # noqa: B018
