@@ -158,5 +158,5 @@ def _bundle() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script."""
     import vl_convert
 
-    bundle: str = vl_convert.javascript_bundle()
+    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # optional, says its documentation
     return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
