@@ -107,7 +107,10 @@ def originals() -> list[tuple[str, bytes]]:
     exif = PIL.Image.Exif()
     exif[0x0112], exif[0x8769] = 6, {0x9003: "2020:01:31 12:00:05"}
     made = [(suffix, coded(picture, name)) for suffix, name in FORMATS.items()]
-    made += [(suffix, coded(picture, FORMATS[suffix], exif=exif)) for suffix in ("jpg", "png", "webp", "tif", "avif")]
+    made += [
+        (suffix, coded(picture, FORMATS[suffix], exif=exif.tobytes()))
+        for suffix in ("jpg", "png", "webp", "tif", "avif")
+    ]
     made += [("jpg", coded(picture, "JPEG", progressive=True, optimize=True))]
     made += [("jpg", coded(picture.convert("CMYK"), "JPEG"))]
     made += [
