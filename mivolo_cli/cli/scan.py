@@ -35,65 +35,77 @@ mivolo scan ~/Pictures -o people.csv --annotate annotated
 find . -name '*.jpg' | mivolo scan - -o people.csv"""
 
 
+Paths = Annotated[list[Path], typer.Argument(help="Files and folders; - reads a list from standard input.")]
+Output = Annotated[
+    list[Path] | None,
+    typer.Option("--output", "-o", help="Table to write: .parquet, .csv, .jsonl; repeatable.", rich_help_panel=RESULT),
+]
+Annotate = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Also draw boxes and labels into pictures in DIR.", rich_help_panel=RESULT),
+]
+Detector = Annotated[
+    str, typer.Option(help="auto, embedded, given, yolo, retinaface, or a file.", rich_help_panel=MODEL)
+]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Your own boxes (CSV or Parquet), for the detector `given`.", rich_help_panel=MODEL
+    ),
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="People per batch of the model.", rich_help_panel=MODEL)]
+Workers = Annotated[
+    int, typer.Option(min=0, help="Threads that decode photos; 0 means one a core.", rich_help_panel=MODEL)
+]
+Include = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GLOB", help="Only these, as '2024/**' or '*.jpg'.", rich_help_panel=FIND),
+]
+Exclude = Annotated[
+    list[str] | None, typer.Option(metavar="GLOB", help="Not these files and folders.", rich_help_panel=FIND)
+]
+Hidden = Annotated[bool, typer.Option("--hidden", help="Hidden files and folders, too.", rich_help_panel=FIND)]
+KeepMissing = Annotated[
+    bool, typer.Option("--keep-missing", help="Keep the rows of deleted photos.", rich_help_panel=RESULT)
+]
+SpreadsheetSafe = Annotated[
+    bool,
+    typer.Option(
+        "--spreadsheet-safe",
+        help="In CSV, put ' before text that a spreadsheet would take for a formula.",
+        rich_help_panel=RESULT,
+    ),
+]
+SkipTagged = Annotated[
+    bool,
+    typer.Option("--skip-tagged", help="Not photos with tags of the same model in them.", rich_help_panel=FIND),
+]
+Tag = Annotated[
+    bool,
+    typer.Option("--tag", help="Then put the results into the photos, as `mivolo tag`.", rich_help_panel=RESULT),
+]
+
+
 def scan(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders; - reads a list from standard input.")],
-    output: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--output", "-o", help="Table to write: .parquet, .csv, .jsonl; repeatable.", rich_help_panel=RESULT
-        ),
-    ] = None,
-    annotate: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Also draw boxes and labels into pictures in DIR.", rich_help_panel=RESULT),
-    ] = None,
+    paths: Paths,
+    output: Output = None,
+    annotate: Annotate = None,
     model: Model = "auto",
-    detector: Annotated[
-        str, typer.Option(help="auto, embedded, given, yolo, retinaface, or a file.", rich_help_panel=MODEL)
-    ] = "auto",
-    boxes: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Your own boxes (CSV or Parquet), for the detector `given`.", rich_help_panel=MODEL
-        ),
-    ] = None,
+    detector: Detector = "auto",
+    boxes: Boxes = None,
     use: Use = "both",
     flip: Flip = False,
     device: Device = "auto",
     precision: Precision = "fp32",
-    batch_size: Annotated[int, typer.Option(min=1, help="People per batch of the model.", rich_help_panel=MODEL)] = 32,
-    workers: Annotated[
-        int, typer.Option(min=0, help="Threads that decode photos; 0 means one a core.", rich_help_panel=MODEL)
-    ] = 0,
-    include: Annotated[
-        list[str] | None,
-        typer.Option(metavar="GLOB", help="Only these, as '2024/**' or '*.jpg'.", rich_help_panel=FIND),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Not these files and folders.", rich_help_panel=FIND)
-    ] = None,
-    hidden: Annotated[
-        bool, typer.Option("--hidden", help="Hidden files and folders, too.", rich_help_panel=FIND)
-    ] = False,
-    keep_missing: Annotated[
-        bool, typer.Option("--keep-missing", help="Keep the rows of deleted photos.", rich_help_panel=RESULT)
-    ] = False,
-    spreadsheet_safe: Annotated[
-        bool,
-        typer.Option(
-            "--spreadsheet-safe",
-            help="In CSV, put ' before text that a spreadsheet would take for a formula.",
-            rich_help_panel=RESULT,
-        ),
-    ] = False,
-    skip_tagged: Annotated[
-        bool,
-        typer.Option("--skip-tagged", help="Not photos with tags of the same model in them.", rich_help_panel=FIND),
-    ] = False,
-    tag: Annotated[
-        bool,
-        typer.Option("--tag", help="Then put the results into the photos, as `mivolo tag`.", rich_help_panel=RESULT),
-    ] = False,
+    batch_size: BatchSize = 32,
+    workers: Workers = 0,
+    include: Include = None,
+    exclude: Exclude = None,
+    hidden: Hidden = False,
+    keep_missing: KeepMissing = False,
+    spreadsheet_safe: SpreadsheetSafe = False,
+    skip_tagged: SkipTagged = False,
+    tag: Tag = False,
     quiet: Quiet = False,
 ) -> None:
     """Find the people in photos, and estimate the age and gender of each."""
