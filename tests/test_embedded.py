@@ -156,6 +156,18 @@ def test_a_large_face_is_replaced_by_what_the_margin_shows() -> None:
     assert finder.squares == [(-30, -30, 160)]
 
 
+def test_a_middling_face_that_is_a_piece_of_a_larger_one_gives_way_to_it_even_with_a_better_score() -> None:
+    finder = Scripted([(20, 40, 70, 90, 0.9), (0, 0, 8, 8, 0.8)], lambda square: [(10, 10, 95, 95, 0.78)])
+    faces, _ = embedded.find_faces(finder, np.zeros((100, 100, 3), np.uint8), array())
+    assert sorted(faces.tolist()) == [[0, 0, 8, 8], [10, 10, 95, 95]]
+
+
+def test_a_middling_face_that_is_whole_stays() -> None:
+    finder = Scripted([(20, 40, 70, 90, 0.9)], lambda square: [])
+    faces, _ = embedded.find_faces(finder, np.zeros((100, 100, 3), np.uint8), array())
+    assert faces.tolist() == [[20, 40, 70, 90]]
+
+
 def test_a_second_look_takes_only_what_can_be_the_persons_face() -> None:
     person = array((100, 100, 200, 400))[0]
     own, beside, below, wide = (130, 110, 170, 150), (205, 110, 245, 150), (130, 300, 170, 340), (90, 105, 210, 220)

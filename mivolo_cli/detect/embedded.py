@@ -52,7 +52,9 @@ the first look doubted 98 % do, of folds of clothes 3 %."""
 SAME_FACE = 0.1
 """IoU of a face with what a closer look finds: the first look misplaces small faces by half their size."""
 LARGE_FACE = 0.6
-"""The first look cuts a face short that takes more than this of the photo's longer side, and finds it in pieces."""
+"""The first look cuts a face short that takes more than this of the photo's longer side."""
+CLOSE_UP = 0.4
+"""From this share on it may be a piece of a larger face: of 29 such faces in 2,352 close-ups, 20 were."""
 MARGIN_REACH = 1.6
 """Such a face, or one not found at all, is looked for with so many times the longer side: 30 % of black a side."""
 MARGIN_FACE = 0.4
@@ -141,13 +143,15 @@ class EmbeddedDetector:
 def find_faces(finder: FaceFinder, pixels: Pixels, persons: Boxes) -> Found:
     """Every face once: of the whole photo, of the persons' upper parts, and of closer looks at the doubtful ones."""
     faces, scores = finder.find(pixels)
-    large = _sides(faces) > LARGE_FACE * max(pixels.shape[:2])
+    shares = _sides(faces) / max(pixels.shape[:2])
+    large = shares > LARGE_FACE
     sure = scores >= SURE_SCORE
     seen = [(faces[sure & ~large], scores[sure & ~large])]
     seen += [look_at_person(finder, pixels, person) for person in persons]
     seen += [look_at_face(finder, pixels, face) for face in faces[~sure & ~large]]
-    if large.any() or not any(len(boxes) for boxes, _ in seen):
-        seen.append(look_with_margin(finder, pixels))
+    if (shares > CLOSE_UP).any() or not any(len(boxes) for boxes, _ in seen):
+        whole = look_with_margin(finder, pixels)
+        seen = [*(_without_pieces(found, whole[0]) for found in seen), whole]
     return merge(np.concatenate([boxes for boxes, _ in seen]), np.concatenate([scores for _, scores in seen]))
 
 
@@ -178,6 +182,14 @@ def look_with_margin(finder: FaceFinder, pixels: Pixels) -> Found:
     faces, scores = finder.look(pixels, _around(pixels, MARGIN_REACH), FACE_SCORE)
     large = _sides(faces) >= MARGIN_FACE * max(pixels.shape[:2])
     return faces[large], scores[large]
+
+
+def _without_pieces(found: Found, whole: Boxes) -> Found:
+    """Those of the faces that are no pieces of the whole ones (n, 4)."""
+    boxes, scores = found
+    inside = arithmetic.intersection(boxes, whole) > CONTAINED * arithmetic.area(boxes)[:, None]
+    pieces = inside.any(axis=1)
+    return boxes[~pieces], scores[~pieces]
 
 
 def merge(faces: Boxes, scores: NDArray[np.float32]) -> Found:
