@@ -184,7 +184,7 @@ def test_the_page_works(shown: Any) -> None:
     assert shown.inner_text("#viewer-title") == HOSTILE
     assert shown.locator("#details a").get_attribute("href").endswith("/%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E.jpg")
     shown.keyboard.press("Escape")
-    assert shown.evaluate("document.activeElement.getAttribute('aria-label')").startswith(HOSTILE)
+    shown.wait_for_function("name => document.activeElement.getAttribute('aria-label')?.startsWith(name)", arg=HOSTILE)
 
     shown.locator("#gallery button").filter(has_text="secret").click()
     assert shown.locator("#details a").count() == 0
