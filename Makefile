@@ -1,15 +1,19 @@
-# make demo: the main job on two real photos; make test: all tests. Both make the environment first, in .venv.
+# make demo: the main job on two real photos; make test: all tests; make docs: the reference of commands.
+# All make the environment first, in .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types check clean
+.PHONY: demo test docs lint types check clean
 
 demo: $(VENV)/installed
 	$(BIN)/mivolo demo
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
+
+docs: $(VENV)/installed
+	$(BIN)/typer mivolo_cli.cli utils docs --name mivolo --output docs/commands.md
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

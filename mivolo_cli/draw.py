@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from PIL import Image as Pictures
 from PIL import ImageDraw, ImageFont
 
 from .errors import BadInput, OutputError
-from .records import Box, Person, Photo, Pixels, Prediction
+from .records import Box, Person, Photo, Pixels, Prediction, same_file
 
 Colour = tuple[int, int, int]
 Rect = tuple[int, int, int, int]
@@ -47,6 +48,8 @@ is visible on photos as bright or as dark as itself."""
 MIN_TEXT, MIN_SMALL_TEXT = 11, 10
 JPEG_QUALITY = 92
 JPEG_MAX_SIDE = 65_500
+LONGEST_NAME = 255
+"""Bytes of a file name that usual file systems can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,9 +312,9 @@ def root_folders(roots: tuple[str, ...]) -> Mapping[str, str]:
     for root in dict.fromkeys(roots):
         own = name = Path(os.path.normpath(root)).name or "root"
         numbers = count(2)
-        while name.casefold() in taken:
+        while same_file(name) in taken:
             name = f"{own}-{next(numbers)}"
-        taken.add(name.casefold())
+        taken.add(same_file(name))
         names[root] = name
     return names
 
@@ -328,7 +331,16 @@ def annotated_path(folder: Path, photo: Photo, roots: Sequence[str] = ()) -> Pat
         raise BadInput(message, hint="give the photo by its path below the scanned folder")
     names = root_folders(tuple(roots))
     base = folder / names[photo.root] if len(names) > 1 else folder
-    return base / path.parent / f"{path.name}.jpg"
+    return base / path.parent / _fitting(f"{path.name}.jpg")
+
+
+def _fitting(name: str) -> str:
+    """A name that a folder can hold: of one that is too long, the beginning, and a hash instead of the rest."""
+    coded = os.fsencode(name)
+    if len(coded) <= LONGEST_NAME:
+        return name
+    mark = f"~{hashlib.sha256(coded).hexdigest()[:12]}.jpg"
+    return coded[: LONGEST_NAME - len(mark)].decode("utf-8", "ignore") + mark
 
 
 def save_annotated(pixels: Pixels, people: Annotated, folder: Path, photo: Photo, roots: Sequence[str] = ()) -> Path:

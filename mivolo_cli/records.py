@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -176,6 +177,12 @@ def rows(result: Result | Failure) -> Iterator[dict[str, Any]]:
     for index, (person, prediction) in enumerate(result.people):
         row = blank | {"person": index, **_box("face", person.face), **_box("body", person.body)}
         yield row | ({"status": "no_usable_crop"} if prediction is None else _prediction(prediction))
+
+
+def same_file(name: str) -> str:
+    """What names have in common that are one file on some system: Windows and macOS ignore case, macOS also whether an
+    accent is a character of its own."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def text(name: str) -> str:

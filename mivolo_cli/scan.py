@@ -78,6 +78,8 @@ class Progress:
     unchanged: bool = False
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    failure: Failure | None = field(default=None, compare=False)
+    """Of the photo that was done last, where it could not be read."""
 
     @property
     def failed(self) -> int:
@@ -85,6 +87,7 @@ class Progress:
 
     def count(self, result: Result | Failure) -> None:
         self.photos += 1
+        self.failure = result if isinstance(result, Failure) else None
         if isinstance(result, Failure):
             self.failures[result.code] += 1
             return
@@ -215,6 +218,7 @@ class _Run:
     def _reuse(self, photo: Photo) -> None:
         self.progress.photos += 1
         self.progress.reused += 1
+        self.progress.failure = None
         folder = self._options.annotate
         if folder is not None and not draw.annotated_path(folder, photo, self._roots).exists():
             self._undrawn.append(photo)

@@ -31,12 +31,14 @@ RANKS = {
     "lookup": 7, "metadata.lookup": 7, "objective": 7,
     "export.fiftyone": 8, "trainer": 8,
     "calibrate": 9, "evaluate": 9, "export": 9, "report": 9, "scan": 9, "tag": 9, "train": 9, "untag": 9, "votes": 9,
-    "api": 10, "cli.interrupt": 10, "cli.options": 10, "cli.progress": 10, "cli.text": 10,
-    "cli.evaluate": 11, "cli.export": 11, "cli.info": 11, "cli.purge": 11, "cli.report": 11, "cli.tag": 11,
-    "cli.train": 11, "cli.votes": 11, "cli.weights": 11,
-    "cli.scan": 12,
-    "cli": 13,
-    "__main__": 14,
+    "api": 10, "cli.help": 10, "cli.interrupt": 10, "cli.options": 10, "cli.progress": 10, "cli.settings": 10,
+    "cli.text": 10,
+    "cli.voice": 11,
+    "cli.evaluate": 12, "cli.export": 12, "cli.info": 12, "cli.purge": 12, "cli.report": 12, "cli.tag": 12,
+    "cli.train": 12, "cli.votes": 12, "cli.weights": 12,
+    "cli.scan": 13,
+    "cli": 14,
+    "__main__": 15,
 }  # fmt: skip
 """A module imports only modules of a lower rank."""
 LAZY = {
@@ -58,8 +60,8 @@ ADAPTERS = {
     "pyexiv2": {"metadata.embed"},
     "safetensors": {"checkpoint"},
     "timm": {"model", "trainer"},
-    "typer": {name for name in RANKS if name.split(".")[0] == "cli"} - {"cli.interrupt", "cli.progress", "cli.text"},
-    "tqdm": {"cli.progress", "cli.report", "cli.scan", "cli.tag", "cli.weights"},
+    "typer": {name for name in RANKS if name.split(".")[0] == "cli"} - {"cli.interrupt", "cli.text"},
+    "tqdm": {"cli.progress"},
     "vl_convert": {"report.page"},
     "xlsxwriter": {"export.xlsx"},
 }

@@ -2,51 +2,72 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, cast
 
 import typer
+from typer.core import TyperGroup
 
 from .. import __version__
 from ..errors import MivoloError
-from . import evaluate, export, info, purge, report, scan, tag, train, votes, weights
+from . import evaluate, export, info, purge, report, scan, settings, tag, train, votes, weights
+from .help import SETTINGS, App
+from .text import wrapped
 
-app = typer.Typer(
+app = App(
     name="mivolo",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
     help="Estimate age and gender of every person in a photo collection.",
     epilog="Start with: mivolo demo",
 )
 app.command("scan", epilog=scan.EXAMPLES)(scan.scan)
 app.command("tag", epilog=tag.TAG_EXAMPLES)(tag.tag)
 app.command("untag", epilog=tag.UNTAG_EXAMPLES)(tag.untag)
-app.command("demo")(scan.demo)
+app.command("demo", epilog="Example:\n\nmivolo demo --out somewhere")(scan.demo)
 app.command("report", epilog=report.EXAMPLES, help=report.HELP)(report.report)
 app.command("export", epilog=export.EXAMPLES, help=export.HELP)(export.export)
 app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
-app.command("calibrate")(evaluate.calibrate)
+app.command("calibrate", epilog=evaluate.CALIBRATE_EXAMPLES)(evaluate.calibrate)
 app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("votes", epilog=votes.EXAMPLES)(votes.votes)
 app.add_typer(weights.app, name="weights")
-app.command("info")(info.info)
-app.command("purge")(purge.purge)
+app.command("info", epilog="Examples:\n\nmivolo info\n\nmivolo info --json")(info.info)
+app.command("purge", epilog=purge.EXAMPLES)(purge.purge)
 
 
 def main() -> None:
     """The program: errors become one line and a hint on standard error, and their exit code."""
     try:
-        app()
+        app(prog_name="mivolo")
     except MivoloError as error:
-        typer.secho(f"error: {error}", err=True, fg=typer.colors.RED)
+        line = wrapped(f"error: {error}", sys.stderr)
+        typer.echo(line if os.environ.get("NO_COLOR") else typer.style(line, fg=typer.colors.RED), err=True)
         if error.hint:
-            typer.echo(f"hint: {error.hint}", err=True)
+            typer.echo(wrapped(f"hint: {error.hint}", sys.stderr), err=True)
         sys.exit(error.exit_code)
 
 
 @app.callback(invoke_without_command=True)
-def program(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def program(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    settings_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--settings",
+            metavar="FILE",
+            help="Defaults for the commands' options.",
+            show_default="mivolo.toml, here or in a folder above",
+        ),
+    ] = None,
+    no_settings: Annotated[bool, typer.Option("--no-settings", help="Use no settings file.")] = False,
+) -> None:
     """Estimate age and gender of every person in a photo collection."""
     if version:
         typer.echo(f"mivolo {__version__}")
         raise typer.Exit
+    file = None if no_settings else settings_file or settings.find(Path.cwd())
+    if file is not None and not ctx.resilient_parsing:
+        ctx.default_map = settings.read(file, cast(TyperGroup, ctx.command), ctx)
+        ctx.meta[SETTINGS] = file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,9 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import DATA, RESULT, Device, Flip, Images, Invalid, Model, Pictures, Precision, Use, reading
+from .options import (
+    DATA,
+    RESULT,
+    AsJson,
+    Device,
+    Flip,
+    Images,
+    Invalid,
+    Model,
+    Pictures,
+    Precision,
+    Quiet,
+    Use,
+    reading,
+)
 from .progress import counting
 from .text import aligned, share, years
+from .voice import Voice, print_json
 
 if TYPE_CHECKING:
     from ..evaluate import Evaluation, Report
@@ -24,6 +38,9 @@ mivolo eval faces.parquet
 mivolo eval labels.csv --images photos --pictures photo --plots figures
 
 mivolo eval faces.parquet --predictions people.parquet --compare others.csv --json"""
+CALIBRATE_EXAMPLES = """Example:
+
+mivolo calibrate run/model.safetensors faces-val.parquet -o model.safetensors"""
 Data = Annotated[
     list[Path],
     typer.Argument(help="Labelled pictures: Parquet with the pictures, CSV that names them, or a folder as UTKFace's."),
@@ -53,10 +70,11 @@ def evaluate(
     plots: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Draw the results as PNG files in DIR.", rich_help_panel=RESULT)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=RESULT)] = False,
     device: Device = "auto",
     precision: Precision = "fp32",
     flip: Flip = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure a model, or the results of a scan, on labelled data: MAE, CS@L, bias, gender accuracy, intervals."""
     from .. import auto
@@ -77,11 +95,12 @@ def evaluate(
         combine=combine,
         reading=reading(images, pictures, invalid),
     )
-    with counting("eval", " pictures") as show:
+    with counting("eval", " pictures", quiet) as show:
         found = run(options, show)
     drawn = _plot(found.evaluations, plots) if plots else []
     if as_json:
-        typer.echo(json.dumps(_plain(found, drawn, level), indent=2))
+        print_json(_plain(found, drawn, level))
+    if as_json or quiet:
         return
     for line in _lines(found, level):
         typer.echo(line)
@@ -97,6 +116,8 @@ def calibrate(
     pictures: Pictures = "face",
     invalid: Invalid = "refuse",
     device: Device = "auto",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Give a model intervals that hold 80 % of true ages, from labelled people whom it has not seen."""
     from .. import auto
@@ -104,14 +125,15 @@ def calibrate(
     from ..calibrate import calibrate as run
 
     options = CalibrateOptions(model, data, out, auto.choose_device(device).name, reading(images, pictures, invalid))
-    with counting("calibrate", " people") as show:
+    with counting("calibrate", " people", quiet) as show:
         checks = run(options, show)
-    for check in checks:
-        typer.echo(
-            f"{check.used}: the intervals hold {share(check.coverage)} of {check.coverage.count} people"
-            f" who did not calibrate them; {check.width.value:.1f} years wide on average"
-        )
-    typer.echo(f"model: {out}")
+    lines = [
+        f"{check.used}: the intervals hold {share(check.coverage)} of {check.coverage.count} people"
+        f" who did not calibrate them; {check.width.value:.1f} years wide on average"
+        for check in checks
+    ]
+    facts = {"model": out, "checks": [asdict(check) for check in checks]}
+    Voice("calibrate", quiet, as_json).finish([*lines, f"model: {out}"], facts)
 
 
 def _plot(evaluations: Sequence[Evaluation], folder: Path) -> list[Path]:

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import Quiet
+from .options import AsJson, Log, Quiet
+from .voice import Voice
 
 EXAMPLES = """Examples:
 
@@ -44,16 +45,15 @@ def export(
         ),
     ] = "/data/local-files/?d=",
     quiet: Quiet = False,
+    as_json: AsJson = False,
+    log: Log = None,
 ) -> None:
     from ..export import ExportOptions, Settings
     from ..export import export as run
 
     settings = Settings(copy_photos=copy_photos, thumbnails=thumbnails, url=url)
-    done = run(ExportOptions(results, to, output, replace, settings))
-    if quiet:
-        return
-    typer.echo(f"{to}: photos {done.photos}, people {done.people}")
-    for file in done.files:
-        typer.echo(f"written: {file}")
-    for note in done.notes:
-        typer.echo(f"note: {note}")
+    with Voice("export", quiet, as_json, log) as voice:
+        done = run(ExportOptions(results, to, output, replace, settings))
+        lines = [f"{to}: photos {done.photos}, people {done.people}", *(f"written: {file}" for file in done.files)]
+        facts = {"format": to, "photos": done.photos, "people": done.people, "files": done.files}
+        voice.finish([*lines, *(f"note: {note}" for note in done.notes)], facts, done.notes)

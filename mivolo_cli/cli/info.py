@@ -9,9 +9,13 @@ from collections.abc import Sequence
 import typer
 
 from .. import __version__
+from .help import SETTINGS
+from .options import AsJson
+from .text import wrapped
+from .voice import print_json
 
 
-def info() -> None:
+def info(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Versions, devices, and what `auto` chooses here, with the reasons."""
     from importlib.metadata import PackageNotFoundError, version
 
@@ -37,6 +41,20 @@ def info() -> None:
     device = auto.choose_device("auto")
     model, detector = auto.choose_model("auto", device.name), auto.choose_detector("auto", None, device.name)
     licence = weights.get(model.name).licence
+    if as_json:
+        print_json(
+            {
+                "mivolo": __version__,
+                "python": sys.version.split()[0],
+                "packages": {package: installed(package) for package in packages},
+                "device": device.name,
+                "detector": detector.name,
+                "model": model.name,
+                "licence": licence,
+                "settings": ctx.meta.get(SETTINGS),
+            }
+        )
+        return
     _print_pairs(
         [
             ("mivolo", __version__),
@@ -49,6 +67,7 @@ def info() -> None:
             ("", f"licence: {licence}"),
             ("processors", f"{os.cpu_count()}"),
             ("weights", f"{weights.folder()} (shipped), {weights.user_folder()} (yours)"),
+            ("settings", f"{ctx.meta.get(SETTINGS) or 'none (no mivolo.toml here or in a folder above)'}"),
             ("network", "used by `mivolo weights fetch` alone"),
         ]
     )
@@ -56,4 +75,5 @@ def info() -> None:
 
 def _print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
     for name, value in pairs:
-        typer.echo(f"{name:<12} {value}".rstrip())
+        indent = 13 if name else 0
+        typer.echo(wrapped(f"{name:<12} {value}".rstrip(), sys.stdout, indent))

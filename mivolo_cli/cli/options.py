@@ -16,7 +16,13 @@ Model = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL)]
 Precision = Annotated[str, typer.Option(help="fp32, bf16 or fp16.", rich_help_panel=MODEL)]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.", rich_help_panel=RESULT)]
+SAY = "What is said"
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.", rich_help_panel=SAY)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.", rich_help_panel=SAY)]
+Log = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Add what happens to a log, one JSON object a line.", rich_help_panel=SAY),
+]
 Flip = Annotated[
     bool,
     typer.Option(
@@ -27,7 +33,7 @@ Use = Annotated[Literal["both", "face", "body"], typer.Option(help="What the mod
 Images = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="Where the pictures are that a CSV names; default: beside it.", rich_help_panel=DATA
+        metavar="DIR", help="Where the pictures are that a CSV names.", show_default="beside it", rich_help_panel=DATA
     ),
 ]
 Pictures = Annotated[

@@ -1,19 +1,61 @@
-"""Progress bars for verbs that count."""
+"""Progress: a bar on a terminal, and now and then a line where nobody sees bars."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
+
+import typer
+
+LINE_SECONDS = 30.0
+"""Between two lines in a log of continuous integration, or in a notebook."""
+
+
+class Bar:
+    """Call it with the number done so far, the total where it is known, and facts to show beside."""
+
+    def __init__(self, verb: str, unit: str, quiet: bool = False, scale: bool = False) -> None:
+        from tqdm import tqdm
+
+        moving = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._verb, self._unit, self._scale = verb, unit, scale
+        self._silent = quiet or moving
+        self._due = monotonic() + LINE_SECONDS
+        self._bar = tqdm(
+            desc=verb, unit=unit, unit_scale=scale, disable=quiet or not moving, dynamic_ncols=True, leave=False
+        )
+
+    def __call__(self, done: int, total: int | None = None, **facts: int) -> None:
+        self._bar.total = total
+        self._bar.set_postfix(facts, refresh=False)
+        self._bar.update(done - self._bar.n)
+        if not self._silent and monotonic() >= self._due:
+            self._due = monotonic() + LINE_SECONDS
+            typer.echo(self._line(done, total, facts), err=True)
+
+    def clear(self) -> None:
+        """Make room for a line; the bar comes back below it."""
+        self._bar.clear()
+
+    def close(self) -> None:
+        self._bar.close()
+
+    def _line(self, done: int, total: int | None, facts: dict[str, int]) -> str:
+        known = self._number(done) + ("" if total is None else f" of {self._number(total)}")
+        return ", ".join([f"{self._verb}: {known}{self._unit}", *(f"{name} {value}" for name, value in facts.items())])
+
+    def _number(self, value: int) -> str:
+        return f"{value / 1e6:.1f} M" if self._scale else f"{value}"
 
 
 @contextmanager
-def counting(name: str, unit: str) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal; the function it gives is to be called with the number done so far."""
-    from tqdm import tqdm
-
-    with tqdm(desc=name, unit=unit, disable=None, dynamic_ncols=True, leave=False) as bar:
-
-        def show(done: int) -> None:
-            bar.update(done - bar.n)
-
-        yield show
+def counting(verb: str, unit: str, quiet: bool = False, scale: bool = False) -> Iterator[Bar]:
+    """A bar that is gone after the block; `scale` counts in millions."""
+    bar = Bar(verb, unit, quiet, scale)
+    try:
+        yield bar
+    finally:
+        bar.close()

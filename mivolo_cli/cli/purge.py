@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from .options import AsJson, Quiet
+from .voice import Voice
+
+EXAMPLES = """Examples:
+
+mivolo purge --dry-run
+
+mivolo purge people.parquet"""
+
 
 def purge(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Tables, or folders with tables, whose finished work to remove; default: this folder."),
+        typer.Argument(
+            help="Tables, or folders with tables, whose finished work to remove.", show_default="this folder"
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Remove finished work that is kept beside tables, and the program's cache. Tables and photos stay."""
     from .. import workplace
@@ -23,7 +37,6 @@ def purge(
     if paths is None:
         removed += workplace.purge_cache(dry_run=dry_run)
     word = "would remove" if dry_run else "removed"
-    for one in removed:
-        typer.echo(f"{word} {one.folder} ({one.files} files, {one.bytes / 1e6:.1f} MB)")
-    if not removed:
-        typer.echo("there is nothing to remove")
+    lines = [f"{word} {one.folder} ({one.files} files, {one.bytes / 1e6:.1f} MB)" for one in removed]
+    facts = {"dry_run": dry_run, "removed": [asdict(one) for one in removed]}
+    Voice("purge", quiet, as_json).finish(lines or ["there is nothing to remove"], facts)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import RESULT, Quiet
+from .options import RESULT, AsJson, Log, Quiet
+from .progress import counting
+from .voice import Voice
+
+if TYPE_CHECKING:
+    from ..report import Report
 
 PICTURES = "Pictures"
 HELP = "Make one page to look at: figures, charts, and a gallery to search and filter. It needs no network."
@@ -44,9 +50,9 @@ def report(
         int, typer.Option(min=0, help="Threads that read photos; 0 means one a core.", rich_help_panel=PICTURES)
     ] = 0,
     quiet: Quiet = False,
+    as_json: AsJson = False,
+    log: Log = None,
 ) -> None:
-    from tqdm import tqdm
-
     from ..report import ReportOptions
     from ..report import report as run
 
@@ -59,18 +65,20 @@ def report(
         size=size,
         workers=workers or os.cpu_count() or 1,
     )
-    with tqdm(desc="report", unit=" photos", disable=True if quiet else None, dynamic_ncols=True) as bar:
+    with Voice("report", quiet, as_json, log) as voice:
+        with counting("report", " photos", quiet) as bar:
+            made = run(options, bar)
+        voice.finish(_lines(made), asdict(made), _warnings(made))
 
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
 
-        made = run(options, show)
-    if quiet:
-        return
+def _lines(made: Report) -> list[str]:
     megabytes = made.page.stat().st_size / 1e6
-    typer.echo(f"page: {made.page} ({megabytes:.1f} MB), photos {made.photos}, people {made.people}")
-    if made.folder:
-        typer.echo(f"pictures: {made.folder} (keep it beside the page)")
-    if made.missing:
-        typer.echo(f"note: photos without a picture, because they are not where they were scanned: {made.missing}")
+    lines = [f"page: {made.page} ({megabytes:.1f} MB), photos {made.photos}, people {made.people}"]
+    lines += [f"pictures: {made.folder} (keep it beside the page)"] if made.folder else []
+    return [*lines, *(f"note: {warning}" for warning in _warnings(made))]
+
+
+def _warnings(made: Report) -> list[str]:
+    if not made.missing:
+        return []
+    return [f"photos without a picture, because they are not where they were scanned: {made.missing}"]

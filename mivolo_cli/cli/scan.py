@@ -14,10 +14,13 @@ import typer
 
 from ..errors import BadInput, OutputError
 from .interrupt import ending_within
-from .options import FIND, MODEL, RESULT, Device, Flip, Model, Precision, Quiet, Use
-from .tag import run_tag
+from .options import FIND, MODEL, RESULT, AsJson, Device, Flip, Log, Model, Precision, Quiet, Use
+from .progress import counting
+from .tag import run_tag, tally_facts, tally_lines
+from .voice import Voice
 
 if TYPE_CHECKING:
+    from ..metadata.outcome import Tally
     from ..scan import Progress, ScanOptions
 
 FAILED_PHOTOS = 3
@@ -107,6 +110,8 @@ def scan(
     skip_tagged: SkipTagged = False,
     tag: Tag = False,
     quiet: Quiet = False,
+    as_json: AsJson = False,
+    log: Log = None,
 ) -> None:
     """Find the people in photos, and estimate the age and gender of each."""
     from ..scan import ScanOptions
@@ -133,13 +138,18 @@ def scan(
         spreadsheet_safe=spreadsheet_safe,
         skip_tagged=skip_tagged,
     )
-    progress = _scan_and_tag(options, quiet) if tag else _scan(options, quiet)
-    if progress.failed:
+    with Voice("scan", quiet, as_json, log) as voice:
+        progress, tally = _scan_and_tag(options, voice) if tag else (_scan(options, voice), None)
+        tagged = {"tag": None if tally is None else tally_facts(tally)}
+        lines = [*_summary(options, progress), *([] if tally is None else tally_lines(tally))]
+        voice.finish([*lines, NOT_IDENTITY], {**_facts(options, progress), **tagged}, progress.notes)
+    if progress.failed or (tally is not None and tally.failed):
         raise typer.Exit(FAILED_PHOTOS)
 
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the table and the annotated pictures.")] = Path("mivolo-demo"),
+    quiet: Quiet = False,
 ) -> None:
     """The main job on two photographs that come with the ultralytics package; nothing to prepare."""
     from ..scan import ScanOptions
@@ -148,48 +158,52 @@ def demo(
     photos = _demo_photos()
     _make_folder(out)
     tables = [out / "people.parquet", out / "people.csv"]
-    _scan(ScanOptions(paths=photos, outputs=tables, annotate=out / "annotated"), quiet=False)
-    typer.echo()
-    for line in _people_lines(read_table(tables[0]).to_pylist()):
-        typer.echo(line)
+    options = ScanOptions(paths=photos, outputs=tables, annotate=out / "annotated")
+    with Voice("demo", quiet) as voice:
+        progress = _scan(options, voice)
+        people = _people_lines(read_table(tables[0]).to_pylist())
+        lines = [*_summary(options, progress), NOT_IDENTITY, "", *people]
+        voice.finish(lines, _facts(options, progress), progress.notes)
 
 
-def _scan_and_tag(options: ScanOptions, quiet: bool) -> Progress:
+def _scan_and_tag(options: ScanOptions, voice: Voice) -> tuple[Progress, Tally | None]:
     """Tag from a table of its own: only Parquet says which model it was."""
     from ..tag import TagOptions
 
     with TemporaryDirectory(prefix="mivolo-") as folder:
         results = Path(folder, "people.parquet")
-        progress = _scan(options, quiet, (results,))
-        if progress.photos:
-            run_tag(TagOptions(results), quiet)
-    return progress
+        progress = _scan(options, voice, (results,))
+        return progress, run_tag(TagOptions(results), voice) if progress.photos else None
 
 
-def _scan(options: ScanOptions, quiet: bool, unnamed: Sequence[Path] = ()) -> Progress:
-    """Run with a progress bar, and say at the end what happened; `unnamed` outputs are not mentioned."""
-    from tqdm import tqdm
-
+def _scan(options: ScanOptions, voice: Voice, unnamed: Sequence[Path] = ()) -> Progress:
+    """Run with a progress bar; `unnamed` outputs are not mentioned in a summary of the options."""
     from ..scan import scan
 
-    with tqdm(desc="scan", unit=" photos", disable=True if quiet else None, dynamic_ncols=True) as bar:
+    with counting("scan", " photos", voice.quiet) as bar:
 
         def show(progress: Progress) -> None:
-            bar.total = progress.total
-            bar.set_postfix(people=progress.people, failed=progress.failed, refresh=False)
-            bar.update(progress.photos + progress.skipped - bar.n)
+            done = progress.photos + progress.skipped
+            bar(done, progress.total, people=progress.people, failed=progress.failed)
+            if (failure := progress.failure) is not None:
+                facts = {"code": failure.code, "message": failure.message}
+                voice.log("failure", root=failure.photo.root, path=failure.photo.path, **facts)
 
         try:
             with ending_within(GRACE_SECONDS, INTERRUPTED, STOPPED):
-                progress = scan(replace(options, outputs=[*options.outputs, *unnamed]), show)
+                return scan(replace(options, outputs=[*options.outputs, *unnamed]), show)
         except KeyboardInterrupt:
             bar.close()
+            voice.log("interrupted")
             typer.echo(STOPPED, err=True)
             raise typer.Exit(INTERRUPTED) from None
-    if not quiet:
-        for line in _summary(options, progress):
-            typer.echo(line)
-    return progress
+
+
+def _facts(options: ScanOptions, progress: Progress) -> dict[str, Any]:
+    """The summary for scripts."""
+    names = ("photos", "reused", "people", "no_people", "no_usable_crop", "skipped", "failed", "failures", "unchanged")
+    facts = {name: getattr(progress, name) for name in (*names, "seconds")}
+    return {**facts, "tables": list(options.outputs), "annotated": options.annotate}
 
 
 def _summary(options: ScanOptions, progress: Progress) -> list[str]:
@@ -207,7 +221,7 @@ def _summary(options: ScanOptions, progress: Progress) -> list[str]:
         lines += [f"  {_count(progress.failed, 'photo')} could not be read: {codes} (column `error` of the table)"]
     lines += [f"table{' (already up to date)' if progress.unchanged else ''}: {path}" for path in options.outputs]
     lines += [f"annotated pictures: {options.annotate}"] if options.annotate else []
-    return [*lines, *(f"note: {note}" for note in progress.notes), NOT_IDENTITY]
+    return [*lines, *(f"note: {note}" for note in progress.notes)]
 
 
 def _people_lines(rows: Sequence[dict[str, Any]]) -> list[str]:

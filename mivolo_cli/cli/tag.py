@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import BadInput
-from .options import RESULT, Quiet
+from .options import RESULT, AsJson, Log, Quiet
+from .progress import Bar
+from .voice import Voice
 
 if TYPE_CHECKING:
     from ..metadata.outcome import Outcome, Tally
@@ -49,8 +51,8 @@ def tag(
         bool | None,
         typer.Option(
             "--sidecar/--no-sidecar",
-            help="Sidecars (photo.jpg.xmp) for all photos, or for none. Default: for those that cannot be changed.",
-            show_default=False,
+            help="Sidecars (photo.jpg.xmp) for all photos, or for none.",
+            show_default="for those that cannot be changed",
             rich_help_panel=WRITE,
         ),
     ] = None,
@@ -83,6 +85,8 @@ def tag(
     ] = False,
     report: Annotated[Path | None, REPORT] = None,
     quiet: Quiet = False,
+    as_json: AsJson = False,
+    log: Log = None,
 ) -> None:
     """Put the results of a scan into the photos' own metadata (XMP face regions), or into sidecars.
 
@@ -94,23 +98,22 @@ def tag(
     field: Any = None if exif is None else EXIF_FIELDS.get(exif.lower())
     if exif is not None and field is None:
         raise BadInput(f"--exif cannot be {exif!r}", hint="use UserComment or ImageDescription")
-    run_tag(
-        TagOptions(
-            results,
-            where=where,
-            keywords=keywords,
-            microsoft=microsoft,
-            bodies=bodies,
-            exif=field,
-            overwrite=overwrite,
-            backup=backup,
-            require_reversible=require_reversible,
-            dry_run=dry_run,
-            check=check,
-            report=report,
-        ),
-        quiet,
+    options = TagOptions(
+        results,
+        where=where,
+        keywords=keywords,
+        microsoft=microsoft,
+        bodies=bodies,
+        exif=field,
+        overwrite=overwrite,
+        backup=backup,
+        require_reversible=require_reversible,
+        dry_run=dry_run,
+        check=check,
+        report=report,
     )
+    with Voice("tag", quiet, as_json, log) as voice:
+        _finish(run_tag(options, voice), voice, dry_run, report)
 
 
 def untag(
@@ -120,57 +123,63 @@ def untag(
     hidden: Annotated[bool, typer.Option("--hidden", help="Hidden files and folders, too.")] = False,
     report: Annotated[Path | None, REPORT] = None,
     quiet: Quiet = False,
+    as_json: AsJson = False,
+    log: Log = None,
 ) -> None:
     """Take our entries out of photos and sidecars again; others' entries stay."""
     from ..untag import UntagOptions
     from ..untag import untag as run
 
-    with _Progress("untag", quiet) as progress:
-        tally = run(UntagOptions(paths, dry_run, backup, hidden, report), progress.show)
-    _finish(tally, quiet, dry_run, report)
+    with Voice("untag", quiet, as_json, log) as voice:
+        with _Telling("untag", voice) as telling:
+            tally = run(UntagOptions(paths, dry_run, backup, hidden, report), telling.show)
+        _finish(tally, voice, dry_run, report)
 
 
-def run_tag(options: TagOptions, quiet: bool) -> None:
-    """Tag with a progress bar, and exit with 3 if something could not be done as asked."""
+def run_tag(options: TagOptions, voice: Voice) -> Tally:
+    """Tag with a progress bar."""
     from ..tag import tag as run
 
-    with _Progress("tag", quiet) as progress:
-        tally = run(options, progress.show)
-    _finish(tally, quiet, options.dry_run, options.report, check=options.check)
+    with _Telling("tag", voice) as telling:
+        return run(options, telling.show)
 
 
-class _Progress:
+class _Telling:
     """A bar; above it, a line for each photo that somebody should know of."""
 
-    def __init__(self, verb: str, quiet: bool) -> None:
-        from tqdm import tqdm
+    def __init__(self, verb: str, voice: Voice) -> None:
+        self._voice = voice
+        self._bar = Bar(verb, " photos", voice.quiet)
+        self._done = 0
 
-        self._quiet = quiet
-        self._bar = tqdm(desc=verb, unit=" photos", disable=True if quiet else None, dynamic_ncols=True)
-
-    def __enter__(self) -> _Progress:
+    def __enter__(self) -> _Telling:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._bar.close()
         if kind is KeyboardInterrupt:
+            self._voice.log("interrupted")
             typer.echo("stopped: every photo is whole, with its tags or without them", err=True)
             raise typer.Exit(INTERRUPTED)
 
     def show(self, outcome: Outcome, total: int | None = None) -> None:
-        self._bar.total = total
-        self._bar.update()
-        if outcome.diff and not self._quiet:
+        self._done += 1
+        self._bar(self._done, total)
+        if outcome.diff:
             self._say(outcome.diff)
         if outcome.code or outcome.status in ("differs", "untagged") or outcome.message:
+            facts = {"status": outcome.status, "code": outcome.code, "message": outcome.message}
+            self._voice.log("failure", root=outcome.photo.root, path=outcome.photo.path, **facts)
             self._say(_line(outcome), err=bool(outcome.code))
-        elif outcome.reversible is False and outcome.written and not self._quiet:
+        elif outcome.reversible is False and outcome.written:
             self._say(f"{outcome.photo.path}: untag will not be able to restore its original bytes")
 
     def _say(self, line: str, err: bool = False) -> None:
         self._bar.clear()
-        if err or not self._quiet:
-            typer.echo(line, err=err)
+        if err:
+            typer.echo(line, err=True)
+        else:
+            self._voice.say(line)
 
 
 def _line(outcome: Outcome) -> str:
@@ -178,16 +187,23 @@ def _line(outcome: Outcome) -> str:
     return f"{outcome.photo.path}: {what}: {outcome.message or outcome.code}".removesuffix(": ")
 
 
-def _finish(tally: Tally, quiet: bool, dry_run: bool, report: Path | None, check: bool = False) -> None:
-    if not quiet:
-        typer.echo(f"{tally.photos} photo{'' if tally.photos == 1 else 's'}" + (", nothing written" if dry_run else ""))
-        for status, count in tally.statuses.most_common():
-            typer.echo(f"  {count} {LABELS[status]}")
-        if tally.irreversible:
-            typer.echo(f"  {tally.irreversible} of them untag cannot restore byte for byte")
-        if tally.codes:
-            typer.echo(f"reasons: {', '.join(f'{count} {code}' for code, count in tally.codes.most_common())}")
-        if report is not None:
-            typer.echo(f"report: {report}")
+def tally_lines(tally: Tally, dry_run: bool = False, report: Path | None = None) -> list[str]:
+    """What became of the photos, for people."""
+    lines = [f"{tally.photos} photo{'' if tally.photos == 1 else 's'}" + (", nothing written" if dry_run else "")]
+    lines += [f"  {count} {LABELS[status]}" for status, count in tally.statuses.most_common()]
+    lines += [f"  {tally.irreversible} of them untag cannot restore byte for byte"] if tally.irreversible else []
+    if tally.codes:
+        lines += [f"reasons: {', '.join(f'{count} {code}' for code, count in tally.codes.most_common())}"]
+    return lines + ([f"report: {report}"] if report is not None else [])
+
+
+def tally_facts(tally: Tally) -> dict[str, Any]:
+    """The same for scripts."""
+    names = ("photos", "statuses", "codes", "irreversible", "failed")
+    return {name: getattr(tally, name) for name in names}
+
+
+def _finish(tally: Tally, voice: Voice, dry_run: bool, report: Path | None) -> None:
+    voice.finish(tally_lines(tally, dry_run, report), {**tally_facts(tally), "dry_run": dry_run, "report": report})
     if tally.failed:
         raise typer.Exit(SOME_FAILED)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from ..metrics import Figure
@@ -16,6 +18,18 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
         for row in rows
     ]
+
+
+def wrapped(line: str, stream: TextIO, indent: int = 2) -> str:
+    """A sentence in the width of a terminal, never broken inside a word or path; elsewhere a line stays one.
+
+    The lines that follow the first are indented by that many columns more than it.
+    """
+    if not stream.isatty():
+        return line
+    margin = " " * (len(line) - len(line.lstrip()) + indent)
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(line, width, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False)
 
 
 def years(figure: Figure | None, form: str = "{:.2f}") -> str:

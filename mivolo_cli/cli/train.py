@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .options import DATA, MODEL, Device, Images, Invalid, Pictures, Quiet, reading
+from .options import DATA, MODEL, AsJson, Device, Images, Invalid, Log, Pictures, Quiet, reading
+from .voice import Voice
 
 RECIPE = "Recipe"
 EXAMPLES = """Examples:
@@ -34,11 +35,16 @@ def train(
     recipe: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML file of settings.", rich_help_panel=RECIPE)
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.", rich_help_panel=RECIPE)] = None,
-    seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.", rich_help_panel=RECIPE)] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="How often to see all data.", show_default="the recipe's", rich_help_panel=RECIPE),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of all that is random.", show_default="the recipe's", rich_help_panel=RECIPE)
+    ] = None,
     fusion: Annotated[
         str | None,
-        typer.Option(help="attention or concatenation, instead of the recipe's.", rich_help_panel=RECIPE),
+        typer.Option(help="attention or concatenation.", show_default="the recipe's", rich_help_panel=RECIPE),
     ] = None,
     init: Annotated[
         str | None, typer.Option(help="Start from this model (name or file).", rich_help_panel=MODEL)
@@ -47,6 +53,8 @@ def train(
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log to DIR/tensorboard.")] = False,
     device: Device = "auto",
     quiet: Quiet = False,
+    as_json: AsJson = False,
+    log: Log = None,
 ) -> None:
     """Train a model on labelled faces and bodies, and calibrate it on the validation data."""
     from .. import auto
@@ -67,10 +75,13 @@ def train(
     )
 
     def show(row: dict[str, object]) -> None:
-        if not quiet:
+        voice.log("progress", **row)
+        if voice.prints_lines:
             typer.echo("  ".join(f"{name} {_short(value)}" for name, value in row.items() if value is not None))
 
-    typer.echo(f"model: {run(options, show)}")
+    with Voice("train", quiet, as_json, log) as voice:
+        model = run(options, show)
+        voice.finish([f"model: {model}"], {"model": model})
 
 
 def _short(value: object) -> str:

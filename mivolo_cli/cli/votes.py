@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import RESULT
+from .options import AsJson, Quiet
 from .text import aligned, share, years
+from .voice import print_json
 
 if TYPE_CHECKING:
     from ..votes import VotesReport
@@ -31,14 +31,16 @@ def votes(
         Path | None, typer.Option(metavar="RESULTS", help="A scan of the items, measured beside the people.")
     ] = None,
     min_controls: Annotated[int, typer.Option(min=1, help="Controls that an annotator must have voted on.")] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=RESULT)] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make age labels out of annotators' votes, weighing each by the annotator's error on control items."""
     from ..votes import VotesOptions, combine_votes
 
     found = combine_votes(VotesOptions(table, controls, output, truth, compare, min_controls))
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=2))
+        print_json(asdict(found))
+    if as_json or quiet:
         return
     for line in _lines(found):
         typer.echo(line)

@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..errors import BadInput
+from .help import App
+from .options import AsJson, Quiet
+from .progress import counting
+from .text import wrapped
+from .voice import Voice, print_json
 
 
-def list_() -> None:
+def list_(as_json: AsJson = False) -> None:
     """All known weights: where they are and under which licence."""
     from .. import weights
 
-    for row in weights.status():
+    rows = weights.status()
+    if as_json:
+        print_json({"weights": [{**asdict(row.entry), "bytes": row.bytes, "path": row.path} for row in rows]})
+        return
+    for row in rows:
         size = "" if row.bytes is None else f"{row.bytes / 1e6:.1f} MB"
         place = "embedded" if row.entry.embedded else "not here" if row.path is None else str(row.path)
         typer.echo(f"{row.entry.name:<22} {row.entry.kind:<9} {size:>10}  {place}")
-        typer.echo(f"{'':<22} licence: {row.entry.licence}")
+        typer.echo(wrapped(f"{'':<22} licence: {row.entry.licence}", sys.stdout))
 
 
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(help="Names of `mivolo weights list`; default: all.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names of `mivolo weights list`.", show_default="all")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare the files here with their registered hashes."""
     from .. import weights
 
     checked = weights.verify(names)
-    for entry, outcome in checked:
-        typer.echo(f"{entry.name:<22} {outcome}")
+    lines = [f"{entry.name:<22} {outcome}" for entry, outcome in checked]
+    Voice("weights verify", quiet, as_json).finish(lines, {entry.name: outcome for entry, outcome in checked})
     if any(outcome == "mismatch" for _, outcome in checked):
         raise typer.Exit(BadInput.exit_code)
 
@@ -53,23 +68,21 @@ def fetch(
     offline: Annotated[bool, typer.Option("--offline", help="Refuse to use the network.")] = False,
 ) -> None:
     """Download published weights; the licence is shown first."""
-    from tqdm import tqdm
-
     from .. import fetch, weights
 
     entry = weights.get(name)
     typer.echo(f"{entry.name} from {entry.url or 'nowhere'}")
     typer.echo(f"licence: {entry.licence} {entry.licence_url}".rstrip())
-    with tqdm(unit="B", unit_scale=True, disable=None) as bar:
-
-        def show(done: int, total: int | None) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        path = fetch.fetch(name, offline=offline, progress=show)
+    with counting("fetch", "B", scale=True) as bar:
+        path = fetch.fetch(name, offline=offline, progress=bar)
     typer.echo(f"here: {path}")
 
 
-app = typer.Typer(no_args_is_help=True, help="Models and detectors: which there are, fetch, add, verify.")
-for name, command in (("list", list_), ("verify", verify), ("add", add), ("fetch", fetch)):
-    app.command(name)(command)
+app = App(help="Models and detectors: which there are, fetch, add, verify.")
+for name, command, example in (
+    ("list", list_, "mivolo weights list"),
+    ("verify", verify, "mivolo weights verify mivolo-xs"),
+    ("add", add, "mivolo weights add model.safetensors --name mine"),
+    ("fetch", fetch, "mivolo weights fetch mivolo-v2"),
+):
+    app.command(name, epilog=f"Example:\n\n{example}")(command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import posixpath
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,8 +52,7 @@ class GivenDetector:
             given = self._photos.setdefault(path, _Given())
             given.boxes[kind].append(corners)
             given.scores[kind].append(score)
-        slashed = ((path.replace("\\", "/"), path) for path in self._photos if "\\" in path)
-        self._windows = {posixpath.normpath(path): original for path, original in slashed}
+        self._alike = {_alike(path.replace("\\", "/")): path for path in self._photos}
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         return [self._detect(image) for image in images]
@@ -65,10 +65,15 @@ class GivenDetector:
         return detections(*persons, *faces, image.width, image.height)
 
     def _find(self, photo: Photo) -> list[_Given]:
-        """The photo's boxes under its relative and absolute path; where there are none, backslashes count as /."""
+        """The photo's boxes under its relative and absolute path. Where there are none, tables of other systems count:
+        with backslashes, or with accents coded otherwise."""
         names = [text(photo.path), text(photo.file.as_posix())]
         exact = [self._photos[name] for name in names if name in self._photos]
-        return exact or [self._photos[self._windows[name]] for name in names if name in self._windows]
+        return exact or [self._photos[self._alike[_alike(name)]] for name in names if _alike(name) in self._alike]
+
+
+def _alike(path: str) -> str:
+    return unicodedata.normalize("NFC", posixpath.normpath(path))
 
 
 def _read(file: Path) -> pa.Table:

@@ -29,6 +29,8 @@ MAX_ROWS = 1_048_576
 """The most rows that a sheet can have, the header among them."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 OPTIONS = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+LAST_PRINTED = "message"
+"""The columns behind it are for machines, and would make a printed page too small to read."""
 ROW_HEIGHT = 18
 """In pixels."""
 
@@ -67,9 +69,10 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The formats of a workbook: the header's, and each column's for numbers, text and text like a formula."""
+    """The formats of a workbook: the headers', and each column's for numbers, text and text like a formula."""
 
     header: Format
+    header_of_numbers: Format
     number: dict[str, Format]
     text: Format
     quoted: Format
@@ -117,6 +120,7 @@ def _write_people(book: xlsxwriter.Workbook, results: Results, side: int) -> tup
             for number, column in enumerate(COLUMNS, start=first):
                 _write_cell(sheet, line, number, row[column.name], column, look)
     sheet.autofilter(0, 0, max(line, 1), first + len(COLUMNS) - 1)
+    sheet.print_area(0, 0, line, first + [column.name for column in COLUMNS].index(LAST_PRINTED))
     _colour(book, sheet, line, first)
     return photos, people
 
@@ -130,7 +134,7 @@ def _write_header(sheet: Worksheet, look: Look, side: int) -> None:
         sheet.write_string(0, 0, "Picture", look.header)
     for number, column in enumerate(COLUMNS, start=first):
         sheet.set_column(number, number, column.width)
-        sheet.write_string(0, number, column.title, look.header)
+        sheet.write_string(0, number, column.title, look.header_of_numbers if column.number else look.header)
     sheet.set_landscape()
     sheet.fit_to_pages(1, 0)
     sheet.repeat_rows(0)
@@ -151,11 +155,13 @@ def _write_cell(sheet: Worksheet, line: int, number: int, value: Any, column: Co
 def _look(book: xlsxwriter.Workbook) -> Look:
     plain = {"valign": "vcenter", "font_name": "Calibri", "font_size": 11}
     header = {"bold": True, "font_color": "#ffffff", "bg_color": "#24507a", "border": 0}
+    beside = {"indent": 1}  # else a number and the text to its right touch
     return Look(
-        book.add_format(plain | header),
+        book.add_format(plain | header | beside),
+        book.add_format(plain | header | {"align": "right"}),
         {c.number: book.add_format(plain | {"num_format": c.number}) for c in COLUMNS if c.number},
-        book.add_format(plain),
-        book.add_format(plain | {"quote_prefix": True}),
+        book.add_format(plain | beside),
+        book.add_format(plain | beside | {"quote_prefix": True}),
     )
 
 

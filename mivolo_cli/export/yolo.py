@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from ..outputs import new_folder
-from ..records import Box, Photo, Result
+from ..records import Box, Photo, Result, same_file
 from ..results import Results, stays_inside
 from .common import KINDS, Exported, Settings, boxes, failed_note, readable
 
@@ -57,9 +57,9 @@ def _named(results: Results) -> Iterator[tuple[Result, PurePosixPath]]:
         if not stays_inside(result.photo.path) or not path.name:
             path = PurePosixPath("elsewhere", "photo" if path.name in ("", "..") else path.name)
         free, number = path, 2
-        while str(free.with_suffix("")).casefold() in taken:
+        while same_file(str(free.with_suffix(""))) in taken:
             free, number = path.with_stem(f"{path.stem}-{number}"), number + 1
-        taken.add(str(free.with_suffix("")).casefold())
+        taken.add(same_file(str(free.with_suffix(""))))
         yield result, free
 
 

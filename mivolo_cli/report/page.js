@@ -137,7 +137,7 @@
       ["median age", ages.length ? String(Math.round(median(ages))) : "–"],
       ["female", share(female)],
       ["male", share(male)],
-      ["years", years],
+      ...(data.photos.some((photo) => photo.taken) ? [["years", years]] : []),
       ["without people", number.format(shown.filter((photo) => photo.status === "no_people").length)],
       ["not readable", number.format(shown.filter((photo) => photo.error).length)],
     ];
@@ -203,16 +203,18 @@
   /** One drawing after the other; those that a newer one has overtaken are left out. */
   function showCharts(people) {
     const turn = ++wanted;
+    for (const name of Object.keys(charts)) $(`${name}-figure`).hidden = isEmpty(name, people); // all before the first: widths
     drawing = drawing.then(async () => {
       for (const name of Object.keys(charts)) if (turn === wanted) await showChart(name, people);
     });
   }
 
+  const isEmpty = (name, people) =>
+    !valuesFor(name, people).length && (name === "failures" || !valuesFor(name, everybody()).length);
+
   async function showChart(name, people) {
+    if (isEmpty(name, people)) return;
     const values = valuesFor(name, people);
-    const figure = $(`${name}-figure`);
-    figure.hidden = !values.length && (name === "failures" || !valuesFor(name, everybody()).length);
-    if (figure.hidden) return;
     if (views[name]) await views[name].view.data(charts[name].data.name, values).runAsync();
     else views[name] = await embed(name, values);
   }

@@ -1,0 +1,67 @@
+"""Commands whose help says every default, and which say where their settings come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+SETTINGS = "mivolo.settings"
+"""Where a context keeps the settings file in force."""
+METAVARS = {Path: "PATH", str: "TEXT", int: "N", float: "N"}
+
+
+class Command(TyperCommand):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _described(super().get_params(ctx))
+
+    def invoke(self, ctx: Any) -> Any:
+        file = ctx.meta.get(SETTINGS)
+        if file is not None and ctx.default_map and not (ctx.params.get("quiet") or ctx.params.get("as_json")):
+            typer.echo(f"settings: {file}", err=True)
+        return super().invoke(ctx)
+
+
+class Group(TyperGroup):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _described(super().get_params(ctx))
+
+
+class App(typer.Typer):
+    """A program, or a group of commands, with our help."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(cls=Group, no_args_is_help=True, pretty_exceptions_enable=False, **settings)
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[Any], Any]:
+        return super().command(name, **{"cls": Command, **settings})
+
+
+def _described(params: list[Any]) -> list[Any]:
+    for param in params:
+        if isinstance(param, TyperOption):
+            param.metavar = _metavar(param)
+            if param.show_default is True and not param.required:
+                param.show_default = _default(param)
+        elif isinstance(param, TyperArgument):
+            param.metavar = param.metavar or str(param.name).upper()
+    return params
+
+
+def _metavar(option: TyperOption) -> str | None:
+    """What stands for the value: nothing for a flag, and None for words to choose from, which typer lists."""
+    if option.is_flag or option.metavar is not None or option.type_descriptor.is_choice:
+        return "" if option.is_flag else option.metavar
+    annotation = option.type_descriptor.annotation
+    kinds = (annotation, *getattr(annotation, "__args__", ()))
+    return next((METAVARS[kind] for kind in kinds if kind in METAVARS), None)
+
+
+def _default(option: TyperOption) -> str | bool:
+    """In words where typer says nothing."""
+    if option.default is None or option.default in ((), []):
+        return "none"
+    return "off" if option.default is False and not option.secondary_opts else True

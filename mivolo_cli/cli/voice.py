@@ -1,0 +1,94 @@
+"""What a command says: lines for people or one JSON object for scripts, and a log with one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import typer
+
+from ..errors import BadInput, MivoloError, OutputError
+from .text import wrapped
+
+
+class Voice:
+    """To be entered; an error that leaves the block is logged on its way."""
+
+    def __init__(self, command: str, quiet: bool = False, as_json: bool = False, log: Path | None = None) -> None:
+        self.quiet, self.as_json = quiet, as_json
+        self._command, self._path = command, log
+        self._log: IO[str] | None = None
+
+    def __enter__(self) -> Voice:
+        if self._path is not None:
+            self._log = _open_log(self._path)
+            self.log("start")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
+        if isinstance(error, MivoloError):
+            self.log("error", message=str(error), hint=error.hint, exit_code=error.exit_code)
+        if self._log is not None:
+            with suppress(OSError):  # what could not be written has been said already, or the command has ended well
+                self._log.close()
+
+    @property
+    def prints_lines(self) -> bool:
+        """Whether people read standard output."""
+        return not (self.quiet or self.as_json)
+
+    def say(self, line: str = "") -> None:
+        """A line for people, on standard output."""
+        if self.prints_lines:
+            typer.echo(line)
+
+    def log(self, event: str, **facts: object) -> None:
+        """A line of the log: when, which command, what. Raises OutputError."""
+        if self._log is None:
+            return
+        moment = datetime.now(UTC).isoformat(timespec="milliseconds")
+        entry = {"time": moment, "command": self._command, "event": event, **facts}
+        try:
+            self._log.write(json.dumps(entry, default=str) + "\n")
+            self._log.flush()
+        except OSError as error:
+            raise OutputError(
+                f"cannot write the log {self._path}: {error.strerror}", hint="make room, or leave --log out"
+            ) from error
+
+    def finish(self, lines: Sequence[str], facts: Mapping[str, object], warnings: Sequence[str] = ()) -> None:
+        """The end: lines for people, or the same as one JSON object; both kinds of facts into the log."""
+        for warning in warnings:
+            self.log("warning", message=warning)
+        self.log("summary", **facts)
+        if self.as_json:
+            typer.echo(json.dumps({"command": self._command, **facts, "warnings": list(warnings)}, default=str))
+        for line in lines:
+            self.say(wrapped(line, sys.stdout))
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on standard output."""
+    typer.echo(json.dumps(value, default=str, indent=2))
+
+
+def _open_log(path: Path) -> IO[str]:
+    """To add lines. Raises OutputError, and BadInput for what is no log of ours: no photo is ever written to."""
+    try:
+        if path.exists() and not _is_log(path):
+            raise BadInput(f"{path} exists and is no log of mivolo's", hint="choose another name for --log")
+        return path.open("a", encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise OutputError(
+            f"cannot write the log {path}: {error.strerror}", hint="choose another place for --log"
+        ) from error
+
+
+def _is_log(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(9) in (b"", b'{"time": ')

@@ -1,0 +1,91 @@
+"""What is printed for people to read: the reference equals the program, and commands parse as they are printed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from mivolo_cli import cli
+from mivolo_cli.cli import settings
+
+ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/commands.md"]
+PROGRAM: Any = typer.main.get_command(cli.app)
+
+
+def printed_commands() -> list[str]:
+    """Lines of the README's blocks of code, and the examples of every help."""
+    blocks = re.findall(r"```\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+    lines = [line for block in blocks for line in block.splitlines()]
+    lines += [line for _, command in commands(PROGRAM) for line in (command.epilog or "").splitlines()]
+    return [part.strip() for line in lines for part in line.split("|") if part.strip().startswith("mivolo ")]
+
+
+def commands(group: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, command in group.commands.items():
+        yield (*above, name), command
+        if hasattr(command, "commands"):
+            yield from commands(command, (*above, name))
+
+
+@pytest.mark.parametrize("line", printed_commands())
+def test_commands_parse_as_they_are_printed(line: str) -> None:
+    _, *words = shlex.split(line, comments=True)
+    command, name = PROGRAM, "mivolo"
+    while words and words[0] in getattr(command, "commands", ()):
+        name = words.pop(0)
+        command = command.commands[name]
+    if command is not PROGRAM:
+        command.make_context(name, words)
+    else:
+        assert words in (["--install-completion"],)
+
+
+def test_the_reference_equals_the_program(tmp_path: Path) -> None:
+    """`make docs` writes it anew."""
+    from typer.cli import app as typer_app
+
+    made = tmp_path / "commands.md"
+    arguments = ["mivolo_cli.cli", "utils", "docs", "--name", "mivolo", "--output", str(made)]
+    out = CliRunner().invoke(typer_app, arguments)
+    assert out.exit_code == 0, out.output
+    assert (ROOT / "docs" / "commands.md").read_text("utf-8") == made.read_text("utf-8"), "run `make docs`"
+
+
+@pytest.mark.parametrize("name, command", [(" ".join(names), command) for names, command in commands(PROGRAM)])
+def test_the_reference_has_what_help_says(name: str, command: Any) -> None:
+    page = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    section = page.split(f"## `mivolo {name}`\n", 1)[1].split("\n## ")[0]
+    shown = CliRunner().invoke(cli.app, [*name.split(), "--help"], env={"TERMINAL_WIDTH": "400"}).stdout
+    options = set(re.findall(r"--[a-z][a-z-]+", shown))
+    assert options and not {option for option in options if option not in section}
+
+
+def test_the_settings_of_the_readme_are_valid(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+    file = tmp_path / "mivolo.toml"
+    file.write_text(text, encoding="utf-8")
+    read = settings.read(file, PROGRAM, PROGRAM.make_context("mivolo", ["info"]))
+    assert read["scan"]["batch_size"] == tomllib.loads(text)["scan"]["batch-size"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text("utf-8"), flags=re.S)
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in anchors, target
+        elif not target.startswith("http"):
+            assert (ROOT / page).parent.joinpath(target).exists(), target
+    for name in re.findall(r"\]\[(\w+)\]", text):
+        assert f"\n[{name}]: https://" in text, name
