@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test docs lint types check clean
+.PHONY: demo test docs lint types check bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/mivolo demo
@@ -23,6 +23,12 @@ types: $(VENV)/installed
 	$(BIN)/mypy
 
 check: lint types test
+
+# a few minutes on two cores; nothing else should run meanwhile
+bench: $(VENV)/installed
+	$(BIN)/python bench/model.py --json bench-model.json
+	$(BIN)/python bench/scan.py --json bench-scan.json
+	$(BIN)/python bench/memory.py --json bench-memory.json
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -135,7 +135,7 @@ def make_model(file: Path) -> Path:
     cv2.setNumThreads(0)
     torch.manual_seed(0)
     model = create_model("mivolo_xs_32").eval()
-    checkpoint.save(model, checkpoint.ModelSpec.of(model, "tiny", 0, 100), file)
+    checkpoint.save(model, checkpoint.spec_of(model, "tiny", 0, 100), file)
     return file
 
 

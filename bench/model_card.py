@@ -28,7 +28,7 @@ def main(faces: Path, bodies: Path) -> None:
     whole = json.loads(mivolo("eval", str(faces), str(bodies), "--combine", "--json"))["evaluations"]
     text = Template((here / "model_card.md").read_text("utf-8")).substitute(
         parameters=f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f}",
-        megabytes=f"{checkpoint.locate(MODEL).stat().st_size / 1e6:.1f}",
+        megabytes=f"{weights.model_file(MODEL).stat().st_size / 1e6:.1f}",
         training=spec.card.get("training", "See weights/recipes."),
         figures=rows([("faces, as scanned", scans["face"]), ("bodies, as scanned", scans["body"])]),
         ages=rows([(g["name"], g) for g in scans["face"]["groups"] if g["by"] == "age"]),

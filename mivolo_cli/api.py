@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -15,6 +17,7 @@ import PIL.ImageOps
 import pyarrow as pa
 
 from . import draw, photos, pipeline, scan
+from .decoders import Decoders
 from .errors import BadInput, MivoloError
 from .records import SCHEMA, Failure, Image, Person, Photo, Pixels, Prediction, Result, Use, rows
 from .rgb import to_rgb
@@ -100,6 +103,7 @@ class Mivolo:
         detector: str = "auto",
         boxes: Path | None = None,
         device: str = "auto",
+        engine: str = "auto",
         precision: str = "fp32",
         use: Use = "both",
         batch_size: int = 32,
@@ -111,6 +115,7 @@ class Mivolo:
             detector=detector,
             boxes=boxes,
             device=device,
+            engine=engine,
             precision=precision,
             use=use,
             batch_size=batch_size,
@@ -127,18 +132,20 @@ class Mivolo:
         kept: dict[str, Pixels] = {}
         images = self._images(_listed(pictures), kept)
         predictor, use = self._tools.predictor, self._options.use
-        sightings = pipeline.sight(images, self._tools.detector, predictor.spec.input_size, use)
-        for result in pipeline.predict(sightings, predictor):
-            photo = result.photo
-            yield Answer(result, kept.pop(photo.path) if photo.root == MEMORY else None)
+        with closing(Decoders()) as decoders:
+            whole = partial(photos.decode_or_fail, decoders=decoders)
+            sightings = pipeline.sight(images, self._tools.detector, predictor.spec.input_size, use, decode=whole)
+            for result in pipeline.predict(sightings, predictor):
+                photo = result.photo
+                yield Answer(result, kept.pop(photo.path) if photo.root == MEMORY else None)
 
     def _images(self, pictures: Iterable[Picture], kept: dict[str, Pixels]) -> Iterator[Image | Failure]:
         """Files decoded ahead in threads; pixels from memory are kept by their names until their answer is out."""
-        count = 0
+        count, least = 0, scan.least_side(self._options, self._tools)
         for on_disk, group in groupby(pictures, key=lambda item: isinstance(item, (str, os.PathLike))):
             if on_disk:
                 found = (photo for item in group for photo in photos.walk([Path(item)]))  # type: ignore[arg-type]
-                yield from photos.decode_all(found, self._options.workers)
+                yield from photos.decode_all(found, self._options.workers, least)
                 continue
             for item in group:
                 name, count = f"picture {count}", count + 1

@@ -19,8 +19,10 @@ class Choice:
     reason: str
 
 
-def choose_device(wanted: str) -> Choice:
-    """See engines.choose_device."""
+def choose_device(wanted: str, engine: str = "auto") -> Choice:
+    """See engines.choose_device; for OpenVINO, `auto` is the CPU."""
+    if wanted == "auto" and engine == "openvino":
+        return Choice("cpu", "OpenVINO works there")
     return Choice(*engines.choose_device(wanted))
 
 

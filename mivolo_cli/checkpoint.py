@@ -8,29 +8,27 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import pickle
 import struct
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import safetensors.torch
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from . import weights
 from .errors import OutputError, WeightsError
-from .intervals import Intervals
-from .model import PATCH_SIZE, SIZES, VARIANT, Fusion, MiVOLO, Size, create_model
+from .model import Fusion, MiVOLO, create_model
+from .spec import METADATA_KEY, ModelSpec
+from .variants import PATCH_SIZE, SIZES, Size
 
-METADATA_KEY = "mivolo"
 V2_PREFIX = "mivolo.model."
 V2_AGES = {"min_age": 0.0, "max_age": 122.0, "avg_age": 61.0}
 PREFIXES = ("module.", V2_PREFIX)
@@ -48,76 +46,6 @@ DAMAGED = (
     *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError),
 )
 """What PyTorch's reader raises on damaged files beside UnpicklingError, found by damaging some."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """What a model takes and what its answers mean; it travels in the header of our files.
-
-    `inputs` is face+body for six channels, face or body for three. Ages are in years.
-    """
-
-    variant: str
-    in_chans: int
-    num_classes: int
-    input_size: int
-    min_age: float
-    max_age: float
-    avg_age: float
-    name: str
-    inputs: str = "face+body"
-    intervals: Intervals | None = None
-    card: Mapping[str, str] = field(default_factory=dict)
-    """Notes on the training, for people."""
-
-    def __post_init__(self) -> None:
-        match = VARIANT.fullmatch(self.variant)
-        if match is None or int(match["input_size"] or SIZES[match["size"]].input_size) != self.input_size:
-            raise WeightsError(f"{self.name}: the variant {self.variant!r} does not take {self.input_size} pixels")
-        allowed = {3: ("face", "body"), 6: ("face+body",)}
-        if self.inputs not in allowed.get(self.in_chans, ()) or self.num_classes not in (1, 3):
-            raise WeightsError(
-                f"{self.name}: {self.in_chans} channels, the inputs {self.inputs!r} and {self.num_classes} outputs"
-                " do not go together"
-            )
-        if not all(map(math.isfinite, (self.min_age, self.avg_age, self.max_age))) or self.min_age >= self.max_age:
-            raise WeightsError(f"{self.name}: ages cannot run from {self.min_age} to {self.max_age}")
-
-    @classmethod
-    def of(cls, model: MiVOLO, name: str, min_age: float, max_age: float, inputs: str | None = None) -> ModelSpec:
-        """The spec of a model that was built rather than loaded; one of three channels may be told to read bodies."""
-        spec = _spec(_layout(model), (min_age, max_age, (min_age + max_age) / 2), name)
-        return spec if inputs is None else replace(spec, inputs=inputs)
-
-    def years(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The model's age outputs as years; nobody is younger than 0."""
-        ages: NDArray[np.float32] = np.maximum(outputs * (self.max_age - self.min_age) + self.avg_age, 0)
-        return ages
-
-    def to_metadata(self) -> dict[str, str]:
-        """For the header of a safetensors file."""
-        return {METADATA_KEY: json.dumps(asdict(self), sort_keys=True)}
-
-    @classmethod
-    def from_metadata(cls, metadata: Mapping[str, object]) -> ModelSpec:
-        """Raises WeightsError for what `to_metadata` did not write; fields of later versions are ignored."""
-        try:
-            values = json.loads(str(metadata[METADATA_KEY]))
-            return cls(
-                variant=str(values["variant"]),
-                in_chans=int(values["in_chans"]),
-                num_classes=int(values["num_classes"]),
-                input_size=int(values["input_size"]),
-                min_age=float(values["min_age"]),
-                max_age=float(values["max_age"]),
-                avg_age=float(values["avg_age"]),
-                name=str(values["name"]),
-                inputs=str(values["inputs"]),
-                intervals=None if values.get("intervals") is None else Intervals.from_dict(values["intervals"]),
-                card={str(key): str(note) for key, note in values.get("card", {}).items()},
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise WeightsError(f"the model's own description cannot be read: {error!r}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,22 +67,8 @@ def load(name_or_path: str | Path) -> tuple[MiVOLO, ModelSpec]:
 
     Raises WeightsError where there is neither, or where the file is no whole MiVOLO checkpoint.
     """
-    file, name = locate(name_or_path), str(name_or_path)
+    file, name = weights.model_file(name_or_path), str(name_or_path)
     return read(file, name if name in weights.known() else weights.plain_name(file))
-
-
-def locate(name_or_path: str | Path) -> Path:
-    """The file that `load` reads; its hash is right where one is known. Raises WeightsError where there is none."""
-    name, path = str(name_or_path), Path(name_or_path)
-    if name in weights.known():
-        if weights.get(name).kind != "model":
-            raise WeightsError(f"{name} is a detector, not an age model", hint="`mivolo weights list` shows the models")
-        return weights.find(name)
-    if path.is_dir():
-        raise WeightsError(f"{path} is a folder, not a model", hint="name the file of weights in it")
-    if not path.is_file():
-        raise WeightsError(f"there is no model named {name!r}, and no such file", hint=weights.suggestion(name))
-    return path
 
 
 def read(file: Path, name: str) -> tuple[MiVOLO, ModelSpec]:
@@ -172,6 +86,12 @@ def read(file: Path, name: str) -> tuple[MiVOLO, ModelSpec]:
     model = create_model(layout.variant, layout.in_chans, layout.num_classes, fusion=layout.fusion)
     _fill(model, tensors, f"{file} does not fit {layout.variant}")
     return model.eval(), spec
+
+
+def spec_of(model: MiVOLO, name: str, min_age: float, max_age: float, inputs: str | None = None) -> ModelSpec:
+    """The spec of a model that was built rather than loaded; one of three channels may be told to read bodies."""
+    spec = _spec(_layout(model), (min_age, max_age, (min_age + max_age) / 2), name)
+    return spec if inputs is None else replace(spec, inputs=inputs)
 
 
 def save(model: MiVOLO, spec: ModelSpec, path: Path, dtype: Literal["fp16", "fp32"] = "fp16") -> None:

@@ -101,6 +101,20 @@ def is_progressive(file: IO[bytes]) -> bool:
     return True
 
 
+def ends_early(file: IO[bytes]) -> bool:
+    """Whether a WebP, AVIF or HEIC file is shorter than it says itself; their decoders do not tell."""
+    size = file.seek(0, os.SEEK_END)
+    end = file.seek(0)
+    start = file.read(8)
+    if start[:4] == b"RIFF":
+        return size < 8 + int.from_bytes(start[4:], "little")
+    length = int.from_bytes(start[:4], "big") if start[4:] == b"ftyp" else 0
+    while length >= 8 and end < size:  # box after box; those of other lengths reach to the end, or are huge
+        end = file.seek(end + length)
+        length = int.from_bytes(file.read(4), "big")
+    return end > size
+
+
 class _Process:
     """One process, for one photo at a time."""
 

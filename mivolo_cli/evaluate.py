@@ -7,18 +7,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import checkpoint, metrics, records
+from . import metrics, records
 from .crops import Crops, cut
 from .datasets import DataOptions, Dataset, Problem, Sample, read_dataset
 from .datasets.pairs import combine
 from .detect import Detector, open_detector
-from .engines import TorchEngine, choose_device
+from .engines import PaddedEngine, choose_device
 from .errors import BadInput
 from .lookup import Person, Predict, from_table
 from .metrics import Outcome, Score, score
-from .model import FromPixels
 from .pair import pair
 from .predict import Predictor
+from .ready import open_model
 from .records import Box, Image, Photo, Prediction, Use
 
 CHUNK = 512
@@ -36,6 +36,7 @@ class EvalOptions:
     compare: Path | None = None
     model: str = "mivolo-xs"
     device: str = "auto"
+    engine: str = "auto"
     precision: str = "fp32"
     use: Use = "both"
     batch_size: int = 64
@@ -136,11 +137,9 @@ def _evaluate(
 
 def from_model(options: EvalOptions, report: Callable[[int], None]) -> Predict:
     """Predict what a scan would for these pictures, with the labelled boxes, or a detector where there are none."""
-    model, spec = checkpoint.load(options.model)
     device = choose_device(options.device)[0]
-    predictor = Predictor(
-        TorchEngine(FromPixels(model), device, options.precision), spec, options.batch_size, options.flip
-    )
+    engine, spec = open_model(options.model, device, options.precision, options.engine)
+    predictor = Predictor(PaddedEngine(engine), spec, options.batch_size, options.flip)
     detectors: list[Detector] = []
 
     def crops(person: Person) -> Crops:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
 
 from .labels import OLDEST, Label
 from .records import Prediction
@@ -143,6 +142,8 @@ def _natural(name: str) -> tuple[float, str]:
 def _figure(values: NDArray[np.float64], resamples: int) -> Figure | None:
     if not values.size:
         return None
+    from scipy.stats import bootstrap  # takes long to import, and a scan needs none
+
     mean, count = float(values.mean()), values.size
     if not resamples or count == 1:
         return Figure(mean, count)

@@ -4,8 +4,6 @@ Source: Kuprashevich and Tolstykh, "MiVOLO: Multi-input Transformer for Age and 
 Names in the state dict are those of the published checkpoints. No files and no devices here.
 """
 
-import re
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -15,49 +13,13 @@ from timm.models.volo import VOLO
 from torch import Tensor, nn
 
 from .errors import BadInput
+from .variants import PATCH_SIZE, Size, parse_variant
 
 Fusion = Literal["attention", "concatenation"]
-PATCH_SIZE = 8
 STEM_STRIDE = 2
 MEAN = (0.485, 0.456, 0.406)
 """ImageNet's mean and deviation of R, G, B, with which the published models were trained."""
 STD = (0.229, 0.224, 0.225)
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """The numbers that tell one VOLO size from another; lists run over the four stages."""
-
-    layers: tuple[int, int, int, int]
-    widths: tuple[int, int, int, int]
-    heads: tuple[int, int, int, int]
-    mlp_ratio: float = 3.0
-    stem_width: int = 64
-    input_size: int = 224
-    class_attention: bool = True
-    """Two class-attention blocks and an auxiliary head; without them the tokens are averaged."""
-    residual: bool = False
-    """Adds the branches' own tokens to what the feature enhancer makes of them. The published sizes do not: with one
-    input missing, the other has to find its way through the attention alone, which takes long to learn from scratch."""
-
-
-SIZES = {
-    "xs": Size(
-        layers=(1, 2, 6, 0),
-        widths=(96, 192, 192, 192),
-        heads=(3, 6, 6, 6),
-        stem_width=32,
-        input_size=112,
-        class_attention=False,
-        residual=True,
-    ),
-    "d1": Size((4, 4, 8, 2), (192, 384, 384, 384), (6, 12, 12, 12)),
-    "d2": Size((6, 4, 10, 4), (256, 512, 512, 512), (8, 16, 16, 16)),
-    "d3": Size((8, 8, 16, 4), (256, 512, 512, 512), (8, 16, 16, 16)),
-    "d4": Size((8, 8, 16, 4), (384, 768, 768, 768), (12, 16, 16, 16)),
-    "d5": Size((12, 12, 20, 4), (384, 768, 768, 768), (12, 16, 16, 16), mlp_ratio=4.0, stem_width=128),
-}
-VARIANT = re.compile(r"mivolo_(?P<size>xs|d[1-5])(?:_(?P<input_size>\d+))?")
 
 
 def stem(width: int) -> nn.Sequential:
@@ -132,7 +94,7 @@ class FaceBodyEmbed(nn.Module):
         if present is None:
             return proj(conv(images))
         shown = torch.cat((images[present], self.black.to(images.dtype).expand_as(images[:1])))
-        place = torch.where(present, present.cumsum(0) - 1, len(shown) - 1)
+        place = torch.where(present, present.cumsum(0) - 1, shown.shape[0] - 1)
         return proj(conv(shown))[place]
 
     def forward(self, x: Tensor, present: Tensor | None = None) -> Tensor:
@@ -210,15 +172,3 @@ def create_model(
     if in_chans not in (3, 6) or num_classes not in (1, 3):
         raise BadInput(f"{variant!r} takes 3 or 6 channels and 1 or 3 outputs, not {in_chans} and {num_classes}")
     return MiVOLO(size, input_size, in_chans, num_classes, drop_path, fusion)
-
-
-def parse_variant(variant: str) -> tuple[Size, int]:
-    """The size and the side of the input in pixels that a variant's name stands for. Raises BadInput."""
-    match = VARIANT.fullmatch(variant)
-    if match is None:
-        raise BadInput(f"there is no model variant {variant!r}", hint="variants look like mivolo_xs or mivolo_d1_224")
-    size = SIZES[match["size"]]
-    input_size = int(match["input_size"] or size.input_size)
-    if input_size <= 0 or input_size % (2 * PATCH_SIZE):
-        raise BadInput(f"input size {input_size} of {variant!r} is not a multiple of {2 * PATCH_SIZE}")
-    return size, input_size

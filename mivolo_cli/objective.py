@@ -12,11 +12,11 @@ from scipy.ndimage import convolve1d
 from torch import Tensor
 from torch.nn import functional
 
-from .checkpoint import ModelSpec
 from .crops import Crops, stack
 from .labels import OLDEST, Label
 from .predict import GENDERS, channels
 from .recipes import Recipe
+from .spec import ModelSpec
 
 SMALLEST_DENSITY = 1e-3
 """Of the mean density: an age that nobody near has must not get a boundless weight."""

@@ -25,7 +25,7 @@ import numpy as np
 import PIL.Image
 from PIL import ExifTags
 
-from .decoders import CRASHED, TIMEOUT, Decoders, is_progressive
+from .decoders import CRASHED, TIMEOUT, Decoders, ends_early, is_progressive
 from .errors import BadInput, PhotoError
 from .records import Failure, Image, Photo
 from .rgb import to_rgb
@@ -74,6 +74,8 @@ TURNS = {
     8: PIL.Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> what turns the stored picture upright."""
+LYING = (5, 6, 7, 8)
+"""Those that swap width and height."""
 CUT_SHORT = re.compile("truncated|end of file|no more images|requires a buffer")
 """What decoders say, in lower case, of a file whose end is missing."""
 DAMAGE: tuple[type[Exception], ...] = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError)
@@ -119,8 +121,11 @@ def walk(
     return (found for path in paths for found in search.at(_absolute(path)))
 
 
-def decode(photo: Photo) -> Image:
+def decode(photo: Photo, least: int = 0) -> Image:
     """Read a photo: upright, sRGB, the first frame of an animation, white where it is transparent.
+
+    A JPEG whose longer side stays `least` pixels or more may be read at a half, a quarter or an eighth of its size,
+    which is much quicker; 0 reads all of it.
 
     Its size and time in the answer are those of the file that was read, which may have replaced the one that was
     found. Raises PhotoError with one of CODES.
@@ -130,14 +135,19 @@ def decode(photo: Photo) -> Image:
         with open(photo.file, "rb") as file:
             facts = _facts(file)
             picture = _open(file)
+            size = picture.size
+            if least and max(size) >= 2 * least:  # of formats other than JPEG, Pillow takes no notice of this
+                picture.draft(None, (size[0] * least // max(size), size[1] * least // max(size)))
             picture.load()
             orientation, taken_at = _read_exif(picture)
+            reduced = picture.size
             picture = to_rgb(picture)
             if _facts(file) != facts:
                 raise PhotoError("changed", CODES["changed"])
         if orientation in TURNS:
             picture = picture.transpose(TURNS[orientation])
-        return Image(replace(photo, bytes=facts[0], mtime_ns=facts[1]), np.array(picture), taken_at)
+        whole = None if reduced == size else (size[1], size[0]) if orientation in LYING else size
+        return Image(replace(photo, bytes=facts[0], mtime_ns=facts[1]), np.array(picture), taken_at, whole)
     except (MemoryError, PIL.Image.DecompressionBombError) as error:
         raise PhotoError("too_large", CODES["too_large"]) from error
     except DAMAGE as error:
@@ -150,7 +160,9 @@ def open_picture(file: IO[bytes]) -> PIL.Image.Image:
     return _open(file)
 
 
-def decode_all(photos: Iterable[Photo | Failure], workers: int) -> Generator[Image | Failure, None, None]:
+def decode_all(
+    photos: Iterable[Photo | Failure], workers: int, least: int = 0
+) -> Generator[Image | Failure, None, None]:
     """Decode in threads, and risky formats in processes, keeping the order; failures that come in go out in place.
 
     At most 2 * workers photos are under way, from the asking for a photo to the handing out of its result. Closing
@@ -160,7 +172,7 @@ def decode_all(photos: Iterable[Photo | Failure], workers: int) -> Generator[Ima
     waiting: deque[Future[Image | Failure] | Failure] = deque()
     try:
         for photo in photos:
-            waiting.append(photo if isinstance(photo, Failure) else pool.submit(decode_or_fail, photo, decoders))
+            waiting.append(photo if isinstance(photo, Failure) else pool.submit(decode_or_fail, photo, decoders, least))
             if len(waiting) == 2 * workers:
                 yield _outcome(waiting.popleft())
         while waiting:
@@ -170,10 +182,10 @@ def decode_all(photos: Iterable[Photo | Failure], workers: int) -> Generator[Ima
         pool.shutdown(cancel_futures=True)
 
 
-def decode_or_fail(photo: Photo, decoders: Decoders) -> Image | Failure:
-    """Read a photo, in a process of its own where its format is risky."""
+def decode_or_fail(photo: Photo, decoders: Decoders, least: int = 0) -> Image | Failure:
+    """Read a photo, in a process of its own, and whole, where its format is risky."""
     try:
-        return decoders.decode(photo) if _is_risky(photo) else decode(photo)
+        return decoders.decode(photo) if _is_risky(photo) else decode(photo, least)
     except PhotoError as error:
         return Failure(photo, error.code if error.code in CODES else CRASHED[0], str(error))
 
@@ -382,7 +394,7 @@ def _open(file: IO[bytes]) -> PIL.Image.Image:
         except (SyntaxError, OSError) as error:
             if name != formats[-1]:
                 continue
-            if _ends_early(file):
+            if ends_early(file):
                 raise PhotoError("truncated", CODES["truncated"]) from error
             raise
     limit = PIL.Image.MAX_IMAGE_PIXELS or MAX_PIXELS
@@ -390,20 +402,6 @@ def _open(file: IO[bytes]) -> PIL.Image.Image:
         size = f"{picture.width} x {picture.height} pixels, the limit being {limit // 10**6} million"
         raise PhotoError("too_large", f"{CODES['too_large']}: {size}")
     return picture
-
-
-def _ends_early(file: IO[bytes]) -> bool:
-    """Whether a WebP, AVIF or HEIC file is shorter than it says itself; their decoders do not tell."""
-    size = file.seek(0, os.SEEK_END)
-    end = file.seek(0)
-    start = file.read(8)
-    if start[:4] == b"RIFF":
-        return size < 8 + int.from_bytes(start[4:], "little")
-    length = int.from_bytes(start[:4], "big") if start[4:] == b"ftyp" else 0
-    while length >= 8 and end < size:  # box after box; those of other lengths reach to the end, or are huge
-        end = file.seek(end + length)
-        length = int.from_bytes(file.read(4), "big")
-    return end > size
 
 
 def _read_exif(picture: PIL.Image.Image) -> tuple[int, datetime | None]:

@@ -6,16 +6,20 @@ walk -> Photo -> decode -> Image | Failure -> sight -> Sighting | Failure -> pre
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
-from .crops import Crops, cut
+from .crops import MIN_BODY_SIDE, Crops, cut
 from .detect import Detector
 from .pair import pair
 from .predict import Predictor
-from .records import Failure, Image, Person, Photo, Prediction, Result, Use
+from .records import Box, Failure, Image, Person, Photo, Prediction, Result, Use
 
+LEAST = 1600
+"""The longer side of photos that are reduced on reading: no detector looks at a photo as a whole with more pixels."""
 MAX_WAITING = 1024
 """Photos that wait at most for a batch of people to fill up."""
 
@@ -33,27 +37,78 @@ class Sighting:
 
 
 def sight(
-    images: Iterable[Image | Failure], detector: Detector, size: int, use: Use = "both", batch: int = 4
+    images: Iterable[Image | Failure],
+    detector: Detector,
+    size: int,
+    use: Use = "both",
+    batch: int = 4,
+    decode: Callable[[Photo], Image | Failure] | None = None,
 ) -> Iterator[Sighting | Failure]:
-    """Find, pair and cut out the people of each photo, in order; the detector sees `batch` photos at once."""
+    """Find, pair and cut out the people of each photo, in order; the detector sees `batch` photos at once.
+
+    Photos that were reduced too much for what is on them are read whole with `decode`, and looked at again.
+    """
     waiting: list[Image | Failure] = []
     for image in images:
         waiting.append(image)
         if len(waiting) == batch:
-            yield from _sight(waiting, detector, size, use)
+            yield from _sight(waiting, detector, size, use, decode)
             waiting = []
-    yield from _sight(waiting, detector, size, use)
+    yield from _sight(waiting, detector, size, use, decode)
 
 
-def _sight(images: list[Image | Failure], detector: Detector, size: int, use: Use) -> Iterator[Sighting | Failure]:
-    found = iter(detector.detect([image for image in images if isinstance(image, Image)]))
+def _sight(
+    images: list[Image | Failure],
+    detector: Detector,
+    size: int,
+    use: Use,
+    decode: Callable[[Photo], Image | Failure] | None,
+) -> Iterator[Sighting | Failure]:
+    first = list(_look(images, detector, size, use))
+    blurred = [seen.photo for seen in first if isinstance(seen, Image)]
+    if blurred and decode is not None:
+        with ThreadPoolExecutor(len(blurred)) as pool:
+            again = _look(list(pool.map(decode, blurred)), detector, size, use)
+        first = [next(again) if isinstance(seen, Image) else seen for seen in first]
+    yield from (seen for seen in first if not isinstance(seen, Image))
+
+
+def _look(
+    images: list[Image | Failure], detector: Detector, size: int, use: Use
+) -> Iterator[Sighting | Failure | Image]:
+    """What is on each photo; the photo itself where it was reduced too much to tell."""
+    plain = [replace(image, whole=None) for image in images if isinstance(image, Image)]
+    found = iter(detector.detect(plain))
     for image in images:
         if isinstance(image, Failure):
             yield image
             continue
-        people = pair(next(found))
+        seen = next(found)
+        people = pair(seen)
+        if image.whole and (seen.enlarged or not all(map(partial(_is_large, size=size), people))):
+            yield image
+            continue
         crops = cut(image.pixels, people, size, use)
+        people = [_in_photo(person, image) for person in people]
         yield Sighting(image.photo, image.width, image.height, image.taken_at, people, crops)
+
+
+def _is_large(person: Person, size: int) -> bool:
+    """Whether this person's crops are made smaller for the model anyway, and none is near to being refused."""
+    sides = [(box.x2 - box.x1, box.y2 - box.y1) for box in (person.face, person.body) if box is not None]
+    return all(max(side) >= size and min(side) >= MIN_BODY_SIDE for side in sides)
+
+
+def _in_photo(person: Person, image: Image) -> Person:
+    """The person, found on reduced pixels, in pixels of the photo."""
+    height, width = image.pixels.shape[:2]
+    if not image.whole:
+        return person
+    x, y = image.whole[0] / width, image.whole[1] / height
+    face, body = (
+        box and Box(box.x1 * x, box.y1 * y, box.x2 * x, box.y2 * y, box.score) for box in (person.face, person.body)
+    )
+    return Person(face, body)
 
 
 def predict(sightings: Iterable[Sighting | Failure], predictor: Predictor) -> Iterator[Result | Failure]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
@@ -87,3 +88,24 @@ class Plan:
         for entry in self.order:
             whole.update(repr(entry).encode() if isinstance(entry, Failure) else entry)
         return whole.hexdigest()
+
+
+def identity(folder: str) -> tuple[int, int] | None:
+    """What tells a folder from another one mounted in its place; None where it cannot be read."""
+    try:
+        with os.scandir(folder):
+            facts = os.stat(folder)
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+def is_gone(file: str) -> bool | None:
+    """Whether there is no such file; None where that cannot be found out."""
+    try:
+        os.stat(file)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True
+    except OSError:
+        return None
+    return False

@@ -8,9 +8,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .checkpoint import ModelSpec
 from .crops import Crops, stack
 from .records import Pixels, Prediction
+from .spec import ModelSpec
 
 GENDERS = ("male", "female")
 """The order of the model's first two outputs."""

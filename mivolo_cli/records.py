@@ -64,19 +64,23 @@ class Photo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
-    """A decoded photo: `pixels` (height, width, 3) uint8 RGB, turned upright."""
+    """A decoded photo: `pixels` (height, width, 3) uint8 RGB, turned upright.
+
+    `whole` is the photo's width and height where it was decoded to fewer pixels than it has.
+    """
 
     photo: Photo
     pixels: Pixels
     taken_at: datetime | None = None
+    whole: tuple[int, int] | None = None
 
     @property
     def width(self) -> int:
-        return self.pixels.shape[1]
+        return self.whole[0] if self.whole else self.pixels.shape[1]
 
     @property
     def height(self) -> int:
-        return self.pixels.shape[0]
+        return self.whole[1] if self.whole else self.pixels.shape[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +111,15 @@ class Box:
 class Detections:
     """What a detector saw on one photo: boxes (n, 4) and scores (n,) float32 of persons and of faces.
 
-    Boxes are xyxy in pixels of the upright photo. A score is NaN where none is known.
+    Boxes are xyxy in pixels of the upright photo. A score is NaN where none is known. `enlarged` says that the
+    detector had to enlarge a part of the photo, so that more pixels would have told it more.
     """
 
     persons: Boxes
     person_scores: NDArray[np.float32]
     faces: Boxes
     face_scores: NDArray[np.float32]
+    enlarged: bool = False
 
     def __post_init__(self) -> None:
         for boxes, scores in ((self.persons, self.person_scores), (self.faces, self.face_scores)):

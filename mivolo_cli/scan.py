@@ -6,10 +6,11 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice, takewhile
 from pathlib import Path
 from threading import Event
@@ -23,10 +24,10 @@ from .records import SCHEMA, SCHEMA_VERSION, Failure, Image, Photo, Result, Use
 
 if TYPE_CHECKING:
     from .detect import Detector
-    from .engines import TorchEngine
+    from .engines import Engine
     from .predict import Predictor
 
-RULES = 1
+RULES = 2
 """Grows when the same photo, model and settings give other results than before, so that all photos are done again."""
 MODEL_FOLDER = "_openvino_model"
 REPORTED_TOGETHER = 1024
@@ -46,9 +47,11 @@ class ScanOptions:
     detector: str = "auto"
     boxes: Path | None = None
     device: str = "auto"
+    engine: str = "auto"
     precision: str = "fp32"
     use: Use = "both"
     flip: bool = False
+    full_resolution: bool = False
     batch_size: int = 32
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     hidden: bool = False
@@ -106,7 +109,7 @@ class Tools:
     """What a scan works with, opened once; `notes` are lines that the user should read."""
 
     predictor: Predictor
-    engine: TorchEngine
+    engine: Engine
     detector: Detector
     model_sha256: str
     notes: list[str]
@@ -129,21 +132,19 @@ def scan(options: ScanOptions, report: Callable[[Progress], None] = lambda progr
 
 def open_tools(options: ScanOptions) -> Tools:
     """The model and the detector of these options. Raises BadInput or WeightsError."""
-    from . import checkpoint
     from .detect import open_detector
-    from .engines import PaddedEngine, TorchEngine
-    from .model import FromPixels
+    from .engines import PaddedEngine
     from .predict import Predictor
+    from .ready import open_model
 
-    device = auto.choose_device(options.device)
+    device = auto.choose_device(options.device, options.engine)
     chosen = auto.choose_model(options.model, device.name).name
-    model, spec = checkpoint.load(chosen)
-    engine = TorchEngine(FromPixels(model), device.name, options.precision)
+    engine, spec = open_model(chosen, device.name, options.precision, options.engine)
     finder = auto.choose_detector(options.detector, options.boxes, device.name).name
     detector = open_detector(finder, boxes=options.boxes, device=device.name)
     notes = [f"device cpu: {device.reason}"] if device.name == "cpu" and options.device not in ("auto", "cpu") else []
     notes += [f"model {chosen}: {weights.get(chosen).licence}"] if chosen in weights.known() else []
-    sha256 = weights.sha256(checkpoint.locate(chosen))
+    sha256 = weights.sha256(weights.model_file(chosen))
     return Tools(
         Predictor(PaddedEngine(engine), spec, options.batch_size, options.flip), engine, detector, sha256, notes
     )
@@ -153,8 +154,18 @@ def results(images: Iterable[Image | Failure], options: ScanOptions, tools: Tool
     """Who is on the photos, in their order."""
     from . import pipeline
 
-    sightings = pipeline.sight(images, tools.detector, tools.predictor.spec.input_size, options.use)
-    return pipeline.predict(sightings, tools.predictor)
+    size, use = tools.predictor.spec.input_size, options.use
+    with closing(Decoders()) as decoders:
+        whole = partial(photos.decode_or_fail, decoders=decoders)
+        sightings = pipeline.sight(images, tools.detector, size, use, max(4, options.workers), whole)
+        yield from pipeline.predict(sightings, tools.predictor)
+
+
+def least_side(options: ScanOptions, tools: Tools) -> int:
+    """How small photos may be read; boxes that are given mean all the pixels."""
+    from . import pipeline
+
+    return 0 if options.full_resolution or tools.detector.name == "given" else pipeline.LEAST
 
 
 class _Run:
@@ -165,7 +176,7 @@ class _Run:
         self._options, self._place, self._report = options, place, report
         self._started = monotonic()
         self._roots = photos.roots(options.paths)
-        self._sources = {root: identity for root in self._roots if (identity := _identity(root)) is not None}
+        self._sources = {root: identity for root in self._roots if (identity := plan.identity(root)) is not None}
         self._request = _request(options)
         self._receipt = receipt if (receipt := place.receipt()) and receipt.request == self._request else None
         self._tools: Tools | None = None
@@ -228,7 +239,7 @@ class _Run:
     def _work(self, todo: Iterator[Photo]) -> None:
         """Do the photos part by part: no batch crosses from one into the next, so that each can be done again alone."""
         assert self._tools is not None
-        with _counting(self._options) as total, closing(photos.decode_all(todo, self._options.workers)) as images:
+        with _counting(self._options) as total, closing(self._decode(todo)) as images:
             for first in images:
                 run = chain((first,), islice(images, parts.PART_PHOTOS - 1))
                 done = []
@@ -240,6 +251,10 @@ class _Run:
                     self._report(self.progress)
                 self._keep(done)
         self.progress.notes += [*self._tools.engine.notes, *self._tools.detector.notes]
+
+    def _decode(self, todo: Iterator[Photo]) -> Generator[Image | Failure, None, None]:
+        assert self._tools is not None
+        return photos.decode_all(todo, self._options.workers, least_side(self._options, self._tools))
 
     def _keep(self, done: Sequence[Result | Failure]) -> None:
         if any(isinstance(result, Failure) and result.code in parts.PASSING for result in done):
@@ -267,7 +282,7 @@ class _Run:
     def _require_sources(self) -> None:
         """Raises Stopped where a folder with photos is not there any more, or another one is in its place."""
         for root, identity in self._sources.items():
-            if _identity(root) != identity:
+            if plan.identity(root) != identity:
                 raise Stopped(
                     f"the folder {root} can no longer be read",
                     hint="connect its drive again and run the same command: it goes on where it stopped",
@@ -279,7 +294,7 @@ class _Run:
         folders = set(self._roots)
         keep, stay = self._options.keep_missing, []
         for key, root, path in self._plan.absent():
-            gone = _is_gone(os.path.join(root, path)) if root in folders else None
+            gone = plan.is_gone(os.path.join(root, path)) if root in folders else None
             if gone and root not in self._plan.roots and not keep and not self._options.listed:
                 raise Stopped(
                     f"there are no photos in {root} any more, where the last scan found some",
@@ -382,7 +397,9 @@ def _metadata(options: ScanOptions, tools: Tools) -> dict[str, str]:
     spec, detector = tools.predictor.spec, tools.detector
     settings = {name: getattr(options, name) for name in ("precision", "use", "flip", "batch_size")}
     decisive = [RULES, SCHEMA_VERSION, tools.model_sha256, spec.to_metadata(), detector.name, detector.sha256]
-    decisive += [options.precision, options.use, options.flip]
+    decisive += [options.precision, options.use, options.flip, options.full_resolution]
+    if options.precision != "fp32":  # in fp32 all engines give the same answers but for the last digits
+        decisive.append(type(tools.engine).__name__)
     return {
         "model": spec.name,
         "model_sha256": tools.model_sha256,
@@ -398,7 +415,8 @@ def _request(options: ScanOptions) -> dict[str, Any]:
 
     While it stays the same, nothing needs to be opened to know the fingerprint.
     """
-    names = ("model", "detector", "device", "precision", "use", "flip", "batch_size", "spreadsheet_safe")
+    names = ("model", "detector", "device", "engine", "precision", "use", "flip", "batch_size", "spreadsheet_safe")
+    values = [*(getattr(options, name) for name in names), options.full_resolution]
     named = [Path(options.model), Path(options.model).parent / "config.json", Path(options.detector)]
     named += [] if options.boxes is None else [options.boxes]
     named += [status.path for status in weights.status() if status.path is not None]
@@ -406,30 +424,9 @@ def _request(options: ScanOptions) -> dict[str, Any]:
     files = [*named, *(file for folder in folders for file in sorted(folder.rglob("*")))]
     return {
         "program": [__version__, RULES, SCHEMA_VERSION],
-        "options": [getattr(options, name) for name in names],
+        "options": values,
         "files": [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()],
     }
-
-
-def _identity(folder: str) -> tuple[int, int] | None:
-    """What tells a folder from another one mounted in its place; None where it cannot be read."""
-    try:
-        with os.scandir(folder):
-            facts = os.stat(folder)
-    except OSError:
-        return None
-    return facts.st_dev, facts.st_ino
-
-
-def _is_gone(file: str) -> bool | None:
-    """Whether there is no such file; None where that cannot be found out."""
-    try:
-        os.stat(file)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return True
-    except OSError:
-        return None
-    return False
 
 
 def _counts(tally: Mapping[tuple[str, str | None, bool], int]) -> dict[str, Any]:

@@ -22,11 +22,11 @@ from .engines import TorchEngine
 from .errors import BadInput
 from .labels import OLDEST
 from .metrics import Outcome, Score, score
-from .model import parse_variant
 from .objective import Batch, age_weights
 from .predict import Predictor
 from .recipes import Recipe
 from .trainer import Trainer
+from .variants import parse_variant
 
 AHEAD = 4
 """Batches made in advance while the model learns from one."""

@@ -34,7 +34,7 @@ class Trainer:
         model = create_model(
             recipe.variant, recipe.in_chans, recipe.num_classes, drop_path=recipe.drop_path, fusion=recipe.fusion
         )
-        self.spec = checkpoint.ModelSpec.of(model, recipe.variant, min_age=0.0, max_age=OLDEST, inputs=recipe.inputs)
+        self.spec = checkpoint.spec_of(model, recipe.variant, min_age=0.0, max_age=OLDEST, inputs=recipe.inputs)
         if init is not None:
             begin_with(model, init, recipe.variant)
         else:  # from anywhere else, the first steps would only learn the mean, and unlearn the features for it

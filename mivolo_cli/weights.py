@@ -136,6 +136,20 @@ def find(name: str) -> Path:
     return path
 
 
+def model_file(name_or_path: str | Path) -> Path:
+    """The file of an age model; its hash is right where one is known. Raises WeightsError where there is none."""
+    name, path = str(name_or_path), Path(name_or_path)
+    if name in known():
+        if get(name).kind != "model":
+            raise WeightsError(f"{name} is a detector, not an age model", hint="`mivolo weights list` shows the models")
+        return find(name)
+    if path.is_dir():
+        raise WeightsError(f"{path} is a folder, not a model", hint="name the file of weights in it")
+    if not path.is_file():
+        raise WeightsError(f"there is no model named {name!r}, and no such file", hint=suggestion(name))
+    return path
+
+
 def locate(entry: Entry) -> Path | None:
     """Where the file lies, unchecked: with the program, else in the user's folder."""
     return next((path for place in (folder(), user_folder()) if (path := place / entry.file).is_file()), None)

@@ -8,7 +8,7 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +200,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", r"ignore:::PIL\..*")  # as photos.decode does it, but for every test
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests neither use nor fill the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def scene() -> Pixels:
     """What every photo shows unless told otherwise, (64, 80, 3)."""
@@ -229,7 +237,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     model = create_model("mivolo_xs_32").eval()
     file = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    checkpoint.save(model, checkpoint.ModelSpec.of(model, "tiny", 0, 100), file)
+    checkpoint.save(model, checkpoint.spec_of(model, "tiny", 0, 100), file)
     return file
 
 

@@ -15,13 +15,15 @@ import mivolo_cli
 PACKAGE = Path(mivolo_cli.__file__).parent
 RANKS = {
     "__init__": 0, "errors": 0, "labels": 0, "records": 0, "rgb": 0,
-    "boxes": 1, "decoders": 1, "draw": 1, "metrics": 1, "model": 1, "outputs": 1, "sinks.jsonl": 1, "sinks.parquet": 1,
+    "variants": 1,
+    "boxes": 1, "decoders": 1, "draw": 1, "metrics": 1, "model": 2, "outputs": 1, "sinks.jsonl": 1, "sinks.parquet": 1,
     "crops": 2, "download": 2, "engines": 2, "intervals": 2, "pair": 2, "photos": 2, "plots": 2, "sinks.csv": 2,
     "weights": 2,
-    "checkpoint": 3, "datasets.sample": 3, "decode_worker": 3, "detect": 3, "sinks": 3,
+    "checkpoint": 4, "spec": 3, "datasets.sample": 3, "decode_worker": 3, "detect": 3, "sinks": 3,
     "metadata": 3, "metadata.outcome": 3, "metadata.regions": 3, "metadata.tree": 3,
+    "converted": 4, "ready": 5,
     "auto": 4, "datasets.pairs": 4, "datasets.rows": 4, "detect.embedded": 4, "detect.given": 4, "detect.yolo": 4,
-    "fetch": 4, "parts": 4, "predict": 4, "results": 4,
+    "fetch": 5, "parts": 4, "predict": 4, "results": 4,
     "metadata.jpeg": 4, "metadata.packet": 4, "metadata.picture": 4, "metadata.png": 4, "metadata.replace": 4,
     "metadata.tiff": 4, "metadata.webp": 4,
     "augment": 5, "datasets.tables": 5, "detect.retinaface": 5, "metadata.exif": 5, "metadata.sidecar": 5,
@@ -49,7 +51,7 @@ LAZY = {
 ADAPTERS = {
     "ultralytics": {"detect.yolo"},
     "facexlib": {"detect.retinaface"},
-    "openvino": {"engines"},
+    "openvino": {"converted", "engines"},
     "piexif": {"metadata.exif"},
     "pillow_heif": {"photos"},
     "matplotlib": {"plots"},

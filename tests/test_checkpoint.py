@@ -13,10 +13,11 @@ import torch
 from safetensors import safe_open
 
 from mivolo_cli import checkpoint, weights
-from mivolo_cli.checkpoint import ModelSpec
 from mivolo_cli.errors import OutputError, WeightsError
 from mivolo_cli.intervals import Band, Intervals
-from mivolo_cli.model import SIZES, Size, create_model
+from mivolo_cli.model import create_model
+from mivolo_cli.spec import ModelSpec
+from mivolo_cli.variants import SIZES, Size
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "model.json").read_text())
 AGES = {"min_age": 1, "max_age": 95, "avg_age": 48.0, "no_gender": False}
@@ -42,7 +43,7 @@ def tiny(small_size):
 
 @pytest.fixture(scope="module")
 def spec(tiny):
-    return ModelSpec.of(tiny, "tiny", 0.0, 100.0)
+    return checkpoint.spec_of(tiny, "tiny", 0.0, 100.0)
 
 
 @pytest.fixture(autouse=True)
@@ -377,7 +378,7 @@ def test_a_name_is_looked_up_and_a_path_is_opened(tmp_path, monkeypatch, tiny, s
     checkpoint.save(tiny, spec, file)
     monkeypatch.setattr(weights, "find", {"mivolo-v2": file}.__getitem__)
     assert same(checkpoint.load("mivolo-v2")[0], checkpoint.load(file)[0])
-    assert checkpoint.locate("mivolo-v2") == checkpoint.locate(str(file)) == file
+    assert weights.model_file("mivolo-v2") == weights.model_file(str(file)) == file
 
 
 @pytest.mark.parametrize(
@@ -402,20 +403,20 @@ def test_a_folder_is_no_model(tmp_path):
 def test_the_fusion_is_read_from_the_weights(tmp_path):
     for fusion in ("attention", "concatenation"):
         model = create_model("mivolo_xs_32", fusion=fusion)
-        checkpoint.save(model, checkpoint.ModelSpec.of(model, fusion, 0, 100), tmp_path / "model.safetensors")
+        checkpoint.save(model, checkpoint.spec_of(model, fusion, 0, 100), tmp_path / "model.safetensors")
         assert checkpoint.load(tmp_path / "model.safetensors")[0].patch_embed.map.fusion == fusion
 
 
 def test_intervals_travel_with_the_model(tmp_path):
     intervals = Intervals({"face": Band([10.0, 20.0], [-3.0, -4.0], [5.0, 6.0])})
     model = create_model("mivolo_xs_32")
-    spec = replace(checkpoint.ModelSpec.of(model, "some", 0, 100), intervals=intervals)
+    spec = replace(checkpoint.spec_of(model, "some", 0, 100), intervals=intervals)
     checkpoint.save(model, spec, tmp_path / "model.safetensors")
     assert checkpoint.load(tmp_path / "model.safetensors")[1].intervals == intervals
 
 
 def test_a_single_input_may_be_the_body(tmp_path):
     model = create_model("mivolo_xs_32", in_chans=3)
-    spec = checkpoint.ModelSpec.of(model, "bodies", 0, 100, inputs="body")
+    spec = checkpoint.spec_of(model, "bodies", 0, 100, inputs="body")
     checkpoint.save(model, spec, tmp_path / "model.safetensors")
     assert checkpoint.load(tmp_path / "model.safetensors")[1].inputs == "body"

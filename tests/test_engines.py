@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mivolo_cli import engines
-from mivolo_cli.engines import OnnxEngine, PaddedEngine, TorchEngine, choose_device
+from mivolo_cli.engines import OnnxEngine, OpenVinoEngine, PaddedEngine, TorchEngine, choose_device, choose_engine
 from mivolo_cli.errors import BadInput, WeightsError
 
 openvino = pytest.importorskip("openvino")
@@ -146,8 +146,8 @@ def test_a_gpu_without_memory_gives_way_to_the_cpu() -> None:
 
     engine = TorchEngine(Hungry(), GPU)
     assert engine.run(*batch())[1].tolist() == [0.25]
-    (note,) = engine.notes
-    assert "Tried to allocate 9 GiB" in note and "More of the same" not in note
+    fewer, note = engine.notes
+    assert "2 people" in fewer and "Tried to allocate 9 GiB" in note and "More of the same" not in note
 
 
 def test_a_gpu_that_takes_no_weights_gives_way_to_the_cpu() -> None:
@@ -202,6 +202,7 @@ def test_a_gpu_that_is_not_there_gives_the_cpu_and_says_so() -> None:
 
 def test_a_gpu_that_does_not_work_gives_the_cpu_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 99)
+    monkeypatch.setattr(engines, "_driver_may_be_here", lambda: True)
     device, reason = choose_device("cuda:98")
     assert device == "cpu"
     assert reason.startswith("cuda:98 does not work (") and reason.endswith("so the CPU is used")
@@ -221,6 +222,77 @@ def test_a_gpu_that_does_not_work_gives_the_cpu_and_says_so(monkeypatch: pytest.
 def test_auto_takes_the_first_gpu_that_works(
     present: tuple[str, ...], broken: tuple[str, ...], expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(engines, "_driver_may_be_here", lambda: True)
     monkeypatch.setattr(engines, "_present", lambda device: device in present)
     monkeypatch.setattr(engines, "_trouble", lambda device: "is ill" if device in broken else None)
     assert choose_device("auto") == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "precision", "expected"),
+    [
+        ("auto", "cpu", "fp32", "openvino"),
+        ("auto", "cuda:1", "bf16", "torch"),
+        ("auto", "mps", "fp32", "torch"),
+        ("torch", "cpu", "bf16", "torch"),
+    ],
+)
+def test_the_engine_follows_the_device(wanted: str, device: str, precision: str, expected: str) -> None:
+    assert choose_engine(wanted, device, precision) == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "precision", "hint"),
+    [
+        ("tensorrt", "cpu", "fp32", "openvino"),
+        ("auto", "cpu", "fp8", "bf16"),
+        ("openvino", "cuda", "fp32", "--device cpu"),
+    ],
+)
+def test_an_engine_that_cannot_do_it_is_refused(wanted: str, device: str, precision: str, hint: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        choose_engine(wanted, device, precision)
+    assert hint in caught.value.hint
+
+
+def test_a_precision_that_the_processor_lacks_becomes_fp32_and_is_said(
+    graph: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32", "INT8"])
+    engine = OpenVinoEngine(graph, "bf16")
+    assert engine.precision == "fp32" and engine.notes == ["this processor has no bf16: the model works in fp32"]
+    assert OpenVinoEngine(graph, "fp32").notes == []
+
+
+def test_without_a_driver_pytorch_is_not_even_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import sys; from mivolo_cli import engines; sys.platform = 'linux'; engines.DRIVERS = ('/nowhere',)\n"
+        "print(engines.choose_device('auto')[0], 'torch' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "cpu False\n"
+
+
+class Small(Sums):
+    """Has memory for three people at most."""
+
+    seen: list[int]
+
+    def forward(self, pixels: Tensor, present: Tensor) -> Tensor:
+        self.seen.append(len(pixels))
+        if len(pixels) > 3:
+            raise torch.OutOfMemoryError("out of memory")
+        return super().forward(pixels, present)
+
+
+def test_a_batch_that_memory_does_not_hold_is_halved_until_it_does_and_stays_so() -> None:
+    module = Small()
+    module.seen = []
+    engine = TorchEngine(module, "cpu")
+    pixels = np.arange(16 * 2 * 2 * 6, dtype=np.uint8).reshape(16, 2, 2, 6)
+    present = np.ones((16, 2), bool)
+    expected = TorchEngine(Sums(), "cpu").run(pixels, present)
+    assert (engine.run(pixels, present) == expected).all()
+    assert module.seen == [16, 8, 4, *[2] * 8]
+    module.seen.clear()
+    assert (engine.run(pixels[:5], present[:5]) == expected[:5]).all()
+    assert module.seen == [2, 2, 1] and len(engine.notes) == 1 and "16 people" in engine.notes[0]

@@ -187,7 +187,7 @@ def model(tmp_path: Path) -> str:
     with torch.no_grad():
         model.head.weight.zero_()
         model.head.bias.copy_(torch.tensor([2.0, 0.0, 0.0]))
-    checkpoint.save(model, checkpoint.ModelSpec.of(model, "constant", 0, 116), tmp_path / "constant.safetensors")
+    checkpoint.save(model, checkpoint.spec_of(model, "constant", 0, 116), tmp_path / "constant.safetensors")
     return str(tmp_path / "constant.safetensors")
 
 

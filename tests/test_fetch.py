@@ -16,7 +16,8 @@ from filelock import FileLock
 from mivolo_cli import checkpoint, weights
 from mivolo_cli.errors import BadInput, OutputError, WeightsError
 from mivolo_cli.fetch import add, fetch
-from mivolo_cli.model import SIZES, Size, create_model
+from mivolo_cli.model import create_model
+from mivolo_cli.variants import SIZES, Size
 from mivolo_cli.weights import Record
 
 REGISTRY = """

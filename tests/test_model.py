@@ -13,7 +13,6 @@ import pytest
 import timm
 import torch
 
-from mivolo_cli.checkpoint import ModelSpec
 from mivolo_cli.crops import cut
 from mivolo_cli.engines import TorchEngine
 from mivolo_cli.errors import BadInput
@@ -21,6 +20,7 @@ from mivolo_cli.model import MEAN, STD, FromPixels, MiVOLO, create_model
 from mivolo_cli.pair import pair
 from mivolo_cli.predict import Predictor
 from mivolo_cli.records import Detections
+from mivolo_cli.spec import ModelSpec
 
 HERE = Path(__file__).parent / "golden"
 seeded = SimpleNamespace(**runpy.run_path(str(HERE / "seeded.py")))

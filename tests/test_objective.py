@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from mivolo_cli.checkpoint import ModelSpec
 from mivolo_cli.crops import Crops
 from mivolo_cli.labels import OLDEST, Label
 from mivolo_cli.objective import Batch, age_weights, kernel, loss
 from mivolo_cli.recipes import Recipe
+from mivolo_cli.spec import ModelSpec
 
 SPEC = ModelSpec("mivolo_xs_32", 6, 3, 32, 0.0, 116.0, 58.0, "test")
 

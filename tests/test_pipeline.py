@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from mivolo_cli import pipeline
-from mivolo_cli.checkpoint import ModelSpec
 from mivolo_cli.detect import detections
 from mivolo_cli.pipeline import Sighting, predict, sight
 from mivolo_cli.predict import Predictor
 from mivolo_cli.records import Detections, Failure, Image, Photo, Pixels, Result
+from mivolo_cli.spec import ModelSpec
 
 SIZE = 32
 SPEC = ModelSpec(f"mivolo_xs_{SIZE}", 6, 3, SIZE, 0.0, 255.0, 0.0, "fake")
@@ -173,3 +174,52 @@ def test_photos_without_people_do_not_wait_at_all() -> None:
     results = predict(sight([image(1, 0), image(2, 1)], Faces(), SIZE, batch=1), Predictor(engine, SPEC))
     assert ages([next(results)]) == [[]]
     assert engine.batches == []
+
+
+class Half(Faces):
+    """Sees one face as large as the pixels less a tenth on each side, and enlarges what has less than 60 pixels."""
+
+    def _detect(self, image: Image) -> Detections:
+        height, width = image.pixels.shape[:2]
+        face = (width / 10, height / 10, width * 0.9, height * 0.9)
+        found = detections([], None, [face], None, image.width, image.height)
+        return replace(found, enlarged=width < 60)
+
+
+def reduced(side: int) -> Image:
+    return Image(Photo("/photos", f"{side}"), np.full((side, side, 3), side, np.uint8), whole=(4 * side, 4 * side + 2))
+
+
+def test_boxes_of_a_reduced_photo_are_those_of_the_photo() -> None:
+    (seen,) = sight([reduced(100)], Half(), SIZE)
+    assert isinstance(seen, Sighting) and (seen.width, seen.height) == (400, 402)
+    assert seen.people[0].face is not None
+    assert seen.people[0].face.corners == pytest.approx((40, 40.2, 360, 361.8), abs=1e-3)
+    assert seen.crops[0].face is not None and seen.crops[0].face.mean() == 100
+
+
+def test_photos_reduced_too_much_are_read_whole_and_looked_at_again() -> None:
+    asked: list[str] = []
+
+    def whole(photo: Photo) -> Image | Failure:
+        asked.append(photo.path)
+        side = 4 * int(photo.path)
+        return Failure(photo, "changed", "gone") if side == 80 else Image(photo, np.full((side, side, 3), 9, np.uint8))
+
+    photos = [reduced(100), reduced(59), failure(1), reduced(20), reduced(62), reduced(63)]
+    seen = list(sight(photos, Half(), SIZE, decode=whole))
+    assert [one.photo.path for one in seen] == ["100", "59", "1-x", "20", "62", "63"]
+    assert sorted(asked) == ["20", "59", "62"], "enlarged, enlarged, and a face of 49.6 pixels"
+    assert isinstance(seen[1], Sighting) and seen[1].crops[0].face is not None and seen[1].crops[0].face.max() == 9
+    assert isinstance(seen[3], Failure)
+
+
+def test_a_face_smaller_than_the_models_input_needs_all_pixels() -> None:
+    asked: list[Photo] = []
+
+    def whole(photo: Photo) -> Image:
+        asked.append(photo)
+        return Image(photo, np.zeros((400, 400, 3), np.uint8))
+
+    assert len(list(sight([reduced(100)], Half(), 81, decode=whole))) == len(asked) == 1
+    assert len(list(sight([reduced(100)], Half(), 80, decode=whole))) == len(asked) == 1

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mivolo_cli.checkpoint import ModelSpec
 from mivolo_cli.crops import Crops
 from mivolo_cli.intervals import Band, Intervals
 from mivolo_cli.predict import Predictor, predictions
 from mivolo_cli.records import Pixels
+from mivolo_cli.spec import ModelSpec
 
 SIZE = 32
 

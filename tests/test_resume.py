@@ -50,7 +50,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The photos that were decoded, as they are."""
     seen: list[str] = []
     decode = photos.decode
-    monkeypatch.setattr(photos, "decode", lambda photo: seen.append(photo.path) or decode(photo))
+    monkeypatch.setattr(photos, "decode", lambda photo, *least: seen.append(photo.path) or decode(photo, *least))
     return seen
 
 
@@ -234,7 +234,7 @@ def test_failures_that_may_be_over_are_tried_again(
 ) -> None:
     decode = photos.decode
 
-    def refuse(photo: Photo) -> Any:
+    def refuse(photo: Photo, *least: int) -> Any:
         if photo.path == "0/03.png":
             raise photos.PhotoError("no_permission", "not now")
         return decode(photo)

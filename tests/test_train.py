@@ -148,7 +148,7 @@ def test_training_may_begin_with_another_model(data: Path, tmp_path: Path) -> No
 
 def test_a_model_of_another_size_cannot_be_begun_with(data: Path, tmp_path: Path) -> None:
     other = create_model("mivolo_xs_48")
-    checkpoint.save(other, checkpoint.ModelSpec.of(other, "other", 0, 116), tmp_path / "other.safetensors")
+    checkpoint.save(other, checkpoint.spec_of(other, "other", 0, 116), tmp_path / "other.safetensors")
     with pytest.raises(BadInput, match=r"other\.safetensors"):
         train.train(options(data, tmp_path / "out", init=str(tmp_path / "other.safetensors")))
     with pytest.raises(WeightsError, match="no-such-model"):

@@ -14,6 +14,7 @@ from .options import (
     RESULT,
     AsJson,
     Device,
+    Engine,
     Flip,
     Images,
     Invalid,
@@ -71,6 +72,7 @@ def evaluate(
         Path | None, typer.Option(metavar="DIR", help="Draw the results as PNG files in DIR.", rich_help_panel=RESULT)
     ] = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     precision: Precision = "fp32",
     flip: Flip = False,
     quiet: Quiet = False,
@@ -81,13 +83,14 @@ def evaluate(
     from ..evaluate import EvalOptions
     from ..evaluate import evaluate as run
 
-    chosen = auto.choose_device(device).name
+    chosen = auto.choose_device(device, engine).name
     options = EvalOptions(
         data=data,
         predictions=predictions,
         compare=compare,
         model=auto.choose_model(model, chosen).name,
         device=chosen,
+        engine=engine,
         precision=precision,
         use=use,
         flip=flip,

@@ -14,7 +14,7 @@ import typer
 
 from ..errors import BadInput, OutputError
 from .interrupt import ending_within
-from .options import FIND, MODEL, RESULT, AsJson, Device, Flip, Log, Model, Precision, Quiet, Use
+from .options import FIND, MODEL, RESULT, AsJson, Device, Engine, Flip, Log, Model, Precision, Quiet, Use
 from .progress import counting
 from .tag import run_tag, tally_facts, tally_lines
 from .voice import Voice
@@ -60,6 +60,14 @@ BatchSize = Annotated[int, typer.Option(min=1, help="People per batch of the mod
 Workers = Annotated[
     int, typer.Option(min=0, help="Threads that decode photos; 0 means one a core.", rich_help_panel=MODEL)
 ]
+FullResolution = Annotated[
+    bool,
+    typer.Option(
+        "--full-resolution",
+        help="Read large JPEGs whole even where fewer pixels would do.",
+        rich_help_panel=MODEL,
+    ),
+]
 Include = Annotated[
     list[str] | None,
     typer.Option(metavar="GLOB", help="Only these, as '2024/**' or '*.jpg'.", rich_help_panel=FIND),
@@ -98,7 +106,9 @@ def scan(
     boxes: Boxes = None,
     use: Use = "both",
     flip: Flip = False,
+    full_resolution: FullResolution = False,
     device: Device = "auto",
+    engine: Engine = "auto",
     precision: Precision = "fp32",
     batch_size: BatchSize = 32,
     workers: Workers = 0,
@@ -127,7 +137,9 @@ def scan(
         boxes=boxes,
         use=use,
         flip=flip,
+        full_resolution=full_resolution,
         device=device,
+        engine=engine,
         precision=precision,
         batch_size=batch_size,
         workers=workers or os.cpu_count() or 1,

@@ -7,8 +7,13 @@ what it is not sure of, it must find again in a closer look; and a face that fil
 from __future__ import annotations
 
 import hashlib
+import math
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -74,6 +79,14 @@ Found = tuple[Boxes, NDArray[np.float32]]
 """Boxes (n, 4) in pixels of the photo and scores (n,), best first."""
 
 
+class Finder(Protocol):
+    """What finds faces: see FaceFinder."""
+
+    def find(self, pixels: Pixels) -> Found: ...
+
+    def look(self, pixels: Pixels, square: Square, score: float) -> Found: ...
+
+
 class PersonFinder:
     """NanoDet on a whole photo; without a file, the one shipped with the program."""
 
@@ -130,17 +143,35 @@ class EmbeddedDetector:
         files = sha256(self.persons.file) + sha256(self.faces.file)
         self.sha256 = hashlib.sha256(files.encode()).hexdigest()
         self.notes: list[str] = []
+        self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="detect")
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
-        return [self._detect(image) for image in images]
+        return list(self._pool.map(self._detect, images))
 
     def _detect(self, image: Image) -> Detections:
         persons, person_scores = self.persons.find(image.pixels)
-        faces, face_scores = find_faces(self.faces, image.pixels, persons)
-        return detections(persons, person_scores, faces, face_scores, image.width, image.height)
+        finder = _Watched(self.faces)
+        faces, face_scores = find_faces(finder, image.pixels, persons)
+        found = detections(persons, person_scores, faces, face_scores, image.width, image.height)
+        return replace(found, enlarged=finder.closest < FACE_SIZE)
 
 
-def find_faces(finder: FaceFinder, pixels: Pixels, persons: Boxes) -> Found:
+class _Watched:
+    """A finder of faces that knows the side of its closest look at one photo."""
+
+    def __init__(self, finder: FaceFinder) -> None:
+        self._finder = finder
+        self.closest = math.inf
+
+    def find(self, pixels: Pixels) -> Found:
+        return self._finder.find(pixels)
+
+    def look(self, pixels: Pixels, square: Square, score: float) -> Found:
+        self.closest = min(self.closest, square[2])
+        return self._finder.look(pixels, square, score)
+
+
+def find_faces(finder: Finder, pixels: Pixels, persons: Boxes) -> Found:
     """Every face once: of the whole photo, of the persons' upper parts, and of closer looks at the doubtful ones."""
     faces, scores = finder.find(pixels)
     shares = _sides(faces) / max(pixels.shape[:2])
@@ -155,7 +186,7 @@ def find_faces(finder: FaceFinder, pixels: Pixels, persons: Boxes) -> Found:
     return merge(np.concatenate([boxes for boxes, _ in seen]), np.concatenate([scores for _, scores in seen]))
 
 
-def look_at_person(finder: FaceFinder, pixels: Pixels, person: Boxes) -> Found:
+def look_at_person(finder: Finder, pixels: Pixels, person: Boxes) -> Found:
     """The faces in a person's (4,) upper part that can be this person's: centred in it, and not wider."""
     x1, y1, x2, y2 = person.tolist()
     side = max(x2 - x1, UPPER_PART * (y2 - y1))
@@ -168,7 +199,7 @@ def look_at_person(finder: FaceFinder, pixels: Pixels, person: Boxes) -> Found:
     return faces[own], scores[own]
 
 
-def look_at_face(finder: FaceFinder, pixels: Pixels, face: Boxes) -> Found:
+def look_at_face(finder: Finder, pixels: Pixels, face: Boxes) -> Found:
     """What a closer look makes of a face (4,): the same face, found better, or nothing."""
     x, y = (face[:2] + face[2:]) / 2
     side = CLOSER_REACH * float(_sides(face[None])[0])
@@ -177,7 +208,7 @@ def look_at_face(finder: FaceFinder, pixels: Pixels, face: Boxes) -> Found:
     return faces[same], scores[same]
 
 
-def look_with_margin(finder: FaceFinder, pixels: Pixels) -> Found:
+def look_with_margin(finder: Finder, pixels: Pixels) -> Found:
     """The faces that fill a good part of the photo, seen with black around it."""
     faces, scores = finder.look(pixels, _around(pixels, MARGIN_REACH), FACE_SCORE)
     large = _sides(faces) >= MARGIN_FACE * max(pixels.shape[:2])

@@ -1,0 +1,86 @@
+"""How many persons a second each engine and precision does, and which share of the machine that is.
+
+    python bench/model.py [--variants mivolo_d1_224 mivolo_xs] [--batches 8 32] [--device cuda] [--json model.json]
+
+The share is that of the fastest matrix multiplication in the same precision and run. Persons have face and body; the
+last column is the gain for persons of one input, who do not pay for the other's stem.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from timing import random_model, seconds, show
+
+from mivolo_cli.engines import choose_device
+from mivolo_cli.errors import MivoloError
+from mivolo_cli.ready import open_model
+
+GFLOP = {"mivolo_d1_224": 18.1}
+"""A person's cost where it is known, by the plan of the house."""
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--variants", nargs="+", default=["mivolo_d1_224", "mivolo_xs"])
+    parser.add_argument("--batches", nargs="+", type=int, default=[32])
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    device = choose_device(options.device)[0]
+    rows = []
+    peaks = {precision: peak(device, TYPES[precision]) for precision in options.precisions if precision in TYPES}
+    with tempfile.TemporaryDirectory() as place:
+        for variant in options.variants:
+            model = random_model(Path(place), variant)
+            for batch in options.batches:
+                base: float | None = None
+                for engine in ("torch", "openvino") if device == "cpu" else ("torch",):
+                    for precision in options.precisions:
+                        row = measure(model, variant, device, engine, precision, batch, options.runs)
+                        if row is None:
+                            continue
+                        base = base or row["persons/s"]
+                        cost = GFLOP.get(variant)
+                        share = cost and precision in peaks and row["persons/s"] * cost / peaks[precision]
+                        one = row.pop("one input")
+                        rows.append(row | {"ratio": row["persons/s"] / base, "of peak": share or "", "one input": one})
+    show(rows, options.json)
+    print("GFLOP/s of a matrix multiplication:", {name: round(value) for name, value in peaks.items()})
+
+
+def measure(model: Path, variant: str, device: str, engine: str, precision: str, batch: int, runs: int) -> dict | None:
+    """A row of the table; None where this engine has no such precision."""
+    try:
+        opened, spec = open_model(str(model), device, precision, engine)
+    except MivoloError:
+        return None
+    side = spec.input_size
+    pixels = np.random.default_rng(0).integers(0, 256, (batch, side, side, 6), np.uint8)
+    both = np.ones((batch, 2), bool)
+    face = both & [True, False]
+    speed, alone = (batch / seconds(lambda p=p: opened.run(pixels, p), runs) for p in (both, face))
+    about = {"variant": variant, "device": opened.device, "engine": engine, "precision": opened.precision}
+    return about | {"batch": batch, "persons/s": speed, "one input": f"{alone / speed - 1:+.0%}"}
+
+
+def peak(device: str, dtype: torch.dtype) -> float:
+    """GFLOP/s of the best of some large matrix multiplications."""
+    side = 2048 if device == "cpu" else 8192
+    a = torch.randn(side, side, device=device).to(dtype)
+
+    def multiply() -> None:
+        (a @ a)[0, 0].item()
+
+    return 2 * side**3 / min(seconds(multiply, 1) for _ in range(5)) / 1e9
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Photos a second of a whole scan, against a plain loop in the same run.
+
+    python bench/scan.py [--photos 96] [--megapixels 12] [--loop 8] [--json scan.json]
+
+The plain loop decodes each photo whole, looks for people, and asks MiVOLO photo by photo, in PyTorch at fp32, with the
+same weights. It is run with the embedded detectors and model, and with YOLOv8x and mivolo_d1 (random weights; the
+people are those that the embedded detector finds, so that both sides have the same work). The stages' core-seconds are
+measured one after the other on one core; their sum over the cores is the least time that a scan can take.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from timing import make_scenes, random_model, show
+
+from mivolo_cli import detect, photos, pipeline
+from mivolo_cli import scan as scanning
+from mivolo_cli.crops import cut
+from mivolo_cli.detect import yolo
+from mivolo_cli.pair import pair
+from mivolo_cli.predict import Predictor
+from mivolo_cli.ready import open_model
+from mivolo_cli.records import Detections, Image, Photo
+
+EMBEDDED = "mivolo-xs"
+
+
+class RandomYolo:
+    """Works like YOLOv8x, and answers what the embedded detector sees: random weights see nobody."""
+
+    name, sha256 = "random yolov8x", "0" * 64
+
+    def __init__(self, file: Path) -> None:
+        self.notes: list[str] = []
+        self._yolo = yolo.YoloDetector(file)
+        self._seeing = detect.open_detector("embedded")
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        self._yolo.detect(images)
+        return [replace(found, enlarged=False) for found in self._seeing.detect(images)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, default=96)
+    parser.add_argument("--megapixels", type=float, default=12.0)
+    parser.add_argument("--loop", type=int, default=8, help="photos of the plain loops")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        files = make_scenes(folder / "photos", options.photos, options.megapixels)
+        few = files[: options.loop]
+        d1 = str(random_model(folder, "mivolo_d1_224"))
+        large = RandomYolo(random_yolo(folder))
+        embedded = detect.open_detector("embedded")
+        rows = [
+            row("scan, embedded", scan(files, folder / "a.csv"), len(files)),
+            row("loop, embedded", plain_loop(few, embedded, EMBEDDED), len(few)),
+            row("scan, YOLOv8x and d1", scan(few, folder / "b.csv", large, d1), len(few)),
+            row("loop, YOLOv8x and d1", plain_loop(few, large, d1), len(few)),
+        ]
+        show(rows, options.json)
+        pace = [entry["photos/s"] for entry in rows]
+        print(f"embedded scan / embedded loop: {pace[0] / pace[1]:.2f} (wanted: 2)")
+        print(f"embedded scan / loop with YOLOv8x and d1: {pace[0] / pace[3]:.1f} (wanted: 15)")
+        print(f"scan / loop, both with YOLOv8x and d1: {pace[2] / pace[3]:.2f} (wanted: 2.5)")
+        stages = core_seconds(files[:32], embedded)
+        limit = (os.cpu_count() or 1) / sum(stages.values())
+        show([{"stage": name, "core ms a photo": 1000 * value} for name, value in stages.items()], None)
+        print(f"limit {limit:.1f} photos/s; the scan reaches {pace[0] / limit:.0%} of it (wanted: 70 %)")
+
+
+def row(what: str, seconds: float, count: int) -> dict[str, Any]:
+    return {"what": what, "photos": count, "seconds": seconds, "photos/s": count / seconds}
+
+
+def scan(files: Sequence[Path], table: Path, detector: Any = None, model: str = EMBEDDED) -> float:
+    """Seconds of a scan once everything is open; a detector may be put in the place of the embedded one."""
+    options = scanning.ScanOptions([files[0].parent], [table], model=model, include=[file.name for file in files])
+    tools = scanning.open_tools(options)
+    opened = tools if detector is None else replace(tools, detector=detector)
+    before: Callable[..., Any] = scanning.open_tools
+    scanning.open_tools = lambda options: opened
+    try:
+        started = time.perf_counter()
+        progress = scanning.scan(options)
+        taken = time.perf_counter() - started
+    finally:
+        scanning.open_tools = before
+    assert progress.photos == len(files) and progress.people >= len(files), progress
+    return taken
+
+
+def plain_loop(files: Sequence[Path], detector: Any, model: str) -> float:
+    engine, spec = open_model(model, "cpu", engine="torch")
+    predictor = Predictor(engine, spec)
+    started = time.perf_counter()
+    for file in files:
+        image = photos.decode(Photo(str(file.parent), file.name))
+        people = pair(detector.detect([image])[0])
+        predictor.predict(cut(image.pixels, people, spec.input_size))
+    return time.perf_counter() - started
+
+
+def core_seconds(files: Sequence[Path], detector: Any) -> dict[str, float]:
+    """Seconds of one core for each stage of a photo, as a scan does them."""
+    engine, spec = open_model(EMBEDDED, "cpu")
+    predictor = Predictor(engine, spec)
+    started = [time.process_time()]
+    images = [photos.decode(Photo(str(file.parent), file.name), pipeline.LEAST) for file in files]
+    started.append(time.process_time())
+
+    def whole(photo: Photo) -> Image:
+        return photos.decode(photo)
+
+    seen = list(pipeline.sight(images, detector, spec.input_size, decode=whole))
+    started.append(time.process_time())
+    assert len(list(pipeline.predict(seen, predictor))) == len(files)
+    started.append(time.process_time())
+    names = ("decode", "detect, pair, crop", "predict")
+    return {name: (b - a) / len(files) for name, a, b in zip(names, started, started[1:], strict=False)}
+
+
+def random_yolo(folder: Path) -> Path:
+    """A YOLOv8x with the published model's classes; it was made here, so it may be opened."""
+    os.environ.update(YOLO_AUTOINSTALL="false", YOLO_OFFLINE="true", YOLO_VERBOSE="false")
+    from ultralytics import YOLO
+    from ultralytics.nn.tasks import DetectionModel
+
+    model = YOLO("yolov8x.yaml", task="detect")
+    model.model = DetectionModel("yolov8x.yaml", nc=2, verbose=False)
+    model.model.names = {0: "person", 1: "face"}
+    file = folder / "yolov8x.pt"
+    torch.save({"model": model.model.half(), "train_args": {}}, file)
+    yolo.require_trusted_pickle = lambda file: None
+    return file
+
+
+if __name__ == "__main__":
+    main()
