@@ -1,24 +1,21 @@
-"""Find photos in folders and read them: upright RGB, in parallel, in order. Nothing here writes to a photo."""
+"""Read photos: upright RGB, in parallel, in order. Nothing here writes to a photo."""
 
 from __future__ import annotations
 
 import ctypes
-import errno
 import logging
 import os
 import re
-import stat
 import struct
 import warnings
 import zlib
-from collections import defaultdict, deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
-from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -26,7 +23,7 @@ import PIL.Image
 from PIL import ExifTags
 
 from .decoders import CRASHED, TIMEOUT, Decoders, ends_early, is_progressive
-from .errors import BadInput, PhotoError
+from .errors import PhotoError
 from .records import Failure, Image, Photo
 from .rgb import to_rgb
 
@@ -82,44 +79,6 @@ DAMAGE: tuple[type[Exception], ...] = (ArithmeticError, AssertionError, Attribut
 DAMAGE += (RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zlib.error)
 """What Pillow and its plugins raise on damaged files."""
 
-NOWHERE = (errno.ENOENT, errno.ELOOP)
-"""The errors of a link without a target, and of a name that vanished after its folder was listed."""
-FolderId = tuple[int, int]
-Patterns = Sequence[re.Pattern[str]]
-
-
-def check_paths(paths: Iterable[Path]) -> None:
-    """Raise BadInput naming the paths where there is nothing."""
-    absent = [str(path) for path in paths if not _is_there(path)]
-    if absent:
-        names = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
-        hint = f"check the spelling; names that do not begin with {os.sep} are looked for in {os.getcwd()}"
-        raise BadInput(f"there is no file or folder {names}", hint=hint)
-
-
-def roots(paths: Iterable[Path]) -> list[str]:
-    """The roots that `walk` gives to photos at and below the paths, each once, in their order."""
-    absolute = map(_absolute, paths)
-    return list(dict.fromkeys(path if os.path.isdir(path) else os.path.dirname(path) for path in absolute))
-
-
-def walk(
-    paths: Iterable[Path], *, hidden: bool = False, include: Sequence[str] = (), exclude: Sequence[str] = ()
-) -> Iterator[Photo | Failure]:
-    """The photos at and below the paths, each file once, found while they are asked for.
-
-    Arguments keep their order; a folder's content is sorted by name (code points), subfolders in their place. Links
-    are followed, and hard links are files of their own.
-
-    From folders are taken: files with a picture's extension, files with no extension that begin like a picture; with
-    a leading dot in the name, or below such a folder, only if `hidden`. A path that was given is taken whatever it is
-    called. `include` and `exclude` are globs for the path below the argument or for the name alone, upper and lower
-    case being the same: `*.jpg`, `trip/**`, `**/raw/*.png`; only `**` reaches into subfolders. Excluded folders are
-    not entered. Raises BadInput, at once, for a glob that cannot be understood.
-    """
-    search = _Search(hidden, [_glob(pattern) for pattern in include], [_glob(pattern) for pattern in exclude])
-    return (found for path in paths for found in search.at(_absolute(path)))
-
 
 def decode(photo: Photo, least: int = 0) -> Image:
     """Read a photo: upright, sRGB, the first frame of an animation, white where it is transparent.
@@ -151,7 +110,7 @@ def decode(photo: Photo, least: int = 0) -> Image:
     except (MemoryError, PIL.Image.DecompressionBombError) as error:
         raise PhotoError("too_large", CODES["too_large"]) from error
     except DAMAGE as error:
-        raise PhotoError(*_diagnosis(error)) from error
+        raise PhotoError(*diagnosis(error)) from error
 
 
 def open_picture(file: IO[bytes]) -> PIL.Image.Image:
@@ -197,7 +156,7 @@ def _is_risky(photo: Photo) -> bool:
     """
     try:
         with open(photo.file, "rb") as file:
-            formats = _formats(file.read(32))
+            formats = formats_of(file.read(32))
             large = (photo.bytes or 0) > USUAL_BYTES
             return bool(formats) and (formats not in (["JPEG"], ["PNG"]) or large or is_progressive(file))
     except OSError:
@@ -214,149 +173,9 @@ def _outcome(entry: Future[Image | Failure] | Failure) -> Image | Failure:
     return entry if isinstance(entry, Failure) else entry.result()
 
 
-@dataclass(frozen=True, slots=True)
-class _Search:
-    """What one walk is looking for, and what it has found: the names given of each folder, and the folders done."""
-
-    hidden: bool
-    include: Patterns
-    exclude: Patterns
-    given: defaultdict[FolderId, set[str]] = field(default_factory=lambda: defaultdict(set))
-    done: set[FolderId] = field(default_factory=set)
-
-    def at(self, path: str) -> Iterable[Photo | Failure]:
-        """What is at an absolute path, be it a folder or a file."""
-        root, name = os.path.split(path)
-        try:
-            info = os.stat(path)
-            if stat.S_ISDIR(info.st_mode):
-                return self._below(path)
-            if not stat.S_ISREG(info.st_mode):
-                return [Failure(Photo(root, name), "not_a_file", CODES["not_a_file"])]
-            if self._selects(name) and self._is_new(path, _folder_id(root)):
-                return [Photo(root, name, info.st_size, info.st_mtime_ns)]
-            return []
-        except OSError as error:
-            return [Failure(Photo(root, name), *_diagnosis(error))]
-        except ValueError:  # a name with a NUL in it
-            return [Failure(Photo(root, name), "missing", CODES["missing"])]
-
-    def _below(self, root: str) -> Iterator[Photo | Failure]:
-        """Depth first. Beside each waiting path are the folders it lies in, outermost first, to see links go round."""
-        waiting: list[tuple[str, tuple[FolderId, ...]]] = [("", ())]
-        while waiting:
-            path, above = waiting.pop()
-            full = os.path.join(root, path)
-            try:
-                info = os.stat(full)
-                if stat.S_ISDIR(info.st_mode):
-                    folder = info.st_dev, info.st_ino
-                    waiting += [(inner, (*above, folder)) for inner in self._content(full, path, folder, above)]
-                elif stat.S_ISREG(info.st_mode) and self._takes(full, path) and self._is_new(full, above[-1]):
-                    yield Photo(root, path, info.st_size, info.st_mtime_ns)
-            except OSError as error:
-                if error.errno not in NOWHERE or EXTENSIONS.fullmatch(_extension(path)):
-                    yield Failure(Photo(root, path or "."), *_diagnosis(error))
-
-    def _content(self, full: str, path: str, folder: FolderId, above: tuple[FolderId, ...]) -> list[str]:
-        """The paths in a folder, last name first; none if the walk is in it or has been."""
-        if folder in above or folder in self.done:
-            return []
-        names = sorted(os.listdir(os.path.join(full, ".")), reverse=True)  # "." may be entered: so may the names
-        if not self.include and not self.exclude:
-            self.done.add(folder)
-        inner = [f"{path}/{name}" if path else name for name in names if self.hidden or not name.startswith(".")]
-        return [name for name in inner if not _matches(self.exclude, name, name + "/")]
-
-    def _takes(self, full: str, path: str) -> bool:
-        """Whether a file found in a folder is selected, and by its extension, or else its first bytes, a picture."""
-        extension = _extension(path)
-        if not self._selects(path):
-            return False
-        return bool(EXTENSIONS.fullmatch(extension)) or (not extension and _begins_like_a_picture(full))
-
-    def _selects(self, path: str) -> bool:
-        return not _matches(self.exclude, path) and (not self.include or _matches(self.include, path))
-
-    def _is_new(self, file: str, folder: FolderId) -> bool:
-        """Whether the file, which lies in the folder, is met for the first time; from now on it is not."""
-        if os.path.islink(file):
-            file = os.path.realpath(file)
-            folder = _folder_id(os.path.dirname(file))
-        names, name = self.given[folder], os.path.basename(file)
-        if name in names:
-            return False
-        names.add(name)
-        return True
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        os.stat(path)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return False
-    except OSError:  # something is, or may be: walk says what is wrong with it
-        return True
-    return True
-
-
-def _absolute(path: Path) -> str:
-    """Absolute, with links as they were named; without `..` where leaving it out means the same folder."""
-    short, full = os.path.abspath(path), os.path.join(os.getcwd(), path)
-    if ".." not in path.parts:
-        return short
-    try:
-        return short if os.path.samefile(short, full) else full
-    except (OSError, ValueError):
-        return full
-
-
-def _folder_id(folder: str) -> FolderId:
-    info = os.stat(folder)
-    return info.st_dev, info.st_ino
-
-
-def _extension(path: str) -> str:
-    return os.path.splitext(path)[1].lower()
-
-
-def _glob(pattern: str) -> re.Pattern[str]:
-    meanings = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[!?\]?[^]]*\])", pattern)
-    parts[0::2] = map(re.escape, parts[0::2])
-    parts[1::2] = [meanings.get(part) or _choice(part) for part in parts[1::2]]
-    try:
-        return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)
-    except re.error as error:
-        hint = "for a bracket that is part of a name write [[]"
-        raise BadInput(f"the pattern {pattern!r} cannot be understood: {error}", hint=hint) from error
-
-
-def _choice(brackets: str) -> str:
-    """`[a-z]` or `[!a-z]` of a glob as a regular expression."""
-    inside = brackets[1:-1]
-    negated = inside.startswith("!")
-    escaped = re.sub(r"[\\\[\]&~|^]", r"\\\g<0>", inside[negated:])
-    return f"[{'^/' if negated else ''}{escaped}]"
-
-
-def _matches(patterns: Patterns, *paths: str) -> bool:
-    """Whether one of the patterns fits one of the paths or the name that ends it."""
-    candidates = [candidate for path in paths for candidate in (path, path[path.rstrip("/").rfind("/") + 1 :])]
-    return any(pattern.fullmatch(candidate) for pattern in patterns for candidate in candidates)
-
-
-def _formats(start: bytes) -> list[str]:
+def formats_of(start: bytes) -> list[str]:
     """The formats whose files begin with these bytes; some kinds of AVIF and HEIC begin alike."""
     return [name for name, signature in SIGNATURES.items() if re.match(signature, start, re.DOTALL)]
-
-
-def _begins_like_a_picture(file: str) -> bool:
-    try:
-        with open(file, "rb") as opened:
-            return bool(_formats(opened.read(32)))
-    except OSError:
-        return False
 
 
 @cache
@@ -382,7 +201,7 @@ def _open(file: IO[bytes]) -> PIL.Image.Image:
     PIL.Image.open, which goes and installs packages when it meets a file that is no picture.
     """
     start = file.read(32)
-    formats = _formats(start)
+    formats = formats_of(start)
     if not formats:
         code = "not_a_picture" if start else "empty"
         raise PhotoError(code, CODES[code])
@@ -428,7 +247,7 @@ def _time(value: object) -> datetime | None:
     return time if time.year >= FIRST_PHOTOGRAPH else None
 
 
-def _diagnosis(error: Exception) -> tuple[str, str]:
+def diagnosis(error: Exception) -> tuple[str, str]:
     """The code, and a sentence, for what the system or a decoder complained of."""
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         return "missing", CODES["missing"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -17,19 +15,17 @@ from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import __version__, auto, draw, parts, photos, plan, sinks, weights, workplace
+from . import auto, draw, parts, photos, plan, provenance, sinks, walking, weights, workplace
 from .decoders import Decoders
 from .errors import BadInput, Stopped
-from .records import SCHEMA, SCHEMA_VERSION, Failure, Image, Photo, Result, Use
+from .records import SCHEMA, Failure, Image, Photo, Result, Use
+from .shards import Shard
 
 if TYPE_CHECKING:
     from .detect import Detector
     from .engines import Engine
     from .predict import Predictor
 
-RULES = 2
-"""Grows when the same photo, model and settings give other results than before, so that all photos are done again."""
-MODEL_FOLDER = "_openvino_model"
 REPORTED_TOGETHER = 1024
 """Photos with results of an earlier run are too quick to be reported one by one."""
 
@@ -58,6 +54,7 @@ class ScanOptions:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     listed: bool = False
+    shard: Shard | None = None
     keep_missing: bool = False
     spreadsheet_safe: bool = False
     skip_tagged: bool = False
@@ -175,9 +172,9 @@ class _Run:
         self.progress = Progress()
         self._options, self._place, self._report = options, place, report
         self._started = monotonic()
-        self._roots = photos.roots(options.paths)
+        self._roots = walking.roots(options.paths)
         self._sources = {root: identity for root in self._roots if (identity := plan.identity(root)) is not None}
-        self._request = _request(options)
+        self._request = provenance.request(options)
         self._receipt = receipt if (receipt := place.receipt()) and receipt.request == self._request else None
         self._tools: Tools | None = None
         self._metadata: Mapping[str, str] = self._receipt.metadata if self._receipt else self._open_tools()
@@ -224,7 +221,7 @@ class _Run:
     def _open_tools(self) -> dict[str, str]:
         self._tools = open_tools(self._options)
         self.progress.notes = list(self._tools.notes)
-        return _metadata(self._options, self._tools)
+        return provenance.metadata(self._options, self._tools)
 
     def _reuse(self, photo: Photo) -> None:
         self.progress.photos += 1
@@ -344,12 +341,14 @@ def _check(options: ScanOptions) -> Iterator[Photo | Failure]:
     if not options.outputs and options.annotate is None:
         raise BadInput("the scan has nowhere to put its results", hint="add -o people.parquet (or .csv, .jsonl)")
     if not options.listed:
-        photos.check_paths(options.paths)
+        walking.check_paths(options.paths)
     sinks.check_outputs(options.outputs)
     if options.annotate is not None:
         _check_drawings(options.annotate, options.paths)
     found = _walk(options)
     first = next(found, None)
+    if first is None and options.shard is not None:  # a small collection leaves some shards empty
+        return iter(())
     if first is None:
         raise BadInput("there are no photos to scan", hint="check the folder, and --include, --exclude and --hidden")
     return chain((first,), found)
@@ -367,13 +366,14 @@ def _check_drawings(folder: Path, paths: Sequence[Path]) -> None:
 
 
 def _walk(options: ScanOptions) -> Iterator[Photo | Failure]:
-    """The photos to scan, without those that the scan itself draws."""
-    found = photos.walk(options.paths, hidden=options.hidden, include=options.include, exclude=options.exclude)
-    if options.annotate is None:
-        return found
-    drawn = options.annotate.resolve()
-    files = ((photo, (photo.photo if isinstance(photo, Failure) else photo).file) for photo in found)
-    return (photo for photo, file in files if not file.resolve().is_relative_to(drawn))
+    """The photos to scan, of this shard, without those that the scan itself draws."""
+    found = walking.walk(options.paths, hidden=options.hidden, include=options.include, exclude=options.exclude)
+    shard, drawn = options.shard, None if options.annotate is None else options.annotate.resolve()
+    for item in found:
+        photo = item.photo if isinstance(item, Failure) else item
+        ours = shard is None or shard.holds(photo.path)
+        if ours and (drawn is None or not photo.file.resolve().is_relative_to(drawn)):
+            yield item
 
 
 @contextmanager
@@ -390,43 +390,6 @@ def _counting(options: ScanOptions) -> Iterator[Callable[[], int | None]]:
             yield lambda: counting.result() if counting.done() else None
         finally:
             stop.set()
-
-
-def _metadata(options: ScanOptions, tools: Tools) -> dict[str, str]:
-    """What made the results. The fingerprint leaves out what only makes a scan faster or slower."""
-    spec, detector = tools.predictor.spec, tools.detector
-    settings = {name: getattr(options, name) for name in ("precision", "use", "flip", "batch_size")}
-    decisive = [RULES, SCHEMA_VERSION, tools.model_sha256, spec.to_metadata(), detector.name, detector.sha256]
-    decisive += [options.precision, options.use, options.flip, options.full_resolution]
-    if options.precision != "fp32":  # in fp32 all engines give the same answers but for the last digits
-        decisive.append(type(tools.engine).__name__)
-    return {
-        "model": spec.name,
-        "model_sha256": tools.model_sha256,
-        "detector": detector.name,
-        "detector_sha256": detector.sha256,
-        "settings": json.dumps(settings, sort_keys=True),
-        parts.FINGERPRINT: hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest(),
-    }
-
-
-def _request(options: ScanOptions) -> dict[str, Any]:
-    """All that decides what a scan works with, seen from outside: names, and the sizes and times of files.
-
-    While it stays the same, nothing needs to be opened to know the fingerprint.
-    """
-    names = ("model", "detector", "device", "engine", "precision", "use", "flip", "batch_size", "spreadsheet_safe")
-    values = [*(getattr(options, name) for name in names), options.full_resolution]
-    named = [Path(options.model), Path(options.model).parent / "config.json", Path(options.detector)]
-    named += [] if options.boxes is None else [options.boxes]
-    named += [status.path for status in weights.status() if status.path is not None]
-    folders = [path for path in named if path.name.endswith(MODEL_FOLDER)]
-    files = [*named, *(file for folder in folders for file in sorted(folder.rglob("*")))]
-    return {
-        "program": [__version__, RULES, SCHEMA_VERSION],
-        "options": values,
-        "files": [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()],
-    }
 
 
 def _counts(tally: Mapping[tuple[str, str | None, bool], int]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import photos, sinks
+from . import sinks, walking
 from .errors import BadInput
 from .metadata import Refused, embed, replace, sidecar
 from .metadata.exif import FIELDS
@@ -30,7 +30,7 @@ def untag(options: UntagOptions, show: Callable[[Outcome], None] = lambda outcom
 
     Raises BadInput for paths where nothing is.
     """
-    photos.check_paths(options.paths)
+    walking.check_paths(options.paths)
     tally = Tally()
     with open_report(options.report) as report:
         for photo in _find(options):
@@ -48,7 +48,7 @@ def _find(options: UntagOptions) -> Iterator[Photo | Failure]:
     for table in tables:
         rows = sinks.read_table(table).select(["root", "path"]).to_pylist()
         yield from dict.fromkeys(Photo(row["root"], row["path"]) for row in rows)
-    yield from photos.walk([path for path in options.paths if path not in tables], hidden=options.hidden)
+    yield from walking.walk([path for path in options.paths if path not in tables], hidden=options.hidden)
 
 
 def _outcomes(photo: Photo | Failure, options: UntagOptions) -> Iterator[Outcome]:

@@ -15,11 +15,11 @@ import mivolo_cli
 PACKAGE = Path(mivolo_cli.__file__).parent
 RANKS = {
     "__init__": 0, "errors": 0, "labels": 0, "records": 0, "rgb": 0,
-    "variants": 1,
+    "shards": 1, "variants": 1,
     "boxes": 1, "decoders": 1, "draw": 1, "metrics": 1, "model": 2, "outputs": 1, "sinks.jsonl": 1, "sinks.parquet": 1,
     "crops": 2, "download": 2, "engines": 2, "intervals": 2, "pair": 2, "photos": 2, "plots": 2, "sinks.csv": 2,
     "weights": 2,
-    "checkpoint": 4, "spec": 3, "datasets.sample": 3, "decode_worker": 3, "detect": 3, "sinks": 3,
+    "checkpoint": 4, "spec": 3, "walking": 3, "datasets.sample": 3, "decode_worker": 3, "detect": 3, "sinks": 3,
     "metadata": 3, "metadata.outcome": 3, "metadata.regions": 3, "metadata.tree": 3,
     "converted": 4, "ready": 5,
     "auto": 4, "datasets.pairs": 4, "datasets.rows": 4, "detect.embedded": 4, "detect.given": 4, "detect.yolo": 4,
@@ -27,17 +27,18 @@ RANKS = {
     "metadata.jpeg": 4, "metadata.packet": 4, "metadata.picture": 4, "metadata.png": 4, "metadata.replace": 4,
     "metadata.tiff": 4, "metadata.webp": 4,
     "augment": 5, "datasets.tables": 5, "detect.retinaface": 5, "metadata.exif": 5, "metadata.sidecar": 5,
-    "pipeline": 5, "plan": 5, "thumbnails": 5, "workplace": 5,
+    "pipeline": 5, "plan": 5, "provenance": 5, "thumbnails": 5, "workplace": 5,
     "datasets": 6, "export.common": 6, "metadata.embed": 6, "recipes": 6, "report.page": 6,
     "export.coco": 7, "export.label_studio": 7, "export.xlsx": 7, "export.yolo": 7,
     "lookup": 7, "metadata.lookup": 7, "objective": 7,
     "export.fiftyone": 8, "trainer": 8,
-    "calibrate": 9, "evaluate": 9, "export": 9, "report": 9, "scan": 9, "tag": 9, "train": 9, "untag": 9, "votes": 9,
+    "calibrate": 9, "evaluate": 9, "export": 9, "report": 9, "merge": 9, "scan": 9, "tag": 9, "train": 9, "untag": 9,
+    "votes": 9,
     "api": 10, "cli.help": 10, "cli.interrupt": 10, "cli.options": 10, "cli.progress": 10, "cli.settings": 10,
     "cli.text": 10,
     "cli.voice": 11,
-    "cli.evaluate": 12, "cli.export": 12, "cli.info": 12, "cli.purge": 12, "cli.report": 12, "cli.tag": 12,
-    "cli.train": 12, "cli.votes": 12, "cli.weights": 12,
+    "cli.evaluate": 12, "cli.export": 12, "cli.info": 12, "cli.merge": 12, "cli.purge": 12, "cli.report": 12,
+    "cli.tag": 12,    "cli.train": 12, "cli.votes": 12, "cli.weights": 12,
     "cli.scan": 13,
     "cli": 14,
     "__main__": 15,
@@ -67,7 +68,7 @@ ADAPTERS = {
     "vl_convert": {"report.page"},
     "xlsxwriter": {"export.xlsx"},
 }
-VERBS = ("calibrate", "evaluate", "export", "report", "scan", "tag", "train", "untag", "votes")
+VERBS = ("calibrate", "evaluate", "export", "merge", "report", "scan", "tag", "train", "untag", "votes")
 
 
 def module_name(file: Path) -> str:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mivolo_cli import decoders, parts, photos, sinks, weights, workplace
+from mivolo_cli import decoders, parts, sinks, walking, weights, workplace
 from mivolo_cli.detect.given import GivenDetector
 from mivolo_cli.errors import BadInput, MivoloError, PhotoError, WeightsError
 from mivolo_cli.records import SCHEMA, Photo
@@ -160,7 +160,7 @@ def test_the_part_of_a_jpeg_before_its_frame(tmp_path: Path, data: st.DataObject
 @given(pattern=st.text(alphabet="ab*?[]!-\\/^.{}()|+é\n", max_size=12), name=st.text(max_size=12))
 def test_globs(pattern: str, name: str) -> None:
     try:
-        found = photos.walk([], include=[pattern], exclude=[name])
+        found = walking.walk([], include=[pattern], exclude=[name])
     except BadInput as error:
         assert error.hint
     else:

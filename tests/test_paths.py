@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import corners, draw_scene, save_photo, save_results, table, write_boxes
 
-from mivolo_cli import photos, results
+from mivolo_cli import results, walking
 from mivolo_cli.draw import annotated_path, root_folders
 from mivolo_cli.export import ExportOptions, export
 from mivolo_cli.records import Photo, Result, same_file
@@ -52,7 +52,7 @@ def test_paths_of_a_table_stay_inside_on_windows(path: str, inside: bool, monkey
 def test_accents_of_both_kinds_stay_two_photos(tmp_path: Path) -> None:
     for name in (COMPOSED, DECOMPOSED):
         save_photo(tmp_path / name)
-    found = [photo.path for photo in photos.walk([tmp_path]) if isinstance(photo, Photo)]
+    found = [photo.path for photo in walking.walk([tmp_path]) if isinstance(photo, Photo)]
     assert sorted(found) == sorted([COMPOSED, DECOMPOSED])
 
 

@@ -1,4 +1,4 @@
-"""Decoding photos, the broken ones included; the walk is in test_photos_walk.py."""
+"""Decoding photos, the broken ones included; the walk is in test_walking.py."""
 
 from __future__ import annotations
 
@@ -343,9 +343,9 @@ def test_nothing_is_printed(tmp_path: Path, make_photo: MakePhoto, make_broken: 
         content[60:400:7] = bytes(len(content[60:400:7]))
         file.write_bytes(content)
     script = (
-        "import sys; from pathlib import Path; from mivolo_cli import photos; import PIL.Image;"
+        "import sys; from pathlib import Path; from mivolo_cli import photos, walking; import PIL.Image;"
         "PIL.Image.MAX_IMAGE_PIXELS = 6000;"
-        "done = list(photos.decode_all(photos.walk([Path(sys.argv[1])]), 2)); sys.exit(len(done) != 10)"
+        "done = list(photos.decode_all(walking.walk([Path(sys.argv[1])]), 2)); sys.exit(len(done) != 10)"
     )
     run = subprocess.run([sys.executable, "-W", "always", "-c", script, tmp_path], capture_output=True, text=True)
     assert (run.stderr, run.stdout, run.returncode) == ("", "", 0)

@@ -16,7 +16,7 @@ import pytest
 import quick
 from conftest import contents, save_broken, save_photo, table
 
-from mivolo_cli import parts, photos, workplace
+from mivolo_cli import parts, photos, walking, workplace
 from mivolo_cli import scan as scanning
 from mivolo_cli.errors import BadInput, OutputError, Stopped
 from mivolo_cli.records import Failure, Photo
@@ -252,7 +252,7 @@ def test_failures_that_may_be_over_are_tried_again(
 def test_a_file_replaced_during_the_scan_has_the_facts_of_what_was_read(
     scan: Scan, album: Path, place: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    walk = photos.walk
+    walk = walking.walk
 
     def replacing(*arguments: Any, **options: Any) -> Iterator[Photo | Failure]:
         for photo in walk(*arguments, **options):
@@ -261,7 +261,7 @@ def test_a_file_replaced_during_the_scan_has_the_facts_of_what_was_read(
                 os.utime(album / "1" / "04.png", ns=(0, 1_000_000_000))  # and the clock has gone back
             yield photo
 
-    monkeypatch.setattr(photos, "walk", replacing)
+    monkeypatch.setattr(walking, "walk", replacing)
     scan()
     (row,) = [row for row in table(place / "people.csv") if row["path"] == "1/04.png"]
     assert (row["mtime_ns"], row["status"]) == (1_000_000_000, "no_people")

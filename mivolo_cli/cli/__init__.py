@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from .. import __version__
 from ..errors import MivoloError
-from . import evaluate, export, info, purge, report, scan, settings, tag, train, votes, weights
+from . import evaluate, export, info, merge, purge, report, scan, settings, tag, train, votes, weights
 from .help import SETTINGS, App
 from .text import wrapped
 
@@ -22,6 +22,7 @@ app = App(
     epilog="Start with: mivolo demo",
 )
 app.command("scan", epilog=scan.EXAMPLES)(scan.scan)
+app.command("merge", epilog=merge.EXAMPLES)(merge.merge)
 app.command("tag", epilog=tag.TAG_EXAMPLES)(tag.tag)
 app.command("untag", epilog=tag.UNTAG_EXAMPLES)(tag.untag)
 app.command("demo", epilog="Example:\n\nmivolo demo --out somewhere")(scan.demo)

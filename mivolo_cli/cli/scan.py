@@ -87,6 +87,10 @@ SpreadsheetSafe = Annotated[
         rich_help_panel=RESULT,
     ),
 ]
+ShardOf = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="I/N", help="The I-th of N parts; see `mivolo merge`.", rich_help_panel=FIND),
+]
 SkipTagged = Annotated[
     bool,
     typer.Option("--skip-tagged", help="Not photos with tags of the same model in them.", rich_help_panel=FIND),
@@ -115,6 +119,7 @@ def scan(
     include: Include = None,
     exclude: Exclude = None,
     hidden: Hidden = False,
+    shard: ShardOf = None,
     keep_missing: KeepMissing = False,
     spreadsheet_safe: SpreadsheetSafe = False,
     skip_tagged: SkipTagged = False,
@@ -124,12 +129,14 @@ def scan(
     log: Log = None,
 ) -> None:
     """Find the people in photos, and estimate the age and gender of each."""
+    from .. import shards
     from ..scan import ScanOptions
 
     listed = list(map(str, paths)) == ["-"]
     options = ScanOptions(
         paths=_paths_from_stdin() if listed else paths,
         listed=listed,
+        shard=None if shard is None else shards.parse(shard),
         outputs=output or [],
         annotate=annotate,
         model=model,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import BinaryIO
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +12,7 @@ from ..records import SCHEMA
 
 KEY_PREFIX = "mivolo."
 VERSION_KEY = KEY_PREFIX + "schema_version"
+ROWS_AT_ONCE = 4096
 
 
 class Writer:
@@ -40,3 +41,16 @@ def columns(file: BinaryIO) -> list[str]:
 
 def read(file: BinaryIO) -> pa.Table:
     return pq.ParquetFile(file).read(columns=SCHEMA.names)
+
+
+def metadata(file: BinaryIO) -> dict[str, str]:
+    """What was given to the Writer."""
+    kept: Mapping[bytes, bytes] = pq.ParquetFile(file).schema_arrow.metadata or {}
+    facts = {key.decode(): value.decode() for key, value in kept.items()}
+    return {key.removeprefix(KEY_PREFIX): value for key, value in facts.items() if key.startswith(KEY_PREFIX)}
+
+
+def rows(file: BinaryIO) -> Iterator[dict[str, Any]]:
+    """The rows, of which a few thousand are in memory."""
+    for batch in pq.ParquetFile(file).iter_batches(ROWS_AT_ONCE, columns=SCHEMA.names):
+        yield from batch.to_pylist()

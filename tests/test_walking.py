@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mivolo_cli import photos
+from mivolo_cli import photos, walking
 from mivolo_cli.errors import BadInput
 from mivolo_cli.records import Failure, Photo
 
@@ -24,13 +24,13 @@ def found(*paths: Path, **options: Any) -> list[str]:
     """The relative paths that a walk gives, its failures as `code path`."""
     return [
         f"{item.code} {item.photo.path}" if isinstance(item, Failure) else item.path
-        for item in photos.walk(paths, **options)
+        for item in walking.walk(paths, **options)
     ]
 
 
 def only(*paths: Path) -> Photo:
     """The one photo that a walk gives."""
-    (item,) = photos.walk(paths)
+    (item,) = walking.walk(paths)
     assert isinstance(item, Photo)
     return item
 
@@ -46,7 +46,7 @@ def tree(root: Path, *names: str) -> Path:
 def test_walk_is_sorted_and_relative_to_its_root(tmp_path: Path) -> None:
     root = tree(tmp_path / "album", "b.jpg", "a/z.png", "a/b/c.webp", "C.JPG", "c.jpg", "a.jpg", "d/x.heic")
     assert found(root) == ["C.JPG", "a/b/c.webp", "a/z.png", "a.jpg", "b.jpg", "c.jpg", "d/x.heic"]
-    first = next(photos.walk([root]))
+    first = next(walking.walk([root]))
     info = (root / "C.JPG").stat()
     assert first == Photo(str(root), "C.JPG", info.st_size, info.st_mtime_ns)
     assert first.file == root / "C.JPG"
@@ -140,7 +140,7 @@ def test_names_with_glob_characters_and_broken_globs(tmp_path: Path) -> None:
     assert found(root, include=["a[[]1[]].jpg"]) == ["a[1].jpg"]
     assert found(root, include=["b+c.*"]) == ["b+c.jpg"]
     with pytest.raises(BadInput, match=re.escape("'[z-a].jpg'")):
-        photos.walk([root], include=["[z-a].jpg"])
+        walking.walk([root], include=["[z-a].jpg"])
 
 
 def test_each_file_is_given_once(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_names_that_are_not_utf8_survive(tmp_path: Path, make_photo: MakePhoto) 
 def test_folders_are_read_only_as_photos_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tree(tmp_path, *(f"{folder}/{name}.jpg" for folder in "abcd" for name in "xy"))
     listed = listings(monkeypatch)
-    walk = photos.walk([root])
+    walk = walking.walk([root])
     assert listed == []
     next(walk)
     assert listed == [str(root), str(root / "a")]
@@ -243,7 +243,7 @@ def test_folders_that_cannot_be_listed(
 
     monkeypatch.setattr(os, "listdir", listdir)  # root may list everything
     assert found(root) == ["a/x.jpg", f"{expected} b", "c.jpg"]
-    (failure,) = photos.walk([root / "b"])
+    (failure,) = walking.walk([root / "b"])
     assert isinstance(failure, Failure) and failure.code == expected
     assert failure.photo.file == root / "b" and failure.photo.bytes is None
 
@@ -265,12 +265,12 @@ def test_paths_that_have_vanished(tmp_path: Path) -> None:
 
 def test_check_paths_names_what_is_not_there(tmp_path: Path) -> None:
     tree(tmp_path, "a.jpg")
-    photos.check_paths([tmp_path, tmp_path / "a.jpg"])
+    walking.check_paths([tmp_path, tmp_path / "a.jpg"])
     with pytest.raises(BadInput, match="gone.*a.jpg/x") as caught:
-        photos.check_paths([tmp_path / "gone", tmp_path, tmp_path / "a.jpg" / "x"])
+        walking.check_paths([tmp_path / "gone", tmp_path, tmp_path / "a.jpg" / "x"])
     assert caught.value.hint
     with pytest.raises(BadInput, match="and 4 more"):
-        photos.check_paths([Path(f"nowhere{index}") for index in range(9)])
+        walking.check_paths([Path(f"nowhere{index}") for index in range(9)])
 
 
 def listings(monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -1,0 +1,53 @@
+"""`mivolo merge`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import RESULT, AsJson, Log, Quiet
+from .voice import Voice
+
+EXAMPLES = """Examples:
+
+mivolo scan photos --shard 1/2 -o 1.parquet
+
+mivolo scan photos --shard 2/2 -o 2.parquet
+
+mivolo merge 1.parquet 2.parquet -o people.parquet"""
+
+
+def merge(
+    tables: Annotated[list[Path], typer.Argument(help="The Parquet tables of all shards.")],
+    output: Annotated[
+        list[Path],
+        typer.Option(
+            "--output", "-o", help="Table to write: .parquet, .csv, .jsonl; repeatable.", rich_help_panel=RESULT
+        ),
+    ],
+    spreadsheet_safe: Annotated[
+        bool,
+        typer.Option(
+            "--spreadsheet-safe",
+            help="In CSV, put ' before text that a spreadsheet would take for a formula.",
+            rich_help_panel=RESULT,
+        ),
+    ] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+    log: Log = None,
+) -> None:
+    """Join the tables of a scan that was done in shards (`scan --shard`), if none is missing."""
+    from ..merge import MergeOptions
+    from ..merge import merge as join
+
+    with Voice("merge", quiet, as_json, log) as voice:
+        done = join(MergeOptions(tables, output, spreadsheet_safe))
+        lines = [
+            f"{done.shards} shards, {done.photos} photos, {done.rows} rows",
+            *(f"table: {path}" for path in output),
+        ]
+        facts = {"shards": done.shards, "photos": done.photos, "rows": done.rows, "outputs": output}
+        voice.finish(lines, facts)
