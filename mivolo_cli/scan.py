@@ -47,7 +47,7 @@ class ScanOptions:
     precision: str = "fp32"
     use: Use = "both"
     flip: bool = False
-    full_resolution: bool = False
+    reduced: bool = False
     batch_size: int = 32
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     hidden: bool = False
@@ -162,7 +162,7 @@ def least_side(options: ScanOptions, tools: Tools) -> int:
     """How small photos may be read; boxes that are given mean all the pixels."""
     from . import pipeline
 
-    return 0 if options.full_resolution or tools.detector.name == "given" else pipeline.LEAST
+    return pipeline.LEAST if options.reduced and tools.detector.name != "given" else 0
 
 
 class _Run:
