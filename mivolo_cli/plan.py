@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +28,6 @@ class Plan:
         self.order: list[Entry] = []
         self.roots: set[str] = set()
         self.done = 0
-        self._under_way: deque[bytes] = deque()
 
     def todo(self, found: Iterable[Photo | Failure], reuse: Callable[[Photo], None]) -> Iterator[Photo]:
         """The photos without a result, in their order; at the end those that failed for a reason that may be over.
@@ -46,22 +44,18 @@ class Plan:
             self.roots.add(photo.root)
             number = self.kept.index.get(key)
             if number is None:
-                self._under_way.append(key)
                 yield photo
             elif number in self.kept.passing:
                 again.append(photo)
             else:
                 reuse(photo)
-        for photo in again:
-            self._under_way.append(parts.key(photo))
-            yield photo
+        yield from again
 
-    def keep(self, part: Path, fingerprint: str, photos: int) -> None:
-        """Take in the part that holds the results of the first `photos` of those under way. Raises OutputError."""
-        keys = [self._under_way.popleft() for _ in range(photos)]
-        if not self.kept.add(part, fingerprint, keys):
+    def keep(self, part: Path, fingerprint: str, done: Sequence[Photo]) -> None:
+        """Take in the part that holds the results of these photos, as `todo` gave them. Raises OutputError."""
+        if not self.kept.add(part, fingerprint, [parts.key(photo) for photo in done]):
             raise OutputError(f"{part} cannot be read back", hint="check the disk, and run the same command again")
-        self.done += photos
+        self.done += len(done)
 
     def absent(self) -> Iterator[tuple[bytes, str, str]]:
         """Key, root and path of the photos that have a result and were not found."""

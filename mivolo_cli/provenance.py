@@ -11,7 +11,8 @@ from . import __version__, parts, walking, weights
 from .records import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from .scan import ScanOptions, Tools
+    from .scan import ScanOptions
+    from .tools import Tools
 
 RULES = 2
 """Grows when the same photo, model and settings give other results than before, so that all photos are done again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -13,19 +13,17 @@ from itertools import chain, islice, takewhile
 from pathlib import Path
 from threading import Event
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from . import auto, draw, parts, photos, plan, provenance, sinks, walking, weights, workplace
+from . import draw, parts, photos, plan, provenance, sinks, walking, workplace
 from .decoders import Decoders
 from .errors import BadInput, Stopped
 from .records import SCHEMA, Failure, Image, Photo, Result, Use
 from .shards import Shard
+from .tools import Tools, least_side, open_tools
 
-if TYPE_CHECKING:
-    from .detect import Detector
-    from .engines import Engine
-    from .predict import Predictor
-
+Answer = tuple[Photo, Result | Failure]
+"""A photo as it was found, and what became of it."""
 REPORTED_TOGETHER = 1024
 """Photos with results of an earlier run are too quick to be reported one by one."""
 
@@ -34,7 +32,10 @@ REPORTED_TOGETHER = 1024
 class ScanOptions:
     """`skip_tagged` leaves out photos that carry tags of the same model; they have no rows.
 
-    `listed` says that the paths came as a list: one that is missing becomes a row instead of an error."""
+    `listed` says that the paths came as a list: one that is missing becomes a row instead of an error. With `ray`, the
+    work is done on the Ray cluster at `ray_address`, without one on a cluster of this machine; an output with no suffix
+    is then a folder of Parquet files.
+    """
 
     paths: Sequence[Path]
     outputs: Sequence[Path] = ()
@@ -58,6 +59,8 @@ class ScanOptions:
     keep_missing: bool = False
     spreadsheet_safe: bool = False
     skip_tagged: bool = False
+    ray: bool = False
+    ray_address: str | None = None
 
 
 @dataclass(slots=True)
@@ -101,15 +104,20 @@ class Progress:
         self.no_usable_crop, self.failures = counts["no_usable_crop"], Counter(counts["failures"])
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What a scan works with, opened once; `notes` are lines that the user should read."""
+class Backend(Protocol):
+    """Where the photos are worked on; `metadata` says with what, `notes` are lines that the user should read."""
 
-    predictor: Predictor
-    engine: Engine
-    detector: Detector
-    model_sha256: str
-    notes: list[str]
+    @property
+    def metadata(self) -> Mapping[str, str]: ...
+
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+    def answers(self, todo: Iterator[Photo]) -> Generator[Answer, None, None]:
+        """An answer for each photo, in any order. Raises Stopped."""
+
+    def close(self) -> None:
+        """Let go of what was opened."""
 
 
 def scan(options: ScanOptions, report: Callable[[Progress], None] = lambda progress: None) -> Progress:
@@ -121,30 +129,9 @@ def scan(options: ScanOptions, report: Callable[[Progress], None] = lambda progr
     """
     found = _check(options)
     beside = [*options.outputs] or [path for path in (options.annotate,) if path is not None]
-    with workplace.claim(beside) as place:
-        run = _Run(options, place, report)
+    with workplace.claim(beside) as place, closing(_Run(options, place, report)) as run:
         run.go(found)
         return run.progress
-
-
-def open_tools(options: ScanOptions) -> Tools:
-    """The model and the detector of these options. Raises BadInput or WeightsError."""
-    from .detect import open_detector
-    from .engines import PaddedEngine
-    from .predict import Predictor
-    from .ready import open_model
-
-    device = auto.choose_device(options.device, options.engine)
-    chosen = auto.choose_model(options.model, device.name).name
-    engine, spec = open_model(chosen, device.name, options.precision, options.engine)
-    finder = auto.choose_detector(options.detector, options.boxes, device.name).name
-    detector = open_detector(finder, boxes=options.boxes, device=device.name)
-    notes = [f"device cpu: {device.reason}"] if device.name == "cpu" and options.device not in ("auto", "cpu") else []
-    notes += [f"model {chosen}: {weights.get(chosen).licence}"] if chosen in weights.known() else []
-    sha256 = weights.sha256(weights.model_file(chosen))
-    return Tools(
-        Predictor(PaddedEngine(engine), spec, options.batch_size, options.flip), engine, detector, sha256, notes
-    )
 
 
 def results(images: Iterable[Image | Failure], options: ScanOptions, tools: Tools) -> Iterator[Result | Failure]:
@@ -158,11 +145,41 @@ def results(images: Iterable[Image | Failure], options: ScanOptions, tools: Tool
         yield from pipeline.predict(sightings, tools.predictor)
 
 
-def least_side(options: ScanOptions, tools: Tools) -> int:
-    """How small photos may be read; boxes that are given mean all the pixels."""
-    from . import pipeline
+class _Here:
+    """This machine: photos are decoded in threads, and answered part by part in their order."""
 
-    return pipeline.LEAST if options.reduced and tools.detector.name != "given" else 0
+    def __init__(self, options: ScanOptions) -> None:
+        self._options, self._tools = options, open_tools(options)
+        self.metadata = provenance.metadata(options, self._tools)
+
+    @property
+    def notes(self) -> list[str]:
+        return [*self._tools.notes, *self._tools.engine.notes, *self._tools.detector.notes]
+
+    def answers(self, todo: Iterator[Photo]) -> Generator[Answer, None, None]:
+        """No batch crosses from one part into the next, so that each can be done again alone."""
+        found: deque[Photo] = deque()
+        least = least_side(self._options, self._tools)
+        with closing(photos.decode_all(_noted(todo, found), self._options.workers, least)) as images:
+            for first in images:
+                part = chain((first,), islice(images, parts.PART_PHOTOS - 1))
+                for result in results(part, self._options, self._tools):
+                    yield found.popleft(), result
+
+    def close(self) -> None:
+        """Nothing is open between two scans."""
+
+
+def _open_cluster(options: ScanOptions) -> Backend:
+    from .cluster import Cluster
+
+    return Cluster(options)
+
+
+def _noted(found: Iterable[Photo], notes: deque[Photo]) -> Iterator[Photo]:
+    for photo in found:
+        notes.append(photo)
+        yield photo
 
 
 class _Run:
@@ -176,8 +193,8 @@ class _Run:
         self._sources = {root: identity for root in self._roots if (identity := plan.identity(root)) is not None}
         self._request = provenance.request(options)
         self._receipt = receipt if (receipt := place.receipt()) and receipt.request == self._request else None
-        self._tools: Tools | None = None
-        self._metadata: Mapping[str, str] = self._receipt.metadata if self._receipt else self._open_tools()
+        self._backend: Backend | None = None
+        self._metadata: Mapping[str, str] = self._receipt.metadata if self._receipt else self._open()
         self._undrawn: list[Photo] = []
         self._decoders = Decoders()
         self._plan = plan.Plan(place.results(self._fingerprint))
@@ -191,8 +208,8 @@ class _Run:
             found = self._without_tagged(found)
         todo = self._plan.todo(found, self._reuse)
         first = next(todo, None)
-        if first is not None and self._tools is None:
-            expected, self._metadata = self._fingerprint, self._open_tools()
+        if first is not None and self._backend is None:
+            expected, self._metadata = self._fingerprint, self._open()
             if self._fingerprint != expected:  # `auto` means something else than it did the last time
                 return self._start_again()
         with closing(self._decoders):
@@ -218,10 +235,14 @@ class _Run:
         self._plan = plan.Plan(self._place.results(self._fingerprint))
         self.go(_walk(self._options))
 
-    def _open_tools(self) -> dict[str, str]:
-        self._tools = open_tools(self._options)
-        self.progress.notes = list(self._tools.notes)
-        return provenance.metadata(self._options, self._tools)
+    def _open(self) -> Mapping[str, str]:
+        self._backend = _open_cluster(self._options) if self._options.ray else _Here(self._options)
+        self.progress.notes = list(self._backend.notes)
+        return self._backend.metadata
+
+    def close(self) -> None:
+        if self._backend is not None:
+            self._backend.close()
 
     def _reuse(self, photo: Photo) -> None:
         self.progress.photos += 1
@@ -234,31 +255,27 @@ class _Run:
             self._report(self.progress)
 
     def _work(self, todo: Iterator[Photo]) -> None:
-        """Do the photos part by part: no batch crosses from one into the next, so that each can be done again alone."""
-        assert self._tools is not None
-        with _counting(self._options) as total, closing(self._decode(todo)) as images:
-            for first in images:
-                run = chain((first,), islice(images, parts.PART_PHOTOS - 1))
+        """Do the photos, and keep them part by part as they are done."""
+        assert self._backend is not None
+        with _counting(self._options) as total, closing(self._backend.answers(todo)) as answers:
+            for first in answers:
                 done = []
-                for result in results(run, self._options, self._tools):
+                for found, result in chain((first,), islice(answers, parts.PART_PHOTOS - 1)):
                     self._annotate(result)
-                    done.append(result)
+                    done.append((found, result))
                     self.progress.count(result)
                     self.progress.total, self.progress.seconds = total(), monotonic() - self._started
                     self._report(self.progress)
                 self._keep(done)
-        self.progress.notes += [*self._tools.engine.notes, *self._tools.detector.notes]
+        self.progress.notes = list(self._backend.notes)
 
-    def _decode(self, todo: Iterator[Photo]) -> Generator[Image | Failure, None, None]:
-        assert self._tools is not None
-        return photos.decode_all(todo, self._options.workers, least_side(self._options, self._tools))
-
-    def _keep(self, done: Sequence[Result | Failure]) -> None:
-        if any(isinstance(result, Failure) and result.code in parts.PASSING for result in done):
+    def _keep(self, done: Sequence[Answer]) -> None:
+        results = [result for _, result in done]
+        if any(isinstance(result, Failure) and result.code in parts.PASSING for result in results):
             self._require_sources()
         part = self._place.new_part()
-        parts.write_part(part, self._metadata, done)
-        self._plan.keep(part, self._fingerprint, len(done))
+        parts.write_part(part, self._metadata, results)
+        self._plan.keep(part, self._fingerprint, [found for found, _ in done])
 
     def _annotate(self, result: Result | Failure) -> None:
         """Decode once more: keeping the pixels of all photos that wait for a batch would cost too much memory."""
@@ -342,7 +359,11 @@ def _check(options: ScanOptions) -> Iterator[Photo | Failure]:
         raise BadInput("the scan has nowhere to put its results", hint="add -o people.parquet (or .csv, .jsonl)")
     if not options.listed:
         walking.check_paths(options.paths)
-    sinks.check_outputs(options.outputs)
+    sinks.check_outputs(options.outputs, folders=options.ray)
+    if options.annotate is not None and options.ray:
+        raise BadInput(
+            "--annotate draws on one machine only", hint="leave it out; the same scan without --ray adds the pictures"
+        )
     if options.annotate is not None:
         _check_drawings(options.annotate, options.paths)
     found = _walk(options)

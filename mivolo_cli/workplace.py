@@ -77,9 +77,8 @@ class Workplace:
         kept += [file for folder in self._folders for _, file in _parts(folder)]
         found = [results.add(file, fingerprint) for file in kept]
         if not any(found):
-            for output in self._outputs:
-                if output.suffix.lower() == ".parquet":
-                    results.add(output, fingerprint)
+            for table in sinks.parquet_files(self._outputs):
+                results.add(table, fingerprint)
         return results
 
     def new_part(self) -> Path:

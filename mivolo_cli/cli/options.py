@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ..datasets import DataOptions
 
 FIND, MODEL, RESULT, DATA = "Which photos", "Detector and model", "Results", "Labelled data"
+CLUSTER = "Many machines"
 Model = Annotated[
     str, typer.Option("--model", help="auto, a name of `mivolo weights list`, or a file.", rich_help_panel=MODEL)
 ]

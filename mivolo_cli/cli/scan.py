@@ -14,7 +14,7 @@ import typer
 
 from ..errors import BadInput, OutputError
 from .interrupt import ending_within
-from .options import FIND, MODEL, RESULT, AsJson, Device, Engine, Flip, Log, Model, Precision, Quiet, Use
+from .options import CLUSTER, FIND, MODEL, RESULT, AsJson, Device, Engine, Flip, Log, Model, Precision, Quiet, Use
 from .progress import counting
 from .tag import run_tag, tally_facts, tally_lines
 from .voice import Voice
@@ -95,6 +95,18 @@ SkipTagged = Annotated[
     bool,
     typer.Option("--skip-tagged", help="Not photos with tags of the same model in them.", rich_help_panel=FIND),
 ]
+OnRay = Annotated[
+    bool,
+    typer.Option(
+        "--ray",
+        help="Work on a Ray cluster of this machine; an output with no suffix is a folder of Parquet files.",
+        rich_help_panel=CLUSTER,
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Work on the cluster there: HOST:PORT, or auto.", rich_help_panel=CLUSTER),
+]
 Tag = Annotated[
     bool,
     typer.Option("--tag", help="Then put the results into the photos, as `mivolo tag`.", rich_help_panel=RESULT),
@@ -124,6 +136,8 @@ def scan(
     spreadsheet_safe: SpreadsheetSafe = False,
     skip_tagged: SkipTagged = False,
     tag: Tag = False,
+    ray: OnRay = False,
+    ray_address: RayAddress = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
     log: Log = None,
@@ -156,6 +170,8 @@ def scan(
         keep_missing=keep_missing,
         spreadsheet_safe=spreadsheet_safe,
         skip_tagged=skip_tagged,
+        ray=ray or ray_address is not None,
+        ray_address=ray_address,
     )
     with Voice("scan", quiet, as_json, log) as voice:
         progress, tally = _scan_and_tag(options, voice) if tag else (_scan(options, voice), None)

@@ -1,10 +1,14 @@
-"""Result tables on disk: the suffix chooses the format, and a table appears under its name only when it is complete."""
+"""Result tables on disk: the suffix chooses the format, and a table appears under its name only when it is complete.
+
+A name without suffix is a folder of Parquet files.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -15,9 +19,10 @@ from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
+from .. import outputs
 from ..errors import BadInput, OutputError
 from ..records import SCHEMA, SCHEMA_VERSION
-from . import csv, jsonl, parquet
+from . import csv, folder, jsonl, parquet
 
 BUFFER_ROWS = 8192
 """Rows held in memory before they are written as one batch."""
@@ -73,10 +78,29 @@ class _Part:
             os.replace(self.temporary, self.target)
 
 
+@dataclass(frozen=True, slots=True)
+class _FolderPart:
+    """A folder on its way: it appears when `outputs.new_folder` ends."""
+
+    path: Path
+    writer: folder.Writer
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        with _reported(self.path):
+            self.writer.write(batch)
+
+    def finish(self) -> None:
+        with _reported(self.path):
+            self.writer.close()
+
+    def publish(self) -> None:
+        """The folder comes after all files."""
+
+
 class Sinks:
     """All outputs of a run; every row goes to each of them."""
 
-    def __init__(self, parts: Sequence[_Part]) -> None:
+    def __init__(self, parts: Sequence[_Part | _FolderPart]) -> None:
         self._parts = parts
         self._waiting: list[pa.Table] = []
         self._rows = 0
@@ -120,7 +144,11 @@ def open_sinks(
     """
     versions = {"schema_version": SCHEMA_VERSION, "program_version": _program_version()}
     with ExitStack() as stack:
-        parts = [stack.enter_context(_part(path, {**metadata, **versions}, spreadsheet_safe)) for path in paths]
+        about = {**metadata, **versions}
+        opened = (
+            _folder_part(path, about) if is_folder(path) else _part(path, about, spreadsheet_safe) for path in paths
+        )
+        parts = [stack.enter_context(part) for part in opened]
         sinks = Sinks(parts)
         yield sinks
         sinks.flush()
@@ -147,19 +175,24 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Delete the temporary files of an output that a killed run has left beside it. Nobody may be writing it now."""
+    """Delete what a killed run has left of an output beside it. Nobody may be writing it now."""
     target = real(path)
     leftover = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.part")
     with suppress(OSError):
         for name in os.listdir(target.parent):
             if leftover.fullmatch(name):
-                target.with_name(name).unlink()
+                found = target.with_name(name)
+                shutil.rmtree(found) if found.is_dir() and not found.is_symlink() else found.unlink()
 
 
-def check_outputs(paths: Sequence[Path]) -> None:
-    """Refuse, before any work, outputs that could not be written or would destroy something. Raises BadInput."""
+def check_outputs(paths: Sequence[Path], *, folders: bool = False) -> None:
+    """Refuse, before any work, outputs that could not be written or would destroy something. Raises BadInput.
+
+    With `folders`, a name without suffix is a folder of Parquet files.
+    """
     for path in paths:
-        _format(path)
+        if not folders or path.suffix:
+            _format(path)
         _check_folder(path)
         _check_existing(path)
     targets = [real(path) for path in paths]
@@ -173,8 +206,10 @@ def read_table(path: Path) -> pa.Table:
 
     Parquet's metadata stays on the schema. Raises BadInput for what is not such a table.
     """
-    reader = _format(path)
     try:
+        if is_folder(path) and path.is_dir():
+            return _typed(folder.read(path))
+        reader = _format(path)
         with path.open("rb") as file:
             _check_columns(path, reader.columns(file))
             file.seek(0)
@@ -182,6 +217,20 @@ def read_table(path: Path) -> pa.Table:
     except UNREADABLE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise BadInput(f"cannot read {path}: {reason}", hint="give a table that mivolo scan has written") from error
+
+
+def is_folder(path: Path) -> bool:
+    """Whether this output is, or will be, a folder of Parquet files."""
+    return not path.suffix
+
+
+def parquet_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """The Parquet files among outputs, and in those that are folders."""
+    for path in paths:
+        if is_folder(path):
+            yield from folder.files(path) if path.is_dir() else ()
+        elif path.suffix.lower() == ".parquet":
+            yield path
 
 
 def _format(path: Path) -> Format:
@@ -204,6 +253,10 @@ def _check_folder(path: Path) -> None:
 
 
 def _check_existing(path: Path) -> None:
+    if is_folder(path):
+        if os.path.lexists(path) and not _is_our_folder(path):
+            raise BadInput(f"{path} exists and is not a folder of results of mivolo alone", hint=MOVE_AWAY)
+        return
     if os.path.isdir(path):
         raise BadInput(f"{path} is a folder", hint="choose another name for the output")
     if os.path.exists(path) and not _may_replace(path):
@@ -217,6 +270,13 @@ def _may_replace(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return os.path.getsize(path) == 0 or _format(path).is_ours(file)
+    except UNREADABLE:
+        return False
+
+
+def _is_our_folder(path: Path) -> bool:
+    try:
+        return path.is_dir() and folder.is_ours(path)
     except UNREADABLE:
         return False
 
@@ -248,6 +308,17 @@ def _part(path: Path, metadata: Mapping[str, str], safe: bool) -> Iterator[_Part
             writer = csv.Writer(file, metadata, safe) if chosen is csv else chosen.Writer(file, metadata)
         try:
             yield _Part(path, target, temporary, file, writer)
+        finally:
+            with suppress(OSError):
+                writer.close()
+
+
+@contextmanager
+def _folder_part(path: Path, metadata: Mapping[str, str]) -> Iterator[_FolderPart]:
+    with outputs.new_folder(real(path), replace=True) as temporary:
+        writer = folder.Writer(temporary, metadata)
+        try:
+            yield _FolderPart(path, writer)
         finally:
             with suppress(OSError):
                 writer.close()

@@ -1,0 +1,214 @@
+"""What millions of photos would take on many cores: stages measured here, and a cluster simulated with them.
+
+    python bench/scale.py [--photos 64] [--megapixels 12] [--cores 100 1000] [--failures 0.001] [--json scale.json]
+
+Measured, on this machine: core-seconds of every stage, photo by photo, so that slow photos are as many as here; what
+it costs to pass pixels from process to process; what the one driver does for each photo (list, keep, publish); how long
+a process takes to start with its model. Simulated: windows of chunks, dealt out to cores as they become free, of which
+some fail; a chunk that fails is done again behind a new start. Assumed: how often a core fails (`--failures`, an hour),
+that all cores are like these, and that storage keeps up with them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from fixtures import make_files
+from numpy.typing import NDArray
+from timing import make_scenes, show
+
+from mivolo_cli import cluster, parts, photos, pipeline, plan, sinks, tools, walking
+from mivolo_cli.decoders import Decoders
+from mivolo_cli.records import SCHEMA, Image, Photo, Result
+from mivolo_cli.scan import ScanOptions
+
+Seconds = NDArray[np.float64]
+OPENING = "from mivolo_cli import scan, tools; tools.{}(scan.ScanOptions([], device='cpu'))"
+SIMULATED_WINDOWS = 8
+"""Of the largest windows so many are simulated; the others take as long on average."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Core-seconds of a photo by stage, one value for each photo; of the driver, one for all; and of a start."""
+
+    stages: dict[str, Seconds]
+    driver: dict[str, float]
+    start: float
+
+    @property
+    def whole(self) -> Seconds:
+        return np.sum(list(self.stages.values()), axis=0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, default=64, help="to measure with")
+    parser.add_argument("--megapixels", type=float, default=12.0)
+    parser.add_argument("--totals", type=float, nargs="*", default=[1e6, 1e7, 1e8, 1e9])
+    parser.add_argument("--cores", type=int, nargs="*", default=[100, 1000, 10_000])
+    parser.add_argument("--machine", type=int, default=16, help="cores of a machine, for machine-hours")
+    parser.add_argument("--failures", type=float, default=0.001, help="of a core in an hour")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        found = measure(Path(place), options.photos, options.megapixels)
+    print("measured here:")
+    show([stage_row(name, values) for name, values in found.stages.items()], None)
+    for name, value in found.driver.items():
+        print(f"the driver, {name}: {1e6 * value:,.0f} microseconds a photo")
+    print(f"a process with a model starts in {found.start:.1f} s; GPU-seconds are not measured here")
+    print(f"\nsimulated, with {options.failures:g} failures of a core in an hour (assumed):")
+    show(
+        [simulate(found, int(total), cores, options) for total in options.totals for cores in options.cores],
+        options.json,
+    )
+
+
+def measure(place: Path, count: int, megapixels: float) -> Measured:
+    files = make_scenes(place / "photos", count, megapixels)
+    options = ScanOptions([], device="cpu", workers=1)
+    detector, (predictor, _) = tools.open_detector(options), tools.open_predictor(options)
+    size = predictor.spec.input_size
+    whole = partial(photos.decode_or_fail, decoders=Decoders())
+    stages: dict[str, list[float]] = {}
+    results = []
+    for file in [files[0], *files]:  # the first one only warms up
+        image = timed(stages, "read, decode", lambda file=file: photos.decode(Photo(str(file.parent), file.name)))
+        image = timed(stages, "pass on", lambda image=image: passed_on(image))
+        (sighting,) = timed(
+            stages,
+            "detect, pair, crop",
+            lambda image=image: list(pipeline.sight([image], detector, size, decode=whole)),
+        )
+        results += timed(stages, "predict", lambda sighting=sighting: list(pipeline.predict([sighting], predictor)))
+    measured = {name: np.array(values[1:]) for name, values in stages.items()}
+    starts = [clock(lambda what=what: started(what)) for what in ("open_detector", "open_predictor")]
+    return Measured(measured, driver(place, [result for result in results if isinstance(result, Result)]), max(starts))
+
+
+def timed(stages: dict[str, list[float]], name: str, work: Callable[[], Any]) -> Any:
+    """Core-seconds, of all threads together."""
+    began = time.process_time()
+    answer = work()
+    stages.setdefault(name, []).append(time.process_time() - began)
+    return answer
+
+
+def clock(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def started(what: str) -> None:
+    subprocess.run([sys.executable, "-c", OPENING.format(what)], check=True)
+
+
+def passed_on(image: Image) -> Any:
+    """Packed, copied into a block of memory as Ray does it, and unpacked without a copy."""
+    table = cluster._pack(0, image)
+    block = pa.BufferOutputStream()
+    with pa.ipc.new_stream(block, table.schema) as stream:
+        stream.write_table(table)
+    return next(cluster._unpack(pa.ipc.open_stream(block.getvalue()).read_all()))
+
+
+def driver(place: Path, results: Sequence[Result], count: int = 4096) -> dict[str, float]:
+    """Seconds a photo of what the driver does alone."""
+    make_files(place / "many", count, 16, broken=0)
+    kept = plan.Plan(parts.Results())
+    found: list[Photo] = []
+    listing = clock(lambda: found.extend(kept.todo(walking.walk([place / "many"]), lambda photo: None)))
+    metadata = {parts.FINGERPRINT: "measured"}
+
+    def keep() -> None:
+        waiting = iter(found)
+        for number in range(-(-count // parts.PART_PHOTOS)):
+            run = list(islice(waiting, parts.PART_PHOTOS))
+            file = place / f"part-{number:06}.parquet"
+            answers = [Result(photo, 4000, 3000, None, results[n % len(results)].people) for n, photo in enumerate(run)]
+            parts.write_part(file, metadata, answers)
+            kept.keep(file, metadata[parts.FINGERPRINT], run)
+
+    def publish() -> None:
+        with sinks.open_sinks([place / "people"], metadata) as tables:
+            for table in parts.regrouped(kept.tables(), sinks.BUFFER_ROWS):
+                tables.add(table.select(SCHEMA.names))
+
+    return {"list": listing / count, "keep": clock(keep) / count, "publish": clock(publish) / count}
+
+
+def stage_row(name: str, values: Seconds) -> dict[str, Any]:
+    tail = {f"{part} %": 1000 * float(np.percentile(values, part)) for part in (50, 90, 99)}
+    return {"stage, core ms a photo": name, "mean": 1000 * float(values.mean()), **tail}
+
+
+def simulate(found: Measured, total: int, cores: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Hours of a run, window by window."""
+    chance = np.random.default_rng(0)
+    typical = chunk_seconds(found, cluster.CHUNK, 4096, chance)
+    hours, full = 0.0, []
+    for photos_ in windows(total):
+        if photos_ == cluster.LARGEST_WINDOW and len(full) == SIMULATED_WINDOWS:
+            hours += float(np.mean(full))
+            continue
+        taken = window_seconds(found, photos_, cores, typical, options.failures, chance) / 3600
+        full += [taken] if photos_ == cluster.LARGEST_WINDOW else []
+        hours += taken
+    hours += found.driver["publish"] * total / 3600
+    machines = -(-cores // options.machine)
+    return {
+        "photos": total,
+        "cores": cores,
+        "photos/s": total / hours / 3600,
+        "hours": hours,
+        "machine-hours": machines * hours,
+        "cores busy": float(found.whole.mean()) * total / 3600 / cores / hours,
+    }
+
+
+def windows(total: int) -> Iterator[int]:
+    size = cluster.FIRST_WINDOW
+    while total:
+        size = min(size, total)
+        yield size
+        total -= size
+        size = min(size * cluster.GROWTH, cluster.LARGEST_WINDOW)
+
+
+def chunk_seconds(found: Measured, chunk: int, count: int, chance: np.random.Generator) -> Seconds:
+    """Core-seconds of chunks of photos drawn from those measured."""
+    return chance.choice(found.whole, (count, chunk)).sum(axis=1)
+
+
+def window_seconds(
+    found: Measured, total: int, cores: int, typical: Seconds, failures: float, chance: np.random.Generator
+) -> float:
+    """Until the last chunk is done; or until the driver has kept the photos and listed those of the next window."""
+    chunk = min(cluster.CHUNK, max(1, total // (cluster.CHUNKS_A_CORE * cores)))
+    works = chance.choice(typical, -(-total // chunk)) * chunk / cluster.CHUNK
+    failed = chance.random(len(works)) < failures * works / 3600
+    works += failed * (chance.random(len(works)) * works + found.start)
+    free = [found.start] * cores
+    for work in works:
+        heapq.heapreplace(free, free[0] + work)
+    alone = found.driver["keep"] * total + found.driver["list"] * total * cluster.GROWTH
+    return float(max(max(free), alone))
+
+
+if __name__ == "__main__":
+    main()
