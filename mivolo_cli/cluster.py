@@ -86,11 +86,12 @@ class Cluster:
         self._options = _for_workers(options)
         self._ours = _connect(options)
         self._about = _ask(self._options)
+        self._part = provenance.part(options)
         self._again = 0
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        return self._about.metadata
+        return {**self._about.metadata, **self._part}
 
     @property
     def notes(self) -> list[str]:
@@ -131,7 +132,7 @@ class Cluster:
         from ray.data.exceptions import ExecutionTimeoutError, SystemException
         from ray.exceptions import RayError
 
-        chunk = 1 if one_by_one else min(CHUNK, max(1, len(window) // int(CHUNKS_A_CORE * _cores())))
+        chunk = 1 if one_by_one else min(CHUNK, max(1, int(len(window) / CHUNKS_A_CORE / _cores())))
         numbered = list(enumerate(window))
         chunks = [{"chunk": pickle.dumps(numbered[at : at + chunk])} for at in range(0, len(window), chunk)]
         context = ray.data.DataContext.get_current()
@@ -142,10 +143,7 @@ class Cluster:
                 for answers in table["answers"].to_pylist():
                     yield from pickle.loads(answers)
         except (RayError, ExecutionTimeoutError, SystemException) as error:
-            raise Stopped(
-                f"the cluster gave up: {_last_line(error)}",
-                hint="`ray status` shows its machines; the same command goes on from here",
-            ) from error
+            raise _stopped(error) from error
 
     def _stages(self, chunks: Any, one_by_one: bool) -> Any:
         """The whole way of the photos as a dataset of Ray Data."""
@@ -153,6 +151,7 @@ class Cluster:
 
         about, options = self._about, self._options
         seeing, asking = _pools(about)
+        queue = 1 if one_by_one else None  # what waits behind a photo whose fault it is would be given up with it
         actors = {"max_restarts": -1, "max_task_retries": RETRIES}
         with warnings.catch_warnings():  # Ray 2.60 has no other way to limit its retries than the one it is to lose
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -169,7 +168,7 @@ class Cluster:
                 fn_constructor_kwargs={"options": options, "size": about.size},
                 batch_size=GPU_BATCH if seeing.gpus else None,
                 batch_format="pyarrow",
-                compute=ActorPoolStrategy(size=seeing.actors),
+                compute=ActorPoolStrategy(size=seeing.actors, max_tasks_in_flight_per_actor=queue),
                 num_cpus=seeing.cores,
                 num_gpus=seeing.gpus,
                 **actors,
@@ -179,7 +178,7 @@ class Cluster:
                 fn_constructor_kwargs={"options": options},
                 batch_size=1 if one_by_one else options.batch_size,
                 batch_format="pyarrow",
-                compute=ActorPoolStrategy(size=asking.actors),
+                compute=ActorPoolStrategy(size=asking.actors, max_tasks_in_flight_per_actor=queue),
                 num_cpus=asking.cores,
                 num_gpus=asking.gpus,
                 **actors,
@@ -281,6 +280,7 @@ def _connect(options: ScanOptions) -> bool:
     quiet = {"include_dashboard": False} if options.ray_address is None else {}
     if options.ray_address is None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its warnings go to the terminal
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # otherwise Ray keeps one in the home folder
         quiet |= {"num_cpus": options.workers, "_node_ip_address": "127.0.0.1"}
     try:
@@ -312,7 +312,11 @@ def _ask(options: ScanOptions) -> About:
         said: About = ray.get(ray.remote(num_cpus=_reading_cores(), num_gpus=gpus)(about).remote(options))
         return said
     except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, ImportError):
+            raise BadInput(f"a machine of the cluster lacks something: {error.cause}", hint=INSTALL) from error
         raise error.cause from None
+    except ray.exceptions.RayError as error:
+        raise _stopped(error) from error
 
 
 def _pools(about: About) -> tuple[Pool, Pool]:
@@ -350,6 +354,11 @@ def _machines() -> list[float]:
     if not any(cores):
         raise Stopped("the Ray cluster has no machine with a core", hint="`ray status` shows what it has")
     return [count for count in cores if count]
+
+
+def _stopped(error: Exception) -> Stopped:
+    hint = "`ray status` shows its machines; the same command goes on from here"
+    return Stopped(f"the cluster gave up: {_last_line(error)}", hint=hint)
 
 
 def _last_line(error: Exception) -> str:

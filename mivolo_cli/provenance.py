@@ -37,7 +37,7 @@ def metadata(options: ScanOptions, tools: Tools) -> dict[str, str]:
         "detector_sha256": detector.sha256,
         "settings": json.dumps(settings, sort_keys=True),
         parts.FINGERPRINT: hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest(),
-        **_part(options),
+        **part(options),
     }
 
 
@@ -56,13 +56,13 @@ def request(options: ScanOptions) -> dict[str, Any]:
     return {
         "program": [__version__, RULES, SCHEMA_VERSION],
         "options": values,
-        "part": _part(options),
+        "part": part(options),
         "files": [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()],
     }
 
 
-def _part(options: ScanOptions) -> dict[str, str]:
-    """Nothing where the scan is of all photos."""
+def part(options: ScanOptions) -> dict[str, str]:
+    """What the metadata of a table say of its shard; nothing where the scan is of all photos."""
     if options.shard is None:
         return {}
     return {SHARD: str(options.shard), ROOTS: json.dumps(walking.roots(options.paths))}

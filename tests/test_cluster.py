@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from conftest import Given, require, save_broken, save_photo, write_boxes
 
-from mivolo_cli import cluster, parts, workplace
+from mivolo_cli import cluster, parts, sinks, workplace
 from mivolo_cli import scan as scanning
 from mivolo_cli.errors import BadInput, Stopped
 from mivolo_cli.records import SCHEMA, Photo
@@ -66,6 +66,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "PART_PHOTOS", 4)
     monkeypatch.setattr(cluster, "FIRST_WINDOW", 8)
     monkeypatch.setattr(cluster, "CHUNK", 3)
+    monkeypatch.setattr(sinks, "BUFFER_ROWS", 5)
     monkeypatch.setattr(folder, "FILE_ROWS", 10)
 
 

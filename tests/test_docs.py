@@ -17,14 +17,15 @@ from mivolo_cli import cli
 from mivolo_cli.cli import settings
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/commands.md"]
+PAGES = ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/commands.md", "docs/millions.md"]
 PROGRAM: Any = typer.main.get_command(cli.app)
 
 
 def printed_commands() -> list[str]:
-    """Lines of the README's blocks of code, and the examples of every help."""
-    blocks = re.findall(r"```\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
-    lines = [line for block in blocks for line in block.splitlines()]
+    """Lines of the README's and the pages' plain blocks of code, and the examples of every help."""
+    pages = [(ROOT / page).read_text("utf-8") for page in ("README.md", "docs/millions.md")]
+    blocks = [block for page in pages for block in re.findall(r"^```(\w*)\n(.*?)^```$", page, re.S | re.M)]
+    lines = [line for language, block in blocks if not language for line in block.splitlines()]
     lines += [line for _, command in commands(PROGRAM) for line in (command.epilog or "").splitlines()]
     return [part.strip() for line in lines for part in line.split("|") if part.strip().startswith("mivolo ")]
 
