@@ -16,7 +16,7 @@ import pickle
 import secrets
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 
 from . import photos, pipeline, provenance, tools
-from .decoders import CRASHED, Decoders
+from .decoders import CRASHED, TIMEOUT, Decoders
 from .errors import BadInput, Stopped
 from .records import Failure, Image, Photo, Result
 
@@ -51,10 +51,12 @@ ACTOR_CORES = 2
 """Cores of an actor without a GPU at most; on small machines it is a quarter of them."""
 GPU_BATCH = 8
 """Photos that a detector on a GPU sees at once."""
-PATIENCE = 7200.0
-"""Seconds without any movement after which the run stops; a single photo has a minute."""
+PATIENCE = 900.0
+"""Seconds without any movement after which a window is given up; what decodes risky photos has a minute for each."""
 DETECTORS_ON_GPU = ("yolo", "retinaface")
 GONE = CRASHED[0], "every process that worked on it broke down"
+STUCK = TIMEOUT[0], "no process that worked on it came to an end"
+GO_ON = "`ray status` shows its machines; the same command goes on from here"
 INSTALL = "pip install 'mivolo-cli[ray]', on every machine of the cluster"
 
 
@@ -85,9 +87,12 @@ class Cluster:
     def __init__(self, options: ScanOptions) -> None:
         self._options = _for_workers(options)
         self._ours = _connect(options)
-        self._about = _ask(self._options)
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            self._about = _ask(self._options)
+            undo.pop_all()
         self._part = provenance.part(options)
-        self._again = 0
+        self._again, self._stuck = 0, False
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -111,13 +116,20 @@ class Cluster:
                     following += islice(todo, min(GROWTH, LARGEST_WINDOW - len(following)))
             lost += left.values()
             window = following or list(islice(todo, FIRST_WINDOW))
+        if lost:
+            yield from self._one_by_one(lost)
+
+    def _one_by_one(self, lost: Sequence[Photo]) -> Iterator[tuple[Photo, Result | Failure]]:
+        """Those that Ray gave up, each in a task of its own; an error for those whose fault it is. Raises Stopped."""
         self._again = len(lost)
         left = dict(enumerate(lost))
-        for number, result in self._run(lost, one_by_one=True) if lost else ():
+        for number, result in self._run(lost, one_by_one=True):
             if number in left:
                 yield left.pop(number), result
+        if self._stuck and len(left) == len(lost) > 1:
+            raise Stopped(f"nothing moved on the cluster for {PATIENCE / 60:.0f} minutes", hint=GO_ON)
         for photo in left.values():
-            yield photo, Failure(photo, *GONE)
+            yield photo, Failure(photo, *(STUCK if self._stuck else GONE))
 
     def close(self) -> None:
         """Leave the cluster; one that was started for this scan ends."""
@@ -127,7 +139,7 @@ class Cluster:
             ray.shutdown()
 
     def _run(self, window: Sequence[Photo], *, one_by_one: bool) -> Iterator[tuple[int, Result | Failure]]:
-        """The answers to these photos, by their numbers, as far as Ray does not give them up."""
+        """The answers to these photos, by their numbers, as far as Ray does not give them up. Raises Stopped."""
         import ray
         from ray.data.exceptions import ExecutionTimeoutError, SystemException
         from ray.exceptions import RayError
@@ -137,12 +149,15 @@ class Cluster:
         chunks = [{"chunk": pickle.dumps(numbered[at : at + chunk])} for at in range(0, len(window), chunk)]
         context = ray.data.DataContext.get_current()
         context.max_errored_blocks = -1 if one_by_one else GIVEN_UP + len(chunks) // 100
+        self._stuck = False
         found = self._stages(ray.data.from_items(chunks, override_num_blocks=len(chunks)), one_by_one)
         try:
             for table in found.iter_batches(batch_size=None, batch_format="pyarrow"):
                 for answers in table["answers"].to_pylist():
                     yield from pickle.loads(answers)
-        except (RayError, ExecutionTimeoutError, SystemException) as error:
+        except ExecutionTimeoutError:
+            self._stuck = True
+        except (RayError, SystemException) as error:
             raise _stopped(error) from error
 
     def _stages(self, chunks: Any, one_by_one: bool) -> Any:
@@ -357,8 +372,7 @@ def _machines() -> list[float]:
 
 
 def _stopped(error: Exception) -> Stopped:
-    hint = "`ray status` shows its machines; the same command goes on from here"
-    return Stopped(f"the cluster gave up: {_last_line(error)}", hint=hint)
+    return Stopped(f"the cluster gave up: {_last_line(error)}", hint=GO_ON)
 
 
 def _last_line(error: Exception) -> str:

@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Set
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Given, require, save_broken, save_photo, write_boxes
+from typer.testing import CliRunner
 
-from mivolo_cli import cluster, parts, sinks, workplace
+from mivolo_cli import cli, cluster, parts, sinks, workplace
 from mivolo_cli import scan as scanning
 from mivolo_cli.errors import BadInput, Stopped
 from mivolo_cli.records import SCHEMA, Photo
@@ -90,11 +91,12 @@ def assert_same(output: Path, expected: list[dict[str, Any]]) -> None:
 def assert_readable(output: Path, rows: int) -> None:
     """A folder of Parquet files and nothing else that a reader would see, with the types of a table in one file."""
     names = sorted(os.listdir(output))
+    assert b"mivolo.model" in read_table(output).schema.metadata
     assert len(names) > 1 and all(name.endswith(".parquet") or name[0] in "._" for name in names)
     dataset = require("pyarrow.dataset").dataset(str(output))
     assert dataset.schema.equals(SCHEMA) and dataset.count_rows() == rows
     assert len(require("pandas").read_parquet(output)) == rows
-    assert require("duckdb").sql(f"SELECT count(*) FROM '{output}/*.parquet'").fetchone() == (rows,)
+    assert require("duckdb").sql(f"SELECT count(*) FROM '{output}/*.parquet'").fetchall() == [(rows,)]
 
 
 def frail(stage: Any, once: Path, poison: bytes = b"") -> Any:
@@ -267,6 +269,17 @@ def test_a_missing_package_is_named(
     assert "pip install" in str(refused.value.hint)
 
 
+@pytest.mark.parametrize("typed, address", [(["--ray"], None), (["--ray-address", "auto"], "auto")])
+def test_an_address_is_enough_to_work_on_a_cluster(
+    typed: list[str], address: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[ScanOptions] = []
+    monkeypatch.setattr(scanning, "scan", lambda options, report: asked.append(options) or scanning.Progress())
+    out = CliRunner().invoke(cli.app, ["scan", "album", "-o", "people", *typed])
+    assert out.exit_code == 0, out.output
+    assert [(options.ray, options.ray_address) for options in asked] == [(True, address)]
+
+
 @pytest.mark.parametrize("count, sizes", [(5, [5]), (100, [8, 16, 32, 44])])
 def test_windows_grow_while_the_one_before_is_done(
     count: int, sizes: list[int], small: None, monkeypatch: pytest.MonkeyPatch
@@ -281,8 +294,34 @@ def test_photos_that_ray_gives_up_are_done_again_alone(small: None, monkeypatch:
     assert windows == [8, 12, 3]
 
 
-def run_windows(monkeypatch: pytest.MonkeyPatch, count: int, lost: set[int]) -> tuple[list[int], list[int]]:
-    """The sizes of the windows, and how many photos had been listed when each began."""
+@pytest.mark.parametrize("stuck, code", [(False, "crashed"), (True, "timeout")])
+def test_a_photo_that_never_comes_back_has_a_code(
+    stuck: bool, code: str, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[Any] = []
+    windows, _ = run_windows(monkeypatch, 20, lost={3, 7}, poison={7}, stuck=stuck, failures=failures)
+    assert windows == [8, 12, 2]
+    assert [(failure.photo.path, failure.code) for failure in failures] == [("7", code)]
+
+
+def test_a_cluster_on_which_nothing_moves_stops_the_run(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = set(range(20))
+    with pytest.raises(Stopped, match="nothing moved"):
+        run_windows(monkeypatch, 20, lost=everything, poison=everything, stuck=True)
+
+
+def run_windows(
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    lost: Set[int],
+    poison: Set[int] = frozenset(),
+    stuck: bool = False,
+    failures: list[Any] | None = None,
+) -> tuple[list[int], list[int]]:
+    """The sizes of the windows, and how many photos had been listed when each began.
+
+    Photos that are `lost` have no answer unless they are alone, and those that are `poison` not even then.
+    """
     windows: list[int] = []
     listed: list[int] = []
     taken = 0
@@ -295,12 +334,16 @@ def run_windows(monkeypatch: pytest.MonkeyPatch, count: int, lost: set[int]) -> 
     def run(self: Any, window: list[Photo], *, one_by_one: bool) -> Iterator[tuple[int, Any]]:
         windows.append(len(window))
         listed.append(taken)
-        yield from ((n, photo.path) for n, photo in enumerate(window) if one_by_one or int(photo.path) not in lost)
+        self._stuck = stuck
+        missing = poison if one_by_one else lost
+        yield from ((n, photo.path) for n, photo in enumerate(window) if int(photo.path) not in missing)
 
     monkeypatch.setattr(cluster.Cluster, "__init__", lambda self: None)
     monkeypatch.setattr(cluster.Cluster, "_run", run)
     unconnected: Callable[[], Any] = cluster.Cluster
     answers = list(unconnected().answers(todo()))
     assert sorted(int(photo.path) for photo, _ in answers) == list(range(count))
-    assert all(photo.path == answer for photo, answer in answers)
+    assert all(photo.path == answer for photo, answer in answers if int(photo.path) not in poison)
+    if failures is not None:
+        failures += [answer for photo, answer in answers if int(photo.path) in poison]
     return windows, listed
