@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from . import photos, pipeline, provenance, tools
+from . import detect, photos, pipeline, provenance, tools, weights
 from .decoders import CRASHED, TIMEOUT, Decoders
 from .errors import BadInput, Stopped
 from .records import Failure, Image, Photo, Result
@@ -168,36 +168,34 @@ class Cluster:
         seeing, asking = _pools(about)
         queue = 1 if one_by_one else None  # what waits behind a photo whose fault it is would be given up with it
         actors = {"max_restarts": -1, "max_task_retries": RETRIES}
-        with warnings.catch_warnings():  # Ray 2.60 has no other way to limit its retries than the one it is to lose
-            warnings.simplefilter("ignore", DeprecationWarning)
-            images = chunks.map_batches(
-                decode,
-                fn_kwargs={"least": about.least},
-                batch_size=None,
-                batch_format="pyarrow",
-                num_cpus=_reading_cores(),
-                max_retries=RETRIES,
-            )
-            sightings = images.map_batches(
-                Detect,
-                fn_constructor_kwargs={"options": options, "size": about.size},
-                batch_size=GPU_BATCH if seeing.gpus else None,
-                batch_format="pyarrow",
-                compute=ActorPoolStrategy(size=seeing.actors, max_tasks_in_flight_per_actor=queue),
-                num_cpus=seeing.cores,
-                num_gpus=seeing.gpus,
-                **actors,
-            )
-            return sightings.map_batches(
-                Predict,
-                fn_constructor_kwargs={"options": options},
-                batch_size=1 if one_by_one else options.batch_size,
-                batch_format="pyarrow",
-                compute=ActorPoolStrategy(size=asking.actors, max_tasks_in_flight_per_actor=queue),
-                num_cpus=asking.cores,
-                num_gpus=asking.gpus,
-                **actors,
-            )
+        images = chunks.map_batches(
+            decode,
+            fn_kwargs={"least": about.least},
+            batch_size=None,
+            batch_format="pyarrow",
+            num_cpus=_reading_cores(),
+            max_retries=RETRIES,
+        )
+        sightings = images.map_batches(
+            Detect,
+            fn_constructor_kwargs={"options": options, "size": about.size},
+            batch_size=GPU_BATCH if seeing.gpus else None,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(size=seeing.actors, max_tasks_in_flight_per_actor=queue),
+            num_cpus=seeing.cores,
+            num_gpus=seeing.gpus,
+            **actors,
+        )
+        return sightings.map_batches(
+            Predict,
+            fn_constructor_kwargs={"options": options},
+            batch_size=1 if one_by_one else options.batch_size,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(size=asking.actors, max_tasks_in_flight_per_actor=queue),
+            num_cpus=asking.cores,
+            num_gpus=asking.gpus,
+            **actors,
+        )
 
 
 def decode(chunks: pa.Table, least: int) -> Iterator[pa.Table]:
@@ -275,8 +273,10 @@ def _column(name: str, values: Iterable[bytes]) -> pa.Table:
 
 def _for_workers(options: ScanOptions) -> ScanOptions:
     """Without what is long or only for this machine; files by their whole paths."""
+    names = {"auto", *detect.NAMES, *weights.known()}
     model, detector = (
-        str(Path(name).absolute()) if Path(name).exists() else name for name in (options.model, options.detector)
+        name if name in names or not Path(name).exists() else str(Path(name).absolute())
+        for name in (options.model, options.detector)
     )
     boxes = None if options.boxes is None else options.boxes.absolute()
     return replace(options, paths=(), outputs=(), model=model, detector=detector, boxes=boxes)
@@ -292,14 +292,14 @@ def _connect(options: ScanOptions) -> bool:
     _be_quiet()
     if ray.is_initialized():
         return False
-    quiet = {"include_dashboard": False} if options.ray_address is None else {}
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its warnings would go to the terminal
+    ours: dict[str, Any] = {}
     if options.ray_address is None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its warnings go to the terminal
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # otherwise Ray keeps one in the home folder
-        quiet |= {"num_cpus": options.workers, "_node_ip_address": "127.0.0.1"}
+        ours = {"num_cpus": options.workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     try:
-        ray.init(options.ray_address or "local", log_to_driver=False, logging_level=logging.ERROR, **quiet)
+        ray.init(options.ray_address or "local", log_to_driver=False, logging_level=logging.ERROR, **ours)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         hint = "check --ray-address; without it, --ray starts a cluster on this machine"
         raise BadInput(f"there is no Ray cluster to work on: {_last_line(error)}", hint=hint) from error
@@ -307,9 +307,15 @@ def _connect(options: ScanOptions) -> bool:
 
 
 def _be_quiet() -> None:
-    """No bars and no log on the terminal; Ray keeps its log in a folder of its own."""
+    """No bars, warnings and log on the terminal; Ray keeps its log in a folder of its own.
+
+    The warnings are of options that Ray sets itself, of actors without work, and of the parameters of retries, which
+    Ray is to lose, and without which it would do again for ever what breaks down.
+    """
     from ray.data import DataContext
 
+    warnings.filterwarnings("ignore", module=r"ray\.")
+    warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
     context = DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     context.execution_no_progress_timeout_s = PATIENCE

@@ -65,7 +65,7 @@ def options(tmp_path: Path, tiny_model: Path, no_weights_of_the_user: None) -> O
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts, windows and files of a few photos."""
     monkeypatch.setattr(parts, "PART_PHOTOS", 4)
-    monkeypatch.setattr(cluster, "FIRST_WINDOW", 8)
+    monkeypatch.setattr(cluster, "FIRST_WINDOW", 20)
     monkeypatch.setattr(cluster, "CHUNK", 3)
     monkeypatch.setattr(sinks, "BUFFER_ROWS", 5)
     monkeypatch.setattr(folder, "FILE_ROWS", 10)
@@ -121,20 +121,21 @@ def test_a_killed_driver_loses_nothing_and_the_table_is_that_of_one_machine(
     code = "; ".join(
         (
             "import sys, time; from pathlib import Path; from mivolo_cli import cluster, parts, scan",
-            "parts.PART_PHOTOS, cluster.FIRST_WINDOW = 4, 8",
+            "parts.PART_PHOTOS, cluster.FIRST_WINDOW = 4, 20",
             "options = scan.ScanOptions([Path(sys.argv[1])], [Path(sys.argv[2])], model=sys.argv[3], detector='given',"
             " boxes=Path(sys.argv[4]), device='cpu', workers=2, ray=True)",
             "scan.scan(options, lambda progress: time.sleep(0.1))",
         )
     )
     command = [sys.executable, "-c", code, *map(str, (album, output, options["model"], options["boxes"]))]
-    killed = subprocess.Popen(command)
+    home = {"HOME": str(tmp_path / "home"), "RAY_AUTH_MODE": None}
+    killed = subprocess.Popen(command, env={name: value for name, value in {**os.environ, **home}.items() if value})
     place = workplace.folder_of(output)
     while killed.poll() is None and len(list(place.glob("part-*"))) < 2:
         time.sleep(0.02)
     killed.kill()
     assert killed.wait() == -signal.SIGKILL
-    assert not output.exists()
+    assert not output.exists() and not (tmp_path / "home" / ".ray").exists()
 
     progress = scan(album, output, options, ray=True)
     assert progress.reused >= 8 and progress.photos == PHOTOS + 2
@@ -156,6 +157,7 @@ def test_killed_processes_lose_nothing_and_poison_costs_one_photo(
         yield from healthy(chunks, least)
 
     healthy = cluster.decode
+    monkeypatch.setattr(cluster, "FIRST_WINDOW", 64)
     monkeypatch.setattr(cluster, "RETRIES", 1)
     monkeypatch.setattr(cluster, "decode", decode)
     monkeypatch.setattr(cluster, "Detect", frail(cluster.Detect, once[1], poison=b"11.jpg"))
@@ -282,29 +284,27 @@ def test_an_address_is_enough_to_work_on_a_cluster(
 
 @pytest.mark.parametrize("count, sizes", [(5, [5]), (100, [8, 16, 32, 44])])
 def test_windows_grow_while_the_one_before_is_done(
-    count: int, sizes: list[int], small: None, monkeypatch: pytest.MonkeyPatch
+    count: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     windows, listed = run_windows(monkeypatch, count, lost=set())
     assert windows == sizes
     assert listed[0] == min(count, 8)  # the first window is at work before the second is listed
 
 
-def test_photos_that_ray_gives_up_are_done_again_alone(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_photos_that_ray_gives_up_are_done_again_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     windows, _ = run_windows(monkeypatch, 20, lost={3, 7, 19})
     assert windows == [8, 12, 3]
 
 
 @pytest.mark.parametrize("stuck, code", [(False, "crashed"), (True, "timeout")])
-def test_a_photo_that_never_comes_back_has_a_code(
-    stuck: bool, code: str, small: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_photo_that_never_comes_back_has_a_code(stuck: bool, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     failures: list[Any] = []
     windows, _ = run_windows(monkeypatch, 20, lost={3, 7}, poison={7}, stuck=stuck, failures=failures)
     assert windows == [8, 12, 2]
     assert [(failure.photo.path, failure.code) for failure in failures] == [("7", code)]
 
 
-def test_a_cluster_on_which_nothing_moves_stops_the_run(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_on_which_nothing_moves_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     everything = set(range(20))
     with pytest.raises(Stopped, match="nothing moved"):
         run_windows(monkeypatch, 20, lost=everything, poison=everything, stuck=True)
@@ -338,6 +338,7 @@ def run_windows(
         missing = poison if one_by_one else lost
         yield from ((n, photo.path) for n, photo in enumerate(window) if int(photo.path) not in missing)
 
+    monkeypatch.setattr(cluster, "FIRST_WINDOW", 8)
     monkeypatch.setattr(cluster.Cluster, "__init__", lambda self: None)
     monkeypatch.setattr(cluster.Cluster, "_run", run)
     unconnected: Callable[[], Any] = cluster.Cluster
