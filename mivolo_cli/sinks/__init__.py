@@ -11,7 +11,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -145,9 +145,9 @@ def open_sinks(
     versions = {"schema_version": SCHEMA_VERSION, "program_version": _program_version()}
     with ExitStack() as stack:
         about = {**metadata, **versions}
-        opened = (
+        opened: list[AbstractContextManager[_Part | _FolderPart]] = [
             _folder_part(path, about) if is_folder(path) else _part(path, about, spreadsheet_safe) for path in paths
-        )
+        ]
         parts = [stack.enter_context(part) for part in opened]
         sinks = Sinks(parts)
         yield sinks
