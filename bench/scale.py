@@ -4,7 +4,7 @@
 
 Measured, on this machine: core-seconds of every stage, photo by photo, so that slow photos are as many as here; what
 it costs to pass pixels from process to process; what the one driver does for each photo (list, keep, publish); how long
-a process takes to start with its model. Simulated: windows of chunks, dealt out to cores as they become free, of which
+a process takes to start with its model. Nothing else should run meanwhile. Simulated: windows of chunks, dealt out to cores as they become free, of which
 some fail; a chunk that fails is done again behind a new start. Assumed: how often a core fails (`--failures`, an hour),
 that all cores are like these, and that storage keeps up with them.
 """
@@ -128,7 +128,7 @@ def passed_on(image: Image) -> Any:
 
 
 def driver(place: Path, results: Sequence[Result], count: int = 4096) -> dict[str, float]:
-    """Seconds a photo of what the driver does alone."""
+    """Seconds a photo of what the driver does alone, waiting for its disk included."""
     make_files(place / "many", count, 16, broken=0)
     kept = plan.Plan(parts.Results())
     found: list[Photo] = []
@@ -178,6 +178,7 @@ def simulate(found: Measured, total: int, cores: int, options: argparse.Namespac
         "hours": hours,
         "machine-hours": machines * hours,
         "cores busy": float(found.whole.mean()) * total / 3600 / cores / hours,
+        "driver busy": sum(found.driver.values()) * total / 3600 / hours,
     }
 
 
