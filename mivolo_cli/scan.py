@@ -22,6 +22,7 @@ from .records import SCHEMA, Failure, Image, Photo, Result, Use
 from .shards import Shard
 
 if TYPE_CHECKING:
+    from .converted import Calibration
     from .detect import Detector
     from .engines import Engine
     from .predict import Predictor
@@ -34,7 +35,8 @@ REPORTED_TOGETHER = 1024
 class ScanOptions:
     """`skip_tagged` leaves out photos that carry tags of the same model; they have no rows.
 
-    `listed` says that the paths came as a list: one that is missing becomes a row instead of an error."""
+    `listed` says that the paths came as a list: one that is missing becomes a row instead of an error. `calibration`
+    is a folder of photos for int8; without one, those of the first scan in int8 serve."""
 
     paths: Sequence[Path]
     outputs: Sequence[Path] = ()
@@ -45,6 +47,8 @@ class ScanOptions:
     device: str = "auto"
     engine: str = "auto"
     precision: str = "fp32"
+    calibration: Path | None = None
+    compile: bool = False
     use: Use = "both"
     flip: bool = False
     reduced: bool = False
@@ -130,21 +134,34 @@ def scan(options: ScanOptions, report: Callable[[Progress], None] = lambda progr
 def open_tools(options: ScanOptions) -> Tools:
     """The model and the detector of these options. Raises BadInput or WeightsError."""
     from .detect import open_detector
-    from .engines import PaddedEngine
+    from .engines import PaddedEngine, each_gpu
     from .predict import Predictor
     from .ready import open_model
 
-    device = auto.choose_device(options.device, options.engine)
+    device = auto.choose_device(options.device, options.engine, several=True)
     chosen = auto.choose_model(options.model, device.name).name
-    engine, spec = open_model(chosen, device.name, options.precision, options.engine)
     finder = auto.choose_detector(options.detector, options.boxes, device.name).name
-    detector = open_detector(finder, boxes=options.boxes, device=device.name)
+    precision, kind = options.precision, options.engine
+    detector = open_detector(finder, boxes=options.boxes, device=device.name, engine=kind, precision=precision)
+    calibration = _calibration(options, detector)
+    engine, spec = open_model(chosen, device.name, precision, kind, options.compile, calibration)
     notes = [f"device cpu: {device.reason}"] if device.name == "cpu" and options.device not in ("auto", "cpu") else []
     notes += [f"model {chosen}: {weights.get(chosen).licence}"] if chosen in weights.known() else []
     sha256 = weights.sha256(weights.model_file(chosen))
-    return Tools(
-        Predictor(PaddedEngine(engine), spec, options.batch_size, options.flip), engine, detector, sha256, notes
-    )
+    lanes = 0 if device.name == "cpu" else len(each_gpu(device.name))
+    predictor = Predictor(PaddedEngine(engine), spec, options.batch_size, options.flip, lanes)
+    return Tools(predictor, engine, detector, sha256, notes)
+
+
+def _calibration(options: ScanOptions, detector: Detector) -> Calibration | None:
+    """Who calibrates int8, where that is asked for."""
+    if options.precision != "int8":
+        return None
+    from . import calibration
+
+    if options.calibration is None:
+        return calibration.from_photos(_walk(options), detector, options.use, options.workers)
+    return calibration.from_folder(options.calibration, detector, options.use, options.workers)
 
 
 def results(images: Iterable[Image | Failure], options: ScanOptions, tools: Tools) -> Iterator[Result | Failure]:
