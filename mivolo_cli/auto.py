@@ -19,11 +19,11 @@ class Choice:
     reason: str
 
 
-def choose_device(wanted: str, engine: str = "auto") -> Choice:
+def choose_device(wanted: str, engine: str = "auto", several: bool = False) -> Choice:
     """See engines.choose_device; for OpenVINO, `auto` is the CPU."""
     if wanted == "auto" and engine == "openvino":
         return Choice("cpu", "OpenVINO works there")
-    return Choice(*engines.choose_device(wanted))
+    return Choice(*engines.choose_device(wanted, several))
 
 
 def choose_model(wanted: str, device: str) -> Choice:

@@ -1,29 +1,34 @@
-"""Age models as graphs of OpenVINO: converted once, and kept in the user's cache.
+"""Networks as graphs of OpenVINO: converted once, and kept in the user's cache.
 
-A folder of the cache holds one graph, what the model is, and the hashes of both files; it appears whole or not at all.
+A folder of the cache holds one graph, facts about it, and the hashes of all that; it appears whole or not at all.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import platformdirs
 
 from . import __version__, weights
-from .engines import OpenVinoEngine, first_line
-from .errors import MivoloError
+from .engines import OpenVinoEngine, first_line, import_openvino
+from .errors import BadInput, MivoloError
+from .quantized import Batches, quantize
 from .spec import ModelSpec
 
 if TYPE_CHECKING:
     import openvino
+    from torch import Tensor, nn
 
     from .model import FromPixels
 
@@ -32,54 +37,95 @@ EXAMPLE = 2
 """People in the batch that is followed through the model; the graph then takes any number."""
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 Load = Callable[[], tuple["FromPixels", ModelSpec]]
+Facts = dict[str, str]
+"""What is kept beside a graph."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Who calibrates an age model for int8: batches for a model of a spec. `key` tells one choice of photos from
+    another; without one, the first calibration of a model on this machine stands."""
+
+    key: str
+    people: Callable[[ModelSpec], Batches]
 
 
 class NotConverted(MivoloError):
     """OpenVINO is not here, or cannot take the model; PyTorch still can."""
 
 
-def open_converted(name: str, precision: str, load: Load) -> tuple[Any, ModelSpec]:
-    """The engine and spec of a model's graph from the cache, or from a new conversion of what `load` gives.
+def open_converted(
+    name: str, precision: str, load: Load, calibration: Calibration | None = None
+) -> tuple[OpenVinoEngine, ModelSpec]:
+    """The engine and spec of an age model's graph from the cache, or from a new conversion of what `load` gives.
 
-    Raises WeightsError for the file, NotConverted for all else.
+    Raises WeightsError for the file, NotConverted for all else, and BadInput for int8 that cannot be had.
     """
     file = weights.model_file(name)
+    label = name if name in weights.known() else weights.plain_name(file)
+    key = f"-{calibration.key}" if calibration and calibration.key and precision == "int8" else ""
+
+    def make() -> tuple[openvino.Model, Facts]:
+        if precision == "int8" and calibration is None:
+            raise BadInput(
+                f"{label} has not been calibrated for int8 on this machine",
+                hint="run `mivolo scan --precision int8` once, over photos with people",
+            )
+        module, spec = load()
+        graph = convert(module, spec)
+        if precision == "int8" and calibration is not None:
+            graph = quantize(graph, calibration.people(spec))
+        return graph, spec.to_metadata()
+
+    engine, facts = open_graph(f"{label}-{weights.sha256(file)[:16]}{key}", precision, make)
+    return engine, ModelSpec.from_metadata(facts)
+
+
+def open_graph(
+    name: str, precision: str, make: Callable[[], tuple[openvino.Model, Facts]]
+) -> tuple[OpenVinoEngine, Facts]:
+    """The engine of the graph that is kept by this name, with its facts, or of a new one that is then kept.
+
+    The name must tell all that decides what the graph is, but precision and versions. Raises NotConverted.
+    """
     try:
-        import openvino
+        openvino = import_openvino()
     except ImportError as error:
         raise NotConverted("OpenVINO is not installed") from error
-    label = name if name in weights.known() else weights.plain_name(file)
-    place = _place(label, weights.sha256(file), openvino.__version__)
+    place = _place(name, openvino.__version__, "int8" if precision == "int8" else "fp32")
     kept = _kept(place, precision)
     if kept is not None:
         return kept
-    module, spec = load()
     try:
-        graph = convert(module, spec)
+        graph, facts = make()
         engine = OpenVinoEngine(graph, precision)
     except _refusals() as error:
         raise NotConverted(f"OpenVINO cannot take the model ({first_line(error)})") from error
     try:
-        _keep(graph, spec, place)
+        _keep(graph, facts, place)
+        engine.calibration = _calibration(precision, place)
     except (OSError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         engine.notes.append(f"the converted model cannot be kept in {place.parent} ({reason or first_line(error)})")
-    return engine, spec
+        engine.calibration = uuid4().hex if precision == "int8" else ""  # the next one may differ
+    return engine, facts
 
 
 def convert(module: FromPixels, spec: ModelSpec) -> openvino.Model:
-    """The model as a graph that takes batches of any size; it computes what the module computes."""
-    import openvino
+    """The age model as a graph that takes batches of any size; it computes what the module computes."""
     import torch
 
     side, channels = spec.input_size, spec.in_chans
     pixels = torch.zeros((EXAMPLE, side, side, channels), dtype=torch.uint8)
     present = torch.ones((EXAMPLE, 2), dtype=torch.bool)
+    return graph_of(module, (pixels, present), [[-1, side, side, channels], [-1, 2]])
+
+
+def graph_of(module: nn.Module, example: tuple[Tensor, ...], shapes: Sequence[Sequence[int]]) -> openvino.Model:
+    """Any module as a graph, followed through with an example of its inputs; -1 in their shapes is any length."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that sizes which never change become constants
-        return openvino.convert_model(
-            module, example_input=(pixels, present), input=[[-1, side, side, channels], [-1, 2]]
-        )
+        return import_openvino().convert_model(module, example_input=example, input=[list(shape) for shape in shapes])
 
 
 def folder() -> Path:
@@ -87,34 +133,32 @@ def folder() -> Path:
     return Path(platformdirs.user_cache_dir("mivolo", appauthor=False)) / "converted"
 
 
-def _place(label: str, sha256: str, openvino_version: str) -> Path:
-    """Named by all that decides what a graph is; its weights, always in fp32, decide the input's shape."""
-    name = re.sub(r"[^\w.-]", "_", label)[:40]
-    versions = f"mivolo-{__version__}-openvino-{openvino_version.split('-')[0]}"
-    return folder() / f"{name}-{sha256[:16]}-{versions}-fp32"
+def _place(name: str, openvino_version: str, kind: str) -> Path:
+    """Named by all that decides what a graph is; its weights decide the input's shape."""
+    safe = re.sub(r"[^\w.-]", "_", name)[-80:]
+    return folder() / f"{safe}-mivolo-{__version__}-openvino-{openvino_version.split('-')[0]}-{kind}"
 
 
-def _kept(place: Path, precision: str) -> tuple[OpenVinoEngine, ModelSpec] | None:
+def _kept(place: Path, precision: str) -> tuple[OpenVinoEngine, Facts] | None:
     """What the cache holds of a model; None where it is not there or not whole."""
     try:
         about = json.loads((place / ABOUT).read_text("utf-8"))
-        if about["hashes"] != _hashes(place):
+        if about["hashes"] != _hashes(place, about["facts"]):
             return None
-        spec = ModelSpec.from_metadata(about["spec"])
-        return OpenVinoEngine(place / GRAPH, precision), spec
-    except (*UNREADABLE, MivoloError):
+        engine = OpenVinoEngine(place / GRAPH, precision)
+    except UNREADABLE:
         return None
+    engine.calibration = _calibration(precision, place)
+    return engine, about["facts"]
 
 
-def _keep(graph: openvino.Model, spec: ModelSpec, place: Path) -> None:
+def _keep(graph: openvino.Model, facts: Facts, place: Path) -> None:
     """Raises OSError or RuntimeError where it cannot be written."""
-    import openvino
-
     place.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".", dir=place.parent))
     try:
-        openvino.save_model(graph, temporary / GRAPH, compress_to_fp16=False)
-        about = {"hashes": _hashes(temporary), "spec": spec.to_metadata()}
+        import_openvino().save_model(graph, temporary / GRAPH, compress_to_fp16=False)
+        about = {"hashes": _hashes(temporary, facts), "facts": facts}
         (temporary / ABOUT).write_text(json.dumps(about), "utf-8")
         shutil.rmtree(place, ignore_errors=True)  # it is there only if it could not be read
         os.replace(temporary, place)
@@ -122,13 +166,18 @@ def _keep(graph: openvino.Model, spec: ModelSpec, place: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _hashes(place: Path) -> dict[str, str]:
-    return {name: weights.sha256(place / name) for name in (GRAPH, DATA)}
+def _hashes(place: Path, facts: Facts) -> dict[str, str]:
+    told = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return {name: weights.sha256(place / name) for name in (GRAPH, DATA)} | {"facts": told}
+
+
+def _calibration(precision: str, place: Path) -> str:
+    """See Engine.calibration."""
+    return weights.sha256(place / DATA)[:16] if precision == "int8" else ""
 
 
 def _refusals() -> tuple[type[Exception], ...]:
     """What OpenVINO and PyTorch's tracer raise for models that they cannot take."""
-    from openvino import frontend
-
+    frontend = import_openvino().frontend
     own = (frontend.OpConversionFailure, frontend.GeneralFailure, frontend.NotImplementedFailure)
     return (*own, RuntimeError, TypeError, ValueError, ImportError)

@@ -12,7 +12,10 @@ import re
 import sys
 import threading
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from queue import SimpleQueue
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -22,25 +25,42 @@ from .errors import BadInput, WeightsError
 
 if TYPE_CHECKING:
     import openvino
-    from torch import nn
+    from torch import Tensor, nn
 
-DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+(,\d+)*)?")
 DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
 """What Linux has where there is a GPU for PyTorch: of NVIDIA, of AMD, and under Windows."""
 ENGINES = ("auto", "torch", "openvino")
-PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
-"""With OpenVINO's names."""
+PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
+"""With OpenVINO's names; in a graph of int8, for what is not whole numbers in it."""
 
 
 class Engine(Protocol):
-    """What runs an age model; `notes` are lines for the user, and more may come while it works."""
+    """What runs a network; `notes` are lines for the user, and more may come while it works.
 
-    device: str
-    precision: str
-    notes: list[str]
+    `name` is that of --engine; `calibration` tells one graph of int8 from others of the same weights.
+    """
 
-    def run(self, batch: NDArray[np.uint8], present: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """The outputs (n, outputs) for pixels (n, s, s, channels) and which inputs are there (n, 2)."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def precision(self) -> str: ...
+
+    @property
+    def calibration(self) -> str: ...
+
+    @property
+    def notes(self) -> list[str]: ...
+
+    def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """The outputs (n, ...) for inputs (n, ...), by position. Raises RuntimeError where they do not fit it.
+
+        An age model takes pixels (n, s, s, channels) uint8, and which inputs are there (n, 2).
+        """
 
 
 class OnnxEngine:
@@ -52,7 +72,7 @@ class OnnxEngine:
 
     def __init__(self, file: Path, device: str = "cpu", threads: int | None = None) -> None:
         try:
-            import openvino
+            openvino = import_openvino()
         except ImportError as error:
             raise BadInput(f"{file.name} needs the package openvino", hint="pip install openvino") from error
         if not file.is_file():
@@ -77,17 +97,16 @@ class OnnxEngine:
 
 
 class OpenVinoEngine:
-    """An age model's graph on the CPU, compiled when it is made. Raises RuntimeError where OpenVINO cannot run it.
+    """A graph on the CPU, compiled when it is made. Raises RuntimeError where OpenVINO cannot run it.
 
     A precision that this processor does not have is replaced by fp32, which `notes` then say.
     """
 
-    device = "cpu"
+    name, device = "openvino", "cpu"
 
     def __init__(self, graph: openvino.Model | Path, precision: str = "fp32", threads: int | None = None) -> None:
-        import openvino
-
-        self.precision = precision
+        openvino = import_openvino()
+        self.precision, self.calibration = precision, ""
         self.notes: list[str] = []
         core = openvino.Core()
         if precision in ("bf16", "fp16") and precision.upper() not in core.get_property(
@@ -97,91 +116,182 @@ class OpenVinoEngine:
             self.precision = "fp32"
         self._compiled = core.compile_model(graph, "CPU", _settings(self.precision, threads))
 
-    def run(self, batch: NDArray[np.uint8], present: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
         """See Engine.run."""
-        outputs: NDArray[np.float32] = next(iter(self._compiled([batch, present]).values()))
+        outputs: NDArray[np.float32] = next(iter(self._compiled(list(inputs)).values()))
         return outputs
 
 
 class TorchEngine:
     """A module on a device; after trouble with a GPU it goes on, on the CPU, and says so once in `notes`.
 
-    fp32 is true fp32: on CUDA this switches TF32 off for the whole process. bf16 and fp16 are by autocast.
+    fp32 is true fp32: on CUDA this switches TF32 off for the whole process. bf16 and fp16 are by autocast. `compiled`
+    is for GPUs: the first batch of each size then takes a minute, and the others less time.
     """
 
-    def __init__(self, module: nn.Module, device: str, precision: str = "fp32") -> None:
+    name, calibration = "torch", ""
+
+    def __init__(self, module: nn.Module, device: str, precision: str = "fp32", compiled: bool = False) -> None:
         if precision not in PRECISIONS:
             raise BadInput(f"there is no precision {precision!r}", hint=f"use {', '.join(PRECISIONS)}")
         self.device = device
         self.precision = precision
         self.notes: list[str] = []
+        self._compiled = compiled and device != "cpu"
         self._most = sys.maxsize
         self._on_cpu = module.cpu().eval()
-        self._module = self._on_cpu
+        self._module: Callable[..., Tensor] = self._on_cpu
         if device != "cpu":
             self._move()
 
-    def run(self, batch: NDArray[np.uint8], present: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
         """See Engine.run. A batch that the memory does not hold is halved, and so are those after it."""
         try:
-            return self._in_parts(batch, present)
+            return self._in_parts(inputs)
         except MemoryError:
+            most = len(inputs[0])
             if self._most == sys.maxsize:
-                self.notes.append(f"{self.device} has too little memory for {len(batch)} people: going on with fewer")
-            self._most = max(1, min(self._most, len(batch)) // 2)
-        return self.run(batch, present)
+                self.notes.append(f"{self.device} has too little memory for a batch of {most}: going on with fewer")
+            self._most = max(1, min(self._most, most) // 2)
+        return self.run(*inputs)
 
-    def _in_parts(self, batch: NDArray[np.uint8], present: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def _in_parts(self, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
         """Raises MemoryError while a smaller batch may still do."""
         found = []
-        for start in range(0, max(len(batch), 1), self._most):
-            part = slice(start, start + self._most)
+        for start in range(0, max(len(inputs[0]), 1), self._most):
+            part = [array[start : start + self._most] for array in inputs]
             try:
-                found.append(self._forward((batch[part], present[part])))
+                found.append(self._forward(part))
             except RuntimeError as error:
-                if _is_out_of_memory(error) and len(batch[part]) > 1:
+                if _is_out_of_memory(error) and len(part[0]) > 1:
                     raise MemoryError from error
-                found.append(self._on(error, batch[part], present[part]))
+                found.append(self._after(error, part))
         return np.concatenate(found)
 
-    def call(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """What the module answers to any arrays, as float32. Raises RuntimeError where they do not fit it."""
-        try:
-            return self._forward(inputs)
-        except RuntimeError as error:
-            return self._on(error, *inputs)
+    def _after(self, error: RuntimeError, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+        """What the plain module answers after an error of the compiled one, and the CPU after one of a GPU.
 
-    def _on(self, error: RuntimeError, *inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """What the CPU answers after this error of a GPU; an error of the CPU stays one."""
+        An error of the CPU stays one.
+        """
         if self.device == "cpu":
             raise error
-        self._fall_back(error)
-        return self._forward(inputs)
+        if not self._compiled:
+            self._fall_back(error)
+            return self._forward(inputs)
+        self.notes.append(f"the model cannot be compiled ({first_line(error)}): going on without")
+        self._compiled = False
+        self._move()
+        return self._in_parts(inputs)
 
     def _move(self) -> None:
         """Put a copy on the GPU; the original stays, because a GPU in trouble may not give its weights back."""
         import torch
 
-        if self.device.startswith("cuda") and self.precision == "fp32":
-            torch.backends.cuda.matmul.allow_tf32 = False
-            torch.backends.cudnn.allow_tf32 = False
         try:
-            self._module = copy.deepcopy(self._on_cpu).to(self.device)
+            module = copy.deepcopy(self._on_cpu).to(self.device)
+            if self._is_cuda:
+                module = module.to(memory_format=torch.channels_last)
+            self._module = torch.compile(module, dynamic=False) if self._compiled else module
         except RuntimeError as error:
             self._fall_back(error)
+        if self._is_cuda and self.precision == "fp32":
+            torch.backends.cuda.matmul.allow_tf32 = False
+            torch.backends.cudnn.allow_tf32 = False
 
-    def _forward(self, inputs: tuple[NDArray[Any], ...]) -> NDArray[np.float32]:
+    def _forward(self, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
         import torch
 
         half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
         rounded = torch.autocast(self.device.partition(":")[0], half) if half else contextlib.nullcontext()
         with torch.inference_mode(), rounded:
-            outputs = self._module(*(torch.from_numpy(array).to(self.device) for array in inputs))
+            outputs = self._module(*map(self._on_device, inputs))
             return outputs.float().cpu().numpy()
 
+    def _on_device(self, array: NDArray[Any]) -> Tensor:
+        """From pinned memory to CUDA, which copies while the processor goes on."""
+        import torch
+
+        tensor = torch.from_numpy(array)
+        return tensor.pin_memory().to(self.device, non_blocking=True) if self._is_cuda else tensor.to(self.device)
+
+    @property
+    def _is_cuda(self) -> bool:
+        return self.device.startswith("cuda")
+
     def _fall_back(self, error: RuntimeError) -> None:
-        self.notes.append(fallback_note(self.device, error))
+        self.notes.append(fallback_note(self.device, "the CPU", error))
         self.device, self._module = "cpu", self._on_cpu
+
+
+class BackedEngine:
+    """An engine, and one that takes its place for good when it fails, which `notes` then say.
+
+    `backup` makes the other one at that moment; what that one raises goes on to the caller.
+    """
+
+    def __init__(self, engine: Engine, backup: Callable[[], Engine]) -> None:
+        self._engine, self._backup = engine, backup
+        self._failed = False
+        self._said: list[str] = []
+        self.name, self.calibration = engine.name, engine.calibration
+
+    @property
+    def device(self) -> str:
+        return self._engine.device
+
+    @property
+    def precision(self) -> str:
+        return self._engine.precision
+
+    @property
+    def notes(self) -> list[str]:
+        return [*self._said, *self._engine.notes]
+
+    def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """See Engine.run."""
+        if not self._failed:
+            try:
+                return self._engine.run(*inputs)
+            except (RuntimeError, MemoryError) as error:
+                self._replace(error)
+        return self._engine.run(*inputs)
+
+    def _replace(self, error: Exception) -> None:
+        self._failed = True
+        backup = self._backup()
+        self._said = [*self._engine.notes, fallback_note(self.name, backup.name, error)]
+        self._engine = backup
+
+
+class DealtEngine:
+    """Several engines of one model, one a GPU: each batch goes to one that is idle, from as many threads as there are.
+
+    What the first one says of itself is true of all.
+    """
+
+    def __init__(self, engines: Sequence[Engine]) -> None:
+        self._engines = list(engines)
+        self._idle: SimpleQueue[Engine] = SimpleQueue()
+        for engine in engines:
+            self._idle.put(engine)
+        first = engines[0]
+        self.name, self.precision, self.calibration = first.name, first.precision, first.calibration
+
+    @property
+    def device(self) -> str:
+        return ", ".join(engine.device for engine in self._engines)
+
+    @property
+    def notes(self) -> list[str]:
+        return [note for engine in self._engines for note in engine.notes]
+
+    def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """See Engine.run."""
+        engine = self._idle.get()
+        try:
+            return engine.run(*inputs)
+        finally:
+            self._idle.put(engine)
 
 
 class PaddedEngine:
@@ -194,12 +304,23 @@ class PaddedEngine:
         self._engine = engine
 
     def run(self, batch: NDArray[np.uint8], present: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """See Engine.run."""
+        """See Engine.run, of an age model."""
         people = len(batch)
         padding = (1 << (people - 1).bit_length()) - people if people else 0
         batch = np.concatenate((batch, np.zeros((padding, *batch.shape[1:]), np.uint8)))
         present = np.concatenate((present, np.zeros((padding, 2), bool)))
         return self._engine.run(batch, present)[:people]
+
+
+def import_openvino() -> ModuleType:
+    """OpenVINO without its package of telemetry, through which it would report each import to Google Analytics.
+
+    Raises ImportError where it is not installed.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # so that it cannot be imported
+    import openvino
+
+    return openvino
 
 
 def choose_engine(wanted: str, device: str, precision: str) -> str:
@@ -213,33 +334,53 @@ def choose_engine(wanted: str, device: str, precision: str) -> str:
         raise BadInput(f"there is no precision {precision!r}", hint=f"use {', '.join(PRECISIONS)}")
     if device != "cpu" and wanted == "openvino":
         raise BadInput(f"the engine openvino is for the CPU, not for {device}", hint="add --device cpu")
+    if precision == "int8" and (device != "cpu" or wanted == "torch"):
+        raise BadInput("int8 is for the CPU and the engine openvino", hint="add --device cpu --engine openvino")
     return wanted if wanted != "auto" else "openvino" if device == "cpu" else "torch"
 
 
-def choose_device(wanted: str = "auto") -> tuple[str, str]:
+def choose_device(wanted: str = "auto", several: bool = False) -> tuple[str, str]:
     """The device to use for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`, and why, in words for the user.
 
-    A GPU that is missing or does not work gives the CPU. Raises BadInput for any other name.
+    With `several`, `cuda:0,1` is a device too; see `each_gpu`. A GPU that is missing or does not work gives the CPU.
+    Raises BadInput for any other name.
     """
     if not DEVICE.fullmatch(wanted):
         raise BadInput(f"there is no device {wanted!r}", hint="use auto, cpu, cuda, cuda:0 (1, 2 ...) or mps")
+    if "," in wanted and not several:
+        raise BadInput(f"this command works on one GPU, not on {wanted}", hint=f"use {wanted.partition(',')[0]}")
     if wanted == "cpu":
         return "cpu", "as asked"
-    candidates = ("cuda", "mps") if wanted == "auto" else (wanted,)
+    candidates = ("cuda", "mps") if wanted == "auto" else _listed(wanted)
     present = [device for device in candidates if _driver_may_be_here() and _present(device)]
     if not present:
         missing = "no GPU" if wanted == "auto" else f"no {wanted}"
         return "cpu", f"there is {missing} that PyTorch can use, so the CPU is used"
     troubles = {device: _trouble(device) for device in present}
-    working = next((device for device, trouble in troubles.items() if trouble is None), None)
+    working = [device for device, trouble in troubles.items() if trouble is None]
+    if working and wanted == "auto":
+        return working[0], "the first GPU that works"
+    if len(working) == len(candidates):
+        return wanted, "as asked"
+    ill = "; ".join(f"{device} {trouble}" for device, trouble in troubles.items() if trouble)
     if working:
-        return working, "the first GPU that works" if wanted == "auto" else "as asked"
-    return "cpu", "; ".join(f"{device} {trouble}" for device, trouble in troubles.items()) + ", so the CPU is used"
+        return _joined(working), f"of {wanted}, these work" + (f" ({ill})" if ill else "")
+    return "cpu", f"{ill}, so the CPU is used"
 
 
-def fallback_note(device: str, error: RuntimeError) -> str:
-    """One line for the user about a GPU that failed during the work."""
-    return f"{device} failed ({first_line(error)}): going on with the CPU"
+def each_gpu(device: str) -> list[str]:
+    """The GPUs that `cuda` (all that work) and `cuda:0,1` stand for; any other device stands for itself."""
+    if device != "cuda":
+        return _listed(device)
+    import torch
+
+    every = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return [gpu for gpu in every if len(every) == 1 or _trouble(gpu) is None] or [device]
+
+
+def fallback_note(failed: str, instead: str, error: Exception) -> str:
+    """One line for the user about a GPU, or an engine, that failed during the work."""
+    return f"{failed} failed ({first_line(error)}): going on with {instead}"
 
 
 def first_line(error: Exception) -> str:
@@ -258,6 +399,16 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 def _settings(precision: str, threads: int | None) -> dict[str, Any]:
     settings = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision], "PERFORMANCE_HINT": "LATENCY"}
     return settings if threads is None else settings | {"INFERENCE_NUM_THREADS": str(threads)}
+
+
+def _listed(device: str) -> list[str]:
+    kind, _, indexes = device.partition(":")
+    return [f"{kind}:{index}" for index in indexes.split(",")] if indexes else [device]
+
+
+def _joined(gpus: Sequence[str]) -> str:
+    """The opposite: one name for several GPUs of CUDA."""
+    return "cuda:" + ",".join(gpu.partition(":")[2] for gpu in gpus)
 
 
 def _driver_may_be_here() -> bool:

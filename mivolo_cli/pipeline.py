@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -112,19 +112,29 @@ def _in_photo(person: Person, image: Image) -> Person:
 
 
 def predict(sightings: Iterable[Sighting | Failure], predictor: Predictor) -> Iterator[Result | Failure]:
-    """Predict in batches that cross photos, and hand the photos on in order as soon as all their people are known."""
+    """Predict in batches that cross photos, and hand the photos on in order as soon as all their people are known.
+
+    As many batches as the predictor has lanes are under way while the next sightings are asked for.
+    """
     waiting: deque[Sighting | Failure] = deque()
     crops: deque[Crops] = deque()
+    under_way: deque[Future[list[Prediction | None]]] = deque()
     answers: deque[Prediction | None] = deque()
-    for sighting in sightings:
-        waiting.append(sighting)
-        crops.extend([] if isinstance(sighting, Failure) else sighting.crops)
-        while len(crops) >= predictor.batch_size or (crops and len(waiting) >= MAX_WAITING):
-            batch = [crops.popleft() for _ in range(min(len(crops), predictor.batch_size))]
-            answers.extend(predictor.predict(batch))
+    with ThreadPoolExecutor(max(1, predictor.lanes), thread_name_prefix="predict") as pool:
+        for sighting in sightings:
+            waiting.append(sighting)
+            crops.extend([] if isinstance(sighting, Failure) else sighting.crops)
+            while len(crops) >= predictor.batch_size or (crops and len(waiting) >= MAX_WAITING):
+                batch = [crops.popleft() for _ in range(min(len(crops), predictor.batch_size))]
+                under_way.append(pool.submit(predictor.predict, batch))
+            crowded = len(waiting) >= MAX_WAITING
+            while under_way and (crowded or len(under_way) > predictor.lanes or under_way[0].done()):
+                answers.extend(under_way.popleft().result())
+            yield from _complete(waiting, answers)
+        under_way.append(pool.submit(predictor.predict, list(crops)))
+        for found in under_way:
+            answers.extend(found.result())
         yield from _complete(waiting, answers)
-    answers.extend(predictor.predict(list(crops)))
-    yield from _complete(waiting, answers)
 
 
 def _complete(waiting: deque[Sighting | Failure], answers: deque[Prediction | None]) -> Iterator[Result | Failure]:

@@ -19,14 +19,20 @@ GENDERS = ("male", "female")
 class Engine(Protocol):
     """Runs a model on a device: uint8 batch (n, s, s, channels) and which inputs are there (n, 2) -> (n, outputs)."""
 
-    def run(self, batch: Pixels, present: NDArray[np.bool_]) -> NDArray[np.float32]: ...
+    def run(self, batch: Pixels, present: NDArray[np.bool_], /) -> NDArray[np.float32]: ...
 
 
 class Predictor:
-    """A model on an engine; with `flip` it also looks at everybody mirrored, and takes the mean of both answers."""
+    """A model on an engine; with `flip` it also looks at everybody mirrored, and takes the mean of both answers.
 
-    def __init__(self, engine: Engine, spec: ModelSpec, batch_size: int = 32, flip: bool = False) -> None:
-        self.engine, self.spec, self.batch_size, self.flip = engine, spec, batch_size, flip
+    `lanes` is how many batches may be under way while the next people are found: one a GPU, and none on a CPU, whose
+    cores the detector needs.
+    """
+
+    def __init__(
+        self, engine: Engine, spec: ModelSpec, batch_size: int = 32, flip: bool = False, lanes: int = 0
+    ) -> None:
+        self.engine, self.spec, self.batch_size, self.flip, self.lanes = engine, spec, batch_size, flip, lanes
 
     def predict(self, crops: Sequence[Crops]) -> list[Prediction | None]:
         """One prediction a person, in order; None for a person without an input that this model reads."""

@@ -35,6 +35,7 @@ class ScanOptions:
     `listed` says that the paths came as a list: one that is missing becomes a row instead of an error. With `ray`, the
     work is done on the Ray cluster at `ray_address`, without one on a cluster of this machine; an output with no suffix
     is then a folder of Parquet files.
+    `calibration` is a folder of photos for int8; without one, those of the first scan in int8 serve.
     """
 
     paths: Sequence[Path]
@@ -46,6 +47,8 @@ class ScanOptions:
     device: str = "auto"
     engine: str = "auto"
     precision: str = "fp32"
+    calibration: Path | None = None
+    compile: bool = False
     use: Use = "both"
     flip: bool = False
     reduced: bool = False
@@ -360,6 +363,10 @@ def _check(options: ScanOptions) -> Iterator[Photo | Failure]:
     if not options.listed:
         walking.check_paths(options.paths)
     sinks.check_outputs(options.outputs, folders=options.ray)
+    if options.ray and options.precision == "int8" and options.calibration is None:
+        raise BadInput(
+            "on a cluster, int8 needs photos to calibrate with", hint="add --calibration FOLDER, which every machine sees"
+        )
     if options.annotate is not None and options.ray:
         raise BadInput(
             "--annotate draws on one machine only", hint="leave it out; the same scan without --ray adds the pictures"

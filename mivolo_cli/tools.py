@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from . import auto, weights
 
 if TYPE_CHECKING:
+    from .converted import Calibration
     from .detect import Detector
     from .engines import Engine
     from .predict import Predictor
@@ -27,34 +28,56 @@ class Tools:
 
 def open_tools(options: ScanOptions) -> Tools:
     """The model and the detector of these options. Raises BadInput or WeightsError."""
-    device = auto.choose_device(options.device, options.engine)
+    device = _device(options)
     chosen = auto.choose_model(options.model, device.name).name
-    predictor, engine = open_predictor(options)
+    detector = open_detector(options)
+    predictor, engine = open_predictor(options, detector)
     notes = [f"device cpu: {device.reason}"] if device.name == "cpu" and options.device not in ("auto", "cpu") else []
     notes += [f"model {chosen}: {weights.get(chosen).licence}"] if chosen in weights.known() else []
     sha256 = weights.sha256(weights.model_file(chosen))
-    return Tools(predictor, engine, open_detector(options), sha256, notes)
+    return Tools(predictor, engine, detector, sha256, notes)
 
 
-def open_predictor(options: ScanOptions) -> tuple[Predictor, Engine]:
-    """The model of these options, and the engine that it runs on. Raises BadInput or WeightsError."""
-    from .engines import PaddedEngine
+def open_predictor(options: ScanOptions, detector: Detector | None = None) -> tuple[Predictor, Engine]:
+    """The model of these options, and the engine that it runs on; the detector finds people to calibrate int8 with.
+
+    Raises BadInput or WeightsError.
+    """
+    from .engines import PaddedEngine, each_gpu
     from .predict import Predictor
     from .ready import open_model
 
-    device = auto.choose_device(options.device, options.engine).name
+    device, precision = _device(options).name, options.precision
     chosen = auto.choose_model(options.model, device).name
-    engine, spec = open_model(chosen, device, options.precision, options.engine)
-    return Predictor(PaddedEngine(engine), spec, options.batch_size, options.flip), engine
+    calibration = _calibration(options, detector or open_detector(options)) if precision == "int8" else None
+    engine, spec = open_model(chosen, device, precision, options.engine, options.compile, calibration)
+    lanes = 0 if device == "cpu" else len(each_gpu(device))
+    return Predictor(PaddedEngine(engine), spec, options.batch_size, options.flip, lanes), engine
 
 
 def open_detector(options: ScanOptions) -> Detector:
     """The detector of these options. Raises BadInput or WeightsError."""
     from . import detect
 
-    device = auto.choose_device(options.device, options.engine).name
+    device = _device(options).name
     finder = auto.choose_detector(options.detector, options.boxes, device).name
-    return detect.open_detector(finder, boxes=options.boxes, device=device)
+    return detect.open_detector(
+        finder, boxes=options.boxes, device=device, engine=options.engine, precision=options.precision
+    )
+
+
+def _device(options: ScanOptions) -> auto.Choice:
+    return auto.choose_device(options.device, options.engine, several=True)
+
+
+def _calibration(options: ScanOptions, detector: Detector) -> Calibration:
+    """Who calibrates int8."""
+    from . import calibration, walking
+
+    if options.calibration is not None:
+        return calibration.from_folder(options.calibration, detector, options.use, options.workers)
+    found = walking.walk(options.paths, hidden=options.hidden, include=options.include, exclude=options.exclude)
+    return calibration.from_photos(found, detector, options.use, options.workers)
 
 
 def least_side(options: ScanOptions, tools: Tools) -> int:

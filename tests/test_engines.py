@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from mivolo_cli import engines
-from mivolo_cli.engines import OnnxEngine, OpenVinoEngine, PaddedEngine, TorchEngine, choose_device, choose_engine
+from mivolo_cli.engines import (
+    BackedEngine,
+    DealtEngine,
+    OnnxEngine,
+    OpenVinoEngine,
+    PaddedEngine,
+    TorchEngine,
+    choose_device,
+    choose_engine,
+    each_gpu,
+)
 from mivolo_cli.errors import BadInput, WeightsError
 
 openvino = pytest.importorskip("openvino")
@@ -147,7 +160,7 @@ def test_a_gpu_without_memory_gives_way_to_the_cpu() -> None:
     engine = TorchEngine(Hungry(), GPU)
     assert engine.run(*batch())[1].tolist() == [0.25]
     fewer, note = engine.notes
-    assert "2 people" in fewer and "Tried to allocate 9 GiB" in note and "More of the same" not in note
+    assert "batch of 2" in fewer and "Tried to allocate 9 GiB" in note and "More of the same" not in note
 
 
 def test_a_gpu_that_takes_no_weights_gives_way_to_the_cpu() -> None:
@@ -247,6 +260,8 @@ def test_the_engine_follows_the_device(wanted: str, device: str, precision: str,
         ("tensorrt", "cpu", "fp32", "openvino"),
         ("auto", "cpu", "fp8", "bf16"),
         ("openvino", "cuda", "fp32", "--device cpu"),
+        ("auto", "cuda", "int8", "--device cpu"),
+        ("torch", "cpu", "int8", "--engine openvino"),
     ],
 )
 def test_an_engine_that_cannot_do_it_is_refused(wanted: str, device: str, precision: str, hint: str) -> None:
@@ -295,4 +310,145 @@ def test_a_batch_that_memory_does_not_hold_is_halved_until_it_does_and_stays_so(
     assert module.seen == [16, 8, 4, *[2] * 8]
     module.seen.clear()
     assert (engine.run(pixels[:5], present[:5]) == expected[:5]).all()
-    assert module.seen == [2, 2, 1] and len(engine.notes) == 1 and "16 people" in engine.notes[0]
+    assert module.seen == [2, 2, 1] and len(engine.notes) == 1 and "batch of 16" in engine.notes[0]
+
+
+class Fake:
+    """An engine that answers with the sums of pictures, and fails when told to."""
+
+    name, device, precision, calibration = "openvino", "cpu", "bf16", ""
+
+    def __init__(self, error: Exception | None = None, notes: tuple[str, ...] = ()) -> None:
+        self.error, self.notes, self.calls = error, list(notes), 0
+
+    def run(self, *inputs: np.ndarray) -> np.ndarray:
+        self.calls += 1
+        if self.error is not None:
+            raise self.error
+        return inputs[0].reshape(len(inputs[0]), -1).sum(axis=1, dtype=np.float32)[:, None]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("oneDNN is ill\nand more"), MemoryError("oneDNN is ill")])
+def test_an_engine_that_fails_in_the_middle_gives_way_once_with_the_same_answers(error: Exception) -> None:
+    pixels, present = batch()
+    fake, made = Fake(notes=("slow",)), []
+    engine = BackedEngine(fake, lambda: made.append(TorchEngine(Sums(), "cpu")) or made[0])
+    before = engine.run(pixels, present)
+    assert made == [] and engine.notes == ["slow"] and engine.precision == "bf16"
+    fake.error = error
+    for _ in range(2):
+        assert engine.run(pixels, np.ones((2, 2), bool)).tolist() == (before + 0.25).tolist()
+    assert len(made) == 1 and fake.calls == 2 and engine.precision == "fp32"
+    assert engine.notes == ["slow", "openvino failed (oneDNN is ill): going on with torch"]
+
+
+def test_what_the_backup_cannot_do_either_is_not_hidden() -> None:
+    wrong = RuntimeError("wrong shapes")
+    engine = BackedEngine(Fake(wrong), lambda: Fake(wrong))
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="wrong shapes"):
+            engine.run(*batch())
+    assert len(engine.notes) == 1
+
+
+def test_batches_are_dealt_to_engines_that_are_idle_and_come_back_to_those_who_asked() -> None:
+    both = threading.Barrier(2, timeout=10)
+
+    class Waiting(Fake):
+        def run(self, *inputs: np.ndarray) -> np.ndarray:
+            both.wait()  # broken unless two batches are under way, on two engines
+            return super().run(*inputs)
+
+    fakes = [Waiting(notes=("one",)), Waiting(notes=("two",))]
+    engine = DealtEngine(fakes)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda n: engine.run(np.full((n, 2), n)), range(1, 9)))
+    assert [answer.tolist() for answer in found] == [[[2 * n]] * n for n in range(1, 9)]
+    assert [fake.calls for fake in fakes] == [4, 4] and engine.notes == ["one", "two"]
+
+
+def test_an_engine_that_raises_is_idle_again() -> None:
+    engine = DealtEngine([Fake(RuntimeError("no"))])
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            engine.run(np.zeros((1, 1)))
+
+
+def test_several_gpus_are_named_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "_driver_may_be_here", lambda: True)
+    monkeypatch.setattr(engines, "_present", lambda device: device != "cuda:7")
+    monkeypatch.setattr(engines, "_trouble", lambda device: "is ill" if device == "cuda:2" else None)
+    assert choose_device("cuda:0,1", several=True) == ("cuda:0,1", "as asked")
+    assert choose_device("cuda:0,2,7,3", several=True) == (
+        "cuda:0,3",
+        "of cuda:0,2,7,3, these work (cuda:2 is ill)",
+    )
+    assert choose_device("cuda:2", several=True)[0] == "cpu"
+    with pytest.raises(BadInput, match="one GPU") as caught:
+        choose_device("cuda:0,1")
+    assert caught.value.hint == "use cuda:0"
+
+
+@pytest.mark.parametrize(
+    ("device", "count", "expected"),
+    [
+        ("cpu", 4, ["cpu"]),
+        ("mps", 0, ["mps"]),
+        ("cuda:3", 4, ["cuda:3"]),
+        ("cuda:0,3", 4, ["cuda:0", "cuda:3"]),
+        ("cuda", 1, ["cuda:0"]),
+        ("cuda", 4, ["cuda:0", "cuda:1", "cuda:3"]),
+    ],
+)
+def test_cuda_stands_for_every_gpu_that_works(
+    device: str, count: int, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr(engines, "_trouble", lambda device: "is ill" if device == "cuda:2" else None)
+    assert each_gpu(device) == expected
+
+
+def test_pixels_go_to_cuda_from_pinned_memory_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no GPU here: the copies are watched, and stay on the CPU."""
+    seen: list[object] = []
+    monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: seen.append("pinned") or tensor)
+    monkeypatch.setattr(
+        Tensor, "to", lambda tensor, device, non_blocking=False: seen.append((device, non_blocking)) or tensor
+    )
+    monkeypatch.setattr(Sums, "to", lambda module, *places, **options: seen.append((*places, options)) or module)
+    engine = TorchEngine(Sums(), "cuda:1")
+    assert engine.run(*batch())[1].tolist() == [0.25]
+    assert seen == [
+        ("cuda:1", {}),
+        ({"memory_format": torch.channels_last},),
+        *["pinned", ("cuda:1", True)] * 2,
+    ]
+
+
+def test_a_model_that_cannot_be_compiled_works_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> Tensor:
+        raise RuntimeError("no backend\nand more")
+
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr(torch, "compile", lambda module, **options: asked.append(options) or refuse)
+    monkeypatch.setattr(Sums, "to", lambda module, *places, **options: module)
+    monkeypatch.setattr(TorchEngine, "_on_device", lambda engine, array: torch.from_numpy(array))
+    engine = TorchEngine(Sums(), "mps", compiled=True)
+    for _ in range(2):
+        assert engine.run(*batch())[1].tolist() == [0.25]
+    assert engine.device == "mps" and engine.notes == ["the model cannot be compiled (no backend): going on without"]
+    assert asked == [{"dynamic": False}]
+    TorchEngine(Sums(), "cpu", compiled=True)
+    assert len(asked) == 1
+
+
+def test_openvino_is_kept_from_reporting_its_use(tmp_path: Path) -> None:
+    """It would leave a folder in the home, and look for Google."""
+    code = (
+        "import socket, sys; socket.getaddrinfo = lambda *_, **__: print('looked up', flush=True)\n"
+        "from mivolo_cli import engines; print(engines.import_openvino().__name__)\n"
+        "print([name for name in sys.modules if name.startswith('openvino_telemetry.')])"
+    )
+    home = {**os.environ, "HOME": str(tmp_path)}
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, env=home) == "openvino\n[]\n"
+    assert list(tmp_path.iterdir()) == []

@@ -51,7 +51,27 @@ model.save(folder / "tiny.pt")
 
 yolo.SCORE = 1e-4  # random weights are sure of nothing
 pixels = np.random.default_rng(0).integers(0, 255, (120, 90, 3), np.uint8)
-found = yolo.YoloDetector(folder / "tiny.pt").detect([Image(Photo("/", "a.jpg"), pixels)])[0]
+image = Image(Photo("/", "a.jpg"), pixels)
+wide = Image(Photo("/", "b.jpg"), np.ascontiguousarray(pixels.transpose(1, 0, 2)))
+detector = yolo.YoloDetector(folder / "tiny.pt")
+found = detector.detect([image])[0]
+answers["on a graph"] = detector._predictor is not None and detector.notes == []
+
+def numbers(found):
+    return [*found.persons.ravel().tolist(), *found.person_scores.tolist(), *found.faces.ravel().tolist()]
+
+answers["alone"] = [numbers(detector.detect([one])[0]) for one in (image, wide)]
+answers["together"] = [numbers(one) for one in detector.detect([image, wide, image])]
+plain = yolo.YoloDetector(folder / "tiny.pt", engine="torch")
+assert plain._predictor is None
+answers["torch"] = [numbers(plain.detect([one])[0]) for one in (image, wide)]
+
+def ill(*_):
+    raise RuntimeError("ill")
+
+yolo.OpenVinoEngine.run = ill
+answers["after failing"] = [numbers(one) for one in detector.detect([image, wide, image])]
+answers["notes"] = detector.notes
 answers["threads kept"] = threads == (torch.get_num_threads(), cv2.getNumThreads())
 boxes = YOLO(folder / "tiny.pt").predict(pixels[..., ::-1].copy(), conf=1e-4, iou=0.7, verbose=False)[0].boxes
 answers["direct"] = sorted(boxes.conf.tolist(), reverse=True)
@@ -65,15 +85,16 @@ class FakeModel:
 
     def __init__(self, names: dict[int, str], task: str = "detect", broken_on: str = "") -> None:
         self.names, self.task, self.broken_on = names, task, broken_on
-        self.calls: list[tuple[np.ndarray, dict[str, Any]]] = []
+        self.model = self.predictor = None
+        self.calls: list[tuple[list[np.ndarray], dict[str, Any]]] = []
 
-    def predict(self, bgr: np.ndarray, **options: Any) -> list[Any]:
+    def predict(self, bgr: list[np.ndarray], **options: Any) -> list[Any]:
         if options["device"] == self.broken_on:
             raise torch.OutOfMemoryError("CUDA out of memory")
         self.calls.append((bgr, options))
         boxes = torch.tensor([[1, 1, 9, 9], [2, 2, 5, 5], [0, 0, 99, 9], [3, 3, 4, 4]], dtype=torch.float32)
         conf, cls = torch.tensor([0.5, 0.75, 0.9, 0.6]), torch.tensor([2.0, 0.0, 2.0, 1.0])
-        return [SimpleNamespace(boxes=SimpleNamespace(xyxy=boxes, conf=conf, cls=cls))]
+        return [SimpleNamespace(boxes=SimpleNamespace(xyxy=boxes, conf=conf, cls=cls)) for _ in bgr]
 
 
 @pytest.fixture
@@ -100,18 +121,35 @@ def test_results_pass_through_by_the_names_of_the_classes(file: Path, monkeypatc
     assert (detector.name, detector.sha256, detector.notes) == ("yolo", sha256(file), [])
 
 
-def test_photos_are_shown_one_by_one_in_bgr_with_the_published_settings(
+def test_photos_of_one_shape_are_shown_together_in_bgr_with_the_published_settings(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = FakeModel({0: "person", 1: "face"})
-    red = np.zeros((4, 5, 3), np.uint8)
+    red, other = np.zeros((4, 5, 3), np.uint8), np.zeros((7, 8, 3), np.uint8)
     red[..., 0] = 200
-    assert len(detect(opened(model, file, monkeypatch), red, np.zeros((7, 8, 3), np.uint8))) == 2
+    assert len(detect(opened(model, file, monkeypatch), red, other, red)) == 3
     _, (first, options), (second, _) = model.calls  # the first call tried the model out
-    assert first.shape == (4, 5, 3) and first[0, 0].tolist() == [0, 0, 200] and first.flags.c_contiguous
-    assert second.shape == (7, 8, 3)
-    expected = {"conf": 0.4, "iou": 0.7, "imgsz": 640, "device": "cpu", "verbose": False, "save": False}
+    assert [len(first), len(second)] == [2, 1]
+    assert first[0].shape == (4, 5, 3) and first[0][0, 0].tolist() == [0, 0, 200] and first[0].flags.c_contiguous
+    assert second[0].shape == (7, 8, 3)
+    expected = {"conf": 0.4, "iou": 0.7, "imgsz": 640, "device": "cpu", "verbose": False, "save": False, "batch": 2}
     assert options == expected | {"classes": [0, 1]}
+    model.calls.clear()
+    detect(opened(model, file, monkeypatch), *[red] * 20)
+    assert [len(bgr) for bgr, _ in model.calls[1:]] == [8, 8, 4]
+
+
+def test_a_batch_that_a_gpu_does_not_hold_is_tried_photo_by_photo(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Small(FakeModel):
+        def predict(self, bgr: list[np.ndarray], **options: Any) -> list[Any]:
+            if len(bgr) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().predict(bgr, **options)
+
+    model = Small({0: "person", 1: "face"})
+    detector = opened(model, file, monkeypatch, device="cuda:0")
+    assert len(detect(detector, *[np.zeros((10, 10, 3), np.uint8)] * 3)) == 3
+    assert [options["device"] for _, options in model.calls] == ["cuda:0"] * 4 and detector.notes == []
 
 
 def test_a_model_of_one_class_works_and_says_so(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,9 +240,19 @@ def test_the_real_ultralytics_works_in_silence_and_writes_to_our_cache_alone(tmp
     answers = json.loads(line)
     assert "cannot run" in answers["broken.pt"] and "cannot run" in answers["broken.onnx"]
     assert answers["threads kept"]
+    assert answers["on a graph"] and len(answers["alone"][0]) > 100
+    for again in ("together", "after failing"):
+        for number, place in enumerate((0, 1, 0)):
+            np.testing.assert_allclose(answers[again][number], answers["torch"][place], atol=1e-3)
+    np.testing.assert_allclose(answers["alone"][0], answers["torch"][0], atol=1e-3)
+    np.testing.assert_allclose(answers["alone"][1], answers["torch"][1], atol=1e-3)
+    assert answers["notes"] == ["openvino failed (ill): going on with torch"]
     assert len(answers["adapter"]) > 20
     assert np.allclose(answers["adapter"], answers["direct"], atol=1e-5)
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    graph = {name for name in written if name.startswith("home/cache/mivolo/converted/yolo-")}
+    assert len(graph) == 3
+    written -= graph
     assert written <= {
         "home/cache/mivolo/Ultralytics/settings.json",
         "models/broken.pt",

@@ -57,6 +57,19 @@ Boxes = Annotated[
     ),
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="People per batch of the model.", rich_help_panel=MODEL)]
+Calibration = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Photos of people, for the precision int8.",
+        show_default="those of the first scan",
+        rich_help_panel=MODEL,
+    ),
+]
+Compile = Annotated[
+    bool,
+    typer.Option("--compile", help="On a GPU: minutes more at the start, then less a photo.", rich_help_panel=MODEL),
+]
 Workers = Annotated[
     int, typer.Option(min=0, help="Threads that decode photos; 0 means one a core.", rich_help_panel=MODEL)
 ]
@@ -126,6 +139,8 @@ def scan(
     device: Device = "auto",
     engine: Engine = "auto",
     precision: Precision = "fp32",
+    calibration: Calibration = None,
+    compile: Compile = False,
     batch_size: BatchSize = 32,
     workers: Workers = 0,
     include: Include = None,
@@ -162,6 +177,8 @@ def scan(
         device=device,
         engine=engine,
         precision=precision,
+        calibration=calibration,
+        compile=compile,
         batch_size=batch_size,
         workers=workers or os.cpu_count() or 1,
         include=include or [],

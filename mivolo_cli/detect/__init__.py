@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import boxes as arithmetic
 from .. import weights as registered
+from ..engines import each_gpu
 from ..errors import BadInput
-from ..records import Boxes, Detections, Image
+from ..records import Boxes, Detections, Image, Pixels
 
 NAMES = ("embedded", "given", "yolo", "retinaface")
 YOLO_SUFFIXES = (".pt", ".onnx", ".torchscript", ".engine", "_openvino_model")
 RETINAFACE_SUFFIXES = (".pth",)
+MOST = 8
+"""Photos in a batch of a large network."""
+T = TypeVar("T")
 
 
 class Detector(Protocol):
@@ -29,19 +35,29 @@ class Detector(Protocol):
 
     name: str
     sha256: str
-    notes: list[str]
+
+    @property
+    def notes(self) -> list[str]: ...
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """One answer a photo, in order; a photo's answer does not depend on the photos beside it."""
 
 
 def open_detector(
-    name_or_path: str, *, boxes: Path | None = None, weights: Path | None = None, device: str = "cpu"
+    name_or_path: str,
+    *,
+    boxes: Path | None = None,
+    weights: Path | None = None,
+    device: str = "cpu",
+    engine: str = "auto",
+    precision: str = "fp32",
 ) -> Detector:
     """The detector of this name, or the one that the weights of this name or at this path are for.
 
     `boxes` is the table of `given`; `weights` replaces the registered file of `yolo` and `retinaface`; `device` is
-    PyTorch's name of it. Raises BadInput or WeightsError, and no pickle is opened before it is known to be trusted.
+    PyTorch's name of it, or of several GPUs (see engines.each_gpu), `engine` is that of an age model; `precision` is
+    for yolo in OpenVINO, which stays at fp32 for int8. Raises BadInput or WeightsError, and no pickle is opened
+    before it is known to be trusted.
     """
     name = name_or_path
     if name not in NAMES:
@@ -59,13 +75,50 @@ def open_detector(
         from .embedded import EmbeddedDetector
 
         return EmbeddedDetector()
+    of_gpus: list[Detector] = [_open(name, weights, gpu, engine, precision) for gpu in each_gpu(device)]
+    return of_gpus[0] if len(of_gpus) == 1 else SharedDetector(of_gpus)
+
+
+def _open(name: str, weights: Path | None, device: str, engine: str, precision: str) -> Detector:
     if name == "yolo":
         from .yolo import YoloDetector
 
-        return YoloDetector(weights, device)
+        return YoloDetector(weights, device, engine, precision)
     from .retinaface import RetinaFaceDetector
 
-    return RetinaFaceDetector(weights, device)
+    return RetinaFaceDetector(weights, device, engine)
+
+
+class SharedDetector:
+    """The same detector on several GPUs: each gets its share of the photos, all at the same time."""
+
+    def __init__(self, detectors: Sequence[Detector]) -> None:
+        self._detectors = detectors
+        self.name, self.sha256 = detectors[0].name, detectors[0].sha256
+        self._pool = ThreadPoolExecutor(len(detectors), thread_name_prefix="detect")
+
+    @property
+    def notes(self) -> list[str]:
+        return list(dict.fromkeys(note for detector in self._detectors for note in detector.notes))
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """See Detector.detect."""
+        share = -(-len(images) // len(self._detectors)) or 1
+        shares = (images[start : start + share] for start in range(0, len(images), share))
+        found = self._pool.map(lambda detector, part: detector.detect(part), self._detectors, shares)
+        return [one for part in found for one in part]
+
+
+def by_shape(images: Sequence[Image], find: Callable[[list[Pixels]], list[T]]) -> list[T]:
+    """What `find` says of each photo, in order; it is given photos of one shape at a time, and not too many."""
+    found: dict[int, T] = {}
+    places = sorted(range(len(images)), key=lambda place: images[place].pixels.shape)
+    for _, group in groupby(places, key=lambda place: images[place].pixels.shape):
+        same = list(group)
+        for start in range(0, len(same), MOST):
+            part = same[start : start + MOST]
+            found |= zip(part, find([images[place].pixels for place in part]), strict=True)
+    return [found[place] for place in range(len(images))]
 
 
 def detections(

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from .. import boxes as arithmetic
 from ..checkpoint import read_tensors
-from ..engines import TorchEngine
+from ..converted import NotConverted, graph_of, open_graph
+from ..engines import BackedEngine, Engine, TorchEngine, choose_engine
 from ..errors import BadInput, WeightsError
 from ..records import Boxes, Detections, Image, Pixels
 from ..weights import find, sha256
@@ -45,16 +46,20 @@ class RetinaFaceDetector:
 
     name = "retinaface"
 
-    def __init__(self, file: Path | None = None, device: str = "cpu") -> None:
+    def __init__(self, file: Path | None = None, device: str = "cpu", engine: str = "auto") -> None:
         file = find(REGISTERED) if file is None else file
         if not file.is_file():
             raise BadInput(f"there is no detector file {file}", hint="check the path")
         network = _load(file)
         self._variance, self._steps, self._sizes = (network.cfg[key] for key in ("variance", "steps", "min_sizes"))
-        self._engine = TorchEngine(_FromPixels(network), device)
-        self.notes = self._engine.notes
+        weights = sha256(file)
+        self._engine = _engine(_FromPixels(network).eval(), weights, device, engine)
         self._persons = PersonFinder()
-        self.sha256 = hashlib.sha256((sha256(file) + sha256(self._persons.file)).encode()).hexdigest()
+        self.sha256 = hashlib.sha256((weights + sha256(self._persons.file)).encode()).hexdigest()
+
+    @property
+    def notes(self) -> list[str]:
+        return self._engine.notes
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         return [self._detect(image) for image in images]
@@ -63,7 +68,7 @@ class RetinaFaceDetector:
         """The faces in pixels (height, width, 3) RGB: boxes (n, 4) and scores (n,), best first."""
         small = _shrink(pixels)
         height, width = small.shape[:2]
-        answer = self._engine.call(small)  # priors, 5
+        answer = self._engine.run(small[None])[0]  # priors, 5
         likely = answer[:, 4] > score
         priors, found = priors_of(height, width, self._steps, self._sizes)[likely], answer[likely]
         centres = priors[:, :2] + found[:, :2] * self._variance[0] * priors[:, 2:]
@@ -80,7 +85,7 @@ class RetinaFaceDetector:
 
 
 class _FromPixels(nn.Module):
-    """RetinaFace from pixels (height, width, 3) uint8 RGB to (priors, 5): offsets of four sides, and the score."""
+    """RetinaFace from pixels (n, height, width, 3) uint8 RGB to (n, priors, 5): offsets of four sides, the score."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -89,9 +94,27 @@ class _FromPixels(nn.Module):
         self.register_buffer("mean", torch.tensor(BGR_MEAN))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        bgr = pixels.flip(2).float() - self.mean
-        offsets, scores, _ = self.network(bgr.permute(2, 0, 1)[None])
-        return torch.cat((offsets[0], scores[0, :, 1:]), dim=1)
+        bgr = pixels.flip(3).float() - self.mean
+        offsets, scores, _ = self.network(bgr.permute(0, 3, 1, 2))
+        return torch.cat((offsets, scores[..., 1:]), dim=2)
+
+
+def _engine(module: _FromPixels, weights: str, device: str, engine: str) -> Engine:
+    """OpenVINO on a CPU where it takes the network, with PyTorch behind it; else PyTorch. Always fp32."""
+    note = None
+    if choose_engine(engine, device, "fp32") == "openvino":
+
+        def make() -> tuple[Any, dict[str, str]]:
+            return graph_of(module, (torch.zeros((1, 64, 96, 3), dtype=torch.uint8),), [[-1, -1, -1, 3]]), {}
+
+        try:
+            graph, _ = open_graph(f"retinaface-{weights[:16]}", "fp32", make)
+            return BackedEngine(graph, lambda: TorchEngine(module, "cpu"))
+        except NotConverted as error:
+            note = f"{error}: the detector works in PyTorch, with the same answers"
+    plain = TorchEngine(module, device)
+    plain.notes += [note] if note else []
+    return plain
 
 
 def priors_of(height: int, width: int, steps: Sequence[int], sizes: Sequence[Sequence[int]]) -> NDArray[np.float32]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import cv2
 import numpy as np
 import platformdirs
 import torch  # before ultralytics, so that it reads the number of threads that the user chose
+from torch import Tensor, nn
 
-from ..engines import fallback_note, first_line
+from ..converted import NotConverted, graph_of, open_graph
+from ..engines import OpenVinoEngine, choose_engine, fallback_note, first_line, import_openvino
 from ..errors import BadInput, WeightsError
 from ..records import Detections, Image, Pixels
 from ..weights import find, require_trusted_pickle, sha256
-from . import YOLO_SUFFIXES, detections
+from . import YOLO_SUFFIXES, by_shape, detections
 
 PUBLISHED = "yolov8x-person-face"
 SCORE = 0.4
@@ -35,13 +38,16 @@ TASKS = ("detect", "segment", "pose")
 class YoloDetector:
     """Persons and faces from a model of ultralytics, loaded and tried out when it is made.
 
-    Without a file, the registered weights that MiVOLO was published with. Raises WeightsError for a file that could
-    run code and that nobody vouched for, before ultralytics sees it.
+    Without a file, the registered weights that MiVOLO was published with. On a CPU the network of a .pt runs in
+    OpenVINO, and all around it is ultralytics' own; what cannot be converted, or fails there, runs in PyTorch. Raises
+    WeightsError for a file that could run code and that nobody vouched for, before ultralytics sees it.
     """
 
     name = "yolo"
 
-    def __init__(self, file: Path | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self, file: Path | None = None, device: str = "cpu", engine: str = "auto", precision: str = "fp32"
+    ) -> None:
         file = find(PUBLISHED) if file is None else file
         if not file.exists():
             raise BadInput(f"there is no detector file {file}", hint="check the path")
@@ -53,41 +59,64 @@ class YoloDetector:
         self.notes: list[str] = []
         self._device = device
         self._model = _load(file)
+        self._predictor: type | None = None
+        if choose_engine(engine, device, precision) == "openvino" and isinstance(self._model.model, nn.Module):
+            self._convert("fp32" if precision == "int8" else precision)
         self._try_out(file)
         self._classes = self._known_classes(file)
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
-        return [self._detect(image) for image in images]
+        options = {"classes": list(self._classes.values())}
+        boxes = by_shape(images, lambda pixels: self._predict(pixels, options))
+        return [self._sorted(image, found) for image, found in zip(images, boxes, strict=True)]
 
-    def _detect(self, image: Image) -> Detections:
-        found = self._predict(image.pixels, classes=list(self._classes.values()))
+    def _sorted(self, image: Image, found: Any) -> Detections:
+        """From ultralytics' boxes."""
         kinds = found.cls.cpu().numpy().astype(int)
         boxes, scores = found.xyxy.cpu().numpy(), found.conf.cpu().numpy()
         masks = (kinds == self._classes.get(name, -1) for name in CLASSES)
         persons, faces = ((boxes[mask], scores[mask]) for mask in masks)
         return detections(*persons, *faces, image.width, image.height)
 
-    def _predict(self, pixels: Pixels, **options: Any) -> Any:
-        """ultralytics' boxes for pixels (height, width, 3) RGB; a GPU that fails is left for the CPU, once.
+    def _predict(self, pixels: list[Pixels], options: dict[str, Any]) -> list[Any]:
+        """ultralytics' boxes for photos (height, width, 3) RGB of one shape; others would be padded to another one.
 
-        One photo at a time: in a batch of several sizes they would be padded otherwise, and found otherwise.
+        A batch that fails is tried again photo by photo. A GPU that then fails is left for the CPU, and OpenVINO for
+        PyTorch, once.
         """
         try:
-            return self._predict_on_device(pixels, options)
+            return self._answers(pixels, options)
         except RuntimeError as error:
-            if self._device == "cpu":
+            if len(pixels) > 1:
+                return [boxes for one in pixels for boxes in self._predict([one], options)]
+            if self._predictor is not None:
+                self.notes.append(fallback_note("openvino", "torch", error))
+            elif self._device != "cpu":
+                self.notes.append(fallback_note(self._device, "the CPU", error))
+            else:
                 raise
-            self.notes.append(fallback_note(self._device, error))
-            self._device = "cpu"
-        return self._predict_on_device(pixels, options)
+        self._predictor, self._device, self._model.predictor = None, "cpu", None
+        return self._answers(pixels, options)
 
-    def _predict_on_device(self, pixels: Pixels, options: dict[str, Any]) -> Any:
-        bgr = np.ascontiguousarray(pixels[..., ::-1])
+    def _answers(self, pixels: list[Pixels], options: dict[str, Any]) -> list[Any]:
+        bgr = [np.ascontiguousarray(picture[..., ::-1]) for picture in pixels]
+        own = {} if self._predictor is None else {"predictor": self._predictor}
+        fixed = {"conf": SCORE, "iou": IOU, "imgsz": SIZE, "device": self._device, "verbose": False, "save": False}
         with _undisturbed():
-            results = self._model.predict(
-                bgr, conf=SCORE, iou=IOU, imgsz=SIZE, device=self._device, verbose=False, save=False, **options
-            )
-        return results[0].boxes
+            results = self._model.predict(bgr, batch=len(bgr), **fixed, **own, **options)
+        return [result.boxes for result in results]
+
+    def _convert(self, precision: str) -> None:
+        """Have the network run in OpenVINO if that takes it."""
+        if self._model.task != "detect":  # others have more than one output
+            return
+        try:
+            graph, _ = open_graph(f"yolo-{self.sha256[:16]}-{_version()}", precision, lambda: (_graph(self._model), {}))
+        except NotConverted as error:
+            self.notes.append(f"{error}: the detector works in PyTorch, with the same answers")
+            return
+        self.notes = graph.notes
+        self._predictor = _predictor(graph)
 
     def _try_out(self, file: Path) -> None:
         """Answer once, so that a model that cannot work here is found before any work begins."""
@@ -96,7 +125,7 @@ class YoloDetector:
                 f"{file} is a model to {self._model.task}, not to detect", hint=f"use one to {', '.join(TASKS)}"
             )
         try:
-            self._predict(np.zeros((64, 64, 3), np.uint8))
+            self._predict([np.zeros((64, 64, 3), np.uint8)], {})
         except (ImportError, OSError, RuntimeError, TypeError, ValueError, AttributeError) as error:
             raise _cannot(file, error) from error
 
@@ -118,6 +147,8 @@ def _load(file: Path) -> Any:
     os.environ.update(YOLO_AUTOINSTALL="false", YOLO_OFFLINE="true", YOLO_VERBOSE="false")
     os.environ.setdefault("YOLO_CONFIG_DIR", platformdirs.user_cache_dir("mivolo", appauthor=False))
     os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "true")  # even a trusted file may only hold a model
+    with suppress(ImportError):
+        import_openvino()  # before ultralytics does: silent about its use
     with _undisturbed():
         try:
             from ultralytics import YOLO
@@ -127,6 +158,32 @@ def _load(file: Path) -> Any:
             return YOLO(file)
         except (ImportError, OSError, RuntimeError, TypeError, ValueError, AttributeError, LookupError) as error:
             raise _cannot(file, error) from error
+
+
+def _version() -> str:
+    import ultralytics
+
+    return f"ultralytics-{ultralytics.__version__}"
+
+
+def _graph(model: Any) -> Any:
+    """The network (n, 3, h, w) in 0 to 1 -> (n, 4 + classes, boxes) or (n, boxes, 6) as a graph; any h and w."""
+    network = copy.deepcopy(model.model).float().eval()
+    head = network.model[-1]
+    head.export = head.dynamic = True  # its answer alone, and cells that follow the input's shape
+    head.format = "openvino"
+    return graph_of(network, (torch.zeros(1, 3, 64, 96),), [[-1, 3, -1, -1]])
+
+
+def _predictor(graph: OpenVinoEngine) -> type:
+    """ultralytics' class of what predicts, with this graph in the place of the network."""
+    from ultralytics.models.yolo.detect import DetectionPredictor
+
+    class OnGraph(DetectionPredictor):
+        def inference(self, im: Tensor, *args: Any, **options: Any) -> Tensor:
+            return torch.from_numpy(graph.run(im.numpy()))
+
+    return OnGraph
 
 
 @contextmanager
