@@ -337,7 +337,7 @@ def _is_ours(node: Node, keywords: Set[str]) -> bool:
 
 
 def _is_adopted(item: Node) -> bool:
-    """Whether somebody has since given the region a name, or words of their own: then it is theirs, and only ours go."""
+    """Whether somebody has since given the region a name, or their own words: it is theirs then, and only ours go."""
     words = _value(item, "mwg-rs:Description")
     named = any(_value(item, name) for name in ("mwg-rs:Name", "MPReg:PersonDisplayName"))
     return named or bool(words and not words.startswith(SUMMARY))
