@@ -4,7 +4,7 @@
     python bench/faults.py kills --kills 300 --runs 30 --photos 2000
     python bench/faults.py fuzz --files 5000
     python bench/faults.py many --files 100000 --folders 1000 --broken 20000
-    python bench/faults.py readers --executions 20000
+    python bench/faults.py readers --executions 5000
     python bench/faults.py disk                 # needs root, for a small tmpfs
 
 Ends with 1 when anything was lost, doubled, torn or left over. Linux only: it forks.
@@ -205,10 +205,10 @@ def measured(folder: Path, table: Path) -> dict[str, Any]:
 
 
 def readers(options: argparse.Namespace) -> bool:
-    """Our own readers against hypothesis: see tests/test_fuzz.py."""
-    tests = Path(__file__).parents[1] / "tests" / "test_fuzz.py"
+    """Our own readers and mergers against hypothesis: see tests/test_fuzz.py and test_fuzz_metadata.py."""
+    tests = sorted((Path(__file__).parents[1] / "tests").glob("test_fuzz*.py"))
     environment = {**os.environ, "MIVOLO_FUZZ": str(options.executions)}
-    done = subprocess.run([sys.executable, "-m", "pytest", str(tests), "--hypothesis-show-statistics"], env=environment)
+    done = subprocess.run([sys.executable, "-m", "pytest", *tests, "--hypothesis-show-statistics"], env=environment)
     print(f"readers: {options.executions} executions of each of the harnesses, exit code {done.returncode}")
     return done.returncode == 0
 
@@ -265,7 +265,7 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=2.0, help="seconds a fuzzed file, on average")
     parser.add_argument("--folders", type=int, default=1000)
     parser.add_argument("--broken", type=int, default=20_000)
-    parser.add_argument("--executions", type=int, default=20_000)
+    parser.add_argument("--executions", type=int, default=5000, help="of each harness of the readers")
     parser.add_argument(
         "--sizes", type=int, nargs="*", default=[4, 32, 64, 100, 140, 180, 220], help="of disks, in KiB"
     )

@@ -105,6 +105,8 @@ class Results:
         self._rows = 0
         self._groups: list[_Group] = []
         self._last_key: bytes | None = None
+        self._renamed: dict[bytes, bytes] = {}
+        self._by_time: dict[bytes, tuple[bytes, int]] | None = None
         self._read_group = lru_cache(OPEN_GROUPS)(_read_group)
 
     def add(self, file: Path, fingerprint: str, keys: Sequence[bytes] | None = None) -> bool:
@@ -121,6 +123,18 @@ class Results:
         for photo_key, (_, number) in zip(keys or [own for own, _ in photos], photos, strict=True):
             self.index[photo_key] = number
         return bool(groups)
+
+    def rename(self, old: bytes, new: bytes) -> None:
+        """Find a photo's result by another key from now on, and have it in the tables that are read."""
+        self._renamed[old] = new
+        self.index[new] = self.index.pop(old)
+
+    def of_other_sizes(self, photo: Photo) -> tuple[bytes, int] | None:
+        """The key of a result of the same path and time, if there is one, and the file's size then."""
+        if self._by_time is None:
+            self._by_time = dict(self._read_times())
+        found = self._by_time.get(_key(photo.root, photo.path, None, photo.mtime_ns))
+        return found if found and found[0] in self.index else None
 
     def rows_of(self, number: int) -> tuple[int, int]:
         """The numbers of a photo's first row and of the row after its last."""
@@ -167,8 +181,23 @@ class Results:
             group = self._groups[place]
             after = self._groups[place + 1].start if place + 1 < len(self._groups) else self._rows
             stop = min(end, after)
-            yield self._read_group(group.file, group.number).slice(start - group.start, stop - start)
+            rows = self._read_group(group.file, group.number).slice(start - group.start, stop - start)
+            yield self._with_new_keys(rows)
             start = stop
+
+    def _with_new_keys(self, rows: pa.Table) -> pa.Table:
+        if not self._renamed:
+            return rows
+        keys = pa.array([self._renamed.get(key, key) for key in rows["key"].to_pylist()], pa.binary(KEY_BYTES))
+        return rows.set_column(rows.column_names.index("key"), KEPT_SCHEMA.field("key"), keys)
+
+    def _read_times(self) -> Iterator[tuple[bytes, tuple[bytes, int]]]:
+        """Path and time of each photo, hashed, with its key and size; once, since few runs need it."""
+        for table in self.read(sorted(self.index.values())):
+            columns = (table[name].to_pylist() for name in ("key", "root", "path", "bytes", "mtime_ns"))
+            for photo_key, root, path, size, time in zip(*columns, strict=True):
+                if photo_key is not None and size is not None:
+                    yield _key(root, path, None, time), (photo_key, size)
 
 
 def _person(row: Mapping[str, Any]) -> tuple[Person, Prediction | None]:

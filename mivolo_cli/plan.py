@@ -16,6 +16,8 @@ from .records import Failure, Photo
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Known = Callable[[Photo, int], bool]
+"""Whether a photo shows what it showed when it had so many bytes, be it that it has changed since."""
 Entry = bytes | Failure
 """A photo in the table: the key of its result, or what the walk said of it."""
 
@@ -29,10 +31,16 @@ class Plan:
         self.roots: set[str] = set()
         self.done = 0
 
-    def todo(self, found: Iterable[Photo | Failure], reuse: Callable[[Photo], None]) -> Iterator[Photo]:
+    def todo(
+        self,
+        found: Iterable[Photo | Failure],
+        reuse: Callable[[Photo], None],
+        known: Known = lambda photo, size: False,
+    ) -> Iterator[Photo]:
         """The photos without a result, in their order; at the end those that failed for a reason that may be over.
 
         `reuse` is called for each of the others. Done in runs from the front, they make the same runs after a kill.
+        `known` is asked of a photo that has a result of the same time, but of another size.
         """
         again = []
         for photo in found:
@@ -40,6 +48,8 @@ class Plan:
                 self.order.append(photo)
                 continue
             key = parts.key(photo)
+            if key not in self.kept.index:
+                self._find_older(photo, key, known)
             self.order.append(key)
             self.roots.add(photo.root)
             number = self.kept.index.get(key)
@@ -50,6 +60,12 @@ class Plan:
             else:
                 reuse(photo)
         yield from again
+
+    def _find_older(self, photo: Photo, key: bytes, known: Known) -> None:
+        """Give a photo the result that it had before somebody wrote to it, if that was `mivolo tag` or `untag`."""
+        older = self.kept.of_other_sizes(photo)
+        if older is not None and (older[1] == photo.bytes or known(photo, older[1])):
+            self.kept.rename(older[0], key)
 
     def keep(self, part: Path, fingerprint: str, done: Sequence[Photo]) -> None:
         """Take in the part that holds the results of these photos, as `todo` gave them. Raises OutputError."""

@@ -209,7 +209,7 @@ class _Run:
     def go(self, found: Iterator[Photo | Failure]) -> None:
         if self._options.skip_tagged:
             found = self._without_tagged(found)
-        todo = self._plan.todo(found, self._reuse)
+        todo = self._plan.todo(found, self._reuse, _was_tagged_since)
         first = next(todo, None)
         if first is not None and self._backend is None:
             expected, self._metadata = self._fingerprint, self._open()
@@ -365,7 +365,8 @@ def _check(options: ScanOptions) -> Iterator[Photo | Failure]:
     sinks.check_outputs(options.outputs, folders=options.ray)
     if options.ray and options.precision == "int8" and options.calibration is None:
         raise BadInput(
-            "on a cluster, int8 needs photos to calibrate with", hint="add --calibration FOLDER, which every machine sees"
+            "on a cluster, int8 needs photos to calibrate with",
+            hint="add --calibration FOLDER, which every machine sees",
         )
     if options.annotate is not None and options.ray:
         raise BadInput(
@@ -402,6 +403,13 @@ def _walk(options: ScanOptions) -> Iterator[Photo | Failure]:
         ours = shard is None or shard.holds(photo.path)
         if ours and (drawn is None or not photo.file.resolve().is_relative_to(drawn)):
             yield item
+
+
+def _was_tagged_since(photo: Photo, size: int) -> bool:
+    """Whether nothing but `mivolo tag` has changed the photo since it had that size."""
+    from .metadata.lookup import was_scanned
+
+    return was_scanned(photo, size)
 
 
 @contextmanager

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import pytest
-from conftest import save_photo
+from conftest import draw_scene, save_photo
 from tagging import OTHERS, corpus, encode, exif_block, make_tags, segment, with_packet, xmp_segment
 
 from mivolo_cli.metadata import Refused, embed, jpeg, tiff, webp
@@ -103,6 +106,30 @@ def test_an_index_of_pictures_before_the_packet_is_refused() -> None:
     with pytest.raises(Refused) as caught:
         embed.embed(data, "JPEG", make_tags(), Wish())
     assert caught.value.code == "bad_container"
+
+
+def test_an_index_of_pictures_is_right_after_the_metadata_have_grown() -> None:
+    """Pillow finds both pictures, and the index says how long the first one is: to its end, metadata included."""
+    kind, data = CORPUS["mpf"]
+    new = embed.embed(data, kind, make_tags(), Wish(keywords=True), TEXT).data
+    for content in (data, new):
+        picture = PIL.Image.open(io.BytesIO(content))
+        first, second = picture.mpinfo[0xB002]  # type: ignore[attr-defined]
+        assert (picture.format, first["DataOffset"]) == ("MPO", 0)
+        assert content[first["Size"] - 2 :][:4] == b"\xff\xd9\xff\xd8"
+        assert first["Size"] + second["Size"] == len(content)
+        picture.seek(1)
+        turned = PIL.Image.fromarray(draw_scene()).rotate(180)
+        assert np.abs(np.asarray(picture, int) - np.asarray(turned, int)).mean() < 3
+    assert embed.strip(new, kind).data == data
+
+
+def test_an_index_of_pictures_that_cannot_be_understood_is_left_as_it_is() -> None:
+    plain = encode("JPEG")
+    for index in (b"", bytes(20), b"II*\0\x08\0\0\0\1\0\2\xb0\7\0\xff\0\0\0\x1a\0\0\0\0\0\0\0"):
+        data = plain[:2] + segment(0xE2, b"MPF\0" + index) + plain[2:]
+        new = embed.embed(data, "JPEG", make_tags(), Wish()).data
+        assert new.endswith(data[2:]) and embed.strip(new, "JPEG").data == data
 
 
 def test_a_change_by_another_program_is_kept_and_no_promise_is_claimed() -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from conftest import save_photo
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -115,6 +117,87 @@ def test_safetensors_and_their_headers(tmp_path: Path, data: st.DataObject) -> N
         checkpoint.load(file)
     except WeightsError as error:
         assert str(file) in str(error)
+
+
+@often
+@given(data=st.data())
+def test_annotations(tmp_path: Path, data: st.DataObject) -> None:
+    """The published CSV files and plain ones: every row is a sample or a problem, or the file is refused."""
+    from mivolo_cli.datasets.rows import Problem
+    from mivolo_cli.datasets.tables import read_csv
+
+    corners = [f"{kind}_{edge}" for kind in ("face", "person") for edge in ("x0", "y0", "x1", "y1")]
+    header = data.draw(st.lists(st.sampled_from(["img_name", "path", "age", "age_min", "gender", "crop", *corners])))
+    lines = [header, *data.draw(st.lists(st.lists(CELLS, min_size=1, max_size=14), max_size=4))]
+    separator = data.draw(st.sampled_from(",;\t"))
+    text = "\n".join(separator.join(line) for line in lines).encode("utf-8", "replace")
+    (tmp_path / "labels.csv").write_bytes(data.draw(st.one_of(st.just(text), st.binary(max_size=200))))
+    if not (tmp_path / "a.jpg").exists():
+        save_photo(tmp_path / "a.jpg")
+    try:
+        for found in read_csv(tmp_path / "labels.csv", None, "face"):
+            assert isinstance(found, Problem) == hasattr(found, "code")
+    except BadInput as error:
+        assert error.hint
+
+
+KEYS = st.sampled_from(
+    ["scan", "report", "weights", "fetch", "output", "batch-size", "device", "tag", "include", "epochs"]
+)
+KEYS |= st.sampled_from(["shares", "augmentation", "lds", "gender", "age_weight", "average", "drop_path", "inputs"])
+PLAIN = st.one_of(st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.text(max_size=8))
+TOML = st.dictionaries(
+    KEYS | st.text(max_size=8),
+    st.recursive(
+        PLAIN | st.lists(PLAIN, max_size=3),
+        lambda inner: st.dictionaries(KEYS | st.text(max_size=8), inner, max_size=3),
+    ),
+    max_size=4,
+)
+
+
+def as_toml(value: object) -> str:
+    """Values as inline TOML; JSON's texts are TOML's."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(str(key))} = {as_toml(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(as_toml, value)) + "]"
+    return repr(value).replace("-nan", "nan") if isinstance(value, float) else json.dumps(value)
+
+
+def toml_files() -> st.SearchStrategy[bytes]:
+    whole = TOML.map(
+        lambda tables: "\n".join(f"{json.dumps(key)} = {as_toml(v)}" for key, v in tables.items()).encode()
+    )
+    return st.one_of(whole, whole.filter(bool).flatmap(damaged), st.binary(max_size=60))
+
+
+@often
+@given(content=toml_files())
+def test_settings(tmp_path: Path, content: bytes) -> None:
+    from mivolo_cli.cli import app
+    from mivolo_cli.cli import settings as file_of_settings
+
+    program = typer.main.get_command(app)
+    (tmp_path / "mivolo.toml").write_bytes(content)
+    try:
+        with program.make_context("mivolo", ["--no-settings", "info"]) as context:
+            found = file_of_settings.read(tmp_path / "mivolo.toml", program, context)  # type: ignore[arg-type]
+            assert set(found) <= set(program.commands)  # type: ignore[attr-defined]
+    except BadInput as error:
+        assert error.hint
+
+
+@often
+@given(content=toml_files())
+def test_recipes(tmp_path: Path, content: bytes) -> None:
+    from mivolo_cli.recipes import Recipe, read_recipe
+
+    (tmp_path / "recipe.toml").write_bytes(content)
+    try:
+        assert isinstance(read_recipe(tmp_path / "recipe.toml"), Recipe)
+    except BadInput as error:
+        assert error.hint
 
 
 @often

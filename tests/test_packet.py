@@ -46,7 +46,8 @@ def test_what_is_merged_can_be_read_and_taken_out_to_the_byte(packet: bytes | No
     assert remove(new) == packet
     found = read(new)
     assert found is not None
-    assert (found.mark, found.people) == (tags.mark, tags.people)
+    assert (replace(found.mark, keywords=""), found.people) == (tags.mark, tags.people)
+    assert bool(found.mark.keywords) == wish.keywords
     assert without_ours(packet or SKELETON, new)
     assert (b"MPReg:Rectangle" in new) == (b"mivolo/age/30-39" in new) == wish.microsoft
 
@@ -117,6 +118,24 @@ def test_a_region_of_ours_that_got_a_name_is_kept() -> None:
     assert left is not None
     assert b"Carla" in left and b"stArea:x" in left
     assert OURS.encode() not in re.sub(rb"xmlns:\w+=\S+", b"", left) and b"looks about" not in left
+
+
+def test_a_description_that_somebody_has_changed_is_theirs() -> None:
+    told = re.sub(rb"looks about[^<]*", b"my uncle", merge(None, make_tags()))
+    left = remove(told)
+    assert left is not None and b"my uncle" in left and b"stArea:x" in left
+    assert read(left) is None
+
+
+def test_keywords_that_somebody_else_has_put_there_stay() -> None:
+    theirs = OTHERS.replace(b"Places/Rome", b"mivolo/age/30-39</rdf:li><rdf:li>mivolo/best")
+    new = merge(theirs, make_tags(), ALL)
+    assert new.count(b"mivolo/age/30-39</rdf:li>") == 1 and b"mivolo|age|30-39</rdf:li>" in new
+    assert remove(new) == theirs
+    found = read(new)
+    assert found is not None
+    assert found.mark.keywords == "mivolo/gender/male;mivolo|age|30-39;mivolo|gender|male"
+    assert remove(new.replace(b"Places|Rome", b"mivolo|holiday")) == theirs.replace(b"Places|Rome", b"mivolo|holiday")
 
 
 @pytest.mark.parametrize(

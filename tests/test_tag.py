@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import contents, save_photo
+from conftest import contents, draw_scene, save_photo, write_boxes
 from tagging import MODEL, OTHERS, corpus, encode, row, rows_of, with_packet, write_results
 
+from mivolo_cli import photos
 from mivolo_cli.errors import BadInput, OutputError
-from mivolo_cli.metadata import embed, replace, sidecar
+from mivolo_cli.metadata import embed, lookup, replace, sidecar
 from mivolo_cli.metadata.lookup import is_current, tags_of
 from mivolo_cli.metadata.outcome import Outcome, Tally
 from mivolo_cli.records import Photo
 from mivolo_cli.tag import TagOptions, tag
+from mivolo_cli.untag import UntagOptions, untag
 
 Rows = list[dict[str, Any]]
 
@@ -60,6 +62,35 @@ def test_results_of_a_scan_after_the_tagging_are_as_good(tmp_path: Path, photo: 
     second = rows_of(photo, age=70.0)
     assert [one(tmp_path, rows).status for rows in (second, second, first)] == ["tagged", "unchanged", "tagged"]
     assert embed.strip(photo.read_bytes(), "JPEG").data == before
+
+
+def test_a_scan_after_the_tagging_does_nothing_again(
+    tmp_path: Path, scan_given: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    album, people = tmp_path / "album", tmp_path / "people.csv"
+    for name in ("a.jpg", "b.png", "c.webp", "d.tif", "e.jpg"):
+        save_photo(album / name, pixels=draw_scene(150, 110))
+    boxes = write_boxes(tmp_path / "boxes.csv", [(f.name, "face", (20, 10, 45, 40)) for f in album.iterdir()])
+    scan_given(album, boxes=boxes, outputs=[people])
+    whole = people.read_bytes()
+    assert tag(TagOptions(people)).statuses == {"tagged": 5}
+    decoded: list[str] = []
+    decode = photos.decode_or_fail
+    monkeypatch.setattr(photos, "decode_or_fail", lambda photo, *o: decoded.append(photo.path) or decode(photo, *o))
+    assert scan_given(album, boxes=boxes, outputs=[people]).reused == 5
+    assert people.read_bytes() == whole
+    monkeypatch.setattr(lookup, "was_scanned", lambda *_: pytest.fail("that it was tagged is known by now"))
+    assert scan_given(album, boxes=boxes, outputs=[people]).unchanged
+    untag(UntagOptions([album]))
+    assert scan_given(album, boxes=boxes, outputs=[people]).reused == 5
+    assert (decoded, people.read_bytes()) == ([], whole)
+    monkeypatch.undo()
+    tag(TagOptions(people))
+    other = album / "e.jpg"
+    facts = other.stat()
+    other.write_bytes(other.read_bytes() + b"more")  # by somebody else, who keeps the time
+    os.utime(other, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert scan_given(album, boxes=boxes, outputs=[people]).reused == 4
 
 
 def test_formats_that_cannot_be_changed_get_a_sidecar(tmp_path: Path) -> None:

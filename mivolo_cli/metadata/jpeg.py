@@ -1,15 +1,20 @@
-"""JPEG files as bytes: the XMP and Exif segments read, put in, taken out. Every other byte stays as it is."""
+"""JPEG files as bytes: the XMP and Exif segments read, put in, taken out. Every other byte stays as it is.
+
+One number follows: where an index of further pictures (MPF) says how long the first one is, metadata included.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from . import Refused
+from . import Refused, tiff
 
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
 EXTENDED = b"http://ns.adobe.com/xmp/extension/\0"
 EXIF = b"Exif\0\0"
+MPF, MP_ENTRIES = b"MPF\0", 0xB002
 APP0, APP1, APP2, START_OF_SCAN, END_OF_IMAGE = 0xE0, 0xE1, 0xE2, 0xDA, 0xD9
 BARE = (0x01, *range(0xD0, 0xD8))
 LONGEST = 0xFFFF - 2
@@ -65,7 +70,7 @@ def write_exif(data: bytes, block: bytes | None) -> bytes:
 
 
 def untouched(before: bytes, after: bytes) -> bool:
-    """Whether all but XMP and Exif is the same, byte for byte."""
+    """Whether all but XMP, Exif and the length in an index of pictures is the same, byte for byte."""
     return _rest(before) == _rest(after)
 
 
@@ -106,7 +111,7 @@ def _write(data: bytes, there: _Segment | None, body: bytes | None) -> bytes:
     new = b"" if body is None else bytes((0xFF, APP1)) + (len(body) + 2).to_bytes(2, "big") + body
     start, end = _place(data, body) if there is None else (there.start, there.end)
     _check_offsets(data, end)
-    return data[:start] + new + data[end:]
+    return _resized(data[:start] + new + data[end:], len(new) - (end - start))
 
 
 def _place(data: bytes, body: bytes | None) -> tuple[int, int]:
@@ -117,7 +122,7 @@ def _place(data: bytes, body: bytes | None) -> tuple[int, int]:
     if exif is None or (body or b"").startswith(EXIF):
         return first, first
     before = [segment for segment in segments if segment.marker == APP2 and segment.start < exif.start]
-    place = first if any(_begins(data, segment, b"MPF\0") for segment in before) else exif.end
+    place = first if any(_begins(data, segment, MPF) for segment in before) else exif.end
     return place, place
 
 
@@ -134,11 +139,39 @@ def _leading(segments: Sequence[_Segment]) -> int:
 def _check_offsets(data: bytes, place: int) -> None:
     """Refuse a change between an index of further pictures and those, which it finds by their distance."""
     for segment in _segments(data):
-        if segment.marker == APP2 and _begins(data, segment, b"MPF\0") and segment.start < place:
+        if segment.marker == APP2 and _begins(data, segment, MPF) and segment.start < place:
             raise Refused("bad_container", "its index of further pictures stands before the metadata")
 
 
+def _resized(data: bytes, more: int) -> bytes:
+    """After the metadata grew by `more` bytes: with that in the length which an index gives for the first picture."""
+    place = _first_length(data)
+    if place is None:
+        return data
+    at, order = place
+    length = (int.from_bytes(data[at : at + 4], order) + more) % 2**32
+    return data[:at] + length.to_bytes(4, order) + data[at + 4 :]
+
+
+def _first_length(data: bytes) -> tuple[int, Literal["little", "big"]] | None:
+    """Where an index of further pictures says how long the first one is, and in which order of bytes."""
+    index = next((s for s in _segments(data) if s.marker == APP2 and _begins(data, s, MPF)), None)
+    if index is None:
+        return None
+    block = index.body(data)[len(MPF) :]
+    try:
+        entries = tiff.place_of(block, MP_ENTRIES)  # each: attributes, length, offset, of 4 bytes each, and 4 more
+    except Refused:
+        return None
+    if entries is None or entries + 12 > len(block) or any(block[entries + 8 : entries + 12]):
+        return None  # the first picture has the offset 0
+    return index.start + 4 + len(MPF) + entries + 4, "little" if block[:2] == b"II" else "big"
+
+
 def _rest(data: bytes) -> bytes:
+    length = _first_length(data)
+    if length is not None:
+        data = data[: length[0]] + bytes(4) + data[length[0] + 4 :]
     parts, done = [], 0
     for segment in _segments(data):
         if segment.marker == APP1 and (_begins(data, segment, XMP) or _begins(data, segment, EXIF)):

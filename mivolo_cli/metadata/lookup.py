@@ -16,6 +16,23 @@ def tags_of(file: Path) -> Tags | None:
     return (embed.read(data, kind) if kind else None) or sidecar.read(file)
 
 
+def was_scanned(photo: Photo, size: int) -> bool:
+    """Whether the photo is the file of that size with our entries put in since, and nothing else changed.
+
+    `tag` only writes to a photo that is as it was scanned, and notes its size; the hash that it kept proves that taking
+    our entries out gives the original back.
+    """
+    try:
+        data = replace.read(photo.file)
+        kind = embed.container(data, photo.path)
+        left = embed.strip(data, kind) if kind else None
+    except Refused:
+        return False
+    if left is None or left.tags is None or not left.restored:
+        return False
+    return str(size) in (left.tags.mark.original_bytes, left.tags.mark.scanned_bytes)
+
+
 def is_current(photo: Photo, model_sha256: str) -> bool:
     """Whether the photo carries tags of this model; a sidecar counts if the photo is as long as it was then."""
     try:

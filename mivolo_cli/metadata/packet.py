@@ -1,17 +1,18 @@
 """An XMP packet with our entries in it: merge, take out, read. Every byte that others wrote stays as it is.
 
-Ours are: regions with something of our namespace inside, keywords below `mivolo`, and properties of our namespace.
+Ours are: regions with something of our namespace inside, the keywords that we noted, and properties of our namespace.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass, fields, replace
+from itertools import chain
 from xml.sax.saxutils import escape, quoteattr
 
 from . import Refused
-from .regions import Area, People, Region, number
+from .regions import SUMMARY, Area, People, Region, number
 from .tree import Edit, Node, NotXml, apply, insert, parse, without_attributes
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -45,7 +46,9 @@ def _name(qualified: str) -> tuple[str, str]:
 
 REGIONS, REGION_LIST, SIZE = _name("mwg-rs:Regions"), _name("mwg-rs:RegionList"), _name("mwg-rs:AppliedToDimensions")
 MS_REGIONS, MS_LIST = _name("MP:RegionInfo"), _name("MPRI:Regions")
-KEYWORDS = {_name("digiKam:TagsList"): "/", _name("lr:hierarchicalSubject"): "|"}
+QUALIFIED = {_name(qualified): qualified for qualified in ("digiKam:TagsList", "lr:hierarchicalSubject")}
+KEYWORDS = dict(zip(QUALIFIED, "/|", strict=True))
+SEPARATOR = ";"
 DESCRIPTION, LI, REGION_TEXT = _name("rdf:Description"), _name("rdf:li"), _name("mwg-rs:Description")
 
 
@@ -54,7 +57,8 @@ class Mark:
     """What we say of the whole photo. Byte counts and hashes are of the file before we wrote to it.
 
     `scanned_bytes` is the size that the results say; `undo` and `exif_undo` are what containers and EXIF need to become
-    again what they were; `exif_text` is what stands in the EXIF field `exif_field`.
+    again what they were; `exif_text` is what stands in the EXIF field `exif_field`. `keywords` are those that we added,
+    separated by `;`: others like them were there before, and stay.
     """
 
     model: str = ""
@@ -65,6 +69,7 @@ class Mark:
     scanned_bytes: str = ""
     reversible: str = ""
     undo: str = ""
+    keywords: str = ""
     exif_field: str = ""
     exif_text: str = ""
     exif_sha256: str = ""
@@ -103,8 +108,9 @@ def merge(packet: bytes | None, tags: Tags, wish: Wish = Wish()) -> bytes:
     """
     data = SKELETON if packet is None else packet
     rdf = _rdf(data)
+    keywords = _missing_keywords(rdf, tags.people.regions) if wish.keywords else {}
     edits: list[Edit] = []
-    new = _mark(tags.mark)
+    new = _mark(replace(tags.mark, keywords=SEPARATOR.join(chain.from_iterable(keywords.values()))))
     regions = _property(rdf, REGIONS)
     items = "".join(_region(region, tags.mark) for region in tags.people.regions)
     if regions is None:
@@ -119,8 +125,13 @@ def merge(packet: bytes | None, tags: Tags, wish: Wish = Wish()) -> bytes:
             new += _element("MP:RegionInfo", _bag("MPRI:Regions", rectangles), struct=True)
         else:
             edits.append(_add_to_list(data, there, MS_LIST, "MPRI:Regions", rectangles))
-    if wish.keywords:
-        new += _keywords(data, rdf, tags.people.regions, edits)
+    for name, words in keywords.items():
+        items = "".join(_item(word, plain=True) for word in words)
+        bag = _list_of_keywords(rdf, name)
+        if bag is None:
+            new += _bag(QUALIFIED[name], items)
+        else:
+            edits.append(insert(data, bag, items.encode()))
     about = next((node.attributes.get((RDF, "about"), "") for node in rdf.children if node.name == DESCRIPTION), "")
     block = f"<rdf:Description{_xmlns(new)} rdf:about={quoteattr(about)}>{new}</rdf:Description>"
     return apply(data, [*edits, insert(data, rdf, block.encode())])
@@ -129,7 +140,7 @@ def merge(packet: bytes | None, tags: Tags, wish: Wish = Wish()) -> bytes:
 def remove(packet: bytes) -> bytes | None:
     """The packet without our entries; None where nothing remains of one that we made. Raises Refused."""
     rdf = _rdf(packet)
-    left = apply(packet, list(_removals(packet, rdf)))
+    left = apply(packet, list(_removals(packet, rdf, _keywords(rdf))))
     return None if left == SKELETON else left
 
 
@@ -236,22 +247,24 @@ def _rectangle(region: Region) -> str:
     return _item(_element("MPReg:Rectangle", corner) + _element("mivolo:Region", "1"))
 
 
-def _keywords(data: bytes, rdf: Node, regions: Iterable[Region], edits: list[Edit]) -> str:
-    """Properties for the lists of keywords that are not there; for those that are, edits are added."""
+def _missing_keywords(rdf: Node, regions: Iterable[Region]) -> dict[tuple[str, str], list[str]]:
+    """The keywords that each list has to get; what somebody has put into it stays theirs."""
     steps = sorted({keyword for region in regions for keyword in region.keywords})
-    new = ""
+    missing = {}
     for name, separator in KEYWORDS.items():
-        qualified = "digiKam:TagsList" if separator == "/" else "lr:hierarchicalSubject"
-        items = "".join(_item(separator.join(("mivolo", *step)), plain=True) for step in steps)
-        there = _property(rdf, name)
-        bag = None if there is None else _list(there)
-        if there is not None and bag is None:
-            raise Refused("bad_xmp", f"{name[1]} is no list")
-        if bag is None:
-            new += _bag(qualified, items)
-        else:
-            edits.append(insert(data, bag, items.encode()))
-    return new
+        bag = _list_of_keywords(rdf, name)
+        there = set() if bag is None else {item.text.strip() for item in bag.children}
+        wanted = [separator.join(("mivolo", *step)) for step in steps]
+        missing[name] = [word for word in wanted if word not in there]
+    return {name: words for name, words in missing.items() if words}
+
+
+def _list_of_keywords(rdf: Node, name: tuple[str, str]) -> Node | None:
+    there = _property(rdf, name)
+    bag = None if there is None else _list(there)
+    if there is not None and bag is None:
+        raise Refused("bad_xmp", f"{name[1]} is no list")
+    return bag
 
 
 def _element(name: str, content: str, *, struct: bool = False) -> str:
@@ -300,38 +313,44 @@ def _is_region(item: Node) -> bool:
     return holder is not None and holder.name in (REGION_LIST, MS_LIST)
 
 
-def _removals(data: bytes, node: Node) -> Iterator[Edit]:
+def _removals(data: bytes, node: Node, keywords: Set[str]) -> Iterator[Edit]:
     for child in node.children:
-        if _is_ours(child):
+        if _is_ours(child, keywords):
             yield child.start, child.end, b""
         else:
             yield from without_attributes(data, child, OURS)
-            yield from _removals(data, child)
+            yield from _removals(data, child, keywords)
 
 
-def _is_ours(node: Node) -> bool:
+def _is_ours(node: Node, keywords: Set[str]) -> bool:
     """Whether nothing in the element is anybody else's."""
     if node.name[0] == OURS:
         return True
     if node.name == LI:
-        return (_is_region(node) and _mentions(node) and not _is_named(node)) or _is_keyword(node)
+        return (_is_region(node) and _mentions(node) and not _is_adopted(node)) or _is_keyword(node, keywords)
     if node.name == REGION_TEXT:
-        return node.parent is not None and _mentions(node.parent)
+        return node.parent is not None and _mentions(node.parent) and node.text.startswith(SUMMARY)
     if not node.children or any(name[0] not in (RDF, OURS) for name in node.attributes):
         return False
-    return all(_is_ours(child) or child.name == SIZE for child in node.children) and any(map(_is_ours, node.children))
+    ours = [_is_ours(child, keywords) for child in node.children]
+    return any(ours) and all(own or child.name == SIZE for own, child in zip(ours, node.children, strict=True))
 
 
-def _is_named(item: Node) -> bool:
-    """Whether somebody has since given the region a name: then it is theirs, and only our words about it go."""
-    return any(_value(item, name) for name in ("mwg-rs:Name", "MPReg:PersonDisplayName"))
+def _is_adopted(item: Node) -> bool:
+    """Whether somebody has since given the region a name, or their own words: it is theirs then, and only ours go."""
+    words = _value(item, "mwg-rs:Description")
+    named = any(_value(item, name) for name in ("mwg-rs:Name", "MPReg:PersonDisplayName"))
+    return named or bool(words and not words.startswith(SUMMARY))
 
 
-def _is_keyword(item: Node) -> bool:
+def _is_keyword(item: Node, keywords: Set[str]) -> bool:
     holder = item.parent.parent if item.parent else None
-    if holder is None or holder.name not in KEYWORDS:
-        return False
-    return item.text.strip().startswith("mivolo" + KEYWORDS[holder.name])
+    return holder is not None and holder.name in KEYWORDS and item.text.strip() in keywords
+
+
+def _keywords(rdf: Node) -> Set[str]:
+    """Those that we added; the separator in them tells which list."""
+    return set(filter(None, _text(rdf, "keywords").split(SEPARATOR)))
 
 
 def _value(node: Node, name: str) -> str | None:

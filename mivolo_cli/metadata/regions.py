@@ -12,6 +12,8 @@ from typing import Any
 
 SMALLEST = 1e-6
 DIGITS = 6
+SUMMARY = "looks about"
+"""How what we say of a person begins: a description with other words is not ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Region:
     @property
     def summary(self) -> str:
         """For people to read: `looks about 34 (28 to 41), male (97 %)`."""
-        text = f"looks about {self.age:.0f}"
+        text = f"{SUMMARY} {self.age:.0f}"
         if self.age_low is not None and self.age_high is not None:
             text += f" ({self.age_low:.0f} to {self.age_high:.0f})"
         if self.gender is not None:

@@ -110,6 +110,15 @@ def read_field(data: bytes, tag: int, through: int | None = None) -> Value | Non
     return None if entry is None else _value(data, layout, entry)
 
 
+def place_of(data: bytes, tag: int) -> int | None:
+    """Where the content of a field of the first directory begins; None where it is so short that it stands in it."""
+    layout = _layout(data)
+    entry = _entries(data, layout, layout.number(data, layout.pointer, layout.word))[0].get(tag)
+    if entry is None or len(_value(data, layout, entry).content) <= layout.word:
+        return None
+    return layout.number(entry, 4 + layout.word, layout.word)
+
+
 def write_fields(data: bytes, fields: Mapping[int, Value | None], through: int | None = None) -> bytes:
     """With these fields, or without those that are None, in the directory that `read_field` would look into.
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from xml.parsers import expat
 
 TAG_END = re.compile(rb"""(?:[^"'>]|"[^"]*"|'[^']*')*>""")
+DEEPEST = 100
+"""Elements inside of each other; XMP needs a dozen."""
 Edit = tuple[int, int, bytes]
 """Start and end of the bytes to replace, and what comes in their place."""
 
@@ -32,6 +34,7 @@ class Node:
     parent: Node | None = None
     inner_end: int = 0
     end: int = 0
+    depth: int = 0
     text: str = ""
     children: list[Node] = field(default_factory=list)
 
@@ -67,6 +70,9 @@ def parse(data: bytes) -> Node:
             raise NotXml("a tag does not end")
         named = {_split(key): value for key, value in attributes.items()}
         node = Node(_split(name), named, at, match.end(), state[0])
+        node.depth = 0 if state[0] is None else state[0].depth + 1
+        if node.depth > DEEPEST:
+            raise NotXml(f"more than {DEEPEST} elements lie inside of each other")
         (roots if state[0] is None else state[0].children).append(node)
         state[0] = node
 
