@@ -2,11 +2,12 @@
 
     python bench/scale.py [--photos 64] [--megapixels 12] [--cores 100 1000] [--failures 0.001] [--json scale.json]
 
-Measured, on this machine: core-seconds of every stage, photo by photo, so that slow photos are as many as here; what
-it costs to pass pixels from process to process; what the one driver does for each photo (list, keep, publish); how long
-a process takes to start with its model. Nothing else should run meanwhile. Simulated: windows of chunks, dealt out to cores as they become free, of which
-some fail; a chunk that fails is done again behind a new start. Assumed: how often a core fails (`--failures`, an hour),
-that all cores are like these, and that storage keeps up with them.
+Measured, on this machine, where nothing else should run meanwhile: core-seconds of every stage, photo by photo, so
+that slow photos are as many as here; what it costs to pass pixels from process to process; what the one driver does
+for each photo (list, keep, publish); how long a process takes to start with its model. Simulated: windows of chunks,
+dealt out to cores as they become free, of which some fail; a chunk that fails is done again behind a new start.
+Assumed: how often a core fails (`--failures`, an hour), that all cores are like these, and that storage keeps up with
+them.
 """
 
 from __future__ import annotations
