@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import quick
+from buckets import Put, moto, put, server  # noqa: F401
 from conftest import save_photo, table
-from test_storage import Put, moto, put, server  # noqa: F401
 
 from mivolo_cli import parts, photos, samples, walking
 from mivolo_cli import scan as scanning
@@ -46,9 +46,12 @@ def scan(monkeypatch: pytest.MonkeyPatch) -> Scan:
 @pytest.fixture
 def pictures(tmp_path: Path) -> dict[str, bytes]:
     """Six pictures of different greys; a WebP among them is decoded in a process of its own."""
-    names = ("0003.jpg", "0001.png", "b/0002.left.jpg", "b/0002.right.webp", "0009.jpeg", "0000.jpg")
+    names = ("0003.jpg", "0001.png", "b/0002.left.jpg", "b/0002.right.webp", "0009.jpg", "0000.jpg")
     greys = {name: np.full((50, 40, 3), 100 + number, np.uint8) for number, name in enumerate(names)}
-    return {name: save_photo(tmp_path / "made" / name, pixels=grey).read_bytes() for name, grey in greys.items()}
+    exact = {"lossless": True}  # for WebP; the other formats take no notice
+    return {
+        name: save_photo(tmp_path / "made" / name, pixels=grey, **exact).read_bytes() for name, grey in greys.items()
+    }
 
 
 def save_tar(file: Path, members: Mapping[str, bytes]) -> Path:

@@ -1,10 +1,10 @@
 """Photos and tables in buckets: an S3 server on this computer, started by the test."""
+# ruff: noqa: F811  # fixtures are imported
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import quick
+from buckets import Put, forget_clients, moto, put, server  # noqa: F401
 from conftest import save_broken, save_photo, table
 from typer.testing import CliRunner
 
@@ -28,60 +29,8 @@ from mivolo_cli.shards import Shard
 from mivolo_cli.storage import Url, place
 from mivolo_cli.thumbnails import thumbnail
 
-moto_server = pytest.importorskip("moto.server", reason="needs moto[server], of the extra dev")
-s3fs = pytest.importorskip("s3fs", reason="needs s3fs, of the extra s3")
-Put = Callable[[str, bytes], None]
 Scan = Callable[..., Progress]
 NAMES = ("b.jpg", "a/2.png", "a/b/1.jpg", "a.jpg", "a b/3.png", "z/x.webp", "ä/é.png", "progressive.jpg")
-
-
-@contextmanager
-def serving() -> Iterator[str]:
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        yield "http://{}:{}".format(*server.get_host_and_port())
-    finally:
-        server.stop()
-
-
-def forget_clients() -> None:
-    storage._library.cache_clear()
-    s3fs.S3FileSystem.clear_instance_cache()
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    with serving() as address:
-        yield address
-
-
-@pytest.fixture
-def server(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    urlopen(Request(f"{moto}/moto-api/reset", method="POST")).close()
-    settings = {
-        "AWS_ENDPOINT_URL": moto,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": str(tmp_path / "none"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
-        "AWS_MAX_ATTEMPTS": "1",
-        "XDG_DATA_HOME": str(tmp_path / "data"),
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    forget_clients()
-    yield
-    forget_clients()
-
-
-@pytest.fixture
-def put(server: None) -> Put:
-    filesystem = storage._library("s3")
-    filesystem.call_s3("create_bucket", Bucket="album")
-    return lambda key, content: filesystem.pipe_file(f"album/{key}", content)
 
 
 @pytest.fixture
