@@ -16,7 +16,7 @@ import PIL.Image
 import PIL.ImageOps
 import pyarrow as pa
 
-from . import draw, photos, pipeline, scan, walking
+from . import draw, photos, pipeline, scan, storage, walking
 from .decoders import Decoders
 from .errors import BadInput, MivoloError
 from .records import SCHEMA, Failure, Image, Person, Photo, Pixels, Prediction, Result, Use, rows
@@ -144,8 +144,8 @@ class Mivolo:
         count, least = 0, scan.least_side(self._options, self._tools)
         for on_disk, group in groupby(pictures, key=lambda item: isinstance(item, (str, os.PathLike))):
             if on_disk:
-                found = (photo for item in group for photo in walking.walk([Path(item)]))  # type: ignore[arg-type]
-                yield from photos.decode_all(found, self._options.workers, least)
+                found = walking.walk(storage.place(os.fspath(item)) for item in group)  # type: ignore[arg-type]
+                yield from photos.decode_all(walking.opened(found), self._options.workers, least)
                 continue
             for item in group:
                 name, count = f"picture {count}", count + 1

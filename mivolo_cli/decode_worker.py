@@ -17,20 +17,24 @@ from .records import Photo
 def serve(requests: BinaryIO, answers: BinaryIO, seconds: float) -> None:
     """Answer each line with a line, and with pixels where there are some. Ends when there are no more requests.
 
+    A line says which photo is meant, and how many bytes of it follow where it is no file on this computer.
+
     A photo that takes longer ends the process, even where nobody is left to stop it.
     """
     for line in requests:
         _set_alarm(seconds)
-        header, pixels = _answer(Photo(**json.loads(line)))
+        request = json.loads(line)
+        data = None if request["follow"] is None else requests.read(request["follow"])
+        header, pixels = _answer(Photo(**request["photo"]), data)
         answers.write(json.dumps(header).encode() + b"\n")
         answers.write(pixels)
         answers.flush()
         _set_alarm(0)
 
 
-def _answer(photo: Photo) -> tuple[dict[str, Any], memoryview]:
+def _answer(photo: Photo, data: bytes | None) -> tuple[dict[str, Any], memoryview]:
     try:
-        image = photos.decode(photo)
+        image = photos.decode(photo, data=data)
     except PhotoError as error:
         return {"code": error.code, "message": str(error)[:1000]}, memoryview(b"")
     taken_at = None if image.taken_at is None else image.taken_at.isoformat()

@@ -45,11 +45,11 @@ class Decoders:
         self._all: set[_Process] = set()
         self._closed = False
 
-    def decode(self, photo: Photo) -> Image:
+    def decode(self, photo: Photo, data: bytes | None = None) -> Image:
         """Like photos.decode. Raises PhotoError, also for what became of the process."""
         process = self._take()
         try:
-            image = process.decode(photo, self._seconds)
+            image = process.decode(photo, data, self._seconds)
         except PhotoError as error:
             if error.code in (TIMEOUT[0], CRASHED[0]):
                 self._drop(process)
@@ -129,7 +129,7 @@ class _Process:
             start_new_session=True,  # Ctrl-C is for the program, which then ends this
         )
 
-    def decode(self, photo: Photo, seconds: float) -> Image:
+    def decode(self, photo: Photo, data: bytes | None, seconds: float) -> Image:
         late = False
 
         def stop() -> None:
@@ -141,7 +141,7 @@ class _Process:
         timer.daemon = True
         timer.start()
         try:
-            return self._ask(photo)
+            return self._ask(photo, data)
         except (OSError, EOFError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise PhotoError(*(TIMEOUT if late else CRASHED)) from error
         finally:
@@ -155,10 +155,12 @@ class _Process:
                     pipe.close()
         self._process.wait()
 
-    def _ask(self, photo: Photo) -> Image:
+    def _ask(self, photo: Photo, data: bytes | None) -> Image:
         assert self._process.stdin is not None and self._process.stdout is not None
         request = {"root": photo.root, "path": photo.path, "bytes": photo.bytes, "mtime_ns": photo.mtime_ns}
-        self._process.stdin.write(json.dumps(request).encode() + b"\n")
+        follow = None if data is None else len(data)
+        self._process.stdin.write(json.dumps({"photo": request, "follow": follow}).encode() + b"\n")
+        self._process.stdin.write(data or b"")
         self._process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._process.stdout.readline(MAX_LINE))
         if "code" in answer:

@@ -11,8 +11,9 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-from . import parts, provenance, shards, sinks, workplace
+from . import parts, provenance, shards, sinks, storage, workplace
 from .errors import BadInput
+from .records import shard_of
 from .shards import Shard
 from .sinks import parquet
 
@@ -66,12 +67,18 @@ def merge(options: MergeOptions, report: Callable[[int], None] = lambda photos: 
     ):
         roots = {root: place for place, root in enumerate(json.loads(tables[0].metadata[provenance.ROOTS]))}
         streams = [stack.enter_context(_Stream(table)) for table in tables]
-        together = merged(*streams, key=lambda photo: (roots.get(photo[0]["root"], -1), photo[0]["path"].split("/")))
+        together = merged(*streams, key=lambda photo: _place(photo[0]["root"], photo[0]["path"], roots))
         while some := list(islice(together, sinks.BUFFER_ROWS)):
             out.write(row for photo in some for row in photo)
             photos, rows = photos + len(some), rows + sum(map(len, some))
             report(photos)
     return Merged(len(tables), photos, rows)
+
+
+def _place(root: str, path: str, roots: Mapping[str, int]) -> tuple[int, list[str]]:
+    """Where a scan finds the photo: by folders, or in a bucket by keys. What is in one shard keeps its order."""
+    file = shard_of(path)[0]
+    return roots.get(root, -1), [file] if storage.is_url(root) else file.split("/")
 
 
 class _Stream:
@@ -107,7 +114,10 @@ def _look(path: Path) -> _Table:
             metadata = parquet.metadata(file) if parquet.is_ours(file) else {}
     except sinks.UNREADABLE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise BadInput(f"cannot read {path}: {reason}", hint="give Parquet tables of mivolo scan --shard") from error
+        hint = "give Parquet tables of mivolo scan --shard"
+        if isinstance(path, storage.Url) and isinstance(error, OSError):
+            hint = storage.hint(error, str(path))
+        raise BadInput(f"cannot read {path}: {reason}", hint=hint) from error
     if not {provenance.SHARD, provenance.ROOTS, parts.FINGERPRINT} <= metadata.keys():
         raise BadInput(
             f"{path} is not a shard", hint="give Parquet tables of mivolo scan --shard; only these say which part it is"

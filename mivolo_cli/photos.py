@@ -16,12 +16,14 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
+from io import BytesIO
 from typing import IO
 
 import numpy as np
 import PIL.Image
 from PIL import ExifTags
 
+from . import samples, storage
 from .decoders import CRASHED, TIMEOUT, Decoders, ends_early, is_progressive
 from .errors import PhotoError
 from .records import Failure, Image, Photo
@@ -37,8 +39,7 @@ CODES = {
     "too_large": "the picture is too large to be decoded safely",
     "corrupt": "the picture is damaged, or of a kind that cannot be read",
     "unreadable": "the file could not be read",
-    "changed": "the file was changed while it was read",
-    **dict((TIMEOUT, CRASHED)),
+    **dict((samples.CHANGED, TIMEOUT, CRASHED)),
 }
 """Why a photo or a folder could not be read: the stable codes, and what they mean."""
 
@@ -80,8 +81,9 @@ DAMAGE += (RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zlib.
 """What Pillow and its plugins raise on damaged files."""
 
 
-def decode(photo: Photo, least: int = 0) -> Image:
-    """Read a photo: upright, sRGB, the first frame of an animation, white where it is transparent.
+def decode(photo: Photo, least: int = 0, data: bytes | None = None) -> Image:
+    """Read a photo, or its bytes where they are here already: upright, sRGB, the first frame of an animation, white
+    where it is transparent.
 
     A JPEG whose longer side stays `least` pixels or more may be read at a half, a quarter or an eighth of its size,
     which is much quicker; 0 reads all of it.
@@ -91,8 +93,10 @@ def decode(photo: Photo, least: int = 0) -> Image:
     """
     prepare()
     try:
-        with open(photo.file, "rb") as file:
-            facts = _facts(file)
+        if data is None:
+            photo, data = fetched(photo)
+        with open(photo.file, "rb") if data is None else BytesIO(data) as file:
+            facts = _facts(file, photo)
             picture = _open(file)
             size = picture.size
             if least and max(size) >= 2 * least:  # of formats other than JPEG, Pillow takes no notice of this
@@ -101,7 +105,7 @@ def decode(photo: Photo, least: int = 0) -> Image:
             orientation, taken_at = _read_exif(picture)
             reduced = picture.size
             picture = to_rgb(picture)
-            if _facts(file) != facts:
+            if _facts(file, photo) != facts:
                 raise PhotoError("changed", CODES["changed"])
         if orientation in TURNS:
             picture = picture.transpose(TURNS[orientation])
@@ -110,6 +114,29 @@ def decode(photo: Photo, least: int = 0) -> Image:
     except (MemoryError, PIL.Image.DecompressionBombError) as error:
         raise PhotoError("too_large", CODES["too_large"]) from error
     except DAMAGE as error:
+        raise PhotoError(*diagnosis(error)) from error
+
+
+def fetched(photo: Photo) -> tuple[Photo, bytes | None]:
+    """The bytes of a photo in a bucket or in a shard, and its facts when it was read; None for a file of its own.
+
+    Raises PhotoError.
+    """
+    try:
+        if (sample := samples.read(photo)) is not None or not storage.is_url(photo.root):
+            return photo, sample
+        if (photo.bytes or 0) > samples.MAX_BYTES:
+            raise MemoryError
+        data = storage.read(photo.address)
+        if len(data) != photo.bytes:  # it was replaced since it was found
+            facts = storage.look(photo.address)
+            if len(data) != facts.bytes:
+                raise PhotoError(*samples.CHANGED)
+            photo = replace(photo, bytes=facts.bytes, mtime_ns=facts.mtime_ns)
+        return photo, data
+    except MemoryError as error:
+        raise PhotoError("too_large", CODES["too_large"]) from error
+    except (OSError, ValueError) as error:
         raise PhotoError(*diagnosis(error)) from error
 
 
@@ -144,27 +171,30 @@ def decode_all(
 def decode_or_fail(photo: Photo, decoders: Decoders, least: int = 0) -> Image | Failure:
     """Read a photo, in a process of its own, and whole, where its format is risky."""
     try:
-        return decoders.decode(photo) if _is_risky(photo) else decode(photo, least)
+        photo, data = fetched(photo)
+        return decoders.decode(photo, data) if _is_risky(photo, data) else decode(photo, least, data)
     except PhotoError as error:
         return Failure(photo, error.code if error.code in CODES else CRASHED[0], str(error))
 
 
-def _is_risky(photo: Photo) -> bool:
+def _is_risky(photo: Photo, data: bytes | None) -> bool:
     """Whether to decode a file in a process of its own: all but PNG and plain JPEG of usual size.
 
     Their decoders are small and have been attacked for decades; but a progressive JPEG may take hours.
     """
     try:
-        with open(photo.file, "rb") as file:
+        with open(photo.file, "rb") if data is None else BytesIO(data) as file:
             formats = formats_of(file.read(32))
-            large = (photo.bytes or 0) > USUAL_BYTES
+            large = (photo.bytes or 0 if data is None else len(data)) > USUAL_BYTES
             return bool(formats) and (formats not in (["JPEG"], ["PNG"]) or large or is_progressive(file))
     except OSError:
         return False
 
 
-def _facts(file: IO[bytes]) -> tuple[int, int]:
-    """Size and time of an open file."""
+def _facts(file: IO[bytes], photo: Photo) -> tuple[int | None, int | None]:
+    """Size and time of an open file; bytes in memory stay as they are."""
+    if isinstance(file, BytesIO):
+        return photo.bytes, photo.mtime_ns
     facts = os.fstat(file.fileno())
     return facts.st_size, facts.st_mtime_ns
 

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import parts
+from . import parts, storage
 from .errors import OutputError
 from .records import Failure, Photo
 
@@ -101,7 +101,13 @@ class Plan:
 
 
 def identity(folder: str) -> tuple[int, int] | None:
-    """What tells a folder from another one mounted in its place; None where it cannot be read."""
+    """What tells a folder from another one mounted in its place; None where it cannot be read.
+
+    Of a bucket, that it answers, and whether it may be asked: a login that runs out shows.
+    """
+    if storage.is_url(folder):
+        reached = storage.answers(folder)
+        return None if reached is None else (0, int(reached))
     try:
         with os.scandir(folder):
             facts = os.stat(folder)
@@ -111,7 +117,9 @@ def identity(folder: str) -> tuple[int, int] | None:
 
 
 def is_gone(file: str) -> bool | None:
-    """Whether there is no such file; None where that cannot be found out."""
+    """Whether there is no such file; None where that cannot be found out. In a bucket a listing tells all there is."""
+    if storage.is_url(file):
+        return True
     try:
         os.stat(file)
     except (FileNotFoundError, NotADirectoryError, ValueError):

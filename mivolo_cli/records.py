@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
 Use = Literal["both", "face", "body"]
+
+IN_SHARD = re.compile(r"(.+?\.(?:tar|parquet))/(.+)", re.IGNORECASE | re.DOTALL)
 
 SCHEMA_VERSION = "1"
 BOX_COLUMNS = ("x1", "y1", "x2", "y2", "score")
@@ -49,6 +52,7 @@ SCHEMA = pa.schema(
 class Photo:
     """A file that should hold a picture: `path` is relative to the absolute folder `root`, with forward slashes.
 
+    `root` may be the URL of a folder in a bucket, and `path` may go on inside of a shard (see shard_of).
     `bytes` and `mtime_ns` are None where the file could not be asked for them.
     """
 
@@ -59,7 +63,13 @@ class Photo:
 
     @property
     def file(self) -> Path:
+        """On this computer; no file of that name is there for a photo in a bucket or in a shard."""
         return Path(self.root, self.path)
+
+    @property
+    def address(self) -> str:
+        """The whole path or URL."""
+        return f"{self.root}/{self.path}" if "://" in self.root else self.file.as_posix()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,6 +193,18 @@ def rows(result: Result | Failure) -> Iterator[dict[str, Any]]:
     for index, (person, prediction) in enumerate(result.people):
         row = blank | {"person": index, **_box("face", person.face), **_box("body", person.body)}
         yield row | ({"status": "no_usable_crop"} if prediction is None else _prediction(prediction))
+
+
+def shard_of(path: str) -> tuple[str, str]:
+    """The path of the tar or Parquet file that a photo's path goes through, and the rest, which is empty for others."""
+    match = IN_SHARD.fullmatch(path)
+    return (match[1], match[2]) if match else (path, "")
+
+
+def stays_inside(path: str) -> bool:
+    """Whether a path below a root leads nowhere else, on any system: tables may come from strangers."""
+    parts = path.replace("\\", "/").split("/")
+    return bool(path) and parts[0] != "" and ".." not in parts and "\0" not in path and not PurePath(path).anchor
 
 
 def same_file(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -43,12 +43,6 @@ def read_results(path: Path) -> Results:
     metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     made_by = {key: metadata[KEY_PREFIX + key] for key in ("model", "detector") if KEY_PREFIX + key in metadata}
     return Results(table, made_by)
-
-
-def stays_inside(path: str) -> bool:
-    """Whether a path below a root leads nowhere else, on any system: tables may come from strangers."""
-    parts = path.replace("\\", "/").split("/")
-    return bool(path) and parts[0] != "" and ".." not in parts and "\0" not in path and not PurePath(path).anchor
 
 
 def _photo(rows: list[dict[str, Any]]) -> Result | Failure:

@@ -15,7 +15,7 @@ from threading import Event
 from time import monotonic
 from typing import Any, Protocol
 
-from . import draw, parts, photos, plan, provenance, sinks, walking, workplace
+from . import draw, parts, photos, plan, provenance, sinks, storage, walking, workplace
 from .decoders import Decoders
 from .errors import BadInput, Stopped
 from .records import SCHEMA, Failure, Image, Photo, Result, Use
@@ -30,7 +30,8 @@ REPORTED_TOGETHER = 1024
 
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
-    """`skip_tagged` leaves out photos that carry tags of the same model; they have no rows.
+    """`samples` takes tar and Parquet files from folders, too; those that are named are always taken.
+    `skip_tagged` leaves out photos that carry tags of the same model; they have no rows.
 
     `listed` says that the paths came as a list: one that is missing becomes a row instead of an error. With `ray`, the
     work is done on the Ray cluster at `ray_address`, without one on a cluster of this machine; an output with no suffix
@@ -57,6 +58,7 @@ class ScanOptions:
     hidden: bool = False
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
+    samples: bool = False
     listed: bool = False
     shard: Shard | None = None
     keep_missing: bool = False
@@ -193,7 +195,8 @@ class _Run:
         self._options, self._place, self._report = options, place, report
         self._started = monotonic()
         self._roots = walking.roots(options.paths)
-        self._sources = {root: identity for root in self._roots if (identity := plan.identity(root)) is not None}
+        sources = dict.fromkeys(storage.bucket(root) if storage.is_url(root) else root for root in self._roots)
+        self._sources = {root: identity for root in sources if (identity := plan.identity(root)) is not None}
         self._request = provenance.request(options)
         self._receipt = receipt if (receipt := place.receipt()) and receipt.request == self._request else None
         self._backend: Backend | None = None
@@ -236,7 +239,7 @@ class _Run:
         self.progress.photos = self.progress.reused = self.progress.skipped = 0
         self._undrawn, self._receipt = [], None
         self._plan = plan.Plan(self._place.results(self._fingerprint))
-        self.go(_walk(self._options))
+        self.go(walking.opened(_walk(self._options)))
 
     def _open(self) -> Mapping[str, str]:
         self._backend = _open_cluster(self._options) if self._options.ray else _Here(self._options)
@@ -300,9 +303,10 @@ class _Run:
         """Raises Stopped where a folder with photos is not there any more, or another one is in its place."""
         for root, identity in self._sources.items():
             if plan.identity(root) != identity:
+                remedy = "connect to it, log in again" if storage.is_url(root) else "connect its drive again"
                 raise Stopped(
                     f"the folder {root} can no longer be read",
-                    hint="connect its drive again and run the same command: it goes on where it stopped",
+                    hint=f"{remedy} and run the same command: it goes on where it stopped",
                 )
 
     def _staying(self) -> list[bytes]:
@@ -360,6 +364,8 @@ def _check(options: ScanOptions) -> Iterator[Photo | Failure]:
     """Refuse what cannot work; the photos to scan, at least one."""
     if not options.outputs and options.annotate is None:
         raise BadInput("the scan has nowhere to put its results", hint="add -o people.parquet (or .csv, .jsonl)")
+    if options.skip_tagged and any(isinstance(path, storage.Url) for path in options.paths):
+        raise BadInput("photos in a bucket carry no tags", hint="leave out --skip-tagged")
     if not options.listed:
         walking.check_paths(options.paths)
     sinks.check_outputs(options.outputs, folders=options.ray)
@@ -374,7 +380,7 @@ def _check(options: ScanOptions) -> Iterator[Photo | Failure]:
         )
     if options.annotate is not None:
         _check_drawings(options.annotate, options.paths)
-    found = _walk(options)
+    found = walking.opened(_walk(options))
     first = next(found, None)
     if first is None and options.shard is not None:  # a small collection leaves some shards empty
         return iter(())
@@ -384,9 +390,12 @@ def _check(options: ScanOptions) -> Iterator[Photo | Failure]:
 
 
 def _check_drawings(folder: Path, paths: Sequence[Path]) -> None:
+    if isinstance(folder, storage.Url):
+        raise BadInput("pictures cannot be drawn into a bucket", hint="give --annotate a folder on this computer")
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is not a folder", hint="give --annotate a folder for the pictures")
-    inside = [path for path in paths if path.resolve().is_relative_to(folder.resolve())]
+    local = (path for path in paths if not isinstance(path, storage.Url))
+    inside = [path for path in local if path.resolve().is_relative_to(folder.resolve())]
     if inside:
         raise BadInput(
             f"the annotated pictures would go among the photos: {inside[0]} is in {folder}",
@@ -395,8 +404,9 @@ def _check_drawings(folder: Path, paths: Sequence[Path]) -> None:
 
 
 def _walk(options: ScanOptions) -> Iterator[Photo | Failure]:
-    """The photos to scan, of this shard, without those that the scan itself draws."""
-    found = walking.walk(options.paths, hidden=options.hidden, include=options.include, exclude=options.exclude)
+    """The photos to scan, of this shard, without those that the scan itself draws; tar and Parquet files unopened."""
+    patterns = {"include": options.include, "exclude": options.exclude}
+    found = walking.walk(options.paths, hidden=options.hidden, shards=options.samples, **patterns)
     shard, drawn = options.shard, None if options.annotate is None else options.annotate.resolve()
     for item in found:
         photo = item.photo if isinstance(item, Failure) else item
@@ -414,11 +424,16 @@ def _was_tagged_since(photo: Photo, size: int) -> bool:
 
 @contextmanager
 def _counting(options: ScanOptions) -> Iterator[Callable[[], int | None]]:
-    """Count the photos in the background: a function that gives their number, or None as long as it is not known."""
+    """Count the photos in the background: a function that gives their number, or None as long as it is not known.
+
+    What is in tar and Parquet files is not counted ahead: those in buckets would be read twice.
+    """
     stop = Event()
 
-    def count() -> int:
-        return sum(1 for _ in takewhile(lambda _: not stop.is_set(), _walk(options)))
+    def count() -> int | None:
+        found = takewhile(lambda _: not stop.is_set(), _walk(options))
+        kinds = Counter(map(walking.is_shard, found))
+        return None if kinds[True] else kinds[False]
 
     with ThreadPoolExecutor(1, thread_name_prefix="count") as pool:
         counting = pool.submit(count)

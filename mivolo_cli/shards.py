@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from .errors import BadInput
-from .records import text
+from .records import shard_of, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,11 @@ class Shard:
         return f"{self.number}/{self.count}"
 
     def holds(self, path: str) -> bool:
-        """Whether the photo at this path below its root is in this part; exactly one part has it."""
-        digest = hashlib.blake2b(text(path).encode(), digest_size=8).digest()
+        """Whether the photo at this path below its root is in this part; exactly one part has it.
+
+        All that lies in one tar or Parquet file is in the same part.
+        """
+        digest = hashlib.blake2b(text(shard_of(path)[0]).encode(), digest_size=8).digest()
         return int.from_bytes(digest) % self.count == self.number - 1
 
 

@@ -12,8 +12,7 @@ import PIL.Image
 
 from . import photos
 from .errors import PhotoError
-from .records import Photo
-from .results import stays_inside
+from .records import Photo, stays_inside
 
 Kind = Literal["WEBP", "JPEG"]
 QUALITY = {"WEBP": 72, "JPEG": 80}

@@ -76,8 +76,9 @@ def _calibration(options: ScanOptions, detector: Detector) -> Calibration:
 
     if options.calibration is not None:
         return calibration.from_folder(options.calibration, detector, options.use, options.workers)
-    found = walking.walk(options.paths, hidden=options.hidden, include=options.include, exclude=options.exclude)
-    return calibration.from_photos(found, detector, options.use, options.workers)
+    patterns = {"include": options.include, "exclude": options.exclude}
+    found = walking.walk(options.paths, hidden=options.hidden, shards=options.samples, **patterns)
+    return calibration.from_photos(walking.opened(found), detector, options.use, options.workers)
 
 
 def least_side(options: ScanOptions, tools: Tools) -> int:

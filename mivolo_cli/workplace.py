@@ -1,6 +1,7 @@
 """The hidden folder beside an output: finished parts, what the last run left, and a lock against a second run.
 
-`people.csv` has `.people.csv.mivolo`; of several outputs, the first one's holds the parts and the others' a lock.
+`people.csv` has `.people.csv.mivolo`; of several outputs, the first one's holds the parts and the others' a lock. An
+output in a bucket has its folder on this computer: a bucket has no locks.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from typing import Any
 import platformdirs
 from filelock import FileLock, Timeout
 
-from . import parts, sinks
+from . import parts, sinks, storage
 from .errors import BadInput, OutputError
+from .storage import Url
 
 ENDING = ".mivolo"
-LOCK, RECEIPT, WHOLE = "lock", "receipt.json", "results.parquet"
+LOCK, RECEIPT, WHOLE, PUBLISHED = "lock", "receipt.json", "results.parquet", "published.parquet"
 PART = re.compile(r"part-(\d{6,})\.parquet")
 LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 OTHER_RUN = "wait for it to end, or stop it, or give this run another output"
@@ -77,7 +79,7 @@ class Workplace:
         kept += [file for folder in self._folders for _, file in _parts(folder)]
         found = [results.add(file, fingerprint) for file in kept]
         if not any(found):
-            for table in sinks.parquet_files(self._outputs):
+            for table in sinks.parquet_files(map(_nearby, self._outputs)):
                 results.add(table, fingerprint)
         return results
 
@@ -95,8 +97,8 @@ class Workplace:
         for folder in self._folders:
             for _, file in _parts(folder):
                 file.unlink(missing_ok=True)
-        for folder in self._folders[1:]:
-            for name in (WHOLE, RECEIPT):
+        for folder in self._folders:
+            for name in (PUBLISHED,) if folder == self.folder else (WHOLE, RECEIPT, PUBLISHED):
                 (folder / name).unlink(missing_ok=True)
         with sinks.replacing(self.folder / RECEIPT) as out:
             out.write(json.dumps(asdict(receipt([_look(output) for output in self._outputs]))).encode())
@@ -119,13 +121,13 @@ def claim(outputs: Sequence[Path]) -> Iterator[Workplace]:
 def folder_of(output: Path) -> Path:
     """The hidden folder of an output, beside the file that a link leads to."""
     target = sinks.real(output)
-    return target.with_name(f".{target.name}{ENDING}")
+    return target.room if isinstance(target, Url) else target.with_name(f".{target.name}{ENDING}")
 
 
 def find(path: Path) -> list[Path]:
     """The folders of finished work of an output; of a folder, those of all outputs in it. Links are not followed."""
     candidates = [folder_of(path)]
-    if path.is_dir():
+    if not isinstance(path, Url) and path.is_dir():
         candidates += sorted(path.glob(f".*{ENDING}"))
     return [folder for folder in candidates if folder.is_dir() and not folder.is_symlink()]
 
@@ -191,10 +193,24 @@ def _parts(folder: Path) -> list[tuple[int, Path]]:
 
 
 def _ours(name: str) -> bool:
-    return name in (LOCK, RECEIPT, WHOLE) or bool(PART.fullmatch(name) or LEFTOVER.fullmatch(name))
+    return name in (LOCK, RECEIPT, WHOLE, PUBLISHED) or bool(PART.fullmatch(name) or LEFTOVER.fullmatch(name))
+
+
+def _nearby(output: Path) -> Path:
+    """A file on this computer with what an output holds; none is there if it cannot be read."""
+    if not isinstance(output, Url):
+        return output
+    copy = output.room / PUBLISHED
+    with suppress(OSError, OutputError), output.open("rb") as file, sinks.replacing(copy) as out:
+        shutil.copyfileobj(file, out, storage.BLOCK)
+    return copy
 
 
 def _look(output: Path) -> list[Any]:
+    if isinstance(output, Url):
+        with suppress(OSError):
+            return [str(output), *storage.look(str(output))]
+        return [str(output), None, None]
     try:
         facts = output.stat()
     except OSError:

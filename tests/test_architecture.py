@@ -14,8 +14,8 @@ import mivolo_cli
 
 PACKAGE = Path(mivolo_cli.__file__).parent
 RANKS = {
-    "__init__": 0, "errors": 0, "labels": 0, "records": 0, "rgb": 0,
-    "shards": 1, "variants": 1,
+    "__init__": 0, "errors": 0, "labels": 0, "records": 0, "rgb": 0, "storage": 0,
+    "samples": 1, "shards": 1, "variants": 1,
     "boxes": 1, "decoders": 1, "draw": 1, "metrics": 1, "model": 2, "outputs": 1, "sinks.jsonl": 1, "sinks.parquet": 1,
     "crops": 2, "download": 2, "engines": 2, "intervals": 2, "pair": 2, "photos": 2, "plots": 2, "sinks.csv": 2,
     "sinks.folder": 2, "weights": 2,
@@ -53,6 +53,7 @@ LAZY = {
 ADAPTERS = {
     "ultralytics": {"detect.yolo"},
     "facexlib": {"detect.retinaface"},
+    "fsspec": {"storage"},
     "openvino": {"engines"},
     "piexif": {"metadata.exif"},
     "pillow_heif": {"photos"},
@@ -60,7 +61,7 @@ ADAPTERS = {
     "nncf": {"quantized"},
     "pyarrow": {
         *("records", "sinks", "sinks.csv", "sinks.folder", "sinks.jsonl", "sinks.parquet"),
-        *("api", "cluster", "datasets.tables", "detect.given", "parts", "results", "votes"),
+        *("api", "cluster", "datasets.tables", "detect.given", "parts", "results", "samples", "votes"),
     },
     "pyexiv2": {"metadata.embed"},
     "ray": {"cluster"},

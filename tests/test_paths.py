@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import corners, draw_scene, save_photo, save_results, table, write_boxes
 
-from mivolo_cli import results, walking
+from mivolo_cli import records, walking
 from mivolo_cli.draw import annotated_path, root_folders
 from mivolo_cli.export import ExportOptions, export
 from mivolo_cli.records import Photo, Result, same_file
@@ -44,8 +44,8 @@ def test_names_that_are_one_file_on_some_system() -> None:
     ],
 )
 def test_paths_of_a_table_stay_inside_on_windows(path: str, inside: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "PurePath", PureWindowsPath)
-    assert results.stays_inside(path) == inside
+    monkeypatch.setattr(records, "PurePath", PureWindowsPath)
+    assert records.stays_inside(path) == inside
 
 
 @apart

@@ -9,8 +9,8 @@ import pytest
 from conftest import save_results
 
 from mivolo_cli.errors import BadInput
-from mivolo_cli.records import Box, Failure, Person, Photo, Prediction, Result
-from mivolo_cli.results import read_results, stays_inside
+from mivolo_cli.records import Box, Failure, Person, Photo, Prediction, Result, stays_inside
+from mivolo_cli.results import read_results
 
 PHOTO = Photo("/photos", "trip/a.jpg", 10, 20)
 FACE, BODY = Box(10.5, 20, 30, 40, 0.9), Box(5, 10, 60, 200)

@@ -50,10 +50,11 @@ def export(
 ) -> None:
     from ..export import ExportOptions, Settings
     from ..export import export as run
+    from ..storage import place
 
     settings = Settings(copy_photos=copy_photos, thumbnails=thumbnails, url=url)
     with Voice("export", quiet, as_json, log) as voice:
-        done = run(ExportOptions(results, to, output, replace, settings))
+        done = run(ExportOptions(place(results), to, output, replace, settings))
         lines = [f"{to}: photos {done.photos}, people {done.people}", *(f"written: {file}" for file in done.files)]
         facts = {"format": to, "photos": done.photos, "people": done.people, "files": done.files}
         voice.finish([*lines, *(f"note: {note}" for note in done.notes)], facts, done.notes)

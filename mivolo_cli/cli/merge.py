@@ -42,9 +42,11 @@ def merge(
     """Join the tables of a scan that was done in shards (`scan --shard`), if none is missing."""
     from ..merge import MergeOptions
     from ..merge import merge as join
+    from ..storage import place
 
     with Voice("merge", quiet, as_json, log) as voice:
-        done = join(MergeOptions(tables, output, spreadsheet_safe))
+        output = [*map(place, output)]
+        done = join(MergeOptions([*map(place, tables)], output, spreadsheet_safe))
         lines = [
             f"{done.shards} shards, {done.photos} photos, {done.rows} rows",
             *(f"table: {path}" for path in output),

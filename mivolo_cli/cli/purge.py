@@ -31,8 +31,9 @@ def purge(
 ) -> None:
     """Remove finished work that is kept beside tables, and the program's cache. Tables and photos stay."""
     from .. import workplace
+    from ..storage import place
 
-    folders = [folder for path in paths or [Path()] for folder in workplace.find(path)]
+    folders = [folder for path in paths or [Path()] for folder in workplace.find(place(path))]
     removed = [workplace.purge(folder, dry_run=dry_run) for folder in dict.fromkeys(folders)]
     if paths is None:
         removed += workplace.purge_cache(dry_run=dry_run)

@@ -55,9 +55,10 @@ def report(
 ) -> None:
     from ..report import ReportOptions
     from ..report import report as run
+    from ..storage import place
 
     options = ReportOptions(
-        results=results,
+        results=place(results),
         output=output,
         title=title,
         replace=replace,

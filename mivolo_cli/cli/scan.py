@@ -38,7 +38,10 @@ mivolo scan ~/Pictures -o people.csv --annotate annotated
 find . -name '*.jpg' | mivolo scan - -o people.csv"""
 
 
-Paths = Annotated[list[Path], typer.Argument(help="Files and folders; - reads a list from standard input.")]
+Paths = Annotated[
+    list[Path],
+    typer.Argument(help="Files, folders, URLs of buckets (s3://, gs://, az://); - reads a list from standard input."),
+]
 Output = Annotated[
     list[Path] | None,
     typer.Option("--output", "-o", help="Table to write: .parquet, .csv, .jsonl; repeatable.", rich_help_panel=RESULT),
@@ -87,6 +90,10 @@ Include = Annotated[
 ]
 Exclude = Annotated[
     list[str] | None, typer.Option(metavar="GLOB", help="Not these files and folders.", rich_help_panel=FIND)
+]
+Samples = Annotated[
+    bool,
+    typer.Option("--samples", help="Also the pictures in .tar and .parquet files in folders.", rich_help_panel=FIND),
 ]
 Hidden = Annotated[bool, typer.Option("--hidden", help="Hidden files and folders, too.", rich_help_panel=FIND)]
 KeepMissing = Annotated[
@@ -146,6 +153,7 @@ def scan(
     include: Include = None,
     exclude: Exclude = None,
     hidden: Hidden = False,
+    samples: Samples = False,
     shard: ShardOf = None,
     keep_missing: KeepMissing = False,
     spreadsheet_safe: SpreadsheetSafe = False,
@@ -160,14 +168,15 @@ def scan(
     """Find the people in photos, and estimate the age and gender of each."""
     from .. import shards
     from ..scan import ScanOptions
+    from ..storage import Url, place
 
     listed = list(map(str, paths)) == ["-"]
     options = ScanOptions(
-        paths=_paths_from_stdin() if listed else paths,
+        paths=[*map(place, _paths_from_stdin() if listed else paths)],
         listed=listed,
         shard=None if shard is None else shards.parse(shard),
-        outputs=output or [],
-        annotate=annotate,
+        outputs=[*map(place, output or [])],
+        annotate=annotate and place(annotate),
         model=model,
         detector=detector,
         boxes=boxes,
@@ -184,12 +193,15 @@ def scan(
         include=include or [],
         exclude=exclude or [],
         hidden=hidden,
+        samples=samples,
         keep_missing=keep_missing,
         spreadsheet_safe=spreadsheet_safe,
         skip_tagged=skip_tagged,
         ray=ray or ray_address is not None,
         ray_address=ray_address,
     )
+    if tag and any(isinstance(path, Url) for path in options.paths):
+        raise BadInput("photos in a bucket cannot be tagged", hint="leave out --tag")
     with Voice("scan", quiet, as_json, log) as voice:
         progress, tally = _scan_and_tag(options, voice) if tag else (_scan(options, voice), None)
         tagged = {"tag": None if tally is None else tally_facts(tally)}
@@ -308,11 +320,11 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _paths_from_stdin() -> list[Path]:
+def _paths_from_stdin() -> list[str]:
     """One path a line, or separated by NUL bytes as `find -print0` writes them."""
     data = sys.stdin.buffer.read()
     names = data.split(b"\0") if b"\0" in data else data.splitlines()
-    return [Path(os.fsdecode(name)) for name in names if name]
+    return [os.fsdecode(name) for name in names if name]
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup, TyperOption
 
 from ..errors import BadInput
+from ..storage import is_url
 
 NAME = "mivolo.toml"
 SAID_EACH_TIME = ("help", "overwrite", "replace", "tag", "trust")
@@ -69,7 +70,7 @@ def _value(
             f"{file}: {command}.{key} is {value!r}, and has to be {names}", hint=f"see `mivolo {command} --help`"
         )
     if Path in _kinds(option):
-        values = [os.path.join(file.parent, os.path.expanduser(one)) for one in values]
+        values = [one if is_url(one) else os.path.join(file.parent, os.path.expanduser(one)) for one in values]
     checked = values if option.multiple else values[0]
     try:
         option.process_value(ctx, checked)

@@ -67,7 +67,7 @@ class GivenDetector:
     def _find(self, photo: Photo) -> list[_Given]:
         """The photo's boxes under its relative and absolute path. Where there are none, tables of other systems count:
         with backslashes, or with accents coded otherwise."""
-        names = [text(photo.path), text(photo.file.as_posix())]
+        names = [text(photo.path), text(photo.address)]
         exact = [self._photos[name] for name in names if name in self._photos]
         return exact or [self._photos[self._alike[_alike(name)]] for name in names if _alike(name) in self._alike]
 

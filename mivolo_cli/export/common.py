@@ -58,7 +58,7 @@ def attributes(index: int, prediction: Prediction | None) -> dict[str, Any]:
 
 def name(photo: Photo, results: Results) -> str:
     """The photo's path below the one root that all share, or its whole path where there are several roots."""
-    return photo.path if len(results.roots) == 1 else photo.file.as_posix()
+    return photo.path if len(results.roots) == 1 else photo.address
 
 
 def failed_note(results: Results) -> tuple[str, ...]:

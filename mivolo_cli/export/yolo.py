@@ -10,9 +10,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from .. import photos
+from ..errors import PhotoError
 from ..outputs import new_folder
-from ..records import Box, Photo, Result, same_file
-from ..results import Results, stays_inside
+from ..records import Box, Photo, Result, same_file, stays_inside
+from ..results import Results
 from .common import KINDS, Exported, Settings, boxes, failed_note, readable
 
 SUFFIX = ""
@@ -64,10 +66,17 @@ def _named(results: Results) -> Iterator[tuple[Result, PurePosixPath]]:
 
 
 def _copy(photo: Photo, target: Path) -> bool:
-    if not stays_inside(photo.path) or not photo.file.is_file():
+    try:
+        data = photos.fetched(photo)[1] if stays_inside(photo.path) else None
+    except PhotoError:
+        return False
+    if data is None and not (stays_inside(photo.path) and photo.file.is_file()):
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(photo.file, target)
+    if data is None:
+        shutil.copyfile(photo.file, target)
+    else:
+        target.write_bytes(data)
     return True
 
 

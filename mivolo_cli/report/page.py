@@ -20,8 +20,8 @@ from typing import Any, TextIO
 from urllib.parse import quote
 
 from .. import __version__
-from ..records import Box, Failure, Person, Prediction, Result
-from ..results import Results, stays_inside
+from ..records import Box, Failure, Person, Prediction, Result, shard_of, stays_inside
+from ..results import Results
 
 MARK = "<!doctype html>\n<!-- A report of mivolo -->\n"
 """How a page begins, and how one is told from other files."""
@@ -70,6 +70,11 @@ def link(root: str, home: Path) -> str | None:
         return None
 
 
+def _is_linkable(path: str) -> bool:
+    """Not what is in a tar or Parquet file."""
+    return stays_inside(path) and not shard_of(path)[1]
+
+
 def write_head(file: TextIO, data: dict[str, Any]) -> None:
     """Everything before the pictures."""
     scripts, style = (_bundle(), _asset("page.js")), _asset("page.css")
@@ -108,7 +113,7 @@ def _photos(results: Results, missing: Collection[int]) -> Iterator[dict[str, An
     number = 0
     for result in results:
         path = result.photo.path
-        row: dict[str, Any] = {"path": path, "r": roots[result.photo.root] if stays_inside(path) else -1}
+        row: dict[str, Any] = {"path": path, "r": roots[result.photo.root] if _is_linkable(path) else -1}
         if isinstance(result, Failure):
             yield row | {"error": result.code, "message": result.message, "people": []}
             continue

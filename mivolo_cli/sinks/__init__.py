@@ -19,9 +19,10 @@ from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
-from .. import outputs
+from .. import outputs, storage
 from ..errors import BadInput, OutputError
 from ..records import SCHEMA, SCHEMA_VERSION
+from ..storage import Url
 from . import csv, folder, jsonl, parquet
 
 BUFFER_ROWS = 8192
@@ -54,7 +55,7 @@ UNREADABLE = (OSError, ValueError, RecursionError, pa.ArrowException)
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """An output on its way, in a temporary file beside it."""
+    """An output on its way, in a temporary file: beside it, or in the room of a Url."""
 
     path: Path
     target: Path
@@ -75,7 +76,10 @@ class _Part:
 
     def publish(self) -> None:
         with _reported(self.path):
-            os.replace(self.temporary, self.target)
+            if isinstance(self.target, Url):
+                storage.write(self.temporary, str(self.target))
+            else:
+                os.replace(self.temporary, self.target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +181,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 def remove_leftovers(path: Path) -> None:
     """Delete what a killed run has left of an output beside it. Nobody may be writing it now."""
     target = real(path)
+    if isinstance(target, Url):  # what was on its way there is in its room
+        return
     leftover = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.part")
     with suppress(OSError):
         for name in os.listdir(target.parent):
@@ -191,10 +197,13 @@ def check_outputs(paths: Sequence[Path], *, folders: bool = False) -> None:
     With `folders`, a name without suffix is a folder of Parquet files.
     """
     for path in paths:
-        if not folders or path.suffix:
+        if not folders or path.suffix or isinstance(path, Url):
             _format(path)
-        _check_folder(path)
-        _check_existing(path)
+        if isinstance(path, Url):
+            _check_bucket(path)
+        else:
+            _check_folder(path)
+            _check_existing(path)
     targets = [real(path) for path in paths]
     for index, target in enumerate(targets):
         if target in targets[:index]:
@@ -216,7 +225,10 @@ def read_table(path: Path) -> pa.Table:
             return _typed(reader.read(file))
     except UNREADABLE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise BadInput(f"cannot read {path}: {reason}", hint="give a table that mivolo scan has written") from error
+        hint = "give a table that mivolo scan has written"
+        if isinstance(path, Url) and isinstance(error, OSError):
+            hint = storage.hint(error, str(path))
+        raise BadInput(f"cannot read {path}: {reason}", hint=hint) from error
 
 
 def is_folder(path: Path) -> bool:
@@ -241,7 +253,7 @@ def _format(path: Path) -> Format:
 
 def real(path: Path) -> Path:
     """The file behind links, so that a link stays one. Unlike Path.resolve() this bears links that go in circles."""
-    return Path(os.path.realpath(path))
+    return path if isinstance(path, Url) else Path(os.path.realpath(path))
 
 
 def _check_folder(path: Path) -> None:
@@ -250,6 +262,29 @@ def _check_folder(path: Path) -> None:
         raise BadInput(f"the folder of {path} does not exist", hint=f"create {folder} or choose another one")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise BadInput(f"no permission to write into {folder}", hint="choose another folder or change its permissions")
+
+
+def _check_bucket(path: Url) -> None:
+    """Whether it can be looked at; whether it can be written shows only in the end."""
+    try:
+        facts = _facts(path)
+    except OSError as error:
+        raise BadInput(f"cannot write to {path}: {error.strerror}", hint=storage.hint(error, str(path))) from error
+    if facts is None:
+        return
+    if facts.bytes is None:
+        raise BadInput(f"{path} is a folder", hint="choose another name for the output")
+    if facts.bytes and not _is_ours(path):
+        raise BadInput(f"{path} exists and is not a result table of mivolo", hint=MOVE_AWAY)
+
+
+def _facts(path: Url) -> storage.Facts | None:
+    """Of the object; None where only its bucket is there. Raises OSError."""
+    try:
+        return storage.look(str(path))
+    except FileNotFoundError:
+        storage.look(storage.bucket(str(path)))
+        return None
 
 
 def _check_existing(path: Path) -> None:
@@ -265,11 +300,16 @@ def _check_existing(path: Path) -> None:
 
 def _may_replace(path: Path) -> bool:
     """A table of ours, or an empty file: nothing is lost with it."""
-    if not os.path.isfile(path):
+    try:
+        return os.path.isfile(path) and (os.path.getsize(path) == 0 or _is_ours(path))
+    except OSError:
         return False
+
+
+def _is_ours(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return os.path.getsize(path) == 0 or _format(path).is_ours(file)
+            return _format(path).is_ours(file)
     except UNREADABLE:
         return False
 
@@ -301,7 +341,8 @@ def _typed(table: pa.Table) -> pa.Table:
 @contextmanager
 def _part(path: Path, metadata: Mapping[str, str], safe: bool) -> Iterator[_Part]:
     target = real(path)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    name = f".{target.name}.{secrets.token_hex(4)}.part"
+    temporary = target.room / name if isinstance(target, Url) else target.with_name(name)
     with _temporary_file(path, target, temporary) as file:
         with _reported(path):
             chosen = _format(path)
@@ -331,7 +372,7 @@ def _temporary_file(path: Path, target: Path, temporary: Path) -> Iterator[Binar
         file = temporary.open("xb")
     try:
         with _reported(path):
-            if target.exists():
+            if not isinstance(target, Url) and target.exists():
                 temporary.chmod(stat.S_IMODE(target.stat().st_mode))
         yield file
     finally:
@@ -346,10 +387,9 @@ def _reported(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}",
-            hint="make room or choose another folder, and run the same command again",
-        ) from error
+        room = "make room or choose another folder, and run the same command again"
+        hint = storage.hint(error, str(path)) if isinstance(path, Url) else room
+        raise OutputError(f"cannot write {path}: {error.strerror or error}", hint=hint) from error
 
 
 def _program_version() -> str:

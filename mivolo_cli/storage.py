@@ -1,0 +1,310 @@
+"""Object stores (S3, Google Cloud Storage, Azure) by their URLs, through fsspec: list, read, write.
+
+Every complaint of a library leaves this module as an OSError: FileNotFoundError, PermissionError (also where
+credentials are missing), ConnectionError for the rest; `hint` says what to do about it. Credentials, endpoints and
+retries are the libraries' own.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import pkgutil
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from urllib.request import url2pathname
+
+import platformdirs
+
+NAMED = re.compile(r"([a-z0-9]{2,}):[/\\]+(.*)", re.DOTALL)
+"""A URL, also one whose slashes a Path has made fewer of."""
+BLOCK = 8 * 1024**2
+"""Bytes that are asked for at once of what is read in pieces."""
+TIMES = ("LastModified", "last_modified", "mtime", "created")
+"""Where the libraries put an object's time."""
+HTTP_DENIED = (401, 403)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """How a kind of store is reached: the extra of this program that brings its library, what that raises beside
+    OSErrors, which of it is about credentials, and how the user gives these."""
+
+    extra: str
+    raises: tuple[str, ...]
+    credentials: tuple[str, ...]
+    login: str
+
+
+S3 = Store(
+    "s3",
+    ("botocore.exceptions:BotoCoreError", "botocore.exceptions:ClientError", "aiohttp:ClientError"),
+    (
+        *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"),
+        *("TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError"),
+    ),
+    "log in with `aws configure` or `aws sso login`, or set AWS_PROFILE; FSSPEC_S3_ANON=true reads public buckets",
+)
+GOOGLE = Store(
+    "gs",
+    (
+        *("gcsfs.retry:HttpError", "gcsfs.retry:ChecksumError", "gcsfs.retry:NonRetryableError"),
+        *("google.auth.exceptions:GoogleAuthError", "aiohttp:ClientError", "requests.exceptions:RequestException"),
+    ),
+    ("DefaultCredentialsError", "RefreshError"),
+    "log in with `gcloud auth application-default login`; FSSPEC_GS_TOKEN=anon reads public buckets",
+)
+AZURE = Store(
+    "azure",
+    ("azure.core.exceptions:AzureError",),
+    ("ClientAuthenticationError", "CredentialUnavailableError"),
+    "set AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or (after `az login`) AZURE_STORAGE_ANON=false",
+)
+STORES = {"s3": S3, "gs": GOOGLE, "gcs": GOOGLE, "az": AZURE, "abfs": AZURE}
+
+if TYPE_CHECKING:
+    _Path = Path
+else:
+    _Path = type(Path())
+
+
+class Unavailable(OSError):
+    """The library for a kind of store is not installed."""
+
+
+class Url(_Path):
+    """`s3://bucket/key` and the like in the place of a path; what is read of it comes over the network."""
+
+    def __str__(self) -> str:
+        return super().__str__().replace("\\", "/").replace(":/", "://", 1)
+
+    def open(self, *args: Any, **kwargs: Any) -> Any:
+        """The object's bytes, read in pieces where they are asked for; mode `rb` alone. Raises OSError."""
+        url = str(self)
+        with _translated(url):
+            return io.BufferedReader(_Reader(url, _filesystem(url).open(_key(url), "rb", block_size=BLOCK)), BLOCK)
+
+    @property
+    def room(self) -> Path:
+        """A folder on this computer for finished work on its way to this place."""
+        mark = hashlib.blake2b(str(self).encode(), digest_size=8).hexdigest()
+        return platformdirs.user_data_path("mivolo", appauthor=False) / "buckets" / f"{self.name[:100]}-{mark}.mivolo"
+
+
+class Facts(NamedTuple):
+    """Of an object; of a folder (what keys begin with) neither size nor time is known."""
+
+    bytes: int | None
+    mtime_ns: int | None
+
+
+class Found(NamedTuple):
+    """An object that was listed: its key below the folder, size, and time."""
+
+    key: str
+    bytes: int
+    mtime_ns: int
+
+
+def place(path: Path | str) -> Path:
+    """What the user means by a path: a Url for a bucket, a plain path for `file:///...` and all others."""
+    match = NAMED.fullmatch(str(path))
+    if match and match[1] in STORES:
+        return path if isinstance(path, Url) else Url(f"{match[1]}://{match[2]}")
+    if match and match[1] == "file":
+        return Path(url2pathname(f"/{match[2]}"))
+    return Path(path)
+
+
+def is_url(text: str) -> bool:
+    """Whether it leads into a bucket, as a root of photos may."""
+    scheme, separator, _ = text.partition("://")
+    return bool(separator) and scheme in STORES
+
+
+def bucket(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
+
+
+def hint(error: OSError, url: str) -> str:
+    """What to do about an error of this module."""
+    store = STORES[url.partition("://")[0]]
+    if isinstance(error, Unavailable):
+        return f"pip install 'mivolo-cli[{store.extra}]'"
+    if isinstance(error, FileNotFoundError):
+        return "check the spelling, and which account you are logged in to"
+    if isinstance(error, PermissionError):
+        return store.login
+    return "check the network, and run the same command again: it goes on where it stopped"
+
+
+def look(url: str) -> Facts:
+    """What is there: an object, or a folder. Raises OSError."""
+    with _translated(url):
+        info = _filesystem(url).info(_key(url))
+    return Facts(None, None) if info["type"] == "directory" else Facts(info["size"], _time(info))
+
+
+def answers(url: str) -> bool | None:
+    """Whether the bucket can be read: None if it cannot be reached or is not there, False if it may not be asked."""
+    try:
+        look(bucket(url))
+    except PermissionError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def listing(url: str) -> Iterator[Found]:
+    """The objects below a folder in the order of their keys, while they are asked for. Raises OSError.
+
+    Of S3 a page of a thousand keys is in memory, of other stores a folder with those around it.
+    """
+    with _translated(url):
+        prefix = f"{_key(url).rstrip('/')}/"
+        pages = _pages if url.startswith("s3://") else _folders
+        for key, size, time in pages(_filesystem(url), prefix):
+            yield Found(key.removeprefix(prefix), size, time)
+
+
+def read(url: str, end: int | None = None) -> bytes:
+    """The object's content, or its first bytes. Raises OSError."""
+    with _translated(url):
+        content: bytes = _filesystem(url).cat_file(_key(url), start=None if end is None else 0, end=end)
+    return content
+
+
+def write(file: Path, url: str) -> None:
+    """Put a file in the place of an object, which is there whole or as before. Raises OSError."""
+    with _translated(url):
+        _filesystem(url).put_file(str(file), _key(url))
+
+
+class _Reader(io.RawIOBase):
+    """A file of a library, whose errors are ours."""
+
+    def __init__(self, url: str, file: BinaryIO) -> None:
+        self._url, self._file = url, file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with _translated(self._url):
+            content = self._file.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+@cache
+def _library(scheme: str) -> Any:
+    """One client for all threads; it remembers nothing of what is in buckets. Raises Unavailable."""
+    import fsspec
+
+    try:
+        return fsspec.filesystem(scheme, use_listings_cache=False)
+    except ImportError as error:
+        raise Unavailable(errno.ENOSYS, f"the package for {scheme}:// is not installed", f"{scheme}://") from error
+
+
+def _filesystem(url: str) -> Any:
+    return _library(url.partition("://")[0])
+
+
+def _key(url: str) -> str:
+    """Bucket and key, as fsspec names them."""
+    return url.partition("://")[2]
+
+
+def _pages(filesystem: Any, prefix: str) -> Iterator[tuple[str, int, int]]:
+    """S3 lists in the order of keys, whatever folders they seem to be in."""
+    name, _, start = prefix.partition("/")
+    more: dict[str, str] = {}
+    while True:
+        page = filesystem.call_s3("list_objects_v2", Bucket=name, Prefix=start, **more)
+        for entry in page.get("Contents", []):
+            if not entry["Key"].endswith("/"):  # else it stands for a folder
+                yield f"{name}/{entry['Key']}", entry["Size"], _time(entry)
+        if not page.get("IsTruncated"):
+            return
+        more = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def _folders(filesystem: Any, prefix: str) -> Iterator[tuple[str, int, int]]:
+    """Folder by folder, yet in the order of keys."""
+    waiting: list[tuple[str, dict[str, Any] | None]] = [(prefix, None)]
+    while waiting:
+        name, entry = waiting.pop()
+        if entry is not None:
+            yield name, entry["size"], _time(entry)
+            continue
+        inside = {_full(entry): entry for entry in filesystem.ls(name, detail=True)}
+        waiting += sorted(((key, _object(entry)) for key, entry in inside.items() if key != name), reverse=True)
+
+
+def _full(entry: dict[str, Any]) -> str:
+    name: str = entry["name"].strip("/")
+    return f"{name}/" if entry["type"] == "directory" else name
+
+
+def _object(entry: dict[str, Any]) -> dict[str, Any] | None:
+    return None if entry["type"] == "directory" else entry
+
+
+def _time(info: dict[str, Any]) -> int:
+    """In whole seconds, as stores do not all tell more each time; in nanoseconds."""
+    time = next((info[name] for name in TIMES if info.get(name)), None)
+    return int(time.timestamp()) * 10**9 if isinstance(time, datetime) else 0
+
+
+@contextmanager
+def _translated(url: str) -> Iterator[None]:
+    try:
+        yield
+    except Unavailable:
+        raise
+    except _errors(url.partition("://")[0]) as error:
+        raise _plain(error, url) from error
+
+
+@cache
+def _errors(scheme: str) -> tuple[type[Exception], ...]:
+    """What the library may raise; nothing but OSErrors where it is not installed."""
+    try:
+        return OSError, *map(pkgutil.resolve_name, STORES[scheme].raises)
+    except ImportError:
+        return (OSError,)
+
+
+def _plain(error: Exception, url: str) -> OSError:
+    store, said = STORES[url.partition("://")[0]], " ".join(str(error).split())
+    status = getattr(error, "status_code", getattr(error, "code", None))
+    if isinstance(error, FileNotFoundError):
+        return FileNotFoundError(errno.ENOENT, "there is no such bucket or object", url)
+    if type(error).__name__ in store.credentials:
+        return PermissionError(errno.EACCES, f"no credentials, or none that count ({said})", url)
+    if isinstance(error, PermissionError) or status in HTTP_DENIED or said.startswith("Forbidden"):
+        return PermissionError(errno.EACCES, f"no permission ({said})", url)
+    return ConnectionError(errno.EIO, f"the store does not answer as it should ({said})", url)
