@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-import pytest
+from conftest import require
 
 from mivolo_cli import storage
 
@@ -16,8 +16,8 @@ Put = Callable[[str, bytes], None]
 
 @contextmanager
 def serving() -> Iterator[str]:
-    moto_server = pytest.importorskip("moto.server", reason="needs moto[server], of the extra dev")
-    pytest.importorskip("s3fs", reason="needs s3fs, of the extra s3")
+    moto_server = require("moto.server")
+    require("s3fs")
     server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:

@@ -29,7 +29,7 @@ Options = dict[str, Any]
 @pytest.fixture(scope="module")
 def ray() -> Iterator[Any]:
     """A cluster of two cores that all tests of this file share; with RAY_ADDRESS, the one that is there."""
-    module = pytest.importorskip("ray", reason="Ray is not installed: pip install 'mivolo-cli[ray]'")
+    module = require("ray")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_AUTH_MODE", "disabled")
