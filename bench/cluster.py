@@ -94,15 +94,21 @@ def start(place: Path, address: str, output: Path, pause: float) -> subprocess.P
 
 
 def drive(arguments: Sequence[str]) -> None:
-    """What `start` starts: a scan that looks at its results so slowly that there is time to kill something."""
-    from mivolo_cli import parts
+    """What `start` starts: a scan that decodes so slowly that there is time to kill something."""
+    from mivolo_cli import cluster, parts
     from mivolo_cli.scan import ScanOptions
     from mivolo_cli.scan import scan as scan_all
 
     place, address, output, pause = Path(arguments[0]), arguments[1], Path(arguments[2]), float(arguments[3])
-    parts.PART_PHOTOS = 16
-    options = ScanOptions([place / "photos"], [output], **settings_of(place), ray=True, ray_address=address)
-    scan_all(options, lambda progress: time.sleep(pause))
+    quick = cluster.decode
+
+    def decode(chunks: Any, least: int) -> Iterator[Any]:
+        for row in quick(chunks, least):
+            time.sleep(pause)
+            yield row
+
+    parts.PART_PHOTOS, cluster.decode = 16, decode
+    scan_all(ScanOptions([place / "photos"], [output], **settings_of(place), ray=True, ray_address=address))
 
 
 def pace(options: argparse.Namespace) -> bool:
@@ -195,7 +201,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, help=f"default: {PHOTOS}")
     parser.add_argument("--kills", type=int, default=10, help="of each kind")
     parser.add_argument("--every", type=float, default=6.0, help="seconds between two kills, on average")
-    parser.add_argument("--pause", type=float, default=0.1, help="of the driver after each photo, in seconds")
+    parser.add_argument("--pause", type=float, default=0.3, help="after each photo that is decoded, in seconds")
     parser.add_argument("--megapixels", type=float, default=12.0)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
