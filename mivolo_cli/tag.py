@@ -195,7 +195,8 @@ def _check(job: _Job, kind: str, done: Embedded, text: Text | None) -> None:
 
 def _write_sidecar(job: _Job, options: TagOptions, reason: Refused | None) -> Outcome:
     """`reason` says why the photo itself is left alone, where that was not wanted."""
-    done = sidecar.plan(job.photo.file, _seed(job), job.tags, Wish(options.keywords, options.microsoft))
+    wish = Wish(options.keywords, options.microsoft)
+    done = sidecar.plan(job.photo.file, _seed(job, wish), job.tags, wish)
     if not done.unchanged and not options.dry_run:
         replace.write_sidecar(done.file, done.new)
     if reason is None and options.exif is not None:
@@ -212,11 +213,11 @@ def _write_sidecar(job: _Job, options: TagOptions, reason: Refused | None) -> Ou
     )
 
 
-def _seed(job: _Job) -> bytes | None:
+def _seed(job: _Job, wish: Wish) -> bytes | None:
     """The photo's own packet, if it is sound; programs that read the sidecar will not look at it any more."""
     if job.kind is None:
         return None
-    embed.check_extended(job.data, job.kind)
+    embed.check_extended(job.data, job.kind, wish)
     try:
         there = _packet(job.data, job.kind)
         if there is not None:
