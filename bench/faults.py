@@ -37,6 +37,8 @@ from mivolo_cli.errors import OutputError
 from mivolo_cli.sinks import read_table
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
+GROWN, MORE_MEMORY = 3, 1.15
+"""After so many tenths of the photos memory may grow by that factor at most: keys of photos are kept, nothing else."""
 STEPS_A_PART = 2
 """Calls that put something on the disk for good: fsync and rename."""
 
@@ -181,9 +183,10 @@ def many(options: argparse.Namespace) -> bool:
         photos_ = {row["path"] for row in rows}
         print(f"many: {len(photos_)} of {options.files} photos in {found['seconds']:.0f} s, {counts['error']} failed")
         print(f"  memory in MiB at each tenth: {found['memory']}; peak with the tables written: {found['peak']}")
-        return len(photos_) == options.files and counts["error"] == len(
-            range(0, options.files, options.files // options.broken)
-        )
+        broken = len(range(0, options.files, options.files // options.broken))
+        flat = max(found["memory"][GROWN:]) <= MORE_MEMORY * found["memory"][GROWN - 1]
+        print(f"  {'flat' if flat else 'not flat'} after the first {GROWN} tenths")
+        return len(photos_) == options.files and counts["error"] == broken and flat
 
 
 def measured(folder: Path, table: Path) -> dict[str, Any]:

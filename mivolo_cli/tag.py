@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from . import sinks
+from . import sinks, workplace
 from .errors import BadInput
 from .metadata import ABOUT_EXIF, WITHOUT_SIDECAR, Refused, embed, packet, regions, replace, sidecar
 from .metadata.embed import Embedded, Text
@@ -21,6 +21,13 @@ from .metadata.packet import Mark, Tags, Wish
 from .metadata.picture import examine
 from .records import Photo
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NAMELESS = (
+    "does not say which model made it, so that the tags do not either, and scan --skip-tagged will not know them; "
+    "tag from the Parquet table of the scan"
+)
 Rows = Sequence[Mapping[str, Any]]
 Where = Literal["auto", "photo", "sidecar"]
 
@@ -60,14 +67,13 @@ def tag(options: TagOptions, show: Callable[[Outcome, int], None] = lambda outco
     `show` is called after every photo, with the number of all. Raises BadInput where the results are no table of ours.
     """
     table = sinks.read_table(options.results)
-    metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-    model, sha256 = (metadata.get(f"mivolo.{key}", "") for key in ("model", "model_sha256"))
+    model, sha256 = _model(options.results, table)
     mark = Mark(model=model, model_sha256=sha256, date=datetime.now(UTC).isoformat(timespec="seconds"))
     rows = [row for batch in table.to_batches() for row in batch.to_pylist()]
     if not rows:
         raise BadInput(f"{options.results} has no rows", hint="scan photos first: mivolo scan PATH -o people.parquet")
     total = len({(row["root"], row["path"]) for row in rows})
-    tally = Tally()
+    tally = Tally(notes=[] if sha256 else [f"{options.results.name} {NAMELESS}"])
     with open_report(options.report) as report:
         for photo, group in _photos(rows):
             outcome = _outcome(photo, group, mark, options)
@@ -75,6 +81,14 @@ def tag(options: TagOptions, show: Callable[[Outcome, int], None] = lambda outco
             tally.count(outcome)
             show(outcome, total)
     return tally
+
+
+def _model(results: Path, table: pa.Table) -> tuple[str, str]:
+    """Name and hash of the model; a table other than Parquet says nothing itself, but the run that wrote it may."""
+    told = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    noted = workplace.made_by(results)
+    model, sha256 = (str(told.get(f"mivolo.{key}") or noted.get(key) or "") for key in ("model", "model_sha256"))
+    return model, sha256
 
 
 def _photos(rows: Rows) -> Iterator[tuple[Photo, Rows]]:
@@ -181,7 +195,8 @@ def _check(job: _Job, kind: str, done: Embedded, text: Text | None) -> None:
 
 def _write_sidecar(job: _Job, options: TagOptions, reason: Refused | None) -> Outcome:
     """`reason` says why the photo itself is left alone, where that was not wanted."""
-    done = sidecar.plan(job.photo.file, _seed(job), job.tags, Wish(options.keywords, options.microsoft))
+    wish = Wish(options.keywords, options.microsoft)
+    done = sidecar.plan(job.photo.file, _seed(job, wish), job.tags, wish)
     if not done.unchanged and not options.dry_run:
         replace.write_sidecar(done.file, done.new)
     if reason is None and options.exif is not None:
@@ -198,11 +213,11 @@ def _write_sidecar(job: _Job, options: TagOptions, reason: Refused | None) -> Ou
     )
 
 
-def _seed(job: _Job) -> bytes | None:
+def _seed(job: _Job, wish: Wish) -> bytes | None:
     """The photo's own packet, if it is sound; programs that read the sidecar will not look at it any more."""
     if job.kind is None:
         return None
-    embed.check_extended(job.data, job.kind)
+    embed.check_extended(job.data, job.kind, wish)
     try:
         there = _packet(job.data, job.kind)
         if there is not None:

@@ -233,9 +233,10 @@ def _age(value: object, place: str) -> float | None:
 def _rows(file: Path, columns: Sequence[str]) -> Iterable[tuple[str, dict[str, Any]]]:
     try:
         table = pq.read_table(file) if file.suffix.lower() == ".parquet" else read_text(file)
-    except (OSError, pa.ArrowException) as error:
+        known = table.column_names
+    except (OSError, ValueError, pa.ArrowException) as error:  # a name that is no UTF-8 is a ValueError
         raise BadInput(f"cannot read {file}: {(str(error).splitlines() or [''])[0]}", hint=HINT) from error
-    lacking = [name for name in columns if name not in table.column_names]
+    lacking = [name for name in columns if name not in known]
     if lacking:
         raise BadInput(f"{file} has no column {', '.join(lacking)}", hint=HINT)
     for number, row in enumerate(table.to_pylist(), start=1):

@@ -65,12 +65,7 @@ class Workplace:
 
     def receipt(self) -> Receipt | None:
         """What the last finished run left, if it can be read."""
-        try:
-            receipt = Receipt(**json.loads((self.folder / RECEIPT).read_text("utf-8")))
-        except (OSError, ValueError, TypeError, RecursionError):
-            return None
-        kinds = ((receipt.metadata, dict), (receipt.counts, dict), (receipt.outputs, list), (receipt.order, str))
-        return receipt if all(isinstance(value, kind) for value, kind in kinds) else None
+        return _receipt(self.folder)
 
     def results(self, fingerprint: str) -> parts.Results:
         """What has been finished with this fingerprint; without any of it, what stands in Parquet tables of results."""
@@ -102,6 +97,16 @@ class Workplace:
                 (folder / name).unlink(missing_ok=True)
         with sinks.replacing(self.folder / RECEIPT) as out:
             out.write(json.dumps(asdict(receipt([_look(output) for output in self._outputs]))).encode())
+
+
+def made_by(table: Path) -> Mapping[str, Any]:
+    """What made a table of any format, by the receipt beside it; nothing if somebody has written to it since."""
+    here = json.dumps(_look(table))
+    for folder in find(sinks.real(table).parent):
+        receipt = _receipt(folder)
+        if receipt is not None and here in map(json.dumps, receipt.outputs):
+            return receipt.metadata
+    return {}
 
 
 @contextmanager
@@ -143,9 +148,14 @@ def purge(folder: Path, *, dry_run: bool = False) -> Purged:
     return purged
 
 
+def cache() -> Path:
+    """The folder for what the program can do without."""
+    return Path(platformdirs.user_cache_dir("mivolo", appauthor=False))
+
+
 def purge_cache(*, dry_run: bool = False) -> list[Purged]:
     """Remove what libraries have left in the program's cache. Weights are no cache: they stay."""
-    folder = Path(platformdirs.user_cache_dir("mivolo", appauthor=False))
+    folder = cache()
     files = [file for file in folder.rglob("*") if file.is_file()]
     purged = Purged(folder, len(files), sum(file.lstat().st_size for file in files))
     if folder.is_dir() and not folder.is_symlink() and not dry_run:
@@ -176,6 +186,15 @@ def _locked(folder: Path, output: Path) -> Iterator[None]:
                 (folder / LOCK).unlink()
                 folder.rmdir()
         lock.release()
+
+
+def _receipt(folder: Path) -> Receipt | None:
+    try:
+        receipt = Receipt(**json.loads((folder / RECEIPT).read_text("utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    kinds = ((receipt.metadata, dict), (receipt.counts, dict), (receipt.outputs, list), (receipt.order, str))
+    return receipt if all(isinstance(value, kind) for value, kind in kinds) else None
 
 
 def _remove_leftovers(folder: Path) -> None:

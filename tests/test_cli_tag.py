@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from conftest import contents, draw_scene, save_photo, table
 from tagging import rows_of, write_results
 from typer.testing import CliRunner
 
-from mivolo_cli import cli
+from mivolo_cli import cli, workplace
 from mivolo_cli.metadata.lookup import tags_of
+from mivolo_cli.metadata.outcome import Tally
 
 Mivolo = Callable[..., Outcome]
 
@@ -70,6 +72,51 @@ def test_a_photo_that_was_left_alone_is_named_and_makes_the_exit_code_3(
 def test_a_field_that_is_none_is_refused(mivolo: Mivolo, results: Path) -> None:
     out = mivolo("tag", results, "--exif", "Artist")
     assert type(out.exception).__name__ == "BadInput"
+
+
+@pytest.mark.parametrize("output", [["-o", "people.csv"], ["-o", "people.csv", "--spreadsheet-safe"], []], ids=str)
+def test_scan_and_tag_go_on_after_an_interruption(
+    tmp_path: Path, mivolo: Mivolo, options: list[object], output: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    album = tmp_path / "album"
+    for folder in "123":
+        save_photo(album / folder / "a.jpg", pixels=draw_scene(150, 110))
+    (tmp_path / "boxes.csv").write_text(
+        "path,kind,x1,y1,x2,y2\n" + "".join(f"{folder}/a.jpg,face,20,10,45,40\n" for folder in "123")
+    )
+    command = ["scan", album, "--tag", *output, *options]
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tally, "count", interrupt)
+        out = mivolo(*command)
+    assert out.exit_code == 130 and "the same command does the others" in out.stderr
+    assert [tags_of(file) is not None for file in sorted(album.rglob("*.jpg"))] == [True, False, False]
+    out = mivolo(*command, "--json")
+    assert out.exit_code == 0, out.stderr
+    facts = json.loads(out.stdout)
+    assert (facts["reused"], facts["tag"]["statuses"]) == (3, {"unchanged": 1, "tagged": 2})
+    assert {tags.mark.model for file in album.rglob("*.jpg") if (tags := tags_of(file))} == {"tiny"}
+    assert workplace.find(workplace.cache() / "tag") == [] and not [*(workplace.cache() / "tag").glob("*")]
+
+
+def test_a_table_that_names_no_model_is_told_of(
+    tmp_path: Path, mivolo: Mivolo, photo: Path, options: list[object]
+) -> None:
+    save_photo(photo, pixels=draw_scene(150, 110))
+    people = tmp_path / "people.jsonl"
+    assert mivolo("scan", photo, "-o", tmp_path / "people.csv", "-o", people, *options).exit_code == 0
+    assert "note:" not in mivolo("tag", people).stdout
+    tags = tags_of(photo)
+    assert tags is not None and tags.mark.model == "tiny" and len(tags.mark.model_sha256) == 64
+    people.rename(tmp_path / "other.jsonl")
+    out = mivolo("tag", tmp_path / "other.jsonl")
+    assert "note: other.jsonl does not say which model made it" in out.stdout
+    tags = tags_of(photo)
+    assert tags is not None and tags.mark.model == ""
 
 
 def test_scan_and_tag_and_skip(tmp_path: Path, mivolo: Mivolo, options: list[object]) -> None:

@@ -14,7 +14,7 @@ from tagging import OTHERS, corpus, encode, exif_block, make_tags, segment, with
 
 from mivolo_cli.metadata import Refused, embed, jpeg, tiff, webp
 from mivolo_cli.metadata.embed import CONTAINERS, Text
-from mivolo_cli.metadata.packet import Wish
+from mivolo_cli.metadata.packet import NAMESPACES, Wish
 from mivolo_cli.metadata.picture import examine
 
 CORPUS = corpus()
@@ -69,10 +69,13 @@ def test_an_exif_text_comes_and_goes(name: str, field: str) -> None:
 def test_the_extended_part_is_kept_and_regions_there_are_not_doubled() -> None:
     kind, data = CORPUS["extended xmp"]
     assert jpeg.read_extended(embed.embed(data, kind, make_tags(), Wish()).data) == b"<a/>"
-    body = b"http://ns.adobe.com/xmp/extension/\0" + bytes(40) + b"<metadataworkinggroup.com/schemas/regions>"
-    with pytest.raises(Refused) as caught:
-        embed.embed(data[:2] + segment(0xE1, body) + data[2:], kind, make_tags(), Wish())
-    assert caught.value.code == "extended_xmp"
+    for name, wish in (("mwg-rs", Wish()), ("MPRI", Wish(microsoft=True)), ("lr", Wish(keywords=True))):
+        body = b"http://ns.adobe.com/xmp/extension/\0" + bytes(40) + NAMESPACES[name].encode()
+        with pytest.raises(Refused) as caught:
+            embed.embed(data[:2] + segment(0xE1, body) + data[2:], kind, make_tags(), wish)
+        assert caught.value.code == "extended_xmp"
+        if name != "mwg-rs":
+            embed.embed(data[:2] + segment(0xE1, body) + data[2:], kind, make_tags(), Wish())
 
 
 def test_new_metadata_stand_where_readers_look() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -220,7 +221,7 @@ def demo(
     from ..sinks import read_table
 
     photos = _demo_photos()
-    _make_folder(out)
+    _make_folder(out, "choose another with --out")
     tables = [out / "people.parquet", out / "people.csv"]
     options = ScanOptions(paths=photos, outputs=tables, annotate=out / "annotated")
     with Voice("demo", quiet) as voice:
@@ -231,13 +232,27 @@ def demo(
 
 
 def _scan_and_tag(options: ScanOptions, voice: Voice) -> tuple[Progress, Tally | None]:
-    """Tag from a table of its own: only Parquet says which model it was."""
+    """Tag from an output; where there is none, from a table in the cache, which stays there until all is tagged."""
     from ..tag import TagOptions
 
-    with TemporaryDirectory(prefix="mivolo-") as folder:
-        results = Path(folder, "people.parquet")
-        progress = _scan(options, voice, (results,))
-        return progress, run_tag(TagOptions(results), voice) if progress.photos else None
+    usable = [path for path in options.outputs if not (options.spreadsheet_safe and path.suffix.lower() == ".csv")]
+    kept = None if usable else _kept_results(options)
+    results = kept or usable[0]
+    progress = _scan(options, voice, [kept] if kept else [])
+    tally = run_tag(TagOptions(results), voice) if progress.photos else None
+    if kept:
+        shutil.rmtree(kept.parent)
+    return progress, tally
+
+
+def _kept_results(options: ScanOptions) -> Path:
+    """Where the results for these folders are while they are needed: the same place for the same command."""
+    from .. import walking, workplace
+
+    roots = "\0".join(walking.roots(options.paths))
+    folder = workplace.cache() / "tag" / hashlib.sha256(os.fsencode(roots)).hexdigest()[:32]
+    _make_folder(folder, "set XDG_CACHE_HOME to a folder that can be written to, or add -o people.parquet")
+    return folder / "people.parquet"
 
 
 def _scan(options: ScanOptions, voice: Voice, unnamed: Sequence[Path] = ()) -> Progress:
@@ -311,13 +326,11 @@ def _demo_photos() -> list[Path]:
     return photos
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(folder: Path, hint: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(
-            f"cannot make the folder {folder}: {error.strerror}", hint="choose another with --out"
-        ) from error
+        raise OutputError(f"cannot make the folder {folder}: {error.strerror}", hint=hint) from error
 
 
 def _paths_from_stdin() -> list[str]:

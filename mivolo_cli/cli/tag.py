@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SOME_FAILED = 3
 INTERRUPTED = 130
+STOPPED = "stopped: every photo is whole, with its tags or without them; the same command does the others"
 WRITE, CARE = "What is written", "Care"
 TAG_EXAMPLES = """Examples:
 
@@ -159,7 +160,7 @@ class _Telling:
         self._bar.close()
         if kind is KeyboardInterrupt:
             self._voice.log("interrupted")
-            typer.echo("stopped: every photo is whole, with its tags or without them", err=True)
+            typer.echo(STOPPED, err=True)
             raise typer.Exit(INTERRUPTED)
 
     def show(self, outcome: Outcome, total: int | None = None) -> None:
@@ -194,6 +195,7 @@ def tally_lines(tally: Tally, dry_run: bool = False, report: Path | None = None)
     lines += [f"  {tally.irreversible} of them untag cannot restore byte for byte"] if tally.irreversible else []
     if tally.codes:
         lines += [f"reasons: {', '.join(f'{count} {code}' for code, count in tally.codes.most_common())}"]
+    lines += [f"note: {note}" for note in tally.notes]
     return lines + ([f"report: {report}"] if report is not None else [])
 
 
@@ -204,6 +206,7 @@ def tally_facts(tally: Tally) -> dict[str, Any]:
 
 
 def _finish(tally: Tally, voice: Voice, dry_run: bool, report: Path | None) -> None:
-    voice.finish(tally_lines(tally, dry_run, report), {**tally_facts(tally), "dry_run": dry_run, "report": report})
+    facts = {**tally_facts(tally), "dry_run": dry_run, "report": report}
+    voice.finish(tally_lines(tally, dry_run, report), facts, tally.notes)
     if tally.failed:
         raise typer.Exit(SOME_FAILED)

@@ -97,10 +97,11 @@ def read_text(file: Path) -> pa.Table:
 def _table(file: Path, read: Any) -> pa.Table:
     try:
         table = read()
-    except (OSError, pa.ArrowException) as error:
+        names = table.column_names
+    except (OSError, ValueError, pa.ArrowException) as error:  # a name that is no UTF-8 is a ValueError
         first = (str(error).splitlines() or [""])[0]
         raise BadInput(f"cannot read labelled data from {file}: {first}", hint="give Parquet or CSV files") from error
-    if not any(name in table.column_names for name in LABELS):
+    if not any(name in names for name in LABELS):
         raise BadInput(f"{file} has neither a column age nor gender", hint="labelled data needs at least one of them")
     if not table.num_rows:
         raise BadInput(f"{file} is empty", hint="give labelled data with at least one row")

@@ -87,9 +87,10 @@ def _read(file: Path) -> pa.Table:
             table = pyarrow.parquet.read_table(file)
         else:
             raise BadInput(f"{file} is neither .csv nor .parquet", hint="save the boxes as one of them")
-    except (pa.ArrowException, OSError) as error:
+        names = table.column_names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{file} cannot be read: {str(error).splitlines()[0]}", hint=HINT) from error
-    missing = [column for column in REQUIRED if column not in table.column_names]
+    missing = [column for column in REQUIRED if column not in names]
     if missing:
         raise BadInput(f"{file} has no column {', '.join(missing)}", hint=HINT)
     return table

@@ -19,7 +19,7 @@ REASONS = {
     "exif_taken": "the EXIF field holds a text already: --overwrite replaces it",
     "no_exif": "the EXIF text can only be put into JPEG, PNG and WebP files",
     "too_large": "the metadata do not fit into this file",
-    "extended_xmp": "its regions are in extended XMP, where nothing can be added safely",
+    "extended_xmp": "its regions or keywords are in extended XMP, where nothing can be added safely",
     "other_size": "its face regions were made for a picture of another shape",
     "other_picture": "the picture has not the size that the results say",
     "not_reversible": "the original bytes could not be restored later, and --require-reversible asks for that",

@@ -49,7 +49,8 @@ WITH_EXIF: dict[str, ExifContainer] = {"JPEG": jpeg, "PNG": png, "WEBP": webp}
 CONTAINERS: dict[str, Container] = {**WITH_EXIF, "TIFF": tiff}
 TIFF_SUFFIXES = (".tif", ".tiff")
 """Raw files of cameras are TIFFs, too, and are left alone."""
-MWG = b"metadataworkinggroup.com/schemas/regions"
+LISTS = {"microsoft": ("MPRI",), "keywords": ("digiKam", "lr")}
+"""The namespaces of the lists that a wish adds to; regions are always added."""
 REGION = re.compile(r"Xmp\.mwg-rs\.Regions/mwg-rs:RegionList\[\d+\]/mwg-rs:Area/stArea:x")
 MUTE = 4
 
@@ -105,7 +106,7 @@ def read(data: bytes, kind: str) -> Tags | None:
 
 def embed(data: bytes, kind: str, tags: Tags, wish: Wish, text: Text | None = None) -> Embedded:
     """The photo with these entries instead of those that it has of ours. Nothing is checked yet. Raises Refused."""
-    check_extended(data, kind)
+    check_extended(data, kind, wish)
     was = strip(data, kind)
     mark = _about_original(tags.mark, was)
     if was.tags is not None:
@@ -118,9 +119,13 @@ def embed(data: bytes, kind: str, tags: Tags, wish: Wish, text: Text | None = No
     return _build(was.data, kind, tags, wish, text, mark)
 
 
-def check_extended(data: bytes, kind: str) -> None:
-    """Refuse a photo with regions in extended XMP: a second list of them would hide one of the two."""
-    if kind == "JPEG" and MWG in jpeg.read_extended(data):
+def check_extended(data: bytes, kind: str, wish: Wish) -> None:
+    """Refuse a photo with lists in extended XMP that we would add to: a second one would hide one of the two."""
+    if kind != "JPEG":
+        return
+    extended = jpeg.read_extended(data)
+    prefixes = ["mwg-rs", *(prefix for name, prefixes in LISTS.items() if getattr(wish, name) for prefix in prefixes)]
+    if any(packet.NAMESPACES[prefix].encode() in extended for prefix in prefixes):
         raise Refused("extended_xmp")
 
 
