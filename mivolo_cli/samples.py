@@ -11,6 +11,7 @@ import shutil
 import tarfile
 from bisect import bisect_right
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import PurePosixPath
@@ -73,7 +74,7 @@ class _Tar:
         try:
             with tarfile.open(fileobj=file, mode="r:") as members:
                 self._places = {m.name: (m.offset_data, m.size) for m in members if m.isreg() and not m.issparse()}
-        except (tarfile.TarError, EOFError) as error:
+        except (tarfile.TarError, EOFError, OverflowError, RecursionError) as error:
             raise ValueError(f"no tar file, or an incomplete one ({error})") from error
 
     def names(self) -> Iterator[str]:
@@ -81,7 +82,7 @@ class _Tar:
 
     def read(self, name: str) -> bytes:
         offset, size = self._places[name]
-        if size > MAX_BYTES:
+        if not 0 <= size <= MAX_BYTES:
             raise MemoryError
         with self._lock:
             self._file.seek(offset)
@@ -92,7 +93,9 @@ class _Rows:
     """A Parquet file with pictures in a column; a row group or two are in memory."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._table, self._lock = pq.ParquetFile(file), Lock()
+        self._lock = Lock()
+        with _as_value_errors():
+            self._table = pq.ParquetFile(file)
         column = _column(self._table.schema_arrow)
         is_struct = pa.types.is_struct(column.type)
         self._bytes = f"{column.name}.bytes" if is_struct else column.name
@@ -107,7 +110,7 @@ class _Rows:
         if self._path is None:
             yield from map(str, range(self._starts[-1]))
             return
-        with self._lock:
+        with self._lock, _as_value_errors():
             column = self._table.read(columns=[self._path]).column(0)
         for row, picture in enumerate(column):
             own = PurePosixPath(str((picture.as_py() or {}).get("path") or "").replace("\\", "/")).name
@@ -115,13 +118,24 @@ class _Rows:
 
     def read(self, name: str) -> bytes:
         number = int(name.partition("/")[0])
+        if not 0 <= number < self._starts[-1]:
+            raise KeyError(name)
         group = bisect_right(self._starts, number) - 1
-        with self._lock:
+        with self._lock, _as_value_errors():
             picture = self._group(group)[number - self._starts[group]].as_py()
         return (picture.get("bytes") if isinstance(picture, dict) else picture) or b""
 
     def _read_group(self, number: int) -> pa.ChunkedArray:
         return self._table.read_row_group(number, columns=[self._bytes]).column(0)
+
+
+@contextmanager
+def _as_value_errors() -> Iterator[None]:
+    """Arrow's complaints of damaged files are of many kinds."""
+    try:
+        yield
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from error
 
 
 def _column(schema: pa.Schema) -> pa.Field:

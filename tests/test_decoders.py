@@ -121,7 +121,7 @@ def test_ordinary_files_are_decoded_here_and_risky_ones_elsewhere(
 ) -> None:
     elsewhere: list[str] = []
 
-    def decode(pool: Decoders, photo: Photo) -> Image:
+    def decode(pool: Decoders, photo: Photo, data: bytes | None) -> Image:
         elsewhere.append(photo.path)
         return photos.decode(photo)
 

@@ -373,7 +373,7 @@ def test_photos_come_out_in_order_with_failures_in_their_place(
 def test_decoding_is_parallel_and_a_slow_first_photo_stays_first(monkeypatch: pytest.MonkeyPatch) -> None:
     second_began = threading.Event()
 
-    def fake(photo: Photo, least: int) -> Image:
+    def fake(photo: Photo, *_: object) -> Image:
         if photo.path == "second":
             second_began.set()
         assert second_began.wait(30), "the photos were decoded one after the other"

@@ -206,3 +206,22 @@ def test_shards_in_a_bucket(put: Put, pictures: dict[str, bytes], tmp_path: Path
         decoders.close()
     greys = [round(image.pixels.mean()) for image in images if isinstance(image, Image)]
     assert greys == [*range(100, 106)] * 2
+
+
+@pytest.mark.parametrize("row", ["6", "-1", "cat"])
+def test_a_row_that_is_not_there_fails_alone(pictures: dict[str, bytes], tmp_path: Path, row: str) -> None:
+    facts = save_rows(tmp_path / "b.parquet", list(pictures.values())).stat()
+    with pytest.raises(PhotoError) as caught:
+        photos.decode(Photo(str(tmp_path), f"b.parquet/{row}", facts.st_size, facts.st_mtime_ns))
+    assert caught.value.code in ("missing", "corrupt")
+
+
+def test_rows_that_arrow_cannot_read_fail_alone(pictures: dict[str, bytes], tmp_path: Path) -> None:
+    file = save_rows(tmp_path / "b.parquet", list(pictures.values()))
+    content = bytearray(file.read_bytes())
+    content[4:400] = bytes(396)  # the pages, not the footer
+    file.write_bytes(content)
+    photo, *_ = walking.opened(walking.walk([file]))
+    assert isinstance(photo, Photo)
+    with pytest.raises(PhotoError):
+        photos.decode(photo)
