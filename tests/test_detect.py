@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 import torch
 
 from mivolo_cli import weights
-from mivolo_cli.detect import detections, open_detector
+from mivolo_cli.detect import SharedDetector, detections, open_detector
 from mivolo_cli.errors import BadInput, WeightsError
+from mivolo_cli.records import Detections, Image, Photo
 
 NONE = np.zeros((0, 4)), np.zeros(0)
 
