@@ -39,9 +39,9 @@ class RandomYolo:
 
     name, sha256 = "random yolov8x", "0" * 64
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, engine: str = "auto", precision: str = "fp32") -> None:
         self.notes: list[str] = []
-        self._yolo = yolo.YoloDetector(file)
+        self._yolo = yolo.YoloDetector(file, engine=engine, precision=precision)
         self._seeing = detect.open_detector("embedded")
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
@@ -61,19 +61,23 @@ def main() -> None:
         files = make_scenes(folder / "photos", options.photos, options.megapixels)
         few = files[: options.loop]
         d1 = str(random_model(folder, "mivolo_d1_224"))
-        large = RandomYolo(random_yolo(folder))
+        weights = random_yolo(folder)
+        plain, large = RandomYolo(weights, "torch"), RandomYolo(weights)
+        rounded = RandomYolo(weights, precision="bf16")
         embedded = detect.open_detector("embedded")
         rows = [
             row("scan, embedded", scan(files, folder / "a.csv"), len(files)),
             row("loop, embedded", plain_loop(few, embedded, EMBEDDED), len(few)),
             row("scan, YOLOv8x and d1", scan(few, folder / "b.csv", large, d1), len(few)),
-            row("loop, YOLOv8x and d1", plain_loop(few, large, d1), len(few)),
+            row("loop, YOLOv8x and d1", plain_loop(few, plain, d1), len(few)),
+            row("scan in bf16, YOLOv8x and d1", scan(few, folder / "c.csv", rounded, d1, "bf16"), len(few)),
         ]
         show(rows, options.json)
         pace = [entry["photos/s"] for entry in rows]
         print(f"embedded scan / embedded loop: {pace[0] / pace[1]:.2f} (wanted: 2)")
         print(f"embedded scan / loop with YOLOv8x and d1: {pace[0] / pace[3]:.1f} (wanted: 15)")
         print(f"scan / loop, both with YOLOv8x and d1: {pace[2] / pace[3]:.2f} (wanted: 2.5)")
+        print(f"scan in bf16 / loop in fp32, both with YOLOv8x and d1: {pace[4] / pace[3]:.2f} (wanted: 2.5)")
         stages = core_seconds(files[:32], embedded)
         limit = (os.cpu_count() or 1) / sum(stages.values())
         show([{"stage": name, "core ms a photo": 1000 * value} for name, value in stages.items()], None)
@@ -84,9 +88,12 @@ def row(what: str, seconds: float, count: int) -> dict[str, Any]:
     return {"what": what, "photos": count, "seconds": seconds, "photos/s": count / seconds}
 
 
-def scan(files: Sequence[Path], table: Path, detector: Any = None, model: str = EMBEDDED) -> float:
+def scan(
+    files: Sequence[Path], table: Path, detector: Any = None, model: str = EMBEDDED, precision: str = "fp32"
+) -> float:
     """Seconds of a scan once everything is open; a detector may be put in the place of the embedded one."""
-    options = scanning.ScanOptions([files[0].parent], [table], model=model, include=[file.name for file in files])
+    names = [file.name for file in files]
+    options = scanning.ScanOptions([files[0].parent], [table], model=model, precision=precision, include=names)
     tools = scanning.open_tools(options)
     opened = tools if detector is None else replace(tools, detector=detector)
     before: Callable[..., Any] = scanning.open_tools

@@ -101,6 +101,6 @@ def read_recipe(file: Path | None = None, **changes: Any) -> Recipe:
         values = {} if file is None else tomllib.loads(file.read_text("utf-8"))
         values["augmentation"] = Augmentation(**values.get("augmentation", {}))
         return replace(Recipe(**values), **{name: value for name, value in changes.items() if value is not None})
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         names = ", ".join(known.name for known in fields(Recipe))
         raise BadInput(f"cannot use the recipe {file or ''}: {error}", hint=f"a recipe may set {names}") from error

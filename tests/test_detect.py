@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 import torch
 
 from mivolo_cli import weights
-from mivolo_cli.detect import detections, open_detector
+from mivolo_cli.detect import SharedDetector, detections, open_detector
 from mivolo_cli.errors import BadInput, WeightsError
+from mivolo_cli.records import Detections, Image, Photo
 
 NONE = np.zeros((0, 4)), np.zeros(0)
 
@@ -151,3 +153,23 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "my.pth").write_bytes(b"x")
     with pytest.raises(BadInput, match="package facexlib"):
         open_detector(str(tmp_path / "my.pth"))
+
+
+def test_several_gpus_share_the_photos_and_their_answers_keep_the_order() -> None:
+    class Fake:
+        name, sha256 = "fake", "0" * 64
+
+        def __init__(self, note: str) -> None:
+            self.notes, self.seen = ["of both", note], 0
+
+        def detect(self, images: Sequence[Image]) -> list[Detections]:
+            self.seen += len(images)
+            return [detections([(0, 0, image.width, 1)], None, [], None, image.width, image.height) for image in images]
+
+    gpus = [Fake("one"), Fake("two"), Fake("three")]
+    shared = SharedDetector(gpus)
+    images = [Image(Photo("/", f"{width}"), np.zeros((2, width, 3), np.uint8)) for width in range(1, 8)]
+    assert [found.persons[0, 2] for found in shared.detect(images)] == list(range(1, 8))
+    assert [gpu.seen for gpu in gpus] == [3, 3, 1]
+    assert shared.detect([]) == [] and shared.detect(images[:1])[0].persons[0, 2] == 1
+    assert shared.notes == ["of both", "one", "two", "three"] and shared.name == "fake"

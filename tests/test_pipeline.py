@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -223,3 +224,39 @@ def test_a_face_smaller_than_the_models_input_needs_all_pixels() -> None:
 
     assert len(list(sight([reduced(100)], Half(), 81, decode=whole))) == len(asked) == 1
     assert len(list(sight([reduced(100)], Half(), 80, decode=whole))) == len(asked) == 1
+
+
+def test_batches_are_under_way_while_the_next_people_are_found() -> None:
+    """The engine answers only once the photos behind its batch have been asked for."""
+    asked: list[int] = []
+    further = threading.Event()
+
+    class Waiting(Brightness):
+        def run(self, batch: Pixels, present: NDArray[np.bool_]) -> NDArray[np.float32]:
+            assert further.wait(10), "nothing was found beside it"
+            return super().run(batch, present)
+
+    def counted() -> Iterator[Image]:
+        for number in range(6):
+            asked.append(number)
+            if number == 4:
+                further.set()
+            yield image(number, 1)
+
+    predictor = Predictor(Waiting(), SPEC, batch_size=2, lanes=2)
+    assert ages(predict(sight(counted(), Faces(), SIZE, batch=1), predictor)) == [[10 * n] for n in range(6)]
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_lanes_change_no_answer(lanes: int) -> None:
+    predictor = Predictor(Brightness(), SPEC, 3, lanes=lanes)
+    assert ages(predict(sight(MIXED, Faces(), SIZE), predictor)) == MIXED_AGES
+
+
+def test_an_engine_that_raises_in_a_lane_stops_the_run() -> None:
+    class Broken(Brightness):
+        def run(self, batch: Pixels, present: NDArray[np.bool_]) -> NDArray[np.float32]:
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        list(predict(sight(MIXED, Faces(), SIZE), Predictor(Broken(), SPEC, 2, lanes=2)))

@@ -174,7 +174,7 @@ def test_a_gpu_that_fails_gives_way_to_the_cpu_once(file: Path, monkeypatch: pyt
     model = FakeModel({0: "person", 1: "face"}, broken_on="cuda:0")
     detector = opened(model, file, monkeypatch, device="cuda:0")
     detect(detector, *[np.zeros((10, 10, 3), np.uint8)] * 2)
-    assert [options["device"] for _, options in model.calls] == ["cpu"] * 3
+    assert [options["device"] for _, options in model.calls] == ["cpu"] * 2
     (note,) = detector.notes
     assert note.startswith("cuda:0 failed (CUDA out of memory)") and "CPU" in note
 

@@ -15,7 +15,7 @@ CLUSTER = "Many machines"
 Model = Annotated[
     str, typer.Option("--model", help="auto, a name of `mivolo weights list`, or a file.", rich_help_panel=MODEL)
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda (all), cuda:0,1 or mps.", rich_help_panel=MODEL)]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL)]
 Engine = Annotated[str, typer.Option(help="auto, torch or openvino.", rich_help_panel=MODEL)]
 Precision = Annotated[str, typer.Option(help="fp32, bf16, fp16 or int8.", rich_help_panel=MODEL)]
 SAY = "What is said"

@@ -15,7 +15,7 @@ import typer
 
 from ..errors import BadInput, OutputError
 from .interrupt import ending_within
-from .options import CLUSTER, FIND, MODEL, RESULT, AsJson, Device, Engine, Flip, Log, Model, Precision, Quiet, Use
+from .options import CLUSTER, FIND, MODEL, RESULT, AsJson, Engine, Flip, Log, Model, Precision, Quiet, Use
 from .progress import counting
 from .tag import run_tag, tally_facts, tally_lines
 from .voice import Voice
@@ -61,6 +61,7 @@ Boxes = Annotated[
     ),
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="People per batch of the model.", rich_help_panel=MODEL)]
+Devices = Annotated[str, typer.Option(help="auto, cpu, cuda (all GPUs), cuda:0,1 or mps.", rich_help_panel=MODEL)]
 Calibration = Annotated[
     Path | None,
     typer.Option(
@@ -144,7 +145,7 @@ def scan(
     use: Use = "both",
     flip: Flip = False,
     reduced: Reduced = False,
-    device: Device = "auto",
+    device: Devices = "auto",
     engine: Engine = "auto",
     precision: Precision = "fp32",
     calibration: Calibration = None,

@@ -1,0 +1,102 @@
+"""int8: who calibrates it, once for a model, and what is said where it cannot be had."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import noise, save_photo
+
+from mivolo_cli import calibration, converted, ready
+from mivolo_cli.converted import Calibration
+from mivolo_cli.detect import detections
+from mivolo_cli.errors import BadInput
+from mivolo_cli.records import Detections, Image
+from mivolo_cli.spec import ModelSpec
+
+SPEC = ModelSpec("mivolo_xs_32", 6, 3, 32, 0.0, 100.0, 50.0, "fake")
+
+
+class TwoFaces:
+    """Sees two faces on every photo."""
+
+    name, sha256, notes = "fake", "0" * 64, ()
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        boxes = [(0, 0, 20, 20), (25, 0, 45, 20)]
+        return [detections([], None, boxes, None, image.width, image.height) for image in images]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def people(spec: ModelSpec, count: int = 48) -> list[tuple[np.ndarray, np.ndarray]]:
+    pixels = np.random.default_rng(3).integers(0, 256, (count, 32, 32, 6), np.uint8)
+    return [(pixels[start : start + 8], np.ones((8, 2), bool)) for start in range(0, count, 8)]
+
+
+def test_people_come_from_photos_in_batches_as_an_engine_gets_them(tmp_path: Path) -> None:
+    for number in range(5):
+        save_photo(tmp_path / f"{number}.png", pixels=noise(number))
+    made = calibration.from_folder(tmp_path, TwoFaces(), "both", 2)
+    batches = list(made.people(SPEC))
+    assert [pixels.shape for pixels, _ in batches] == [(8, 32, 32, 6), (2, 32, 32, 6)]
+    assert all(present.tolist() == [[True, False]] * len(present) for _, present in batches)
+    assert batches[0][0][..., :3].any() and not batches[0][0][..., 3:].any()
+    assert calibration.from_folder(tmp_path, TwoFaces(), "both", 2).key == made.key != ""
+    save_photo(tmp_path / "9.png", pixels=noise(9))
+    assert calibration.from_folder(tmp_path, TwoFaces(), "both", 2).key != made.key
+
+
+def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no photos in") as caught:
+        calibration.from_folder(tmp_path, TwoFaces(), "both", 2)
+    assert "--calibration" in caught.value.hint
+
+
+@pytest.mark.parametrize(("count", "step"), [(0, 1), (4, 1), (5, 2), (8, 2), (9, 4), (100, 32)])
+def test_photos_come_from_all_over_a_collection(count: int, step: int) -> None:
+    assert calibration._spread(range(count), 4) == list(range(0, count, step))
+
+
+def test_int8_is_near_and_calibrated_once(tiny_model: Path) -> None:
+    pytest.importorskip("nncf")
+    asked: list[str] = []
+
+    def calibrating(key: str) -> Calibration:
+        return Calibration(key, lambda spec: asked.append(key) or people(spec))
+
+    exact, spec = ready.open_model(str(tiny_model), "cpu")
+    engine, _ = ready.open_model(str(tiny_model), "cpu", "int8", calibration=calibrating(""))
+    pixels, present = people(spec)[0]
+    answers = engine.run(pixels, present)
+    assert 0 < np.abs(answers - exact.run(pixels, present)).mean() < 0.1
+    assert engine.precision == "int8" and engine.calibration != "" == exact.calibration and engine.notes == []
+    again, _ = ready.open_model(str(tiny_model), "cpu", "int8")
+    assert again.calibration == engine.calibration and (again.run(pixels, present) == answers).all()
+    ready.open_model(str(tiny_model), "cpu", "int8", calibration=calibrating("other"))
+    ready.open_model(str(tiny_model), "cpu", "int8", calibration=calibrating(""))
+    assert asked == ["", "other"]
+
+
+def test_int8_that_cannot_be_had_says_why(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(calibration: Calibration | None) -> BadInput:
+        with pytest.raises(BadInput) as caught:
+            ready.open_model(str(tiny_model), "cpu", "int8", calibration=calibration)
+        return caught.value
+
+    assert "scan --precision int8" in refused(None).hint
+    few = Calibration("", lambda spec: people(spec, 24))
+    if find_spec("nncf"):
+        error = refused(few)
+        assert "have 24" in str(error) and "--calibration" in error.hint
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    error = refused(few)
+    assert "nncf" in str(error) and "[int8]" in error.hint
+    assert not converted.folder().exists()
