@@ -12,6 +12,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from ablation import table
 from accuracy import measure, mivolo
 
 from mivolo_cli import checkpoint, weights
@@ -27,6 +28,7 @@ def main(faces: Path, bodies: Path) -> None:
     scans = {shows: measure(file, shows)["evaluations"][0] for file, shows in ((faces, "face"), (bodies, "body"))}
     whole = json.loads(mivolo("eval", str(faces), str(bodies), "--combine", "--json"))["evaluations"]
     text = Template((here / "model_card.md").read_text("utf-8")).substitute(
+        pixels=spec.input_size,
         parameters=f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f}",
         megabytes=f"{weights.model_file(MODEL).stat().st_size / 1e6:.1f}",
         training=spec.card.get("training", "See weights/recipes."),
@@ -34,6 +36,7 @@ def main(faces: Path, bodies: Path) -> None:
         ages=rows([(g["name"], g) for g in scans["face"]["groups"] if g["by"] == "age"]),
         pairs=rows([(item["data"], item) for item in whole[2:]]),
         intervals=checked(faces, bodies),
+        fusions=table(json.loads((here / "ablation.json").read_text("utf-8"))["rows"]),
     )
     (weights.folder() / "MODEL_CARD.md").write_text(text, "utf-8")
 

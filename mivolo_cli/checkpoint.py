@@ -27,15 +27,18 @@ from . import weights
 from .errors import OutputError, WeightsError
 from .model import Fusion, MiVOLO, create_model
 from .spec import METADATA_KEY, ModelSpec
-from .variants import PATCH_SIZE, SIZES, Size
+from .variants import SIZES, STRIDE, Size
 
 V2_PREFIX = "mivolo.model."
 V2_AGES = {"min_age": 0.0, "max_age": 122.0, "avg_age": 61.0}
 PREFIXES = ("module.", V2_PREFIX)
-STEMS = {"patch_embed.conv1.0.weight": 6, "patch_embed.conv.0.weight": 3}
-"""The first weight of the stem, and the channels that a model with it takes."""
+STEMS = {
+    **{"patch_embed.conv1.0.weight": 6, "patch_embed.conv.0.weight": 3},
+    **{"patch_embed.conv1.conv_stem.weight": 6, "patch_embed.conv.conv_stem.weight": 3},
+}
+"""The first weight of the stem or backbone, and the channels that a model with it takes."""
 STAGES = (0, 2, 3, 4)
-"""Where VOLO keeps its four stages within `network`; 1 is the downsampling after the first."""
+"""Where VOLO keeps its four stages within `network`; 1 is the downsampling after the first, behind a stem only."""
 COUNTER = "num_batches_tracked"
 """Batch normalisation's counter of training steps; prediction does not use it, so a file may lack it."""
 MAX_INPUT_SIZE = 1024
@@ -166,21 +169,24 @@ def detect(shapes: Mapping[str, tuple[int, ...]]) -> Layout:
     grid, outputs = shapes["pos_embed"], _length(shapes, "head.weight")
     if outputs not in (1, 3):
         raise WeightsError(f"it has {outputs} outputs, not 3 (gender and age) or 1 (age)")
-    input_size = 2 * PATCH_SIZE * grid[1] if len(grid) == 4 and grid[1] == grid[2] else 0
+    input_size = STRIDE * grid[1] if len(grid) == 4 and grid[1] == grid[2] else 0
     if not 0 < input_size <= MAX_INPUT_SIZE:
         raise WeightsError(f"its pos_embed has the shape {grid}")
-    size = min(SIZES, key=lambda name: _distance(SIZES[name], shapes, _length(shapes, stem)))
+    size = min(SIZES, key=lambda name: _distance(SIZES[name], shapes, stem))
     is_plain = STEMS[stem] == 6 and not any(name.startswith("patch_embed.map.qkv_f") for name in shapes)
     fusion: Fusion = "concatenation" if is_plain else "attention"
     return Layout(f"mivolo_{size}_{input_size}", STEMS[stem], outputs, input_size, fusion)
 
 
-def _distance(size: Size, shapes: Mapping[str, tuple[int, ...]], stem_width: int) -> tuple[int, int]:
+def _distance(size: Size, shapes: Mapping[str, tuple[int, ...]], stem: str) -> tuple[int, int]:
     """How far the shapes are from this size: what differs in width or kind, then by how many blocks."""
-    blocks = [len({name.split(".")[2] for name in shapes if name.startswith(f"network.{stage}.")}) for stage in STAGES]
-    widths = [_length(shapes, f"network.{stage}.0.norm1.weight") for stage in STAGES]
+    stages = STAGES if size.backbones is None else range(len(size.layers))
+    blocks = [len({name.split(".")[2] for name in shapes if name.startswith(f"network.{stage}.")}) for stage in stages]
+    widths = [_length(shapes, f"network.{stage}.0.norm1.weight") for stage in stages]
     differing = sum(a != b for a, b, layers in zip(widths, size.widths, size.layers, strict=True) if layers)
-    differing += (stem_width != size.stem_width) + (("cls_token" in shapes) != size.class_attention)
+    differing += ("cls_token" in shapes) != size.class_attention
+    differing += ("conv_stem" in stem) != (size.backbones is not None)
+    differing += size.backbones is None and _length(shapes, stem) != size.stem_width
     return differing, sum(abs(a - b) for a, b in zip(blocks, size.layers, strict=True))
 
 

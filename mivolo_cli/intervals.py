@@ -20,8 +20,11 @@ from .metrics import Outcome
 COVERAGE = 0.8
 BANDWIDTH = 4.0
 """Years of predicted age within which errors count for each other, as the deviation of a normal curve."""
-ENOUGH = 60
-"""People that should stand behind each quantile; where there are fewer, the bandwidth grows."""
+ENOUGH = 200
+"""People that should stand behind each quantile; where there are fewer, the bandwidth grows. The quantiles allow for
+one more person, who may be anywhere: with few people that makes the intervals too wide."""
+FEWEST = 60
+"""Below so many people with the same inputs there are no intervals for them."""
 STEP = 2.0
 """Years between the ages at which the quantiles are kept; between them they are interpolated."""
 
@@ -72,7 +75,7 @@ def fit(outcomes: Sequence[Outcome], coverage: float = COVERAGE) -> Intervals:
         if outcome.prediction is not None and outcome.label.age_low is not None:
             miss = signed_miss(outcome.prediction.age, outcome.label)
             found.setdefault(outcome.prediction.used, []).append((outcome.prediction.age, miss))
-    bands = {used: _fit(np.array(pairs), coverage) for used, pairs in sorted(found.items()) if len(pairs) >= ENOUGH}
+    bands = {used: _fit(np.array(pairs), coverage) for used, pairs in sorted(found.items()) if len(pairs) >= FEWEST}
     return Intervals(bands, coverage)
 
 

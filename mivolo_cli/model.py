@@ -6,6 +6,7 @@ Names in the state dict are those of the published checkpoints. No files and no 
 
 from typing import Literal
 
+import timm
 import torch
 from timm.layers import Mlp
 from timm.layers.bottleneck_attn import PosEmbedRel
@@ -13,7 +14,7 @@ from timm.models.volo import VOLO
 from torch import Tensor, nn
 
 from .errors import BadInput
-from .variants import PATCH_SIZE, Size, parse_variant
+from .variants import PATCH_SIZE, STRIDE, Size, parse_variant
 
 Fusion = Literal["attention", "concatenation"]
 STEM_STRIDE = 2
@@ -29,6 +30,47 @@ def stem(width: int) -> nn.Sequential:
         layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
         layers += [nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False)]
     return nn.Sequential(*layers, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+
+
+class Backbone(nn.Module):
+    """One of timm's MobileNets as far as a sixteenth of the input: (n, 3, s, s) -> (n, width, s/16, s/16)."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        net = timm.create_model(name)
+        last = [stage for stage in net.feature_info if stage["reduction"] == STRIDE][-1]
+        self.width: int = last["num_chs"]
+        self.conv_stem, self.bn1 = net.conv_stem, net.bn1
+        self.blocks = net.blocks[: int(last["module"].split(".")[1]) + 1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(self.bn1(self.conv_stem(x)))
+
+    def freeze(self, stages: int) -> None:
+        """Keep the weights of so many stages from learning; the first includes what lies before it."""
+        if stages:
+            for part in (self.conv_stem, self.bn1, *self.blocks[:stages]):
+                part.requires_grad_(False)
+
+
+def branch(size: Size, backbone: int) -> tuple[nn.Module, nn.Conv2d]:
+    """What reads one input, and what makes tokens of it; `backbone` counts those of the size."""
+    if size.backbones is not None:
+        net = Backbone(size.backbones[backbone])
+        return net, nn.Conv2d(net.width, size.widths[0], kernel_size=1)
+    patch = PATCH_SIZE // STEM_STRIDE
+    return stem(size.stem_width), nn.Conv2d(size.stem_width, size.widths[0], kernel_size=patch, stride=patch)
+
+
+class OneEmbed(nn.Module):
+    """Patch embedding of one input: (n, 3, s, s) -> (n, dim, h, w)."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        self.conv, self.proj = branch(size, 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.proj(self.conv(x))
 
 
 class FeatureEnhancer(nn.Module):
@@ -69,7 +111,7 @@ class FeatureEnhancer(nn.Module):
 
 
 class FaceBodyEmbed(nn.Module):
-    """Patch embedding of the two inputs: (n, 6, s, s), face in channels 0-2 and body in 3-5 -> (n, dim, s/8, s/8).
+    """Patch embedding of the two inputs: (n, 6, s, s), face in channels 0-2 and body in 3-5 -> (n, dim, h, w).
 
     With `present` (n, 2) bool, the stem runs only over the inputs that are there: the missing ones are all the same
     black picture, so one stands for all of them.
@@ -79,18 +121,15 @@ class FaceBodyEmbed(nn.Module):
 
     def __init__(self, size: Size, input_size: int, fusion: Fusion) -> None:
         super().__init__()
-        stem_width, dim = size.stem_width, size.widths[0]
-        patch = PATCH_SIZE // STEM_STRIDE
-        self.conv1 = stem(stem_width)
-        self.conv2 = stem(stem_width)
-        self.proj1 = nn.Conv2d(stem_width, dim, kernel_size=patch, stride=patch)
-        self.proj2 = nn.Conv2d(stem_width, dim, kernel_size=patch, stride=patch)
-        self.map = FeatureEnhancer(dim, input_size // PATCH_SIZE, size.residual, fusion)
+        self.conv1, self.proj1 = branch(size, 0)
+        self.conv2, self.proj2 = branch(size, 1)
+        grid = input_size // (PATCH_SIZE if size.backbones is None else STRIDE)
+        self.map = FeatureEnhancer(size.widths[0], grid, size.residual, fusion)
         black = (0 - torch.tensor(MEAN)) / torch.tensor(STD)
         self.register_buffer("black", black.view(1, 3, 1, 1), persistent=False)
 
     def branch(self, conv: nn.Module, proj: nn.Module, images: Tensor, present: Tensor | None) -> Tensor:
-        """(n, 3, s, s), (n,) -> (n, dim, s/8, s/8)."""
+        """(n, 3, s, s), (n,) -> (n, dim, h, w)."""
         if present is None:
             return proj(conv(images))
         shown = torch.cat((images[present], self.black.to(images.dtype).expand_as(images[:1])))
@@ -113,13 +152,16 @@ class MiVOLO(VOLO):
     def __init__(
         self, size: Size, input_size: int, in_chans: int, num_classes: int, drop_path: float, fusion: Fusion
     ) -> None:
+        has_stem = size.backbones is None
         super().__init__(
             layers=list(size.layers),
             img_size=input_size,
             in_chans=3,
             num_classes=num_classes,
             global_pool="token" if size.class_attention else "avg",
-            patch_size=PATCH_SIZE,
+            patch_size=PATCH_SIZE if has_stem else STRIDE,
+            pooling_scale=2 if has_stem else 1,
+            downsamples=(has_stem, False, False, False),
             stem_hidden_dim=size.stem_width,
             embed_dims=list(size.widths),
             num_heads=list(size.heads),
@@ -131,6 +173,8 @@ class MiVOLO(VOLO):
         self.in_chans = in_chans
         if in_chans == 6:
             self.patch_embed = FaceBodyEmbed(size, input_size, fusion)
+        elif not has_stem:
+            self.patch_embed = OneEmbed(size)
 
     def forward(self, x: Tensor, present: Tensor | None = None) -> Tensor:
         """`present` (n, 2) bool says which faces and bodies are there; None looks at all, black ones too."""

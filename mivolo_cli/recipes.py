@@ -32,6 +32,8 @@ class Recipe:
     the smoothed frequency, 0.5: of its square root). Learning rates: `muon_lr` for matrices
     where Muon is the optimizer, `adamw_lr` for all else. `patience` ends a training after so many validations without a
     better `monitor`, and keeps the best (0: never). `ramp` is the part of the steps in which the augmentation grows.
+    Backbones that have learned before (`train --stems`) learn `backbone_lr` times as fast as the rest; their first
+    `frozen_stages` stages do not learn at all, and nor do the statistics of their normalisation.
     """
 
     variant: str = "mivolo_xs"
@@ -66,8 +68,8 @@ class Recipe:
     label_smoothing: float = 0.05
 
     ramp: float = 0.33
-    body_from_face: bool = False
-    """Begin with the face's stem for bodies too: far fewer labelled bodies than faces are to be had."""
+    backbone_lr: float = 1.0
+    frozen_stages: int = 0
     shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))
     augmentation: Augmentation = Augmentation()
 

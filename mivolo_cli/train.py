@@ -38,7 +38,8 @@ Report = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
-    """`init` is a model by name or path to start from; `resume` goes on from `out`'s last checkpoint."""
+    """`init` is a model by name or path to start from, `stems` a file of backbones only; `resume` goes on from `out`'s
+    last checkpoint."""
 
     data: Sequence[Path]
     out: Path
@@ -46,6 +47,7 @@ class TrainOptions:
     validation: Sequence[Path] = ()
     device: str = "cpu"
     init: str | None = None
+    stems: Path | None = None
     resume: bool = False
     tensorboard: bool = False
     reading: DataOptions = DataOptions()
@@ -80,7 +82,8 @@ def train(options: TrainOptions, report: Report = lambda row: None) -> Path:
     size = parse_variant(recipe.variant)[1]
     mixer = Mixer(samples, recipe.shares, recipe.augmentation, size, recipe.inputs)
     validations = [_validation(place, options, size) for place in options.validation]
-    trainer = Trainer(recipe, _epoch(mixer, recipe) * recipe.epochs, options.device, options.init, _mean_age(samples))
+    steps = _epoch(mixer, recipe) * recipe.epochs
+    trainer = Trainer(recipe, steps, options.device, options.init, _mean_age(samples), options.stems)
     options.out.mkdir(parents=True, exist_ok=True)
     if last.exists():
         trainer.restore(last)

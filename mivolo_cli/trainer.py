@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from . import checkpoint
 from .errors import BadInput
 from .labels import OLDEST
-from .model import FromPixels, MiVOLO, create_model
+from .model import Backbone, FromPixels, MiVOLO, create_model
 from .objective import Batch, loss
 from .recipes import Recipe
 
@@ -26,7 +26,9 @@ from .recipes import Recipe
 class Trainer:
     """Holds all that a checkpoint must hold to go on exactly."""
 
-    def __init__(self, recipe: Recipe, steps: int, device: str, init: str | None, mean_age: float) -> None:
+    def __init__(
+        self, recipe: Recipe, steps: int, device: str, init: str | None, mean_age: float, stems: Path | None = None
+    ) -> None:
         torch.manual_seed(recipe.seed)
         set_fused_attn(device != "cpu")  # going back through PyTorch's fused attention is slow on a CPU
         self.recipe, self.steps, self.device, self.step = recipe, steps, device, 0
@@ -39,9 +41,11 @@ class Trainer:
             begin_with(model, init, recipe.variant)
         else:  # from anywhere else, the first steps would only learn the mean, and unlearn the features for it
             start_at(model, (mean_age - self.spec.avg_age) / (self.spec.max_age - self.spec.min_age))
-        if recipe.body_from_face and recipe.in_chans == 6:
-            model.patch_embed.conv2.load_state_dict(model.patch_embed.conv1.state_dict())
-            model.patch_embed.proj2.load_state_dict(model.patch_embed.proj1.state_dict())
+        if stems is not None:
+            begin_with_stems(model, stems)
+        self.backbones = [part for part in model.modules() if isinstance(part, Backbone)]
+        for backbone in self.backbones:
+            backbone.freeze(recipe.frozen_stages)
         self.model = FromPixels(model).to(device).to(memory_format=torch.channels_last)
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.average), use_buffers=True)
         self.optimizers = optimizers(self.model, recipe)
@@ -62,7 +66,7 @@ class Trainer:
 
     def learn(self, batch: Batch) -> dict[str, Tensor]:
         """One step; returns the parts of the loss."""
-        self.model.train()
+        self._train_mode()
         sums: dict[str, Tensor] = {}
         for part in batch.to(self.device).split(self.recipe.accumulate):
             for name, value in self._backward(part).items():
@@ -75,6 +79,12 @@ class Trainer:
         self.average.update_parameters(self.model)
         self.step += 1
         return sums
+
+    def _train_mode(self) -> None:
+        self.model.train()
+        if self.recipe.frozen_stages:
+            for backbone in self.backbones:
+                backbone.eval()  # keeps the statistics that the other weights were learned with
 
     def _backward(self, batch: Batch) -> dict[str, Tensor]:
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
@@ -146,6 +156,17 @@ def begin_with(model: MiVOLO, init: str, variant: str) -> None:
         ) from error
 
 
+def begin_with_stems(model: MiVOLO, file: Path) -> None:
+    """Give a new model the backbones of `bench/stems.py`. Raises BadInput where they do not fit."""
+    stems, own = checkpoint.read_tensors(file)[0], model.patch_embed.state_dict()
+    if model.in_chans == 3:
+        stems = {name.replace("conv1.", "conv."): value for name, value in stems.items() if name.startswith("conv1.")}
+    odd = [name for name, value in stems.items() if name not in own or own[name].shape != value.shape]
+    if odd or not stems:
+        raise BadInput(f"{file} holds no backbones for this model", hint="make them by bench/stems.py, for mivolo_xs")
+    model.patch_embed.load_state_dict(own | stems)
+
+
 def start_at(model: MiVOLO, value: float) -> None:
     """Make a new model answer this normalised age to everything."""
     with torch.no_grad():
@@ -153,10 +174,16 @@ def start_at(model: MiVOLO, value: float) -> None:
 
 
 def optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """AdamW; or Muon for the matrices, and AdamW for everything else."""
-    matrices = [p for p in model.parameters() if p.ndim == 2 and recipe.optimizer == "muon"]
-    rest = [p for p in model.parameters() if p.ndim != 2 or recipe.optimizer != "muon"]
-    adamw = torch.optim.AdamW(rest, lr=recipe.adamw_lr, weight_decay=recipe.weight_decay)
+    """AdamW; or Muon for the matrices, and AdamW for everything else, which is slower in the backbones."""
+    learned = [p for p in model.parameters() if p.requires_grad]
+    in_backbone = {id(p) for part in model.modules() if isinstance(part, Backbone) for p in part.parameters()}
+    matrices = [p for p in learned if p.ndim == 2 and recipe.optimizer == "muon"]
+    rest = [p for p in learned if p.ndim != 2 or recipe.optimizer != "muon"]
+    groups = [
+        {"params": [p for p in rest if id(p) not in in_backbone], "lr": recipe.adamw_lr},
+        {"params": [p for p in rest if id(p) in in_backbone], "lr": recipe.adamw_lr * recipe.backbone_lr},
+    ]
+    adamw = torch.optim.AdamW([group for group in groups if group["params"]], weight_decay=recipe.weight_decay)
     if not matrices:
         return [adamw]
     return [torch.optim.Muon(matrices, lr=recipe.muon_lr, weight_decay=recipe.weight_decay), adamw]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from .errors import BadInput
 
 PATCH_SIZE = 8
+STRIDE = 16
+"""Pixels of the input's side for each token of the transformer, in all sizes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +27,20 @@ class Size:
     residual: bool = False
     """Adds the branches' own tokens to what the feature enhancer makes of them. The published sizes do not: with one
     input missing, the other has to find its way through the attention alone, which takes long to learn from scratch."""
+    backbones: tuple[str, str] | None = None
+    """timm's names of the networks that read the face and the body down to a sixteenth, instead of VOLO's stem to an
+    eighth and its downsampling."""
 
 
 SIZES = {
     "xs": Size(
-        layers=(1, 2, 6, 0),
-        widths=(96, 192, 192, 192),
-        heads=(3, 6, 6, 6),
-        stem_width=32,
-        input_size=112,
+        layers=(1, 1, 5, 0),
+        widths=(192, 192, 192, 192),
+        heads=(6, 6, 6, 6),
+        input_size=128,
         class_attention=False,
         residual=True,
+        backbones=("mobilenetv1_100", "mobilenetv2_100"),
     ),
     "d1": Size((4, 4, 8, 2), (192, 384, 384, 384), (6, 12, 12, 12)),
     "d2": Size((6, 4, 10, 4), (256, 512, 512, 512), (8, 16, 16, 16)),
@@ -53,6 +58,6 @@ def parse_variant(variant: str) -> tuple[Size, int]:
         raise BadInput(f"there is no model variant {variant!r}", hint="variants look like mivolo_xs or mivolo_d1_224")
     size = SIZES[match["size"]]
     input_size = int(match["input_size"] or size.input_size)
-    if input_size <= 0 or input_size % (2 * PATCH_SIZE):
-        raise BadInput(f"input size {input_size} of {variant!r} is not a multiple of {2 * PATCH_SIZE}")
+    if input_size <= 0 or input_size % STRIDE:
+        raise BadInput(f"input size {input_size} of {variant!r} is not a multiple of {STRIDE}")
     return size, input_size

@@ -143,8 +143,12 @@ def skeleton(name, input_size):
     """A few shapes by which a size can be told."""
     size = SIZES[name]
     shapes = {"pos_embed": (1, input_size // 16, input_size // 16, size.widths[1]), "head.weight": (3, size.widths[3])}
-    shapes["patch_embed.conv1.0.weight"] = (size.stem_width, 3, 7, 7)
-    for stage, layers, width in zip((0, 2, 3, 4), size.layers, size.widths, strict=True):
+    if size.backbones is None:
+        shapes["patch_embed.conv1.0.weight"] = (size.stem_width, 3, 7, 7)
+    else:
+        shapes["patch_embed.conv1.conv_stem.weight"] = (32, 3, 3, 3)
+    stages = (0, 2, 3, 4) if size.backbones is None else (0, 1, 2, 3)
+    for stage, layers, width in zip(stages, size.layers, size.widths, strict=True):
         shapes |= {f"network.{stage}.{block}.norm1.weight": (width,) for block in range(layers)}
     return shapes | ({"cls_token": (1, 1, size.widths[3])} if size.class_attention else {})
 

@@ -62,7 +62,7 @@ def test_nobody_is_younger_than_nothing() -> None:
 
 def test_inputs_are_calibrated_apart_and_only_where_there_are_enough() -> None:
     narrow = [Outcome(Label(30, 30), Prediction(30 + i / 100, None, None, "body")) for i in range(100)]
-    few = people(intervals.ENOUGH - 1, 4, "face+body")
+    few = people(intervals.FEWEST - 1, 4, "face+body")
     fitted = fit([*people(500, 3), *narrow, *few])
     assert set(fitted.bands) == {"face", "body"} and fitted.around(30, "face+body") is None
     face, body = fitted.around(30, "face"), fitted.around(30, "body")

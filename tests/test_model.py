@@ -108,18 +108,18 @@ def test_with_one_input_every_size_is_timms_volo(size: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "size, input_size", [("xs", 112), ("d1", 224), ("d2", 384), ("d3", 448), ("d4", 64), ("d5", 512)]
+    "size, input_size", [("xs", 128), ("d1", 224), ("d2", 384), ("d3", 448), ("d4", 64), ("d5", 512)]
 )
 def test_every_size_is_built_for_two_inputs(size: str, input_size: int) -> None:
     with torch.device("meta"):
         model = create_model(f"mivolo_{size}_{input_size}")
-    assert shapes(model)["patch_embed.map.norm.weight"][1:] == [input_size // 8] * 2
+    assert shapes(model)["patch_embed.map.norm.weight"][1:] == [input_size // (16 if size == "xs" else 8)] * 2
     assert shapes(model)["pos_embed"][1:3] == [input_size // 16] * 2
 
 
 def test_the_usual_input_sizes_need_not_be_said() -> None:
     with torch.device("meta"):
-        assert shapes(create_model("mivolo_xs")) == shapes(create_model("mivolo_xs_112"))
+        assert shapes(create_model("mivolo_xs")) == shapes(create_model("mivolo_xs_128"))
         assert shapes(create_model("mivolo_d1")) == shapes(create_model("mivolo_d1_224"))
 
 

@@ -49,6 +49,9 @@ def train(
     init: Annotated[
         str | None, typer.Option(help="Start from this model (name or file).", rich_help_panel=MODEL)
     ] = None,
+    stems: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Start with these backbones.", rich_help_panel=MODEL)
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder.")] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log to DIR/tensorboard.")] = False,
     device: Device = "auto",
@@ -69,6 +72,7 @@ def train(
         validation=validation or [],
         device=auto.choose_device(device).name,
         init=init,
+        stems=stems,
         resume=resume,
         tensorboard=tensorboard,
         reading=reading(images, pictures, invalid),
