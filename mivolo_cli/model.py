@@ -172,7 +172,7 @@ class MiVOLO(VOLO):
         )
         self.in_chans = in_chans
         if in_chans == 6:
-            self.patch_embed = FaceBodyEmbed(size, input_size, fusion)
+            self.patch_embed: nn.Module = FaceBodyEmbed(size, input_size, fusion)
         elif not has_stem:
             self.patch_embed = OneEmbed(size)
 

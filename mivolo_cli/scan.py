@@ -15,9 +15,9 @@ from threading import Event
 from time import monotonic
 from typing import Any, Protocol
 
-from . import draw, parts, photos, plan, provenance, sinks, storage, walking, workplace
+from . import draw, parts, photos, plan, provenance, selection, sinks, storage, walking, workplace
 from .decoders import Decoders
-from .errors import BadInput, Stopped
+from .errors import Stopped
 from .records import SCHEMA, Failure, Image, Photo, Result, Use
 from .shards import Shard
 from .tools import Tools, least_side, open_tools
@@ -132,7 +132,7 @@ def scan(options: ScanOptions, report: Callable[[Progress], None] = lambda progr
     not changed since. `report` is called after every photo that was done. Raises BadInput before any work when the
     command cannot be carried out, OutputError and Stopped when it cannot go on.
     """
-    found = _check(options)
+    found = selection.check(options)
     beside = [*options.outputs] or [path for path in (options.annotate,) if path is not None]
     with workplace.claim(beside) as place, closing(_Run(options, place, report)) as run:
         run.go(found)
@@ -239,7 +239,7 @@ class _Run:
         self.progress.photos = self.progress.reused = self.progress.skipped = 0
         self._undrawn, self._receipt = [], None
         self._plan = plan.Plan(self._place.results(self._fingerprint))
-        self.go(walking.opened(_walk(self._options)))
+        self.go(walking.opened(selection.listed(self._options)))
 
     def _open(self) -> Mapping[str, str]:
         self._backend = _open_cluster(self._options) if self._options.ray else _Here(self._options)
@@ -360,61 +360,6 @@ class _Run:
         return _counts(tally)
 
 
-def _check(options: ScanOptions) -> Iterator[Photo | Failure]:
-    """Refuse what cannot work; the photos to scan, at least one."""
-    if not options.outputs and options.annotate is None:
-        raise BadInput("the scan has nowhere to put its results", hint="add -o people.parquet (or .csv, .jsonl)")
-    if options.skip_tagged and any(isinstance(path, storage.Url) for path in options.paths):
-        raise BadInput("photos in a bucket carry no tags", hint="leave out --skip-tagged")
-    if not options.listed:
-        walking.check_paths(options.paths)
-    sinks.check_outputs(options.outputs, folders=options.ray)
-    if options.ray and options.precision == "int8" and options.calibration is None:
-        raise BadInput(
-            "on a cluster, int8 needs photos to calibrate with",
-            hint="add --calibration FOLDER, which every machine sees",
-        )
-    if options.annotate is not None and options.ray:
-        raise BadInput(
-            "--annotate draws on one machine only", hint="leave it out; the same scan without --ray adds the pictures"
-        )
-    if options.annotate is not None:
-        _check_drawings(options.annotate, options.paths)
-    found = walking.opened(_walk(options))
-    first = next(found, None)
-    if first is None and options.shard is not None:  # a small collection leaves some shards empty
-        return iter(())
-    if first is None:
-        raise BadInput("there are no photos to scan", hint="check the folder, and --include, --exclude and --hidden")
-    return chain((first,), found)
-
-
-def _check_drawings(folder: Path, paths: Sequence[Path]) -> None:
-    if isinstance(folder, storage.Url):
-        raise BadInput("pictures cannot be drawn into a bucket", hint="give --annotate a folder on this computer")
-    if folder.exists() and not folder.is_dir():
-        raise BadInput(f"{folder} is not a folder", hint="give --annotate a folder for the pictures")
-    local = (path for path in paths if not isinstance(path, storage.Url))
-    inside = [path for path in local if path.resolve().is_relative_to(folder.resolve())]
-    if inside:
-        raise BadInput(
-            f"the annotated pictures would go among the photos: {inside[0]} is in {folder}",
-            hint="give --annotate a folder of its own; it may lie inside the scanned one",
-        )
-
-
-def _walk(options: ScanOptions) -> Iterator[Photo | Failure]:
-    """The photos to scan, of this shard, without those that the scan itself draws; tar and Parquet files unopened."""
-    patterns = {"include": options.include, "exclude": options.exclude}
-    found = walking.walk(options.paths, hidden=options.hidden, shards=options.samples, **patterns)
-    shard, drawn = options.shard, None if options.annotate is None else options.annotate.resolve()
-    for item in found:
-        photo = item.photo if isinstance(item, Failure) else item
-        ours = shard is None or shard.holds(photo.path)
-        if ours and (drawn is None or not photo.file.resolve().is_relative_to(drawn)):
-            yield item
-
-
 def _was_tagged_since(photo: Photo, size: int) -> bool:
     """Whether nothing but `mivolo tag` has changed the photo since it had that size."""
     from .metadata.lookup import was_scanned
@@ -431,7 +376,7 @@ def _counting(options: ScanOptions) -> Iterator[Callable[[], int | None]]:
     stop = Event()
 
     def count() -> int | None:
-        found = takewhile(lambda _: not stop.is_set(), _walk(options))
+        found = takewhile(lambda _: not stop.is_set(), selection.listed(options))
         kinds = Counter(map(walking.is_shard, found))
         return None if kinds[True] else kinds[False]
 

@@ -72,13 +72,12 @@ def _device(options: ScanOptions) -> auto.Choice:
 
 def _calibration(options: ScanOptions, detector: Detector) -> Calibration:
     """Who calibrates int8."""
-    from . import calibration, walking
+    from . import calibration, selection, walking
 
     if options.calibration is not None:
         return calibration.from_folder(options.calibration, detector, options.use, options.workers)
-    patterns = {"include": options.include, "exclude": options.exclude}
-    found = walking.walk(options.paths, hidden=options.hidden, shards=options.samples, **patterns)
-    return calibration.from_photos(walking.opened(found), detector, options.use, options.workers)
+    found = walking.opened(selection.listed(options))
+    return calibration.from_photos(found, detector, options.use, options.workers)
 
 
 def least_side(options: ScanOptions, tools: Tools) -> int:

@@ -23,7 +23,7 @@ RANKS = {
     "metadata": 3, "metadata.outcome": 3, "metadata.regions": 3, "metadata.tree": 3,
     "quantized": 3, "converted": 4, "ready": 5,
     "auto": 4, "datasets.pairs": 4, "datasets.rows": 4, "detect.embedded": 4, "detect.given": 4,
-    "fetch": 5, "parts": 4, "predict": 4, "results": 4,
+    "fetch": 5, "parts": 4, "predict": 4, "results": 4, "selection": 4,
     "metadata.packet": 4, "metadata.picture": 4, "metadata.png": 4, "metadata.replace": 4,
     "metadata.tiff": 4, "metadata.webp": 4,
     "augment": 5, "datasets.tables": 5, "detect.retinaface": 5, "detect.yolo": 5, "metadata.exif": 5,
