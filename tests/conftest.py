@@ -21,6 +21,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mivolo_cli.records import Pixels
+from mivolo_cli.variants import Size
 
 FORMATS = {
     ".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF",
@@ -143,6 +144,10 @@ def save_results(file: Path, results: Iterable[Any], **metadata: str) -> Path:
         for result in results:
             sinks.write(rows(result))
     return file
+
+
+SMALL = Size((1, 1, 2, 0), (12, 24, 24, 24), (1, 2, 2, 2), stem_width=8, input_size=64, class_attention=False)
+"""In the place of `mivolo_xs`, where a test needs any model and a quick one."""
 
 
 def require(package: str) -> Any:

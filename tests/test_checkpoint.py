@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from conftest import SMALL
 from safetensors import safe_open
 
 from mivolo_cli import checkpoint, weights
@@ -17,14 +18,13 @@ from mivolo_cli.errors import OutputError, WeightsError
 from mivolo_cli.intervals import Band, Intervals
 from mivolo_cli.model import create_model
 from mivolo_cli.spec import ModelSpec
-from mivolo_cli.variants import SIZES, Size
+from mivolo_cli.variants import SIZES
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "model.json").read_text())
 AGES = {"min_age": 1, "max_age": 95, "avg_age": 48.0, "no_gender": False}
 
 
 REAL = dict(SIZES)
-SMALL = Size((1, 1, 2, 0), (12, 24, 24, 24), (1, 2, 2, 2), stem_width=8, input_size=64, class_attention=False)
 
 
 @pytest.fixture(scope="module", autouse=True)

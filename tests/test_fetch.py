@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import SMALL
 from filelock import FileLock
 
 from mivolo_cli import checkpoint, weights
 from mivolo_cli.errors import BadInput, OutputError, WeightsError
 from mivolo_cli.fetch import add, fetch
 from mivolo_cli.model import create_model
-from mivolo_cli.variants import SIZES, Size
+from mivolo_cli.variants import SIZES
 from mivolo_cli.weights import Record
 
 REGISTRY = """
@@ -83,9 +84,8 @@ class House:
 @pytest.fixture(scope="module", autouse=True)
 def small_size():
     """Makes `mivolo_xs` much smaller, so that these tests are quick."""
-    size = Size((1, 1, 2, 0), (12, 24, 24, 24), (1, 2, 2, 2), stem_width=8, input_size=64, class_attention=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SIZES, "xs", size)
+        patch.setitem(SIZES, "xs", SMALL)
         yield
 
 
