@@ -16,7 +16,7 @@ from mivolo_cli.records import Box, Failure, Image, Person, Prediction, Result
 def open_tools(options: scan.ScanOptions) -> Any:
     spec = SimpleNamespace(name="quick", to_metadata=lambda: {"mivolo": options.model}, input_size=32)
     detector = SimpleNamespace(name="quick", sha256="0" * 64, notes=[])
-    engine = SimpleNamespace(notes=[])
+    engine = SimpleNamespace(name="quick", calibration="", notes=[])
     return SimpleNamespace(
         predictor=SimpleNamespace(spec=spec), engine=engine, detector=detector, model_sha256="1" * 64, notes=[]
     )

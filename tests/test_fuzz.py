@@ -223,7 +223,7 @@ def test_answers_of_a_decoder_that_was_taken_over(answer: bytes) -> None:
     with open(asked[1], "wb") as stdin, open(answered[0], "rb") as stdout:
         process._process = type("Pipes", (), {"stdin": stdin, "stdout": stdout, "kill": lambda self: None})()
         try:
-            process.decode(Photo("/", "a.tif"), 60)
+            process.decode(Photo("/", "a.tif"), None, 60)
         except PhotoError as error:
             assert isinstance(error.code, str)
     os.close(asked[0])

@@ -22,7 +22,7 @@ from conftest import contents, save_photo, table
 
 from mivolo_cli import photos
 from mivolo_cli import scan as scanning
-from mivolo_cli.errors import PhotoError, WeightsError
+from mivolo_cli.errors import BadInput, PhotoError, WeightsError
 from mivolo_cli.records import Photo
 from mivolo_cli.scan import ScanOptions
 
@@ -75,7 +75,7 @@ def test_no_booby_trap_goes_off_whatever_it_is_called(
     witness, file = tmp_path / "went-off", tmp_path / f"trap{suffix}"
     file.write_bytes(pickle.dumps(Trap(witness)))
     save_photo(tmp_path / "photos" / "a.png")
-    with pytest.raises((WeightsError, scanning.BadInput)):
+    with pytest.raises((WeightsError, BadInput)):
         scanning.scan(
             ScanOptions([tmp_path / "photos"], [tmp_path / "a.csv"], device="cpu", **{option: str(file)})  # type: ignore[arg-type]
         )
@@ -222,7 +222,7 @@ def test_a_link_in_the_folder_of_annotated_pictures_is_not_followed(tmp_path: Pa
     (tmp_path / "precious").mkdir()
     (tmp_path / "drawn").mkdir()
     (tmp_path / "drawn" / "sub").symlink_to(tmp_path / "precious")
-    with pytest.raises(scanning.BadInput, match="link"):
+    with pytest.raises(BadInput, match="link"):
         scan(annotate=tmp_path / "drawn")
     assert contents(tmp_path / "precious") == {}
 
