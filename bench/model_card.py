@@ -27,6 +27,7 @@ HEAD = "| | people | answered | MAE (years) | CS@5 | bias (years) | gender | age
 
 def main(faces: Path, bodies: Path, peer: str | None = None) -> None:
     here = Path(__file__).parent
+    fusions = table(json.loads((here / "ablation.json").read_text("utf-8"))["rows"])
     model, spec = checkpoint.load(MODEL)
     face, *others = measure(faces, "face", peer=peer)["evaluations"]
     body = measure(bodies, "body")["evaluations"][0]
@@ -41,7 +42,7 @@ def main(faces: Path, bodies: Path, peer: str | None = None) -> None:
         ages=rows([(g["name"], g) for g in face["groups"] if g["by"] == "age"]),
         pairs=rows([(item["data"], item) for item in whole[2:]]),
         intervals=checked(faces, bodies),
-        fusions=table(json.loads((here / "ablation.json").read_text("utf-8"))["rows"]),
+        fusions=fusions,
     )
     (weights.folder() / "MODEL_CARD.md").write_text(text, "utf-8")
 
