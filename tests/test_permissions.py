@@ -49,8 +49,12 @@ def ordinary_user() -> Iterator[None]:
         return
     system = ctypes.CDLL(None)
     system.setfsuid(NOBODY)
-    yield
-    system.setfsuid(0)
+    try:
+        if not _is_readable(Path(parts.__file__)):
+            pytest.skip("the program lies where nobody but root may read it")
+        yield
+    finally:
+        system.setfsuid(0)
 
 
 @pytest.fixture
@@ -125,6 +129,14 @@ def test_a_drive_that_is_pulled_out_stops_the_run(folder: Path, scan: Scan) -> N
     assert [name for name in contents(folder / "results") if not name.startswith(".")] == []
     shutil.copytree(copy, album, dirs_exist_ok=True)
     assert scan().photos == 10
+
+
+def _is_readable(file: Path) -> bool:
+    try:
+        file.read_bytes()
+    except PermissionError:
+        return False
+    return True
 
 
 def _as_root(call: Callable[..., object], *arguments: object) -> None:
