@@ -148,8 +148,9 @@ class Mivolo:
         count, least = 0, scan.least_side(self._options, self._tools)
         for on_disk, group in groupby(pictures, key=lambda item: isinstance(item, (str, os.PathLike))):
             if on_disk:
-                found = walking.walk(storage.place(os.fspath(item)) for item in group)  # type: ignore[arg-type]
-                yield from photos.decode_all(walking.opened(found), self._options.workers, least)
+                places = (storage.place(os.fspath(item)) for item in group)  # type: ignore[arg-type]  # the group's key
+                found = (photo for place in places for photo in walking.opened(walking.walk([place])))
+                yield from photos.decode_all(found, self._options.workers, least)
                 continue
             for item in group:
                 name, count = f"picture {count}", count + 1

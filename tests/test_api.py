@@ -48,6 +48,11 @@ def test_files_folders_arrays_and_pictures_are_answered_in_order(tmp_path: Path,
     assert [answer.file for answer in mivolo.predict(a)] == [a]
 
 
+def test_a_file_given_twice_is_answered_twice(tmp_path: Path, mivolo: Mivolo) -> None:
+    a = save_photo(tmp_path / "a.jpg", pixels=draw_scene(150, 110))
+    assert [answer.file for answer in mivolo.predict([a, str(a), a])] == [a, a, a]
+
+
 def test_answers_become_the_table_of_a_scan(mivolo: Mivolo) -> None:
     require("pandas")
     answers = mivolo.predict(draw_scene(150, 110))

@@ -55,17 +55,30 @@ UNREADABLE = (OSError, ValueError, RecursionError, pa.ArrowException)
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """An output on its way, in a temporary file: beside it, or in the room of a Url."""
+    """An output on its way. This one is a folder, which appears when `outputs.new_folder` ends."""
 
     path: Path
-    target: Path
-    temporary: Path
-    file: BinaryIO
     writer: TableWriter
 
     def write(self, batch: pa.RecordBatch) -> None:
         with _reported(self.path):
             self.writer.write(batch)
+
+    def finish(self) -> None:
+        with _reported(self.path):
+            self.writer.close()
+
+    def publish(self) -> None:
+        """A folder comes after all files."""
+
+
+@dataclass(frozen=True, slots=True)
+class _FilePart(_Part):
+    """In a temporary file: beside the output, or in the room of a Url."""
+
+    target: Path
+    temporary: Path
+    file: BinaryIO
 
     def finish(self) -> None:
         with _reported(self.path):
@@ -82,29 +95,10 @@ class _Part:
                 os.replace(self.temporary, self.target)
 
 
-@dataclass(frozen=True, slots=True)
-class _FolderPart:
-    """A folder on its way: it appears when `outputs.new_folder` ends."""
-
-    path: Path
-    writer: folder.Writer
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        with _reported(self.path):
-            self.writer.write(batch)
-
-    def finish(self) -> None:
-        with _reported(self.path):
-            self.writer.close()
-
-    def publish(self) -> None:
-        """The folder comes after all files."""
-
-
 class Sinks:
     """All outputs of a run; every row goes to each of them."""
 
-    def __init__(self, parts: Sequence[_Part | _FolderPart]) -> None:
+    def __init__(self, parts: Sequence[_Part]) -> None:
         self._parts = parts
         self._waiting: list[pa.Table] = []
         self._rows = 0
@@ -149,8 +143,9 @@ def open_sinks(
     versions = {"schema_version": SCHEMA_VERSION, "program_version": _program_version()}
     with ExitStack() as stack:
         about = {**metadata, **versions}
-        opened: list[AbstractContextManager[_Part | _FolderPart]] = [
-            _folder_part(path, about) if is_folder(path) else _part(path, about, spreadsheet_safe) for path in paths
+        opened: list[AbstractContextManager[_Part]] = [
+            _folder_part(path, about) if is_folder(path) else _file_part(path, about, spreadsheet_safe)
+            for path in paths
         ]
         parts = [stack.enter_context(part) for part in opened]
         sinks = Sinks(parts)
@@ -339,7 +334,7 @@ def _typed(table: pa.Table) -> pa.Table:
 
 
 @contextmanager
-def _part(path: Path, metadata: Mapping[str, str], safe: bool) -> Iterator[_Part]:
+def _file_part(path: Path, metadata: Mapping[str, str], safe: bool) -> Iterator[_FilePart]:
     target = real(path)
     name = f".{target.name}.{secrets.token_hex(4)}.part"
     temporary = target.room / name if isinstance(target, Url) else target.with_name(name)
@@ -348,18 +343,18 @@ def _part(path: Path, metadata: Mapping[str, str], safe: bool) -> Iterator[_Part
             chosen = _format(path)
             writer = csv.Writer(file, metadata, safe) if chosen is csv else chosen.Writer(file, metadata)
         try:
-            yield _Part(path, target, temporary, file, writer)
+            yield _FilePart(path, writer, target, temporary, file)
         finally:
             with suppress(OSError):
                 writer.close()
 
 
 @contextmanager
-def _folder_part(path: Path, metadata: Mapping[str, str]) -> Iterator[_FolderPart]:
+def _folder_part(path: Path, metadata: Mapping[str, str]) -> Iterator[_Part]:
     with outputs.new_folder(real(path), replace=True) as temporary:
         writer = folder.Writer(temporary, metadata)
         try:
-            yield _FolderPart(path, writer)
+            yield _Part(path, writer)
         finally:
             with suppress(OSError):
                 writer.close()
