@@ -45,6 +45,7 @@ class Augmentation:
     grey: float = 0.05
     erase: float = 0.2
     blur: float = 0.15
+    sharp: float = 0.0
     head_blackened: float = 0.35
     neighbour: float = 0.15
 
@@ -101,11 +102,14 @@ def _view(pixels: Pixels, rng: Generator, shift: float, zoom: float, tilt: float
 
 
 def _spoil(view: Pixels, rng: Generator, how: Augmentation, strength: float) -> Pixels:
-    """Small faces come out soft, and something may stand before them."""
-    size = len(view)
-    if rng.random() < how.blur * strength:
+    """Small faces come out soft and those of large photos sharp, and something may stand before them."""
+    size, chance = len(view), rng.random()
+    if chance < how.blur * strength:
         small = int(size * rng.uniform(0.25, 0.7))
         view = cv2.resize(cv2.resize(view, (small, small), interpolation=cv2.INTER_AREA), (size, size))
+    elif chance < (how.blur + how.sharp) * strength:
+        amount = rng.uniform(0.3, 2.0)
+        view = cv2.addWeighted(view, 1 + amount, cv2.GaussianBlur(view, (0, 0), 1.0), -amount, 0)
     if rng.random() < how.erase * strength:
         height, width = (int(size * rng.uniform(0.1, 0.35)) for _ in range(2))
         y, x = rng.integers(0, size - height), rng.integers(0, size - width)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from heapq import merge as merged
 from itertools import groupby, islice
@@ -41,7 +41,10 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
+    """A shard, in one file or in a folder of files."""
+
     path: Path
+    files: Sequence[Path]
     shard: Shard
     metadata: Mapping[str, str]
 
@@ -54,7 +57,7 @@ def merge(options: MergeOptions, report: Callable[[int], None] = lambda photos: 
     """
     tables = [_look(path) for path in options.tables]
     _check(tables)
-    sinks.check_outputs(options.outputs)
+    sinks.check_outputs(options.outputs, folders=any(map(sinks.is_folder, options.tables)))
     inputs = {sinks.real(table.path) for table in tables}
     if (same := next((path for path in options.outputs if sinks.real(path) in inputs), None)) is not None:
         raise BadInput(f"{same} is one of the shards", hint="give the whole table another name")
@@ -66,7 +69,7 @@ def merge(options: MergeOptions, report: Callable[[int], None] = lambda photos: 
         sinks.open_sinks(options.outputs, metadata, spreadsheet_safe=options.spreadsheet_safe) as out,
     ):
         roots = {root: place for place, root in enumerate(json.loads(tables[0].metadata[provenance.ROOTS]))}
-        streams = [stack.enter_context(_Stream(table)) for table in tables]
+        streams = [stack.enter_context(closing(_photos(table))) for table in tables]
         together = merged(*streams, key=lambda photo: _place(photo[0]["root"], photo[0]["path"], roots))
         while some := list(islice(together, sinks.BUFFER_ROWS)):
             out.write(row for photo in some for row in photo)
@@ -81,36 +84,30 @@ def _place(root: str, path: str, roots: Mapping[str, int]) -> tuple[int, list[st
     return roots.get(root, -1), [file] if storage.is_url(root) else file.split("/")
 
 
-class _Stream:
-    """The photos of one shard, in its order."""
+def _photos(table: _Table) -> Generator[Rows, None, None]:
+    """Those of one shard, in its order. Raises BadInput where it is damaged or holds a photo of another shard."""
+    try:
+        for (_, path), rows in groupby(_rows(table), lambda row: (row["root"], row["path"])):
+            if not table.shard.holds(path):
+                raise BadInput(
+                    f"{table.path} says that it is shard {table.shard}, but {path} is in another",
+                    hint="it was changed since it was written: scan this shard again",
+                )
+            yield list(rows)
+    except sinks.UNREADABLE as error:
+        raise BadInput(f"cannot read {table.path}: {error}", hint="scan this shard again") from error
 
-    def __init__(self, table: _Table) -> None:
-        self._table = table
 
-    def __enter__(self) -> _Stream:
-        self._file = self._table.path.open("rb")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def __iter__(self) -> Iterator[Rows]:
-        """Raises BadInput where the table is damaged or holds a photo of another shard."""
-        try:
-            for (_, path), rows in groupby(parquet.rows(self._file), lambda row: (row["root"], row["path"])):
-                if not self._table.shard.holds(path):
-                    raise BadInput(
-                        f"{self._table.path} says that it is shard {self._table.shard}, but {path} is in another",
-                        hint="it was changed since it was written: scan this shard again",
-                    )
-                yield list(rows)
-        except sinks.UNREADABLE as error:
-            raise BadInput(f"cannot read {self._table.path}: {error}", hint="scan this shard again") from error
+def _rows(table: _Table) -> Iterator[dict[str, Any]]:
+    for place in table.files:
+        with place.open("rb") as file:
+            yield from parquet.rows(file)
 
 
 def _look(path: Path) -> _Table:
     try:
-        with path.open("rb") as file:
+        files = sinks.parquet_files(path) or [path]
+        with files[0].open("rb") as file:
             metadata = parquet.metadata(file) if parquet.is_ours(file) else {}
     except sinks.UNREADABLE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
@@ -122,7 +119,7 @@ def _look(path: Path) -> _Table:
         raise BadInput(
             f"{path} is not a shard", hint="give Parquet tables of mivolo scan --shard; only these say which part it is"
         )
-    return _Table(path, shards.parse(metadata[provenance.SHARD]), metadata)
+    return _Table(path, files, shards.parse(metadata[provenance.SHARD]), metadata)
 
 
 def _check(tables: Sequence[_Table]) -> None:

@@ -72,11 +72,11 @@ def loss(outputs: Tensor, batch: Batch, spec: ModelSpec, recipe: Recipe) -> tupl
     """
     span = spec.max_age - spec.min_age
     age = outputs[:, -1] * span + spec.avg_age
-    miss = (batch.age_low - age).clamp(min=0) + (age - batch.age_high).clamp(min=0)
+    margin = ((batch.age_high - batch.age_low) / 2).clamp(max=recipe.range_margin)
+    miss = (batch.age_low + margin - age).clamp(min=0) + (age - batch.age_high + margin).clamp(min=0)
     exact = batch.age_low == batch.age_high
-    weight = torch.where(exact, batch.weight, recipe.range_weight)
     parts = {
-        "age": (weight * _age_cost(miss / span, recipe)).mean(),
+        "age": _age_cost(miss / span, batch, recipe).mean(),
         "mae": miss[exact].sum() / exact.sum().clamp(min=1),
     }
     if spec.num_classes == 3:
@@ -113,7 +113,14 @@ def kernel(name: str, width: int, sigma: float) -> NDArray[np.float64]:
     return shapes[name] / shapes[name].sum()
 
 
-def _age_cost(miss: Tensor, recipe: Recipe) -> Tensor:
+def _age_cost(miss: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
+    exact = batch.age_low == batch.age_high
+    weight = torch.where(exact, batch.weight, recipe.range_weight)
     if recipe.age_loss == "mse":
-        return miss**2
-    return functional.smooth_l1_loss(miss, torch.zeros_like(miss), beta=recipe.age_beta, reduction="none")
+        return weight * miss**2
+    none = torch.zeros_like(miss)
+    of_ages, of_ranges = (
+        functional.smooth_l1_loss(miss, none, beta=beta, reduction="none")
+        for beta in (recipe.age_beta, recipe.range_beta)
+    )
+    return weight * torch.where(exact, of_ages, of_ranges)

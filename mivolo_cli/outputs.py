@@ -67,6 +67,11 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def discard(path: Path) -> None:
+    """Delete a file, or a folder with all in it; of a link only itself. Raises OSError."""
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
 @contextmanager
 def reported(path: Path) -> Iterator[None]:
     """OSErrors of the block as OutputError: what could not be written, and why."""

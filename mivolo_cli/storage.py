@@ -13,7 +13,7 @@ import io
 import pkgutil
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -187,6 +187,12 @@ def write(file: Path, url: str) -> None:
     """Put a file in the place of an object, which is there whole or as before. Raises OSError."""
     with _translated(url):
         _filesystem(url).put_file(str(file), _key(url))
+
+
+def remove(url: str) -> None:
+    """Delete an object, if it is there. Raises OSError."""
+    with suppress(FileNotFoundError), _translated(url):
+        _filesystem(url).rm_file(_key(url))
 
 
 class _Reader(io.RawIOBase):

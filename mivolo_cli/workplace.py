@@ -13,18 +13,21 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 from filelock import FileLock, Timeout
 
-from . import parts, sinks, storage
+from . import outputs, parts, sinks, storage
 from .errors import BadInput, OutputError
 from .storage import Url
 
 ENDING = ".mivolo"
-LOCK, RECEIPT, WHOLE, PUBLISHED = "lock", "receipt.json", "results.parquet", "published.parquet"
+LOCK, RECEIPT, WHOLE = "lock", "receipt.json", "results.parquet"
+PUBLISHED = re.compile(r"published-\d{5,}\.parquet")
+"""Copies of what stands in a bucket."""
 PART = re.compile(r"part-(\d{6,})\.parquet")
 LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 OTHER_RUN = "wait for it to end, or stop it, or give this run another output"
@@ -74,7 +77,7 @@ class Workplace:
         kept += [file for folder in self._folders for _, file in _parts(folder)]
         found = [results.add(file, fingerprint) for file in kept]
         if not any(found):
-            for table in sinks.parquet_files(map(_nearby, self._outputs)):
+            for table in chain.from_iterable(map(_nearby, self._outputs)):
                 results.add(table, fingerprint)
         return results
 
@@ -90,11 +93,10 @@ class Workplace:
     def finish(self, receipt: Callable[[list[list[Any]]], Receipt]) -> None:
         """After the outputs have been published: drop the parts, and leave a receipt for the outputs as they are."""
         for folder in self._folders:
-            for _, file in _parts(folder):
-                file.unlink(missing_ok=True)
-        for folder in self._folders:
-            for name in (PUBLISHED,) if folder == self.folder else (WHOLE, RECEIPT, PUBLISHED):
-                (folder / name).unlink(missing_ok=True)
+            for name in os.listdir(folder):
+                old = name in (WHOLE, RECEIPT) and folder != self.folder
+                if old or PART.fullmatch(name) or PUBLISHED.fullmatch(name):
+                    (folder / name).unlink(missing_ok=True)
         with sinks.replacing(self.folder / RECEIPT) as out:
             out.write(json.dumps(asdict(receipt([_look(output) for output in self._outputs]))).encode())
 
@@ -200,7 +202,7 @@ def _receipt(folder: Path) -> Receipt | None:
 def _remove_leftovers(folder: Path) -> None:
     with suppress(OSError):
         for name in filter(LEFTOVER.fullmatch, os.listdir(folder)):
-            (folder / name).unlink()
+            outputs.discard(folder / name)
 
 
 def _parts(folder: Path) -> list[tuple[int, Path]]:
@@ -212,26 +214,37 @@ def _parts(folder: Path) -> list[tuple[int, Path]]:
 
 
 def _ours(name: str) -> bool:
-    return name in (LOCK, RECEIPT, WHOLE, PUBLISHED) or bool(PART.fullmatch(name) or LEFTOVER.fullmatch(name))
+    return name in (LOCK, RECEIPT, WHOLE) or any(kind.fullmatch(name) for kind in (PART, PUBLISHED, LEFTOVER))
 
 
-def _nearby(output: Path) -> Path:
-    """A file on this computer with what an output holds; none is there if it cannot be read."""
-    if not isinstance(output, Url):
-        return output
-    copy = output.room / PUBLISHED
-    with suppress(OSError, OutputError), output.open("rb") as file, sinks.replacing(copy) as out:
-        shutil.copyfileobj(file, out, storage.BLOCK)
+def _nearby(output: Path) -> Iterator[Path]:
+    """The Parquet files of an output, those in a bucket as copies on this computer; none if they cannot be read."""
+    with suppress(OSError, OutputError):
+        for number, file in enumerate(sinks.parquet_files(output)):
+            yield _copied(file, output.room / f"published-{number:05}.parquet") if isinstance(output, Url) else file
+
+
+def _copied(file: Path, copy: Path) -> Path:
+    with file.open("rb") as stored, sinks.replacing(copy) as out:
+        shutil.copyfileobj(stored, out, storage.BLOCK)
     return copy
 
 
 def _look(output: Path) -> list[Any]:
     if isinstance(output, Url):
         with suppress(OSError):
-            return [str(output), *storage.look(str(output))]
+            return [str(output), *_look_into(output)]
         return [str(output), None, None]
     try:
         facts = output.stat()
     except OSError:
         return [str(sinks.real(output)), None, None]
     return [str(sinks.real(output)), facts.st_size, facts.st_mtime_ns]
+
+
+def _look_into(url: Url) -> tuple[int | None, int | None]:
+    """The bytes and the latest time of an object, or of all those in a folder. Raises OSError."""
+    if not sinks.is_folder(url):
+        return storage.look(str(url))
+    found = list(storage.listing(str(url)))
+    return sum(one.bytes for one in found), max((one.mtime_ns for one in found), default=None)

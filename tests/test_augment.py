@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import fields, replace
 
+import cv2
 import numpy as np
 import pytest
 from conftest import encode, noise
@@ -18,8 +20,10 @@ from mivolo_cli.records import Box, Person, Pixels
 
 SIZE = 32
 RED, GREEN, BLUE = (200, 30, 30), (30, 200, 30), (30, 30, 200)
-STILL = Augmentation(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-WILD = Augmentation(shift=0.1, zoom=0.4, tilt=30, light=0.9, saturation=0.9, grey=0.5, erase=0, blur=0.5, neighbour=1)
+STILL = Augmentation(*(0,) * len(fields(Augmentation)))
+WILD = Augmentation(
+    shift=0.1, zoom=0.4, tilt=30, light=0.9, saturation=0.9, grey=0.5, erase=0, blur=0.4, sharp=0.4, neighbour=1
+)
 NOISE = np.random.default_rng(1).integers(1, 256, (90, 60, 3), np.uint8)
 
 
@@ -98,6 +102,17 @@ def test_without_strength_a_picture_is_only_mirrored_or_not() -> None:
     mirrored = [(picture == square[:, ::-1]).all() for picture in made]
     assert all((picture == square).all() or flip for picture, flip in zip(made, mirrored, strict=True))
     assert 0 < sum(mirrored) < 12
+
+
+def test_some_pictures_come_out_sharper_and_some_softer() -> None:
+    square = cv2.GaussianBlur(NOISE[:SIZE, :SIZE], (0, 0), 1.0)
+
+    def contrast(picture: Pixels) -> float:
+        return float(cv2.Laplacian(picture, cv2.CV_64F).std())
+
+    for how, changed in ((replace(STILL, sharp=1.0), 1), (replace(STILL, blur=1.0), -1)):
+        made = face_input(square, SIZE, np.random.default_rng(1), how, 1.0)
+        assert (contrast(made) - contrast(square)) * changed > 1
 
 
 def hidden(made: Pixels) -> float:

@@ -44,6 +44,32 @@ def test_a_range_weighs_less_than_an_age() -> None:
     assert ranged.item() == pytest.approx(exact.item() / 4, rel=1e-4)
 
 
+@pytest.mark.parametrize("low, high, free, costly", [(16, 30, (20, 23, 26), (18, 28)), (25, 32, (28.5,), (27, 30))])
+def test_an_age_must_come_well_within_a_range_or_to_the_middle_of_a_narrow_one(
+    low: float, high: float, free: tuple[float, ...], costly: tuple[float, ...]
+) -> None:
+    def cost(age: float) -> float:
+        labels = batch([float(low)], [float(high)], [-1])
+        return loss(says(age), labels, SPEC, Recipe(range_margin=4.0))[1]["age"].item()
+
+    assert all(cost(age) < 1e-9 for age in free)
+    assert all(cost(age) > 1e-6 for age in costly)
+
+
+def test_an_exact_age_knows_no_margin_and_no_curve_of_ranges() -> None:
+    labels, plain = batch([30.0], [30.0], [-1]), Recipe()
+    ranged = Recipe(range_margin=4.0, range_beta=0.5)
+    assert loss(says(33), labels, SPEC, plain)[1]["age"] == loss(says(33), labels, SPEC, ranged)[1]["age"]
+
+
+def test_a_far_range_costs_by_the_square_and_so_outweighs_many_near_ones() -> None:
+    def cost(age: float, beta: float) -> float:
+        return loss(says(age), batch([61.0], [116.0], [-1]), SPEC, Recipe(range_beta=beta))[1]["age"].item()
+
+    assert cost(31, 0.5) / cost(46, 0.5) == pytest.approx(4, rel=1e-3)
+    assert cost(31, 0.001) / cost(46, 0.001) == pytest.approx(2, rel=0.01)
+
+
 def test_gender_is_learned_where_it_is_known_and_only_there() -> None:
     recipe = Recipe(label_smoothing=0.0)
     right = loss(says(30, male=2.0), batch([30.0], [30.0], [0]), SPEC, recipe)[1]["gender"].item()

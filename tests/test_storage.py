@@ -17,7 +17,7 @@ from buckets import Put, forget_clients, moto, put, server  # noqa: F401
 from conftest import save_broken, save_photo, table
 from typer.testing import CliRunner
 
-from mivolo_cli import parts, photos, storage, walking, workplace
+from mivolo_cli import parts, photos, sinks, storage, walking, workplace
 from mivolo_cli import scan as scanning
 from mivolo_cli.cli import app
 from mivolo_cli.errors import BadInput, OutputError, Stopped
@@ -26,6 +26,7 @@ from mivolo_cli.records import Failure, Photo
 from mivolo_cli.results import read_results
 from mivolo_cli.scan import Progress, ScanOptions
 from mivolo_cli.shards import Shard
+from mivolo_cli.sinks import folder
 from mivolo_cli.storage import Url, place
 from mivolo_cli.thumbnails import thumbnail
 
@@ -50,19 +51,19 @@ def scan(monkeypatch: pytest.MonkeyPatch) -> Scan:
     return run
 
 
-def fill(put: Put, folder: Path) -> Path:
+def fill(put: Put, album: Path) -> Path:
     """The same photos in a folder and in the bucket."""
     for number, name in enumerate(NAMES):
         options = {"progressive": True} if name.startswith("progressive") else {}
-        save_photo(folder / name, pixels=np.full((50, 40, 3), 100 + number, np.uint8), **options)
-    save_broken(folder / "a" / "broken.jpg", "truncated")
-    (folder / "notes.txt").write_text("no photo")
-    (folder / "no-extension").write_bytes((folder / "b.jpg").read_bytes())
-    for file in folder.rglob("*"):
+        save_photo(album / name, pixels=np.full((50, 40, 3), 100 + number, np.uint8), **options)
+    save_broken(album / "a" / "broken.jpg", "truncated")
+    (album / "notes.txt").write_text("no photo")
+    (album / "no-extension").write_bytes((album / "b.jpg").read_bytes())
+    for file in album.rglob("*"):
         if file.is_file():
-            put(f"trip/{file.relative_to(folder).as_posix()}", file.read_bytes())
+            put(f"trip/{file.relative_to(album).as_posix()}", file.read_bytes())
     put("trip/empty folder/", b"")
-    return folder
+    return album
 
 
 def facts(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -92,8 +93,8 @@ def test_unchanged_objects_are_not_done_again(put: Put, scan: Scan, tmp_path: Pa
     assert (progress.photos, progress.reused) == (11, 10)
     storage._library("s3").rm_file("album/trip/new.jpg")
     assert scan("s3://album/trip", "s3://album/people.parquet").photos == 10
-    for folder in workplace.find(Url("s3://album/people.parquet")):
-        workplace.purge(folder)
+    for kept in workplace.find(Url("s3://album/people.parquet")):
+        workplace.purge(kept)
     progress = scan("s3://album/trip", "s3://album/people.parquet")
     assert (progress.photos, progress.reused) == (10, 10), "the table in the bucket is enough to go on from"
 
@@ -220,6 +221,110 @@ def test_commands_take_urls(put: Put, tmp_path: Path) -> None:
     assert isinstance(run.exception, BadInput) and "no photos" in str(run.exception)
     run = CliRunner().invoke(app, ["scan", "s3://album", "--tag", "-o", str(tmp_path / "p.csv")])
     assert isinstance(run.exception, BadInput) and "tagged" in str(run.exception)
+
+
+# --- folders of Parquet files, as a cluster writes them ---------------------------------------------------------------
+
+
+@pytest.fixture
+def scan_folder(scan: Scan, monkeypatch: pytest.MonkeyPatch) -> Scan:
+    """As `scan --ray`, but for the cluster; a file ends after four rows."""
+    monkeypatch.setattr(scanning, "_open_cluster", scanning._Here)
+    monkeypatch.setattr(sinks, "BUFFER_ROWS", 2)
+    monkeypatch.setattr(folder, "FILE_ROWS", 4)
+    return lambda *args, **given: scan(*args, ray=True, **given)
+
+
+def keys(url: str) -> list[str]:
+    return [found.key for found in storage.listing(url)]
+
+
+def test_a_folder_in_a_bucket_is_the_table_in_several_files(put: Put, scan_folder: Scan, tmp_path: Path) -> None:
+    fill(put, tmp_path / "album")
+    scan_folder("s3://album/trip", "s3://album/people")
+    scan_folder("s3://album/trip", tmp_path / "people")
+    stored = keys("s3://album/people")
+    assert stored == ["_SUCCESS", *sorted(file.name for file in (tmp_path / "people").iterdir())] and len(stored) > 2
+    here, there = (read_results(place(name)) for name in (tmp_path / "people", "s3://album/people"))
+    assert there.table.to_pylist() == here.table.to_pylist() and there.made_by == here.made_by
+    assert not list(Url("s3://album/people").room.glob("*.part"))
+    sizes = sum(file.stat().st_size for file in (tmp_path / "people").iterdir())
+    assert sum(found.bytes for found in storage.listing("s3://album/people")) == sizes
+
+
+def test_a_folder_in_a_bucket_goes_on_and_loses_the_files_it_has_too_many(
+    put: Put, scan_folder: Scan, tmp_path: Path
+) -> None:
+    fill(put, tmp_path / "album")
+    with pytest.raises(KeyboardInterrupt):
+        scan_folder("s3://album/trip", "s3://album/people", stop=6)
+    assert keys("s3://album/people") == []
+    assert scan_folder("s3://album/trip", "s3://album/people").reused == 4
+    assert scan_folder("s3://album/trip", "s3://album/people").unchanged
+    many = keys("s3://album/people")
+    workplace.purge(Url("s3://album/people").room)
+    for name in NAMES[:5]:
+        storage.remove(f"s3://album/trip/{name}")
+    progress = scan_folder("s3://album/trip", "s3://album/people")
+    assert (progress.photos, progress.reused) == (5, 5), "the folder in the bucket is enough to go on from"
+    assert set(keys("s3://album/people")) < set(many)
+    assert len({row["path"] for row in read_results(place("s3://album/people")).table.to_pylist()}) == 5
+
+
+def test_a_folder_that_somebody_has_touched_is_written_again(put: Put, scan_folder: Scan, tmp_path: Path) -> None:
+    fill(put, tmp_path / "album")
+    scan_folder("s3://album/trip", "s3://album/people")
+    storage.remove("s3://album/people/part-00001.parquet")
+    storage.remove("s3://album/people/part-00001.parquet")
+    assert not scan_folder("s3://album/trip", "s3://album/people").unchanged
+    assert "part-00001.parquet" in keys("s3://album/people")
+
+
+def test_an_upload_that_breaks_off_says_so_by_a_missing_object(
+    put: Put, scan_folder: Scan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(put, tmp_path / "album")
+    scan_folder("s3://album/trip", "s3://album/people")
+    whole = keys("s3://album/people")
+    put("trip/new.jpg", (tmp_path / "album" / "b.jpg").read_bytes())
+    write = storage.write
+
+    def breaks(file: Path, url: str) -> None:
+        if url.endswith("part-00001.parquet"):
+            raise ConnectionError(5, "the store does not answer", url)
+        write(file, url)
+
+    with monkeypatch.context() as patch, pytest.raises(OutputError, match="does not answer"):
+        patch.setattr(storage, "write", breaks)
+        scan_folder("s3://album/trip", "s3://album/people")
+    assert "_SUCCESS" not in keys("s3://album/people")
+    assert scan_folder("s3://album/trip", "s3://album/people").reused == 11
+    assert set(keys("s3://album/people")) >= set(whole)
+
+
+def test_other_things_in_a_bucket_are_no_place_for_a_folder(put: Put, scan_folder: Scan, tmp_path: Path) -> None:
+    put("trip/a.jpg", save_photo(tmp_path / "a.jpg").read_bytes())
+    put("diary/day.txt", b"Dear diary")
+    put("file", b"x")
+    for output in ("s3://album/diary", "s3://album/file"):
+        with pytest.raises(BadInput, match="not a folder of results"):
+            scan_folder("s3://album/trip", output)
+    assert keys("s3://album/diary") == ["day.txt"] and storage.read("s3://album/file") == b"x"
+
+
+def test_shards_in_folders_are_merged_into_a_folder(put: Put, scan_folder: Scan, tmp_path: Path) -> None:
+    fill(put, tmp_path / "album")
+    shards = [place("s3://album/1"), tmp_path / "2"]
+    for number, output in enumerate(shards, 1):
+        scan_folder("s3://album/trip", output, shard=Shard(number, 2))
+    done = CliRunner().invoke(app, ["merge", *map(str, shards), "-o", "s3://album/people"])
+    assert done.exit_code == 0, done.output
+    scan_folder("s3://album/trip", tmp_path / "whole")
+    merged, whole = (read_results(place(name)).table for name in ("s3://album/people", tmp_path / "whole"))
+    assert merged.drop_columns("age").equals(whole.drop_columns("age"))
+    storage.write(next((tmp_path / "2").iterdir()), "s3://album/1/part-00000.parquet")
+    with pytest.raises(BadInput, match="there twice|says that it is shard"):
+        merge(MergeOptions(shards, [tmp_path / "people"]))
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------------------

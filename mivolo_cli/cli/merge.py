@@ -20,11 +20,14 @@ mivolo merge 1.parquet 2.parquet -o people.parquet"""
 
 
 def merge(
-    tables: Annotated[list[Path], typer.Argument(help="The Parquet tables of all shards.")],
+    tables: Annotated[list[Path], typer.Argument(help="The Parquet tables of all shards: files, or folders of files.")],
     output: Annotated[
         list[Path],
         typer.Option(
-            "--output", "-o", help="Table to write: .parquet, .csv, .jsonl; repeatable.", rich_help_panel=RESULT
+            "--output",
+            "-o",
+            help="Table to write: .parquet, .csv, .jsonl, or a folder where shards are folders; repeatable.",
+            rich_help_panel=RESULT,
         ),
     ],
     spreadsheet_safe: Annotated[

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from .. import storage
 from ..records import SCHEMA
+from ..storage import Url
 from . import parquet
 
 FILE_ROWS = 1_000_000
 """After so many rows a file ends with its photo: about 100 MB."""
 FILE = re.compile(r"part-\d{5,}\.parquet")
+DONE = "_SUCCESS"
+"""An empty object that says, as Hadoop and Spark do, that a folder in a bucket is complete."""
 
 
 class Writer:
@@ -52,20 +56,46 @@ class Writer:
             self._rows += batch.num_rows
 
 
+def exists(folder: Path) -> bool:
+    """Whether this is a folder, or in a bucket what stands for one. Raises OSError."""
+    if not isinstance(folder, Url):
+        return folder.is_dir()
+    try:
+        return storage.look(str(folder)).bytes is None
+    except FileNotFoundError:
+        return False
+
+
 def files(folder: Path) -> list[Path]:
     """The files of a folder that was written here, in the order of their rows. Raises OSError."""
-    return sorted(folder / name for name in os.listdir(folder) if FILE.fullmatch(name))
+    return sorted(folder / name for name in _names(folder) if FILE.fullmatch(name))
 
 
 def is_ours(folder: Path) -> bool:
     """Whether nothing else is in the folder. Raises pyarrow's ArrowInvalid where a file is no Parquet file at all."""
-    return len(os.listdir(folder)) == len(files(folder)) and all(map(_is_ours, files(folder)))
+    return all(name == DONE or FILE.fullmatch(name) for name in _names(folder)) and all(map(_is_ours, files(folder)))
+
+
+def upload(folder: Path, url: Url) -> None:
+    """Put the files of a folder in the place of those in a bucket, where DONE is missing meanwhile. Raises OSError."""
+    storage.remove(str(url / DONE))
+    new = files(folder)
+    for file in new:
+        storage.write(file, str(url / file.name))
+    for name in {file.name for file in files(url)} - {file.name for file in new}:
+        storage.remove(str(url / name))
+    (folder / DONE).touch()
+    storage.write(folder / DONE, str(url / DONE))
 
 
 def read(folder: Path) -> pa.Table:
     """Its rows, with the metadata of the first file."""
     tables = [_read(file) for file in files(folder)]
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+
+
+def _names(folder: Path) -> list[str]:
+    return [found.key for found in storage.listing(str(folder))] if isinstance(folder, Url) else os.listdir(folder)
 
 
 def _read(file: Path) -> pa.Table:
