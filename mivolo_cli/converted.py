@@ -98,16 +98,16 @@ def open_graph(
         return kept
     try:
         graph, facts = make()
+        trouble = _keep(graph, facts, place)
+        # A graph that is read back may answer otherwise in the last digit, and as in all later runs.
+        kept = None if trouble else _kept(place, precision)
+        if kept is not None:
+            return kept
         engine = OpenVinoEngine(graph, precision)
     except _refusals() as error:
         raise NotConverted(f"OpenVINO cannot take the model ({first_line(error)})") from error
-    try:
-        _keep(graph, facts, place)
-        engine.calibration = _calibration(precision, place)
-    except (OSError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else None
-        engine.notes.append(f"the converted model cannot be kept in {place.parent} ({reason or first_line(error)})")
-        engine.calibration = uuid4().hex if precision == "int8" else ""  # the next one may differ
+    engine.notes.append(f"the converted model cannot be kept in {place.parent} ({trouble or 'it cannot be read back'})")
+    engine.calibration = uuid4().hex if precision == "int8" else ""  # the next one may differ
     return engine, facts
 
 
@@ -152,18 +152,23 @@ def _kept(place: Path, precision: str) -> tuple[OpenVinoEngine, Facts] | None:
     return engine, about["facts"]
 
 
-def _keep(graph: openvino.Model, facts: Facts, place: Path) -> None:
-    """Raises OSError or RuntimeError where it cannot be written."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".", dir=place.parent))
+def _keep(graph: openvino.Model, facts: Facts, place: Path) -> str:
+    """Put it into the cache; why not, where it cannot be written."""
+    temporary = None
     try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".", dir=place.parent))
         import_openvino().save_model(graph, temporary / GRAPH, compress_to_fp16=False)
         about = {"hashes": _hashes(temporary, facts), "facts": facts}
         (temporary / ABOUT).write_text(json.dumps(about), "utf-8")
         shutil.rmtree(place, ignore_errors=True)  # it is there only if it could not be read
         os.replace(temporary, place)
+    except (OSError, RuntimeError) as error:
+        return (error.strerror if isinstance(error, OSError) else None) or first_line(error)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return ""
 
 
 def _hashes(place: Path, facts: Facts) -> dict[str, str]:
