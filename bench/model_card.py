@@ -67,7 +67,7 @@ def cell(column: str, figure: dict[str, Any] | None) -> str:
 
 
 def checked(faces: Path, bodies: Path) -> str:
-    """What `mivolo calibrate` says: it fits on the same half as the training did, and measures on the other."""
+    """What `mivolo calibrate` says."""
     with tempfile.TemporaryDirectory() as place:
         said = mivolo("calibrate", MODEL, str(faces), str(bodies), "-o", str(Path(place, "model.safetensors")))
     return "\n".join(f"- {line}" for line in said.splitlines() if not line.startswith("model:"))

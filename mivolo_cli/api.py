@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -36,7 +36,7 @@ class Answer:
     """What was found on one picture. `pixels` are those that were given; of a file they are read again when needed."""
 
     result: Result | Failure
-    pixels: Pixels | None = None
+    pixels: Pixels | None = field(default=None, repr=False)
 
     @property
     def file(self) -> Path | None:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import checkpoint, intervals
+from . import checkpoint, intervals, metrics
 from .datasets import DataOptions, Sample, read_dataset
 from .datasets.pairs import CombinedPair, combine
 from .engines import TorchEngine, choose_device
 from .errors import BadInput
-from .metrics import Figure, Outcome, score
+from .metrics import Figure, Outcome
 from .model import FromPixels
 from .predict import Predictor
 
@@ -29,7 +29,7 @@ class CalibrateOptions:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """How the intervals do on the people who did not calibrate them, by the inputs used."""
+    """How intervals do on people who did not calibrate them, by the inputs used."""
 
     used: str
     coverage: Figure
@@ -37,10 +37,11 @@ class Check:
 
 
 def calibrate(options: CalibrateOptions, report: Callable[[int], None] = lambda done: None) -> list[Check]:
-    """Fit the intervals to every second person, check them on the others, and write the model with them to `out`.
+    """Fit intervals to all these people, and write the model with them to `out`.
 
-    Faces and bodies of the data are also combined to people of both inputs. `report` gets the number of people done.
-    Raises BadInput for data that cannot be used.
+    They are checked by halves: every second person with intervals that were fitted to the others. Faces and bodies of
+    the data are also combined to people of both inputs. `report` gets the number of people done. Raises BadInput for
+    data that cannot be used.
     """
     model, spec = checkpoint.load(options.model)
     sets = [read_dataset(place, options.reading).samples for place in options.data]
@@ -55,22 +56,25 @@ def calibrate(options: CalibrateOptions, report: Callable[[int], None] = lambda 
         found = predictor.predict([person.crops(spec.input_size) for person in some])
         outcomes += [Outcome(person.label, p) for person, p in zip(some, found, strict=True)]
         report(len(outcomes))
-    fitted = intervals.fit(outcomes[::2])
+    fitted = intervals.fit(outcomes)
     if not fitted.bands:
         raise BadInput(
             f"{len(people)} labelled people are too few to calibrate on",
             hint=f"give at least {2 * intervals.ENOUGH} whose age is known, or a range of ages",
         )
     checkpoint.save(model, replace(spec, intervals=fitted), options.out)
-    return _check(outcomes[1::2], fitted)
+    return _check([o for o in outcomes if o.prediction is not None and o.prediction.used in fitted.bands])
 
 
-def _check(outcomes: Sequence[Outcome], fitted: intervals.Intervals) -> list[Check]:
+def _check(outcomes: Sequence[Outcome]) -> list[Check]:
+    halves = outcomes[::2], outcomes[1::2]
+    checked = [
+        _around(o, fitted) for half, fitted in zip(halves, map(intervals.fit, halves[::-1]), strict=True) for o in half
+    ]
     checks = []
-    for used in fitted.bands:
-        part = [_around(o, fitted) for o in outcomes if o.prediction is not None and o.prediction.used == used]
-        found = score(part)
-        if found.coverage is not None and found.width is not None:
+    for (by, used), part in metrics.groups(checked).items():
+        found = metrics.score(part)
+        if by == "used" and found.coverage is not None and found.width is not None:
             checks.append(Check(used, found.coverage, found.width))
     return checks
 

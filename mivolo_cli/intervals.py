@@ -8,7 +8,8 @@ their predicted ages are to the one at hand, and apart for each set of inputs th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,26 +28,38 @@ FEWEST = 60
 """Below so many people with the same inputs there are no intervals for them."""
 STEP = 2.0
 """Years between the ages at which the quantiles are kept; between them they are interpolated."""
+UNDER = 0.01
+"""Years that the end of a range of completed years lies before the next one begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """For some inputs: at these predicted ages, how many years below (negative) and above the truth may lie."""
+    """For some inputs: at these predicted ages, how many years below (negative) and above the truth may lie.
+
+    `edges` are where the ranges of age begin, and the last one ends, if nothing else was known of the people behind it.
+    An interval then consists of whole ranges, since nobody knows where in them the truth lies.
+    """
 
     ages: list[float]
     below: list[float]
     above: list[float]
+    edges: list[float] = field(default_factory=list)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Band:
         columns = [[float(value) for value in values[name]] for name in ("ages", "below", "above")]
+        edges = [float(value) for value in values.get("edges", [])]
         if not columns[0] or len(set(map(len, columns))) != 1 or not np.isfinite(columns).all():
             raise ValueError("the columns of an interval band must be equally long and finite")
-        return cls(*columns)
+        if edges != sorted(edges) or not np.isfinite(edges).all():
+            raise ValueError("the edges of an interval band must be finite, and ascend")
+        return cls(*columns, edges)
 
     def around(self, age: float) -> tuple[float, float]:
-        low, high = (float(np.interp(age, self.ages, offsets)) for offsets in (self.below, self.above))
-        return max(0.0, age + low), max(0.0, age + high)
+        low, high = (max(0.0, age + float(np.interp(age, self.ages, offsets))) for offsets in (self.below, self.above))
+        first = max((edge for edge in self.edges if edge <= low), default=low)
+        last = min((edge - UNDER for edge in self.edges if edge > high), default=high)
+        return first, last
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +83,11 @@ class Intervals:
 
 def fit(outcomes: Sequence[Outcome], coverage: float = COVERAGE) -> Intervals:
     """Calibrate on people whose age, or range of ages, is known, apart for each kind of inputs with enough people."""
-    found: dict[str, list[tuple[float, float]]] = {}
+    found: dict[str, list[tuple[Label, float]]] = {}
     for outcome in outcomes:
         if outcome.prediction is not None and outcome.label.age_low is not None:
-            miss = signed_miss(outcome.prediction.age, outcome.label)
-            found.setdefault(outcome.prediction.used, []).append((outcome.prediction.age, miss))
-    bands = {used: _fit(np.array(pairs), coverage) for used, pairs in sorted(found.items()) if len(pairs) >= FEWEST}
+            found.setdefault(outcome.prediction.used, []).append((outcome.label, outcome.prediction.age))
+    bands = {used: _fit(people, coverage) for used, people in sorted(found.items()) if len(people) >= FEWEST}
     return Intervals(bands, coverage)
 
 
@@ -86,16 +98,40 @@ def signed_miss(age: float, label: Label) -> float:
     return max(label.age_low - age, 0.0) + min(end - age, 0.0)
 
 
-def _fit(pairs: NDArray[np.float64], coverage: float) -> Band:
+def _fit(people: Sequence[tuple[Label, float]], coverage: float) -> Band:
+    pairs = np.array([(age, signed_miss(age, label)) for label, age in people])
     predicted, misses = pairs[np.argsort(pairs[:, 1])].T
     ages = np.arange(predicted.min(), predicted.max() + STEP, STEP)
-    tail = (1 - coverage) / 2
     below, above = [], []
     for age in ages:
         weights = _weights(predicted - age)
-        below.append(-_upper_quantile(-misses[::-1], weights[::-1], 1 - tail))
-        above.append(_upper_quantile(misses, weights, 1 - tail))
-    return Band(ages.round(2).tolist(), np.round(below, 2).tolist(), np.round(above, 2).tolist())
+        low, high = _offsets(misses, weights, coverage)
+        below.append(low)
+        above.append(high)
+    edges = _edges([label for label, _ in people])
+    return Band(ages.round(2).tolist(), np.round(below, 2).tolist(), np.round(above, 2).tolist(), edges)
+
+
+def _edges(labels: Sequence[Label]) -> list[float]:
+    """Where the ranges begin, and the last one ends; none where ages are known, or ranges overlap."""
+    ranges = sorted({(label.age_low or 0.0, (label.age_high or 0.0) + 1) for label in labels if label.is_range})
+    apart = all(end <= start for (_, end), (start, _) in pairwise(ranges))
+    return [*(low for low, _ in ranges), ranges[-1][1]] if apart and all(label.is_range for label in labels) else []
+
+
+def _offsets(ascending: NDArray[np.float64], weights: NDArray[np.float64], coverage: float) -> tuple[float, float]:
+    """Quantiles that leave out half of the rest at each end; what one end does not use, for ties, the other may."""
+    rest, total = 1 - coverage, weights.sum()
+
+    def lower(tail: float) -> float:
+        return -_upper_quantile(-ascending[::-1], weights[::-1], 1 - tail)
+
+    def upper(tail: float) -> float:
+        return _upper_quantile(ascending, weights, 1 - tail)
+
+    beyond_low = float(weights[ascending < lower(rest / 2)].sum() / total)
+    beyond_high = float(weights[ascending > upper(rest / 2)].sum() / total)
+    return lower(rest - min(beyond_high, rest / 2)), upper(rest - min(beyond_low, rest / 2))
 
 
 def _weights(distance: NDArray[np.float64]) -> NDArray[np.float64]:

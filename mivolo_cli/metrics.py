@@ -178,5 +178,5 @@ def _missed_ranges(known: Sequence[tuple[Label, float]], ranges: Sequence[Range]
 def _meets(low: float, high: float, label: Label) -> bool:
     """Whether an interval holds the true age, or meets the true range."""
     assert label.age_low is not None and label.age_high is not None
-    end = label.age_high + (1 if label.is_range else 0)
-    return low <= end + TOLERANCE and high >= label.age_low - TOLERANCE
+    end = label.age_high + (1 - TOLERANCE if label.is_range else TOLERANCE)  # a completed year ends before the next
+    return low <= end and high >= label.age_low - TOLERANCE

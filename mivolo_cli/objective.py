@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -25,7 +26,7 @@ SMALLEST_DENSITY = 1e-3
 @dataclass(frozen=True, slots=True)
 class Batch:
     """`pixels` (n, s, s, channels) uint8, `present` (n, 2) bool; ages in years as ranges, `gender` -1 where unknown,
-    and `weight` what each age counts."""
+    and `weight` what each age or range counts."""
 
     pixels: Tensor
     present: Tensor
@@ -36,24 +37,18 @@ class Batch:
 
     @staticmethod
     def of(
-        examples: Sequence[tuple[Crops, Label]], spec: ModelSpec, weights: NDArray[np.float32] | None = None
+        examples: Sequence[tuple[Crops, Label]], spec: ModelSpec, weights: Mapping[Label, float] | None = None
     ) -> Batch:
-        """`weights` (ages,) of people by their age in whole years; None weighs all alike."""
+        """`weights` of people by their label; who is not there weighs 1."""
         crops, labels = zip(*examples, strict=True)
         pixels, present = stack(crops, spec.input_size)
-        ages = [0 if label.age is None else int(label.age) for label in labels]
         return Batch(
             torch.from_numpy(np.ascontiguousarray(channels(pixels, spec))),
             torch.from_numpy(present),
             torch.tensor([0.0 if label.age_low is None else label.age_low for label in labels]),
             torch.tensor([OLDEST if label.age_high is None else label.age_high for label in labels]),
             torch.tensor([-1 if label.gender is None else GENDERS.index(label.gender) for label in labels]),
-            torch.tensor(
-                [
-                    1.0 if weights is None or label.age is None else float(weights[min(age, len(weights) - 1)])
-                    for label, age in zip(labels, ages, strict=True)
-                ]
-            ),
+            torch.tensor([(weights or {}).get(label, 1.0) for label in labels]),
         )
 
     def to(self, device: str) -> Batch:
@@ -87,19 +82,31 @@ def loss(outputs: Tensor, batch: Batch, spec: ModelSpec, recipe: Recipe) -> tupl
     return recipe.age_weight * parts["age"] + parts.get("gender", 0.0), parts
 
 
-def age_weights(labels: Sequence[Label], recipe: Recipe) -> NDArray[np.float32] | None:
-    """What each age in whole years counts, 1 on average over the people of known age; None without smoothing.
+def age_weights(labels: Sequence[Label], recipe: Recipe) -> dict[Label, float]:
+    """What the age of people with these labels counts: 1 on average over those of known age, and over those of ranges.
 
-    A power of the inverse of how many people have an age, after smoothing over neighbouring ages (Yang et al. 2021,
-    section 3.1).
+    Ages: a power of the inverse of how many people have an age, after smoothing over neighbouring ages (Yang et al.
+    2021, section 3.1). Ranges: a power of the inverse of how many people are in a range.
     """
-    ages = np.array([int(label.age) for label in labels if label.age is not None])
-    if recipe.lds == "none" or not ages.size:
-        return None
+    exact = [label for label in labels if label.age is not None]
+    ranged = Counter((label.age_low, label.age_high) for label in labels if label.is_range)
+    ages, sizes = _rarity([int(label.age or 0) for label in exact], recipe), np.array([*ranged.values()], np.float64)
+    of_ranges = sizes**-recipe.range_power if sizes.size else sizes
+    of_ranges /= np.average(of_ranges, weights=sizes) if sizes.size else 1.0
+    by_range = dict(zip(ranged, of_ranges.tolist(), strict=True))
+    return {label: ages[int(label.age)] for label in exact if label.age is not None and ages} | {
+        label: by_range[label.age_low, label.age_high] for label in labels if label.is_range
+    }
+
+
+def _rarity(ages: Sequence[int], recipe: Recipe) -> list[float]:
+    """By age in whole years; nothing without smoothing."""
+    if recipe.lds == "none" or not ages:
+        return []
     counts = np.bincount(ages, minlength=int(OLDEST) + 1).astype(np.float64)
     density = convolve1d(counts, kernel(recipe.lds, recipe.lds_width, recipe.lds_sigma), mode="constant")
     weights = np.maximum(density, SMALLEST_DENSITY * density.mean()) ** -recipe.lds_power
-    return (weights / weights[ages].mean()).astype(np.float32)
+    return list((weights / weights[ages].mean()).tolist())
 
 
 def kernel(name: str, width: int, sigma: float) -> NDArray[np.float64]:
@@ -115,7 +122,7 @@ def kernel(name: str, width: int, sigma: float) -> NDArray[np.float64]:
 
 def _age_cost(miss: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
     exact = batch.age_low == batch.age_high
-    weight = torch.where(exact, batch.weight, recipe.range_weight)
+    weight = torch.where(exact, batch.weight, recipe.range_weight * batch.weight)
     if recipe.age_loss == "mse":
         return weight * miss**2
     none = torch.zeros_like(miss)

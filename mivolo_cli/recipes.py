@@ -28,14 +28,14 @@ class Recipe:
     The loss is `age_weight` times that of age, plus cross-entropy of gender. `age_beta` is where smooth L1 turns from
     square to straight, in parts of the span of ages. People of whom only a range is known count `range_weight`, with a
     `range_beta` of their own, and must come `range_margin` years within their range (or to its middle, if that is
-    nearer), lest all be called an age between two ranges. `lds` weighs rare ages more, by label-distribution smoothing
-    (Yang et al., "Delving into Deep Imbalanced Regression", 2021), with a kernel of `lds_width` years and the deviation
-    `lds_sigma`, to the power `lds_power` (1: the inverse of the smoothed frequency, 0.5: of its square root). Learning
-    rates: `muon_lr` for matrices where Muon is the optimizer, `adamw_lr` for all else. `patience` ends a training after
-    so many validations without a better `monitor`, and keeps the best (0: never). `ramp` is the part of the steps in
-    which the augmentation grows. Backbones that have learned before (`train --stems`) learn `backbone_lr` times as fast
-    as the rest; their first `frozen_stages` stages do not learn at all, and nor do the statistics of their
-    normalisation.
+    nearer), lest all be called an age between two ranges; `range_power` weighs rare ranges more, by the inverse of
+    their frequency to that power. `lds` weighs rare ages more, by label-distribution smoothing (Yang et al., "Delving
+    into Deep Imbalanced Regression", 2021), with a kernel of `lds_width` years and the deviation `lds_sigma`, to the
+    power `lds_power` (1: the inverse of the smoothed frequency, 0.5: of its square root). Learning rates: `muon_lr` for
+    matrices where Muon is the optimizer, `adamw_lr` for all else. `patience` ends a training after so many validations
+    without a better `monitor`, and keeps the best (0: never). `ramp` is the part of the steps in which the augmentation
+    grows. Backbones that have learned before (`train --stems`) learn `backbone_lr` times as fast as the rest; their
+    first `frozen_stages` stages do not learn at all, and nor do the statistics of their normalisation.
     """
 
     variant: str = "mivolo_xs"
@@ -65,6 +65,7 @@ class Recipe:
     range_weight: float = 0.3
     range_beta: float = 0.06
     range_margin: float = 0.0
+    range_power: float = 0.0
     lds: Literal["none", "gaussian", "triangular", "laplace"] = "none"
     lds_width: int = 5
     lds_sigma: float = 2.0

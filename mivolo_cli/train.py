@@ -66,7 +66,7 @@ def train(options: TrainOptions, report: Report = lambda row: None) -> Path:
     """Train and write into `options.out`: `model.safetensors`, `log.csv` of the validations, `steps.csv` of the course,
     and `last.pt` to resume from.
 
-    The model's intervals are calibrated on every second person of the validation data. `report` gets a row of figures
+    The model's intervals are calibrated on the validation data. `report` gets a row of figures
     now and then. Returns the model's file; raises BadInput for unusable data.
     """
     recipe, last = options.recipe, options.out / LAST
@@ -181,7 +181,7 @@ def _finish(trainer: Trainer, validations: Sequence[Validation], options: TrainO
     best, file = options.out / BEST, options.out / MODEL
     if trainer.recipe.patience and best.exists():
         trainer.averaged.load_state_dict(checkpoint.load(best)[0].state_dict())
-    outcomes = [outcome for v in validations for outcome in _outcomes(trainer, v)[::2]]
+    outcomes = [outcome for v in validations for outcome in _outcomes(trainer, v)]
     fitted = intervals.fit(outcomes)
     spec = replace(trainer.spec, intervals=fitted if fitted.bands else None)
     checkpoint.save(trainer.averaged, spec, file)

@@ -25,7 +25,7 @@ def test_the_model_comes_back_with_intervals(tiny_model: Path, data: Path, tmp_p
     out, done = tmp_path / "calibrated.safetensors", []
     checks = calibrate(CalibrateOptions(str(tiny_model), [data], out, "cpu"), done.append)
     assert [check.used for check in checks] == ["face", "face+body"] and done == [321]
-    assert 0.6 < checks[0].coverage.value < 0.95 and checks[0].coverage.count == 80
+    assert 0.6 < checks[0].coverage.value < 0.95 and checks[0].coverage.count == 160
     assert checks[0].width.value > 20
     model, spec = checkpoint.load(out)
     before, old = checkpoint.load(tiny_model)

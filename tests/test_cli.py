@@ -266,8 +266,8 @@ def test_an_output_that_cannot_be_written_is_exit_code_4(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    assert exit_code(monkeypatch, "demo", "--out", tmp_path / "file" / "demo") == 4
-    assert "--out" in capsys.readouterr().err
+    assert exit_code(monkeypatch, "demo", "-o", tmp_path / "file" / "demo") == 4
+    assert "-o" in capsys.readouterr().err
 
 
 def test_an_unknown_option_is_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> None:

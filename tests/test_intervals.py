@@ -72,14 +72,43 @@ def test_inputs_are_calibrated_apart_and_only_where_there_are_enough() -> None:
 def test_a_known_range_counts_where_it_is_met() -> None:
     assert [signed_miss(age, Label(16, 30)) for age in (10, 16, 25, 30.5, 36)] == [6, 0, 0, 0, -5]
     assert [signed_miss(age, Label(30, 30)) for age in (28, 30, 31)] == [2, 0, -1]
+
+
+RANGES = [(0, 15), (16, 30), (31, 45), (46, 60), (61, 116)]
+
+
+def ranged(count: int) -> tuple[list[Outcome], list[float]]:
+    """People of whom only a range is known to us, and their ages."""
     rng = np.random.default_rng(5)
-    ranges = [(0, 15), (16, 30), (31, 45), (46, 60), (61, 116)]
-    ranged = []
-    for predicted in rng.uniform(10, 60, 3000):
+    outcomes, ages = [], []
+    for predicted in rng.uniform(10, 60, count):
         truth = min(max(0.0, predicted + rng.normal(0, 25)), 110)
-        ends = next(ends for ends in ranges if truth < ends[1] + 1)
-        ranged.append(Outcome(Label(*ends), Prediction(float(predicted), None, None, "body")))
-    assert covered(ranged[1::2], fit(ranged[::2])) == pytest.approx(0.8, abs=0.04)
+        ends = next(ends for ends in RANGES if truth < ends[1] + 1)
+        outcomes.append(Outcome(Label(*ends), Prediction(float(predicted), None, None, "body")))
+        ages.append(truth)
+    return outcomes, ages
+
+
+def test_where_only_ranges_are_known_intervals_are_whole_ranges() -> None:
+    outcomes, ages = ranged(4000)
+    fitted = fit(outcomes[::2])
+    share = covered(outcomes[1::2], fitted)
+    assert 0.78 < share < 0.9, "a whole range more or less makes steps"
+    held, starts = [], {float(low) for low, _ in RANGES}
+    for outcome, truth in zip(outcomes[1::2], ages[1::2], strict=True):
+        assert outcome.prediction is not None
+        low, high = fitted.around(outcome.prediction.age, "body") or (0.0, 0.0)
+        assert low in starts and round(high + intervals.UNDER, 6) in starts | {117.0} and high - low > 14
+        held.append(low <= truth <= high)
+    assert np.mean(held) == share, "it is the true ages that they hold"
+
+
+def test_known_ages_among_ranges_leave_intervals_as_narrow_as_they_are() -> None:
+    outcomes, _ = ranged(500)
+    fitted = fit([*outcomes, Outcome(Label(30, 30), Prediction(30, None, None, "body"))])
+    assert fitted.bands["body"].edges == [] and fit(outcomes).bands["body"].edges == [0, 16, 31, 46, 61, 117]
+    overlapping = [Outcome(Label(10, 40), o.prediction) for o in outcomes[:1]]
+    assert fit([*outcomes, *overlapping]).bands["body"].edges == []
 
 
 def test_who_has_no_answer_or_no_age_calibrates_nothing() -> None:
@@ -100,6 +129,8 @@ def test_they_survive_a_model_file() -> None:
         {"bands": {"face": {"ages": [], "below": [], "above": []}}, "coverage": 0.8},
         {"bands": {"face": {"ages": [1], "below": [1, 2], "above": [1]}}, "coverage": 0.8},
         {"bands": {"face": {"ages": [1], "below": ["nan"], "above": [1]}}, "coverage": 0.8},
+        {"bands": {"face": {"ages": [1], "below": [1], "above": [1], "edges": [3, 2]}}, "coverage": 0.8},
+        {"bands": {"face": {"ages": [1], "below": [1], "above": [1], "edges": ["inf"]}}, "coverage": 0.8},
         {"bands": [], "coverage": 0.8},
     ],
 )

@@ -112,14 +112,14 @@ def test_a_model_of_age_alone_learns_age_alone() -> None:
 def test_examples_become_a_batch_and_a_batch_parts() -> None:
     face = np.full((32, 32, 3), 7, np.uint8)
     labels = [Label(30, 30, "female"), Label(16, 30), Label(), Label(95, 95, "male")]
-    weights = np.arange(91, dtype=np.float32)
+    weights = {labels[0]: 30.0, labels[1]: 0.5}
     made = Batch.of([(Crops(face, None), label) for label in labels], SPEC, weights)
     assert made.pixels.shape == (4, 32, 32, 6) and made.present.tolist() == [[True, False]] * 4
     assert made.age_low.tolist() == [30, 16, 0, 95] and made.age_high.tolist() == [30, 30, OLDEST, 95]
     assert made.gender.tolist() == [1, -1, -1, 0]
-    assert made.weight.tolist() == [30, 1, 1, 90]
+    assert made.weight.tolist() == [30, 0.5, 1, 1]
     first, second = made.split(2)
-    assert first.gender.tolist() == [1, -1] and second.weight.tolist() == [1, 90]
+    assert first.gender.tolist() == [1, -1] and second.weight.tolist() == [1, 1]
 
 
 def test_a_single_input_gets_its_channels() -> None:
@@ -133,26 +133,43 @@ def people(*ages: float) -> list[Label]:
     return [Label(age, age) for age in ages]
 
 
+def by_age(labels: list[Label], recipe: Recipe) -> dict[float | None, float]:
+    return {label.age: weight for label, weight in age_weights(labels, recipe).items()}
+
+
 def test_rare_ages_weigh_more_and_the_mean_is_one() -> None:
     labels = people(*[20] * 90, *[60] * 10)
-    weights = age_weights([*labels, Label(16, 30), Label()], Recipe(lds="gaussian", lds_power=1.0))
-    assert weights is not None
-    assert weights[60] / weights[20] == pytest.approx(9, rel=1e-4)
+    weights = by_age([*labels, Label()], Recipe(lds="gaussian", lds_power=1.0))
+    assert weights[60] / weights[20] == pytest.approx(9, rel=1e-4) and len(weights) == 2
     assert np.mean([weights[20]] * 90 + [weights[60]] * 10) == pytest.approx(1, rel=1e-4)
-    root = age_weights(labels, Recipe(lds="gaussian", lds_power=0.5))
-    assert root is not None and root[60] / root[20] == pytest.approx(3, rel=1e-4)
+    root = by_age(labels, Recipe(lds="gaussian", lds_power=0.5))
+    assert root[60] / root[20] == pytest.approx(3, rel=1e-4)
 
 
 def test_smoothing_lends_to_neighbouring_ages() -> None:
     labels = people(*[20] * 50, 21, *[60] * 50)
-    narrow, wide = (age_weights(labels, Recipe(lds="triangular", lds_width=width)) for width in (1, 5))
-    assert narrow is not None and wide is not None
+    narrow, wide = (by_age(labels, Recipe(lds="triangular", lds_width=width)) for width in (1, 5))
     assert narrow[21] > 5 * narrow[20] and wide[21] < 2 * wide[20]
 
 
+def test_rare_ranges_weigh_more_and_the_mean_is_one() -> None:
+    many, few = Label(16, 30, "male"), Label(61, OLDEST, "female")
+    labels = [*[many] * 80, *[Label(16, 30)] * 10, *[few] * 10, *people(20)]
+    weights = age_weights(labels, Recipe(range_power=0.5))
+    assert weights[few] / weights[many] == pytest.approx(3, rel=1e-4) and weights[many] == weights[Label(16, 30)]
+    assert np.mean([weights[label] for label in labels if label.is_range]) == pytest.approx(1, rel=1e-4)
+    assert set(age_weights(labels, Recipe()).values()) == {1.0}
+    crops = Crops(None, np.full((32, 32, 3), 7, np.uint8))
+    costs = [
+        loss(says(40), Batch.of([(crops, few)], SPEC, some), SPEC, Recipe())[1]["age"].item()
+        for some in (None, weights)
+    ]
+    assert costs[1] == pytest.approx(weights[few] * costs[0], rel=1e-4)
+
+
 def test_without_smoothing_or_ages_all_weigh_alike() -> None:
-    assert age_weights(people(3, 4), Recipe(lds="none")) is None
-    assert age_weights([Label(16, 30)], Recipe(lds="gaussian")) is None
+    assert age_weights(people(3, 4), Recipe(lds="none")) == {}
+    assert age_weights([Label(), Label()], Recipe(lds="gaussian", range_power=1.0)) == {}
 
 
 @pytest.mark.parametrize("name", ["gaussian", "triangular", "laplace"])

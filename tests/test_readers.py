@@ -131,8 +131,8 @@ def photoprism(entry: dict[str, Any]) -> list[tuple[str, Box]]:
 def digikam(file: Path) -> list[tuple[str, Box]]:
     """digiKam, core/libs/metadataengine/dmetadata/dmetadata_faces.cpp (getItemFacesMap), through Exiv2.
 
-    As of 2019: it counts up through Microsoft's and then MWG's list, and stops at the first region without a name. Newer
-    ones take nameless regions for unknown people.
+    As of 2019: it counts up through Microsoft's and then MWG's list, and stops at the first region without a name.
+    Newer ones take nameless regions for unknown people.
     """
     with pyexiv2.ImageData(file.read_bytes()) as image:
         xmp = image.read_xmp()

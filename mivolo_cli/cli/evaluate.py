@@ -114,7 +114,7 @@ def evaluate(
 def calibrate(
     model: Annotated[str, typer.Argument(help="A model by name or file.")],
     data: Annotated[list[Path], typer.Argument(help="Labelled pictures that the model was not trained on.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The model with its intervals.")],
+    out: Annotated[Path, typer.Option("--output", "--out", "-o", metavar="FILE", help="The model with its intervals.")],
     images: Images = None,
     pictures: Pictures = "face",
     invalid: Invalid = "refuse",
@@ -131,8 +131,8 @@ def calibrate(
     with counting("calibrate", " people", quiet) as show:
         checks = run(options, show)
     lines = [
-        f"{check.used}: the intervals hold {share(check.coverage)} of {check.coverage.count} people"
-        f" who did not calibrate them; {check.width.value:.1f} years wide on average"
+        f"{check.used}: the intervals hold {share(check.coverage)} of {check.coverage.count} people,"
+        f" each half by those of the other; {check.width.value:.1f} years wide on average"
         for check in checks
     ]
     facts = {"model": out, "checks": [asdict(check) for check in checks]}

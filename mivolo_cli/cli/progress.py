@@ -6,10 +6,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event, Thread
 from time import monotonic
 
 import typer
 
+TICK_SECONDS = 1.0
+"""Between two looks at the clock of a bar while nothing else moves, as when models are loaded."""
 LINE_SECONDS = 30.0
 """Between two lines in a log of continuous integration, or in a notebook."""
 
@@ -27,6 +30,9 @@ class Bar:
         self._bar = tqdm(
             desc=verb, unit=unit, unit_scale=scale, disable=quiet or not moving, dynamic_ncols=True, leave=False
         )
+        self._ended = Event()
+        if not self._bar.disable:
+            Thread(target=self._tick, daemon=True).start()
 
     def __call__(self, done: int, total: int | None = None, **facts: int) -> None:
         self._bar.total = total
@@ -41,7 +47,12 @@ class Bar:
         self._bar.clear()
 
     def close(self) -> None:
+        self._ended.set()
         self._bar.close()
+
+    def _tick(self) -> None:
+        while not self._ended.wait(TICK_SECONDS):
+            self._bar.refresh()
 
     def _line(self, done: int, total: int | None, facts: dict[str, int]) -> str:
         known = self._number(done) + ("" if total is None else f" of {self._number(total)}")

@@ -214,7 +214,9 @@ def scan(
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the table and the annotated pictures.")] = Path("mivolo-demo"),
+    out: Annotated[
+        Path, typer.Option("--output", "--out", "-o", help="Folder for the table and the annotated pictures.")
+    ] = Path("mivolo-demo"),
     quiet: Quiet = False,
 ) -> None:
     """The main job on two photographs that come with the ultralytics package; nothing to prepare."""
@@ -222,7 +224,7 @@ def demo(
     from ..sinks import read_table
 
     photos = _demo_photos()
-    _make_folder(out, "choose another with --out")
+    _make_folder(out, "choose another with -o")
     tables = [out / "people.parquet", out / "people.csv"]
     options = ScanOptions(paths=photos, outputs=tables, annotate=out / "annotated")
     with Voice("demo", quiet) as voice:

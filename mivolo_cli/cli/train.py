@@ -25,7 +25,9 @@ def train(
         list[Path],
         typer.Argument(help="Labelled pictures: Parquet with them, CSV that names them, or a folder as UTKFace's."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="For the model, its logs and checkpoint.")],
+    out: Annotated[
+        Path, typer.Option("--output", "--out", "-o", metavar="DIR", help="For the model, its logs and checkpoint.")
+    ],
     validation: Annotated[
         list[Path] | None, typer.Option(help="Labelled pictures to measure on; repeatable.", rich_help_panel=DATA)
     ] = None,

@@ -10,7 +10,6 @@ from pathlib import Path
 import pyarrow as pa
 
 from .. import storage
-from ..records import SCHEMA
 from ..storage import Url
 from . import parquet
 
@@ -89,9 +88,11 @@ def upload(folder: Path, url: Url) -> None:
 
 
 def read(folder: Path) -> pa.Table:
-    """Its rows, with the metadata of the first file."""
+    """Its rows, with the metadata of the first file. Raises ValueError where there is none."""
     tables = [_read(file) for file in files(folder)]
-    return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+    if not tables:
+        raise ValueError("it is a folder without results")
+    return pa.concat_tables(tables)
 
 
 def _names(folder: Path) -> list[str]:
