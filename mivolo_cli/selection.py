@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -49,6 +50,9 @@ def _check_drawings(folder: Path, paths: Sequence[Path]) -> None:
         raise BadInput("pictures cannot be drawn into a bucket", hint="give --annotate a folder on this computer")
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is not a folder", hint="give --annotate a folder for the pictures")
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise BadInput(f"no permission to write into {there}", hint="choose another folder for --annotate")
     local = (path for path in paths if not isinstance(path, storage.Url))
     inside = [path for path in local if path.resolve().is_relative_to(folder.resolve())]
     if inside:

@@ -76,7 +76,7 @@ def tag(options: TagOptions, show: Callable[[Outcome, int], None] = lambda outco
     tally = Tally(notes=[] if sha256 else [f"{options.results.name} {NAMELESS}"])
     faceless = sum(row["age"] is not None and row["face_x1"] is None for row in rows)
     if faceless and not options.bodies and not options.check:
-        tally.notes.append(f"{faceless} people without a visible face were left out; --bodies takes them in")
+        tally.notes.append(f"people without a visible face left out: {faceless}; --bodies takes them in")
     with open_report(options.report) as report:
         for photo, group in _photos(rows):
             outcome = _outcome(photo, group, mark, options)

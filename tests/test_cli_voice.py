@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,20 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         bar(3, 9, people=4)
         bar.clear()
     assert "\r" in capsys.readouterr().err
+
+
+def test_the_clock_of_a_bar_goes_on_while_nothing_else_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(progress, "TICK_SECONDS", 0.01)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress.counting("scan", " photos") as bar:
+        drawn = capsys.readouterr().err.count("\r")
+        time.sleep(0.5)
+        assert capsys.readouterr().err.count("\r") > drawn
+        assert bar._clock.is_alive()
+    assert not bar._clock.is_alive()
 
 
 @pytest.mark.parametrize("no_color, coloured", [("", True), ("1", False)])

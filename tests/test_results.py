@@ -32,6 +32,13 @@ CONTENT = [
 ]
 
 
+def test_a_folder_without_results_is_no_empty_table(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").touch()
+    with pytest.raises(BadInput, match="folder without results"):
+        read_results(tmp_path / "photos")
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
 def test_results_come_back_as_they_were_written(tmp_path: Path, suffix: str) -> None:
     results = read_results(save_results(tmp_path / f"people{suffix}", CONTENT))

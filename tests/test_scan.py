@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -237,6 +238,16 @@ def test_pictures_can_be_all_that_is_wanted(tmp_path: Path, run: Run, album: Pat
 def test_roots_may_be_named_by_way_of_their_parents(tmp_path: Path, run: Run, album: Path, boxes: Path) -> None:
     run(album / "sub" / "..", album / "sub" / "c.webp", boxes=boxes, annotate=tmp_path / "drawn")
     assert sorted(contents(tmp_path / "drawn")) == ["album/a.jpg.jpg", "album/sub/c.webp.jpg"]
+
+
+def test_an_annotate_folder_without_permission_is_refused(
+    run: Run, album: Path, boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path and access(path, mode))
+    with pytest.raises(BadInput, match="no permission") as caught:
+        run(album, boxes=boxes, annotate=tmp_path / "new" / "drawn")
+    assert "--annotate" in caught.value.hint
 
 
 def test_photos_inside_the_annotate_folder_are_refused(run: Run, album: Path, boxes: Path) -> None:

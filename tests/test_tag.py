@@ -231,8 +231,10 @@ def test_people_without_a_face_only_on_request(tmp_path: Path, photo: Path) -> N
         "body_x1": 0.0, "body_y1": 0.0, "body_x2": 40.0, "body_y2": 64.0,
     }  # fmt: skip
     rows = rows_of(photo, [body])
-    assert one(tmp_path, rows).status == "nobody"
-    assert one(tmp_path, rows, bodies=True).status == "tagged"
+    tally, (outcome,) = run(tmp_path, rows)
+    assert outcome.status == "nobody" and "without a visible face left out: 1" in tally.notes[0]
+    tally, (outcome,) = run(tmp_path, rows, bodies=True)
+    assert outcome.status == "tagged" and tally.notes == []
     assert b"<mwg-rs:Type>" not in photo.read_bytes()
 
 

@@ -31,8 +31,9 @@ class Bar:
             desc=verb, unit=unit, unit_scale=scale, disable=quiet or not moving, dynamic_ncols=True, leave=False
         )
         self._ended = Event()
+        self._clock = Thread(target=self._tick, daemon=True)
         if not self._bar.disable:
-            Thread(target=self._tick, daemon=True).start()
+            self._clock.start()
 
     def __call__(self, done: int, total: int | None = None, **facts: int) -> None:
         self._bar.total = total
@@ -48,6 +49,8 @@ class Bar:
 
     def close(self) -> None:
         self._ended.set()
+        if self._clock.ident is not None:
+            self._clock.join()
         self._bar.close()
 
     def _tick(self) -> None:
