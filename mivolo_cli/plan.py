@@ -30,6 +30,8 @@ class Plan:
         self.order: list[Entry] = []
         self.roots: set[str] = set()
         self.done = 0
+        self._waiting: dict[bytes, bytes] = {}
+        """The keys of photos that are being done, so that each is in memory once."""
 
     def todo(
         self,
@@ -54,6 +56,7 @@ class Plan:
             self.roots.add(photo.root)
             number = self.kept.index.get(key)
             if number is None:
+                self._waiting[key] = key
                 yield photo
             elif number in self.kept.passing:
                 again.append(photo)
@@ -69,7 +72,8 @@ class Plan:
 
     def keep(self, part: Path, fingerprint: str, done: Sequence[Photo]) -> None:
         """Take in the part that holds the results of these photos, as `todo` gave them. Raises OutputError."""
-        if not self.kept.add(part, fingerprint, [parts.key(photo) for photo in done]):
+        keys = [self._waiting.pop(key, key) for key in map(parts.key, done)]
+        if not self.kept.add(part, fingerprint, keys):
             raise OutputError(f"{part} cannot be read back", hint="check the disk, and run the same command again")
         self.done += len(done)
 

@@ -50,6 +50,7 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
                 "device": device.name,
                 "detector": detector.name,
                 "model": model.name,
+                "reasons": {"device": device.reason, "detector": detector.reason, "model": model.reason},
                 "licence": licence,
                 "settings": ctx.meta.get(SETTINGS),
             }

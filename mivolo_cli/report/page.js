@@ -302,14 +302,19 @@
     } else if (!photo.people.length) {
       frame.append(make("div", "none", "no people"));
     }
-    photo.people.forEach((person) => frame.append(...overlay(person, large)));
+    const taken = [];
+    photo.people.forEach((person) => frame.append(...overlay(person, large, taken)));
     return frame;
   }
 
   const shape = (photo) => (photo.error ? 1.2 : photo.w / photo.h || 1);
   const ratio = (photo) => Math.min(2.6, Math.max(0.62, shape(photo)));
 
-  function overlay(person, large) {
+  /** How much of a picture's width and height a tag needs, in percent: small in a tile, large in the viewer. */
+  const SPACE = { false: [36, 9], true: [9, 4] };
+
+  /** The boxes of a person, and a tag that is moved down where one of the tags `taken` stands already. */
+  function overlay(person, large, taken) {
     const other = asksForPeople(now) && !fits(person, now) ? " other" : "";
     const found = [];
     for (const kind of ["body", "face"]) {
@@ -320,8 +325,13 @@
     const [left, top, width, height] = person.face || person.body;
     const under = top < 9;
     const tag = make("div", `tag ${tone(person)}${under ? " under" : ""}${other}`, short(person));
-    place(tag, 0, !under ? top : person.face ? Math.min(90, top + height) : top);
-    tag.style.left = `clamp(1.5rem, ${left + width / 2}%, calc(100% - 1.5rem))`;
+    const [wide, high] = SPACE[large];
+    const middle = left + width / 2;
+    let line = !under ? top : person.face ? Math.min(90, top + height) : top;
+    while (line < 90 && taken.some(([x, y]) => Math.abs(x - middle) < wide && Math.abs(y - line) < high)) line += high;
+    taken.push([middle, line]);
+    place(tag, 0, line);
+    tag.style.left = `clamp(1.5rem, ${middle}%, calc(100% - 1.5rem))`;
     found.push(tag);
     return found;
   }
