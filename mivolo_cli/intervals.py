@@ -53,7 +53,8 @@ class Band:
             raise ValueError("the columns of an interval band must be equally long and finite")
         if edges != sorted(edges) or not np.isfinite(edges).all():
             raise ValueError("the edges of an interval band must be finite, and ascend")
-        return cls(*columns, edges)
+        ages, below, above = columns
+        return cls(ages, below, above, edges)
 
     def around(self, age: float) -> tuple[float, float]:
         low, high = (max(0.0, age + float(np.interp(age, self.ages, offsets))) for offsets in (self.below, self.above))
