@@ -21,6 +21,7 @@ from uuid import uuid4
 import platformdirs
 
 from . import __version__, weights
+from .delicate import first_layers, spare
 from .engines import OpenVinoEngine, first_line, import_openvino
 from .errors import BadInput, MivoloError
 from .quantized import Batches, quantize
@@ -103,8 +104,10 @@ def open_graph(
         kept = None if trouble else _kept(place, precision)
         if kept is not None:
             return kept
-        engine = OpenVinoEngine(graph, precision)
-    except _refusals() as error:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as elsewhere:
+            _write(graph, Path(elsewhere))
+            engine = OpenVinoEngine(Path(elsewhere) / GRAPH, precision)
+    except (*_refusals(), OSError) as error:
         raise NotConverted(f"OpenVINO cannot take the model ({first_line(error)})") from error
     engine.notes.append(f"the converted model cannot be kept in {place.parent} ({trouble or 'it cannot be read back'})")
     engine.calibration = uuid4().hex if precision == "int8" else ""  # the next one may differ
@@ -158,7 +161,7 @@ def _keep(graph: openvino.Model, facts: Facts, place: Path) -> str:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".", dir=place.parent))
-        import_openvino().save_model(graph, temporary / GRAPH, compress_to_fp16=False)
+        _write(graph, temporary)
         about = {"hashes": _hashes(temporary, facts), "facts": facts}
         (temporary / ABOUT).write_text(json.dumps(about), "utf-8")
         shutil.rmtree(place, ignore_errors=True)  # it is there only if it could not be read
@@ -169,6 +172,11 @@ def _keep(graph: openvino.Model, facts: Facts, place: Path) -> str:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
     return ""
+
+
+def _write(graph: openvino.Model, place: Path) -> None:
+    import_openvino().save_model(graph, place / GRAPH, compress_to_fp16=False)
+    spare(place / GRAPH, first_layers(graph))
 
 
 def _hashes(place: Path, facts: Facts) -> dict[str, str]:

@@ -33,7 +33,10 @@ def stem(width: int) -> nn.Sequential:
 
 
 class Backbone(nn.Module):
-    """One of timm's MobileNets as far as a sixteenth of the input: (n, 3, s, s) -> (n, width, s/16, s/16)."""
+    """One of timm's MobileNets as far as a sixteenth of the input: (n, 3, s, s) -> (n, width, s/16, s/16).
+
+    Its first layers bear no rounding (see delicate.py), so they are left out of autocast.
+    """
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -44,7 +47,9 @@ class Backbone(nn.Module):
         self.blocks = net.blocks[: int(last["module"].split(".")[1]) + 1]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.blocks(self.bn1(self.conv_stem(x)))
+        with torch.autocast(x.device.type, enabled=False):
+            x = self.blocks[0](self.bn1(self.conv_stem(x.float())))
+        return self.blocks[1:](x)
 
     def freeze(self, stages: int) -> None:
         """Keep the weights of so many stages from learning; the first includes what lies before it."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .delicate import first_layers, last_layers
 from .engines import import_openvino
 from .errors import BadInput
 
@@ -43,5 +44,9 @@ def quantize(graph: openvino.Model, batches: Batches) -> openvino.Model:
     nncf.set_log_level(logging.ERROR)
     with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
         return nncf.quantize(
-            graph, nncf.Dataset(examples), subset_size=len(examples), model_type=nncf.ModelType.TRANSFORMER
+            graph,
+            nncf.Dataset(examples),
+            subset_size=len(examples),
+            model_type=nncf.ModelType.TRANSFORMER,
+            ignored_scope=nncf.IgnoredScope(names=[*first_layers(graph), *last_layers(graph)]),
         )

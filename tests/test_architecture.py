@@ -19,7 +19,7 @@ RANKS = {
     "boxes": 1, "decoders": 1, "draw": 1, "metrics": 1, "model": 2, "outputs": 1, "sinks.jsonl": 1, "sinks.parquet": 1,
     "crops": 2, "download": 2, "engines": 2, "intervals": 2, "pair": 2, "photos": 2, "plots": 2, "sinks.csv": 2,
     "sinks.folder": 2, "sinks.formats": 3, "sinks.checks": 4, "sinks.targets": 4, "weights": 2,
-    "checkpoint": 6, "spec": 3, "walking": 3, "datasets.sample": 3, "decode_worker": 3, "detect": 3, "sinks": 5,
+    "checkpoint": 6, "delicate": 2, "spec": 3, "walking": 3, "datasets.sample": 3, "decode_worker": 3, "detect": 3, "sinks": 5,
     "metadata": 3, "metadata.outcome": 3, "metadata.regions": 3, "metadata.tree": 3,
     "quantized": 3, "converted": 6, "ready": 7,
     "auto": 6, "datasets.pairs": 6, "datasets.rows": 6, "detect.embedded": 6, "detect.given": 6,

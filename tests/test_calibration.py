@@ -76,7 +76,7 @@ def test_int8_is_near_and_calibrated_once(tiny_model: Path) -> None:
     engine, _ = ready.open_model(str(tiny_model), "cpu", "int8", calibration=calibrating(""))
     pixels, present = people(spec)[0]
     answers = engine.run(pixels, present)
-    assert 0 < np.abs(answers - exact.run(pixels, present)).mean() < 0.1
+    assert 0 < np.abs(answers - exact.run(pixels, present)).mean() < 0.15
     assert engine.precision == "int8" and engine.calibration != "" == exact.calibration and engine.notes == []
     again, _ = ready.open_model(str(tiny_model), "cpu", "int8")
     assert again.calibration == engine.calibration and (again.run(pixels, present) == answers).all()

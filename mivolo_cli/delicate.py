@@ -1,0 +1,57 @@
+"""Which layers of a graph bear no rounding, and how to spare them.
+
+Measured on the embedded model (`bench/precision.py`): rounding the first layers of its MobileNets, which few channels
+pass through, does nearly all the harm that bf16 does; and in int8, the last layer alone costs 15 years.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+if TYPE_CHECKING:
+    import openvino
+
+SPARED = {"name": "DisablePrecisionConversion", "version": "0", "value": "dynamic:f16"}
+"""By this attribute of a layer, OpenVINO's CPU plugin keeps it in fp32, for bf16 as for fp16; Python has no name for
+it, but files have."""
+
+
+def first_layers(graph: openvino.Model) -> list[str]:
+    """The convolutions of the finest resolution, in a graph with a depthwise one among them; else nothing."""
+    convolutions = [node for node in graph.get_ordered_ops() if node.get_type_name().endswith("Convolution")]
+    finest = max(map(_width, convolutions), default=0)
+    first = [node for node in convolutions if _width(node) == finest]
+    is_mobile = any(node.get_type_name() == "GroupConvolution" for node in first)
+    return [node.get_friendly_name() for node in first] if is_mobile else []
+
+
+def last_layers(graph: openvino.Model) -> list[str]:
+    """The matrices from which the outputs come without another one in between."""
+    found, waiting = [], [result.input_value(0).get_node() for result in graph.get_results()]
+    while waiting:
+        node = waiting.pop()
+        if node.get_type_name() == "MatMul":
+            found.append(node.get_friendly_name())
+        else:
+            waiting += [source.get_node() for source in node.input_values()]
+    return found
+
+
+def spare(file: Path, layers: list[str]) -> None:
+    """Have OpenVINO keep these layers of a graph's file (.xml) in fp32, whatever precision the graph runs in."""
+    if layers:
+        tree = ElementTree.parse(file)
+        for layer in tree.iterfind("layers/layer"):
+            if layer.get("name") in layers:
+                about = layer.find("rt_info")
+                about = ElementTree.SubElement(layer, "rt_info") if about is None else about
+                ElementTree.SubElement(about, "attribute", SPARED)
+        tree.write(file, encoding="utf-8", xml_declaration=True)
+
+
+def _width(convolution: Any) -> int:
+    """Of the output, in pixels; 0 where it depends on the input."""
+    size = convolution.get_output_partial_shape(0)[-1]
+    return size.get_length() if size.is_static else 0
