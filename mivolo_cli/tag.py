@@ -185,7 +185,7 @@ def _write_photo(job: _Job, kind: str, options: TagOptions) -> Outcome:
         "" if reason is None else str(reason),
         done.reversible,
         _original(done.new),
-        diff(_packet(job.data, kind), done.new, job.photo.path) if options.dry_run else "",
+        *((_summary(job), diff(_packet(job.data, kind), done.new, job.photo.path)) if options.dry_run else ()),
     )
 
 
@@ -212,7 +212,7 @@ def _write_sidecar(job: _Job, options: TagOptions, reason: Refused | None) -> Ou
         "" if reason is None else str(reason),
         done.reversible,
         _original(done.new),
-        diff(done.old, done.new, done.file.name) if options.dry_run else "",
+        *((_summary(job), diff(done.old, done.new, done.file.name)) if options.dry_run else ()),
     )
 
 
@@ -258,9 +258,13 @@ def _text(job: _Job, options: TagOptions) -> Text | None:
     """One line about everybody, for EXIF."""
     if options.exif is None:
         return None
-    found = [region.summary for region in job.tags.people.regions]
-    line = f"{len(found)} {'person' if len(found) == 1 else 'people'}: {'; '.join(found)}"
+    count = len(job.tags.people.regions)
+    line = f"{count} {'person' if count == 1 else 'people'}: {_summary(job)}"
     return Text(options.exif, line, options.overwrite)
+
+
+def _summary(job: _Job) -> str:
+    return "; ".join(region.summary for region in job.tags.people.regions)
 
 
 def _packet(data: bytes, kind: str) -> bytes | None:

@@ -36,6 +36,7 @@ mivolo untag ~/Pictures --dry-run
 mivolo untag people.parquet"""
 REPORT = typer.Option(metavar="FILE", help="Write what became of every photo as CSV.", rich_help_panel=RESULT)
 DRY_RUN = typer.Option("--dry-run", help="Write nothing; show what would change.", rich_help_panel=CARE)
+DIFF = typer.Option("--diff", help="With --dry-run: every line of XMP that would change.", rich_help_panel=CARE)
 BACKUP = typer.Option("--backup", help="Keep the old file as NAME_original.", rich_help_panel=CARE)
 EXIF_FIELDS = {"usercomment": "UserComment", "imagedescription": "ImageDescription"}
 LABELS = {
@@ -76,6 +77,7 @@ def tag(
         bool, typer.Option("--overwrite", help="Even if that EXIF field has a text.", rich_help_panel=WRITE)
     ] = False,
     dry_run: Annotated[bool, DRY_RUN] = False,
+    diff: Annotated[bool, DIFF] = False,
     backup: Annotated[bool, BACKUP] = False,
     require_reversible: Annotated[
         bool,
@@ -114,12 +116,13 @@ def tag(
         report=report,
     )
     with Voice("tag", quiet, as_json, log) as voice:
-        _finish(run_tag(options, voice), voice, dry_run, report)
+        _finish(run_tag(options, voice, diff), voice, dry_run, report)
 
 
 def untag(
     paths: Annotated[list[Path], typer.Argument(help="Photos, folders, or tables that `mivolo scan` has written.")],
     dry_run: Annotated[bool, DRY_RUN] = False,
+    diff: Annotated[bool, DIFF] = False,
     backup: Annotated[bool, BACKUP] = False,
     hidden: Annotated[bool, typer.Option("--hidden", help="Hidden files and folders, too.")] = False,
     report: Annotated[Path | None, REPORT] = None,
@@ -132,24 +135,24 @@ def untag(
     from ..untag import untag as run
 
     with Voice("untag", quiet, as_json, log) as voice:
-        with _Telling("untag", voice) as telling:
+        with _Telling("untag", voice, diff) as telling:
             tally = run(UntagOptions(paths, dry_run, backup, hidden, report), telling.show)
         _finish(tally, voice, dry_run, report)
 
 
-def run_tag(options: TagOptions, voice: Voice) -> Tally:
+def run_tag(options: TagOptions, voice: Voice, diff: bool = False) -> Tally:
     """Tag with a progress bar."""
     from ..tag import tag as run
 
-    with _Telling("tag", voice) as telling:
+    with _Telling("tag", voice, diff) as telling:
         return run(options, telling.show)
 
 
 class _Telling:
     """A bar; above it, a line for each photo that somebody should know of."""
 
-    def __init__(self, verb: str, voice: Voice) -> None:
-        self._voice = voice
+    def __init__(self, verb: str, voice: Voice, diff: bool) -> None:
+        self._voice, self._diff = voice, diff
         self._bar = Bar(verb, " photos", voice.quiet)
         self._done = 0
 
@@ -166,8 +169,10 @@ class _Telling:
     def show(self, outcome: Outcome, total: int | None = None) -> None:
         self._done += 1
         self._bar(self._done, total)
-        if outcome.diff:
+        if outcome.diff and self._diff:
             self._say(outcome.diff)
+        elif outcome.diff and not outcome.code:
+            self._say(f"{outcome.written}: {outcome.people or LABELS[outcome.status]}")
         if outcome.code or outcome.status in ("differs", "untagged") or outcome.message:
             facts = {"status": outcome.status, "code": outcome.code, "message": outcome.message}
             self._voice.log("failure", root=outcome.photo.root, path=outcome.photo.path, **facts)

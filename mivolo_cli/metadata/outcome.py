@@ -28,8 +28,8 @@ COLUMNS = ("root", "path", "status", "written", "code", "message", "reversible",
 class Outcome:
     """`written` is the file that was or would be written; `code` is one of REASONS where something could not be done.
 
-    `reversible` says whether `untag` can give the original bytes back, None where nothing is written. `diff` is the
-    change of the packet, for people to read.
+    `reversible` says whether `untag` can give the original bytes back, None where nothing is written. In a dry
+    run, `people` is what is said of whom, and `diff` is the change of the packet, both for people to read.
     """
 
     photo: Photo
@@ -39,6 +39,7 @@ class Outcome:
     message: str = ""
     reversible: bool | None = None
     original_sha256: str = ""
+    people: str = ""
     diff: str = ""
 
 
