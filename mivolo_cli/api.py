@@ -20,7 +20,7 @@ from . import draw, photos, pipeline, scan, storage, walking
 from .decoders import Decoders
 from .errors import BadInput, MivoloError
 from .records import SCHEMA, Failure, Image, Person, Photo, Pixels, Prediction, Result, Use, rows
-from .rgb import to_rgb
+from .rgb import to_pixels, to_rgb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,6 +108,7 @@ class Mivolo:
         calibration: Path | None = None,
         compile: bool = False,
         use: Use = "both",
+        full_resolution: bool = False,
         batch_size: int = 32,
         workers: int | None = None,
     ) -> None:
@@ -122,6 +123,7 @@ class Mivolo:
             calibration=calibration,
             compile=compile,
             use=use,
+            full_resolution=full_resolution,
             batch_size=batch_size,
             workers=workers or os.cpu_count() or 1,
         )
@@ -166,7 +168,7 @@ def _listed(pictures: Picture | Iterable[Picture]) -> Iterable[Picture]:
 def _pixels(picture: Any) -> Pixels:
     """Upright RGB."""
     if isinstance(picture, PIL.Image.Image):
-        return np.array(to_rgb(PIL.ImageOps.exif_transpose(picture)))
+        return to_pixels(to_rgb(PIL.ImageOps.exif_transpose(picture)))
     if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
         return picture
     shape = f" {picture.shape} {picture.dtype}" if isinstance(picture, np.ndarray) else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ CHUNK = 512
 class EvalOptions:
     """`predictions` is a result table of a scan over the labelled pictures, instead of running the model on them;
     `compare` is another one, to be measured beside. `level` is the L of CS@L, in years. `combine` also makes people of
-    both inputs from the data's faces and bodies. `resamples` 0 leaves out the bootstrap."""
+    both inputs from the data's faces and bodies. `limit` takes so many people of each file at most, from all over it.
+    `resamples` 0 leaves out the bootstrap."""
 
     data: Sequence[Path]
     predictions: Path | None = None
@@ -43,6 +44,7 @@ class EvalOptions:
     level: float = 5.0
     flip: bool = False
     combine: bool = False
+    limit: int | None = None
     resamples: int = metrics.RESAMPLES
     reading: DataOptions = DataOptions()
 
@@ -74,10 +76,11 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Evaluations in the order of the data, and the rows of the data that were left out."""
+    """Evaluations in the order of the data, the rows of the data that were left out, and lines for the user."""
 
     evaluations: list[Evaluation]
     problems: list[Problem]
+    notes: list[str]
 
 
 def evaluate(options: EvalOptions, report: Callable[[int], None] = lambda done: None) -> Report:
@@ -85,25 +88,34 @@ def evaluate(options: EvalOptions, report: Callable[[int], None] = lambda done: 
 
     `report` gets the number of pictures done now and then.
     """
-    sets = [read_dataset(place, options.reading) for place in options.data]
-    sources = dict(_sources(options, report))
+    sets = [_limited(read_dataset(place, options.reading), options.limit) for place in options.data]
+    notes: list[str] = []
+    sources = dict(_sources(options, report, notes.append))
     found = [
         _evaluate(name, predict, data, shows, people, options)
         for data, shows, people in _kinds(sets, options)
         for name, predict in sources.items()
     ]
-    return Report(found, [problem for data in sets for problem in data.problems])
+    return Report(found, [problem for data in sets for problem in data.problems], notes)
 
 
-def _sources(options: EvalOptions, report: Callable[[int], None]) -> Iterable[tuple[str, Predict]]:
+def _limited(data: Dataset, limit: int | None) -> Dataset:
+    if limit is None or len(data.samples) <= limit:
+        return data
+    return replace(data, samples=[data.samples[place * len(data.samples) // limit] for place in range(limit)])
+
+
+def _sources(
+    options: EvalOptions, report: Callable[[int], None], note: Callable[[str], None]
+) -> Iterable[tuple[str, Predict]]:
     if options.combine and (options.predictions or options.compare):
         raise BadInput("combined pairs are on no photo of a scan", hint="leave out --predictions and --compare")
     if options.predictions:
-        yield options.predictions.name, from_table(options.predictions)
+        yield options.predictions.name, from_table(options.predictions, note)
     else:
         yield options.model, from_model(options, report)
     if options.compare:
-        yield options.compare.name, from_table(options.compare)
+        yield options.compare.name, from_table(options.compare, note)
 
 
 def _kinds(sets: Sequence[Dataset], options: EvalOptions) -> Iterable[tuple[str, str, Sequence[Person]]]:

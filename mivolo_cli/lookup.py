@@ -20,8 +20,11 @@ Person = Sample | CombinedPair
 Predict = Callable[[Sequence[Person]], list[Prediction | None]]
 
 
-def from_table(file: Path) -> Predict:
-    """Look the labelled people up in the results of a scan: on a picture the one whose box is most like theirs."""
+def from_table(file: Path, note: Callable[[str], None] = lambda line: None) -> Predict:
+    """Look the labelled people up in the results of a scan: on a picture the one whose box is most like theirs.
+
+    `note` is told of labelled pictures that are not in the results.
+    """
     by_path: dict[str, list[dict[str, Any]]] = {}
     for row in sinks.read_table(file).to_pylist():
         by_path.setdefault(row["path"], []).append(row)
@@ -41,6 +44,9 @@ def from_table(file: Path) -> Predict:
                 f"{file} has none of the labelled pictures",
                 hint="scan the pictures under the names that the labels have",
             )
+        absent = [person.name for person, there in zip(people, found, strict=True) if not there]
+        if absent:
+            note(f"{file} does not have {len(absent)} of {len(people)} labelled people, as {absent[0]}: not answered")
         return [_match(seen, person) for seen, person in zip(found, people, strict=True)]
 
     return predict

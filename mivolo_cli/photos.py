@@ -19,7 +19,6 @@ from functools import cache
 from io import BytesIO
 from typing import IO
 
-import numpy as np
 import PIL.Image
 from PIL import ExifTags
 
@@ -27,10 +26,10 @@ from . import samples, storage
 from .decoders import CRASHED, TIMEOUT, Decoders, ends_early, is_progressive
 from .errors import PhotoError
 from .records import Failure, Image, Photo
-from .rgb import to_rgb
+from .rgb import to_pixels, to_rgb
 
 CODES = {
-    "missing": "the file is not there any more",
+    "missing": "there is no such file, or no longer",
     "no_permission": "there is no permission to read it",
     "not_a_file": "it is not a file that could hold a picture",
     "empty": "the file is empty (zero bytes)",
@@ -110,7 +109,7 @@ def decode(photo: Photo, least: int = 0, data: bytes | None = None) -> Image:
         if orientation in TURNS:
             picture = picture.transpose(TURNS[orientation])
         whole = None if reduced == size else (size[1], size[0]) if orientation in LYING else size
-        return Image(replace(photo, bytes=facts[0], mtime_ns=facts[1]), np.array(picture), taken_at, whole)
+        return Image(replace(photo, bytes=facts[0], mtime_ns=facts[1]), to_pixels(picture), taken_at, whole)
     except (MemoryError, PIL.Image.DecompressionBombError) as error:
         raise PhotoError("too_large", CODES["too_large"]) from error
     except DAMAGE as error:

@@ -6,11 +6,10 @@ walk -> Photo -> decode -> Image | Failure -> sight -> Sighting | Failure -> pre
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 
 from .crops import MIN_BODY_SIDE, Crops, cut
 from .detect import Detector
@@ -64,33 +63,72 @@ def _sight(
     use: Use,
     decode: Callable[[Photo], Image | Failure] | None,
 ) -> Iterator[Sighting | Failure]:
-    first = list(_look(images, detector, size, use))
-    blurred = [seen.photo for seen in first if isinstance(seen, Image)]
-    if blurred and decode is not None:
-        with ThreadPoolExecutor(len(blurred)) as pool:
-            again = _look(list(pool.map(decode, blurred)), detector, size, use)
-        first = [next(again) if isinstance(seen, Image) else seen for seen in first]
-    yield from (seen for seen in first if not isinstance(seen, Image))
+    looks = list(_look(images, detector))
+    if decode is not None:
+        looks = _sharpen(looks, detector, size, decode)
+    for look in looks:
+        if isinstance(look, Failure):
+            yield look
+            continue
+        image = look.image
+        crops = cut(image.pixels, look.people, size, use)
+        yield Sighting(image.photo, image.width, image.height, image.taken_at, look.in_photo(), crops)
 
 
-def _look(
-    images: list[Image | Failure], detector: Detector, size: int, use: Use
-) -> Iterator[Sighting | Failure | Image]:
-    """What is on each photo; the photo itself where it was reduced too much to tell."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """Who is where on the pixels of an image; `enlarged` says that a detector would have made use of more pixels."""
+
+    image: Image
+    people: list[Person]
+    enlarged: bool
+
+    def is_blurred(self, size: int) -> bool:
+        """Whether the photo was reduced too much: for the detector, or for the model's input of this size."""
+        return self.image.whole is not None and (self.enlarged or not all(_is_large(p, size) for p in self.people))
+
+    def in_photo(self) -> list[Person]:
+        """The people in pixels of the whole photo."""
+        height, width = self.image.pixels.shape[:2]
+        x, y = self.image.width / width, self.image.height / height
+        return self.people if self.image.whole is None else [_scaled(person, x, y) for person in self.people]
+
+
+def _look(images: Sequence[Image | Failure], detector: Detector) -> Iterator[_Look | Failure]:
     plain = [replace(image, whole=None) for image in images if isinstance(image, Image)]
     found = iter(detector.detect(plain))
     for image in images:
         if isinstance(image, Failure):
             yield image
-            continue
-        seen = next(found)
-        people = pair(seen)
-        if image.whole and (seen.enlarged or not all(map(partial(_is_large, size=size), people))):
-            yield image
-            continue
-        crops = cut(image.pixels, people, size, use)
-        people = [_in_photo(person, image) for person in people]
-        yield Sighting(image.photo, image.width, image.height, image.taken_at, people, crops)
+        else:
+            seen = next(found)
+            yield _Look(image, pair(seen), seen.enlarged)
+
+
+def _sharpen(
+    looks: Sequence[_Look | Failure], detector: Detector, size: int, decode: Callable[[Photo], Image | Failure]
+) -> list[_Look | Failure]:
+    """With blurred photos read whole, and looked at again where the detector can then see more."""
+    blurred = [look for look in looks if isinstance(look, _Look) and look.is_blurred(size)]
+    if not blurred:
+        return [*looks]
+    with ThreadPoolExecutor(len(blurred)) as pool:
+        whole = list(pool.map(decode, [look.image.photo for look in blurred]))
+    same = [_same_people(look, image) for look, image in zip(blurred, whole, strict=True)]
+    again = _look([image for image, kept in zip(whole, same, strict=True) if kept is None], detector)
+    sharp = iter([next(again) if kept is None else kept for kept in same])
+    return [next(sharp) if look in blurred else look for look in looks]
+
+
+def _same_people(look: _Look, whole: Image | Failure) -> _Look | None:
+    """The people of a look on the whole photo; None where it has to be looked at again."""
+    if (
+        look.enlarged
+        or isinstance(whole, Failure)
+        or (whole.width, whole.height) != (look.image.width, look.image.height)
+    ):
+        return None
+    return _Look(whole, look.in_photo(), False)
 
 
 def _is_large(person: Person, size: int) -> bool:
@@ -99,12 +137,7 @@ def _is_large(person: Person, size: int) -> bool:
     return all(max(side) >= size and min(side) >= MIN_BODY_SIDE for side in sides)
 
 
-def _in_photo(person: Person, image: Image) -> Person:
-    """The person, found on reduced pixels, in pixels of the photo."""
-    height, width = image.pixels.shape[:2]
-    if not image.whole:
-        return person
-    x, y = image.whole[0] / width, image.whole[1] / height
+def _scaled(person: Person, x: float, y: float) -> Person:
     face, body = (
         box and Box(box.x1 * x, box.y1 * y, box.x2 * x, box.y2 * y, box.score) for box in (person.face, person.body)
     )

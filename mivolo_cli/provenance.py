@@ -25,9 +25,9 @@ OF_SHARDS = (SHARD, ROOTS)
 def metadata(options: ScanOptions, tools: Tools) -> dict[str, str]:
     """What made the results. The fingerprint leaves out what only makes a scan faster or slower."""
     spec, detector = tools.predictor.spec, tools.detector
-    settings = {name: getattr(options, name) for name in ("precision", "use", "flip", "batch_size")}
+    settings = {name: getattr(options, name) for name in ("precision", "use", "flip", "full_resolution", "batch_size")}
     decisive = [RULES, SCHEMA_VERSION, tools.model_sha256, spec.to_metadata(), detector.name, detector.sha256]
-    decisive += [options.precision, options.use, options.flip, options.reduced]
+    decisive += [options.precision, options.use, options.flip, options.full_resolution]
     if options.precision != "fp32":  # in fp32 all engines give the same answers but for the last digits
         decisive += [tools.engine.name, tools.engine.calibration]
     return {
@@ -47,7 +47,7 @@ def request(options: ScanOptions) -> dict[str, Any]:
     While it stays the same, nothing needs to be opened to know the fingerprint.
     """
     names = ("model", "detector", "device", "engine", "precision", "use", "flip", "batch_size", "spreadsheet_safe")
-    values = [*(getattr(options, name) for name in names), options.reduced, str(options.calibration)]
+    values = [*(getattr(options, name) for name in names), options.full_resolution, str(options.calibration)]
     named = [Path(options.model), Path(options.model).parent / "config.json", Path(options.detector)]
     named += [] if options.boxes is None else [options.boxes]
     named += [status.path for status in weights.status() if status.path is not None]

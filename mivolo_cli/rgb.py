@@ -9,6 +9,11 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageCms
 
+from .records import Pixels
+
+STRIP = 64
+"""Rows that are copied at a time."""
+
 
 def to_rgb(picture: PIL.Image.Image) -> PIL.Image.Image:
     """The picture, already loaded, as mode RGB in the sRGB space.
@@ -30,6 +35,19 @@ def to_rgb(picture: PIL.Image.Image) -> PIL.Image.Image:
     page = PIL.Image.new("RGB", picture.size, "white")
     page.paste(picture, mask=alpha)
     return page
+
+
+def to_pixels(picture: PIL.Image.Image) -> Pixels:
+    """The pixels (height, width, 3) uint8 of a picture in RGB.
+
+    Strip by strip: all at once, Pillow would copy a large photo three times, in as much time as decoding it takes.
+    """
+    width, height = picture.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, STRIP):
+        bottom = min(top + STRIP, height)
+        pixels[top:bottom] = np.asarray(picture.crop((0, top, width, bottom)))
+    return pixels
 
 
 def _eight_bit(picture: PIL.Image.Image) -> PIL.Image.Image:

@@ -36,6 +36,7 @@ class ScanOptions:
     `listed` says that the paths came as a list: one that is missing becomes a row instead of an error. With `ray`, the
     work is done on the Ray cluster at `ray_address`, without one on a cluster of this machine; an output with no suffix
     is then a folder of Parquet files.
+    `full_resolution` decodes large JPEGs whole even where detectors and model would make people smaller anyway.
     `calibration` is a folder of photos for int8; without one, those of the first scan in int8 serve.
     """
 
@@ -52,7 +53,7 @@ class ScanOptions:
     compile: bool = False
     use: Use = "both"
     flip: bool = False
-    reduced: bool = False
+    full_resolution: bool = False
     batch_size: int = 32
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     hidden: bool = False

@@ -84,4 +84,4 @@ def least_side(options: ScanOptions, tools: Tools) -> int:
     """How small photos may be read; boxes that are given mean all the pixels."""
     from . import pipeline
 
-    return pipeline.LEAST if options.reduced and tools.detector.name != "given" else 0
+    return 0 if options.full_resolution or tools.detector.name == "given" else pipeline.LEAST

@@ -14,9 +14,10 @@ import mivolo_cli
 
 PACKAGE = Path(mivolo_cli.__file__).parent
 RANKS = {
-    "__init__": 0, "errors": 0, "labels": 0, "records": 0, "rgb": 0, "storage": 0,
+    "__init__": 0, "errors": 0, "labels": 0, "records": 0, "storage": 0,
     "samples": 1, "shards": 1, "variants": 1,
-    "boxes": 1, "decoders": 1, "draw": 1, "metrics": 1, "model": 2, "outputs": 1, "sinks.jsonl": 1, "sinks.parquet": 1,
+    "boxes": 1, "decoders": 1, "draw": 1, "metrics": 1, "model": 2, "outputs": 1, "rgb": 1, "sinks.jsonl": 1,
+    "sinks.parquet": 1,
     "crops": 2, "download": 2, "engines": 2, "intervals": 2, "pair": 2, "photos": 2, "plots": 2, "sinks.csv": 2,
     "sinks.folder": 2, "sinks.formats": 3, "sinks.checks": 4, "sinks.targets": 4, "weights": 2,
     "checkpoint": 6, "delicate": 2, "spec": 3, "walking": 3, "datasets.sample": 3, "decode_worker": 3, "detect": 3,

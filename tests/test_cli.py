@@ -391,7 +391,7 @@ def test_eval_prints_a_table_and_draws(mivolo: Mivolo, faces: Path, tiny_model: 
     assert out.exit_code == 0, out.output
     lines = out.stdout.splitlines()
     assert lines[0].startswith("faces: 140 x face, by ") and "CS@10" in lines[1] and "in range" not in lines[1]
-    for part in ("all ", "seen from face", "gender female", "age 65+", "95 % intervals"):
+    for part in ("all ", "seen from face", "gender female", "age 65+", "95 % interval"):
         assert part in out.stdout
     assert len({len(line) for line in lines[1:11]}) == 1, "aligned"
     assert len(list((tmp_path / "plots").glob("*.png"))) == 2 and out.stdout.count("plot: ") == 2

@@ -129,6 +129,15 @@ def test_commands_say_the_same_to_scripts_and_nothing_when_quiet(
     assert mivolo(*arguments, *again, "--quiet").stdout == ""
 
 
+def test_an_error_is_said_to_scripts_too(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mivolo_cli", "report", str(tmp_path / "no.csv"), "-o", "page.html", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    said = json.loads(done.stdout)
+    assert said["error"] in done.stderr and said["hint"] and said["exit_code"] == done.returncode == 2
+    silent = subprocess.run(command[:-1], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert silent.stdout == "" and "no.csv" in silent.stderr
+
+
 def test_weights_as_json(mivolo: Mivolo) -> None:
     listed = json.loads(mivolo("weights", "list", "--json").stdout)["weights"]
     assert {"name", "licence", "path", "bytes"} <= set(listed[0])

@@ -92,6 +92,22 @@ def test_who_has_no_prediction_is_not_answered_even_beside_others(labels, result
     assert (found.people, found.answered, mae(found)) == (4, 1, 0)
 
 
+def test_pictures_that_the_results_do_not_have_are_said(labels, results) -> None:
+    data, table = labels(label_row("a.png"), label_row("b.png"), label_row("c.png")), results({"a.png": [person(30)]})
+    found = evaluate.evaluate(EvalOptions([data], predictions=table, resamples=0))
+    (note,) = found.notes
+    assert "2 of 3" in note and "b.png" in note and found.evaluations[0].score.answered == 1
+
+
+def test_a_limit_takes_people_from_all_over_the_data(labels, results) -> None:
+    names = [f"{number}.png" for number in range(10)]
+    table = results({name: [person(30 + number)] for number, name in enumerate(names)})
+    (found,) = run(labels(*map(label_row, names)), predictions=table, limit=4)
+    assert [outcome.prediction.age for outcome in found.outcomes] == [30, 32, 35, 37]
+    (whole,) = run(labels(*map(label_row, names)), predictions=table, limit=11)
+    assert whole.score.people == 10
+
+
 def test_a_face_is_not_measured_by_a_body_alone(labels, results) -> None:
     table = results({"a.png": [person(30, None, LARGE)], "b.png": [person(30)]})
     assert measure(labels(label_row("a.png"), label_row("b.png")), table).answered == 1

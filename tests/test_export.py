@@ -17,6 +17,8 @@ from mivolo_cli.errors import BadInput
 from mivolo_cli.export import FORMATS, ExportOptions, Settings, export
 from mivolo_cli.export import xlsx as spreadsheet
 from mivolo_cli.export.fiftyone import snippet
+from mivolo_cli.export.yolo import UNREAD
+from mivolo_cli.photos import EXTENSIONS
 from mivolo_cli.records import Box, Failure, Person, Photo, Prediction, Result
 from mivolo_cli.results import read_results
 
@@ -153,6 +155,18 @@ def test_yolo_without_photos_and_with_photos_that_are_gone(tmp_path: Path, run: 
     done = run("yolo", tmp_path / "set")
     assert done.photos == 3 and "could not be copied: 1" in " ".join(done.notes)
     assert not (tmp_path / "set" / "labels" / "a.txt").exists()
+
+
+def test_yolo_names_the_formats_that_ultralytics_leaves_out(tmp_path: Path) -> None:
+    from ultralytics.data.utils import IMG_FORMATS
+
+    for name, kind in (("a.gif", "GIF"), ("a.jfif", "JPEG"), ("b.webp", "WEBP")):
+        save_photo(tmp_path / "photos" / name, kind)
+    photos = [Result(Photo(str(tmp_path / "photos"), name), 60, 40) for name in ("a.gif", "a.jfif", "b.webp")]
+    table = save_results(tmp_path / "people.csv", photos)
+    (note,) = export(ExportOptions(table, "yolo", tmp_path / "set")).notes
+    assert note.endswith(": 2") and not IMG_FORMATS & {suffix[1:] for suffix in UNREAD}
+    assert all(EXTENSIONS.fullmatch(suffix) for suffix in UNREAD)
 
 
 def test_yolo_stays_in_its_folder_and_takes_nothing_from_elsewhere(tmp_path: Path) -> None:

@@ -215,6 +215,24 @@ def test_photos_reduced_too_much_are_read_whole_and_looked_at_again() -> None:
     assert isinstance(seen[3], Failure)
 
 
+def test_a_photo_whose_people_are_too_small_is_read_whole_and_not_looked_at_again() -> None:
+    looked: list[int] = []
+
+    class Counting(Half):
+        def detect(self, images: Sequence[Image]) -> list[Detections]:
+            looked.append(len(images))
+            return super().detect(images)
+
+    def whole(photo: Photo) -> Image:
+        return Image(photo, np.full((402, 400, 3), 9, np.uint8))
+
+    (seen,) = sight([reduced(100)], Counting(), 81, decode=whole)
+    assert looked == [1] and isinstance(seen, Sighting) and (seen.width, seen.height) == (400, 402)
+    assert seen.people[0].face is not None and seen.crops[0].face is not None
+    assert seen.people[0].face.corners == pytest.approx((40, 40.2, 360, 361.8), abs=1e-3)
+    assert seen.crops[0].face.max() == 9, "cut out of the whole photo"
+
+
 def test_a_face_smaller_than_the_models_input_needs_all_pixels() -> None:
     asked: list[Photo] = []
 

@@ -15,6 +15,7 @@ from ..errors import MivoloError
 from . import evaluate, export, info, merge, purge, report, scan, settings, tag, train, votes, weights
 from .help import SETTINGS, App
 from .text import wrapped
+from .voice import print_json
 
 app = App(
     name="mivolo",
@@ -38,10 +39,13 @@ app.command("purge", epilog=purge.EXAMPLES)(purge.purge)
 
 
 def main() -> None:
-    """The program: errors become one line and a hint on standard error, and their exit code."""
+    """The program: errors become one line and a hint on standard error, with --json also an object on standard output,
+    and their exit code."""
     try:
         app(prog_name="mivolo")
     except MivoloError as error:
+        if "--json" in sys.argv:
+            print_json({"error": str(error), "hint": error.hint, "exit_code": error.exit_code})
         line = wrapped(f"error: {error}", sys.stderr)
         typer.echo(line if os.environ.get("NO_COLOR") else typer.style(line, fg=typer.colors.RED), err=True)
         if error.hint:

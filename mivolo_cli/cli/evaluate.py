@@ -47,6 +47,10 @@ Data = Annotated[
     typer.Argument(help="Labelled pictures: Parquet with the pictures, CSV that names them, or a folder as UTKFace's."),
 ]
 GROUPS = {"used": "seen from", "gender": "gender", "age": "age"}
+LEGEND = (
+    "MAE, bias and width in years; held: the part of true ages within age_low to age_high, which are 80 % intervals;",
+    "±: half of a 95 % interval, by bootstrap over people",
+)
 
 
 def evaluate(
@@ -68,6 +72,9 @@ def evaluate(
         bool,
         typer.Option("--combine", help="Also people made of the data's faces and bodies.", rich_help_panel=DATA),
     ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="So many people of each file, from all over it.", rich_help_panel=DATA)
+    ] = None,
     plots: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Draw the results as PNG files in DIR.", rich_help_panel=RESULT)
     ] = None,
@@ -96,6 +103,7 @@ def evaluate(
         flip=flip,
         level=level,
         combine=combine,
+        limit=limit,
         reading=reading(images, pictures, invalid),
     )
     with counting("eval", " pictures", quiet) as show:
@@ -155,6 +163,7 @@ def _plain(found: Report, drawn: Sequence[Path], level: float) -> dict[str, Any]
         "evaluations": [item.to_dict() for item in found.evaluations],
         "problems": [asdict(problem) for problem in found.problems],
         "plots": [str(file) for file in drawn],
+        "warnings": found.notes,
     }
 
 
@@ -165,7 +174,7 @@ def _lines(found: Report, level: float) -> list[str]:
     if found.problems:
         lines += ["", f"{len(found.problems)} rows were left out, as {found.problems[0].place}:"]
         lines += [f"  {problem.message}" for problem in found.problems[:1]]
-    return [*lines[1:], "", "In brackets: 95 % intervals by bootstrap over people."]
+    return [*lines[1:], "", *LEGEND, *(f"note: {note}" for note in found.notes)]
 
 
 def _table(item: Evaluation, level: float) -> list[str]:
@@ -174,14 +183,14 @@ def _table(item: Evaluation, level: float) -> list[str]:
     columns = {
         "people": lambda s: str(s.people),
         "answered": lambda s: f"{s.answered / s.people:.1%}" if s.people else "-",
-        "MAE (years)": lambda s: years(s.mae),
+        "MAE": lambda s: years(s.mae),
         f"CS@{level:g}": lambda s: share(s.cs),
-        "bias (years)": lambda s: years(s.bias, "{:+.2f}"),
+        "bias": lambda s: years(s.bias, "{:+.2f}"),
         "gender": lambda s: share(s.gender),
         "in range": lambda s: share(s.in_range),
         "one off": lambda s: share(s.one_off),
-        "80 % interval holds": lambda s: share(s.coverage),
-        "width (years)": lambda s: years(s.width),
+        "held": lambda s: share(s.coverage),
+        "width": lambda s: "-" if s.width is None else f"{s.width.value:.1f}",
     }
     cells = {name: [tell(s) for _, s in rows] for name, tell in columns.items()}
     shown = {name: values for name, values in cells.items() if set(values) != {"-"}}

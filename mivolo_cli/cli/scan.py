@@ -78,11 +78,11 @@ Compile = Annotated[
 Workers = Annotated[
     int, typer.Option(min=0, help="Threads that decode photos; 0 means one a core.", rich_help_panel=MODEL)
 ]
-Reduced = Annotated[
+FullResolution = Annotated[
     bool,
     typer.Option(
-        "--reduced",
-        help="Read large JPEGs at a half or a quarter of their size: quicker, and ages differ a little.",
+        "--full-resolution",
+        help="Decode large JPEGs whole, even where people on them are made smaller anyway: slower.",
         rich_help_panel=MODEL,
     ),
 ]
@@ -144,7 +144,7 @@ def scan(
     boxes: Boxes = None,
     use: Use = "both",
     flip: Flip = False,
-    reduced: Reduced = False,
+    full_resolution: FullResolution = False,
     device: Devices = "auto",
     engine: Engine = "auto",
     precision: Precision = "fp32",
@@ -184,7 +184,7 @@ def scan(
         boxes=boxes,
         use=use,
         flip=flip,
-        reduced=reduced,
+        full_resolution=full_resolution,
         device=device,
         engine=engine,
         precision=precision,

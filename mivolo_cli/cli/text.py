@@ -33,16 +33,16 @@ def wrapped(line: str, stream: TextIO, indent: int = 2) -> str:
 
 
 def years(figure: Figure | None, form: str = "{:.2f}") -> str:
-    """A mean in years and its interval."""
-    return "-" if figure is None else form.format(figure.value) + _between(figure, form)
+    """A mean in years, and half the width of its interval."""
+    return "-" if figure is None else form.format(figure.value) + _uncertainty(figure, "{:.2f}")
 
 
 def share(figure: Figure | None) -> str:
-    """A part of the whole and its interval."""
-    return "-" if figure is None else f"{figure.value:.1%}" + _between(figure, "{:.1%}")
+    """A part of the whole, and half the width of its interval."""
+    return "-" if figure is None else f"{figure.value:.1%}" + _uncertainty(figure, "{:.1%}")
 
 
-def _between(figure: Figure, form: str) -> str:
+def _uncertainty(figure: Figure, form: str) -> str:
     if figure.low is None or figure.high is None:
         return ""
-    return f" ({form.format(figure.low)} to {form.format(figure.high)})"
+    return f" ±{form.format((figure.high - figure.low) / 2)}"

@@ -274,7 +274,7 @@ def _window(pixels: Pixels, square: Square) -> tuple[NDArray[np.float32], NDArra
     fitted = np.clip(np.round(np.array((x2 - x1, y2 - y1)) * ratio), 1, FACE_SIZE).astype(int)
     place = np.clip(((x1 - left) * ratio, (y1 - top) * ratio), 0, FACE_SIZE - fitted).astype(int)
     canvas = np.zeros((FACE_SIZE, FACE_SIZE, 3), np.uint8)
-    part = _resize(np.ascontiguousarray(pixels[y1:y2, x1:x2]), *fitted.tolist())
+    part = _resize(pixels[y1:y2, x1:x2], *fitted.tolist())
     canvas[place[1] : place[1] + fitted[1], place[0] : place[0] + fitted[0]] = part
     scale = fitted / np.array((x2 - x1, y2 - y1))
     corner = place - scale * (x1, y1)

@@ -18,6 +18,8 @@ from ..results import Results
 from .common import KINDS, Exported, Settings, boxes, failed_note, readable
 
 SUFFIX = ""
+UNREAD = (".gif", ".jfif", ".jpe", ".jif", ".dib", ".hif", ".apng", ".heics", ".heifs", ".avifs")
+"""Names of photos that ultralytics 8.4 leaves out without a word."""
 YAML = """\
 # People and faces found by mivolo. The classes are those of the boxes; ages and genders are not in this format.
 # No `path`: the folder may be moved. Split train and val yourself before training.
@@ -30,7 +32,7 @@ FIELDS = ("image", "root", "path")
 
 def write(results: Results, target: Path, settings: Settings) -> Exported:
     """A folder; photos.csv in it says which photo each image is."""
-    photos = people = gone = 0
+    photos = people = gone = unread = 0
     with new_folder(target) as folder, (folder / "photos.csv").open("w", newline="", encoding="utf-8") as file:
         listing = csv.writer(file)
         listing.writerow(FIELDS)
@@ -41,11 +43,14 @@ def write(results: Results, target: Path, settings: Settings) -> Exported:
             _write_labels(result, folder / "labels" / image.with_suffix(".txt"))
             listing.writerow([f"images/{image}", result.photo.root, result.photo.path])
             photos, people = photos + 1, people + len(result.people)
+            unread += image.suffix.lower() in UNREAD
         names = "".join(f"  {number}: {kind}\n" for number, kind in enumerate(KINDS))
         (folder / "data.yaml").write_text(YAML + names, encoding="utf-8")
         (folder / "images").mkdir(exist_ok=True)
         (folder / "labels").mkdir(exist_ok=True)
     notes = (*failed_note(results), *([f"photos left out because they could not be copied: {gone}"] if gone else []))
+    if unread:
+        notes += (f"photos that ultralytics will leave out unless you convert them ({', '.join(UNREAD)}): {unread}",)
     if not settings.copy_photos:
         notes += (f"put the photos into {target / 'images'}, named as photos.csv says",)
     return Exported((target,), photos, people, notes)

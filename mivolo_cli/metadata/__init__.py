@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import PhotoError
 
 REASONS = {
-    "missing": "the file is not there any more",
+    "missing": "there is no such file, or no longer",
     "unreadable": "the file could not be read",
     "changed": "the file has changed since it was scanned: scan it again",
     "read_only": "the file is write-protected",

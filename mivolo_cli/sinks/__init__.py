@@ -128,8 +128,9 @@ def parquet_files(path: Path) -> list[Path]:
 def _check_columns(path: Path, columns: Sequence[str]) -> None:
     missing = [name for name in SCHEMA.names if name not in columns]
     if missing:
+        named = ", ".join(missing[:3]) + (" and others" if len(missing) > 3 else "")
         raise BadInput(
-            f"{path} is not a result table of mivolo: it has no column {', '.join(missing)}",
+            f"{path} is not a result table of mivolo: it has no column {named}",
             hint="give a table that mivolo scan has written",
         )
 
