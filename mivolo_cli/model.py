@@ -10,10 +10,12 @@ import timm
 import torch
 from timm.layers import Mlp
 from timm.layers.bottleneck_attn import PosEmbedRel
-from timm.models.volo import VOLO
+from timm.models.volo import VOLO, Outlooker
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .errors import BadInput
+from .outlook import Outlook
 from .variants import PATCH_SIZE, STRIDE, Size, parse_variant
 
 Fusion = Literal["attention", "concatenation"]
@@ -78,6 +80,12 @@ class OneEmbed(nn.Module):
         return self.proj(self.conv(x))
 
 
+def queries_keys_values(x: Tensor, qkv: nn.Conv2d) -> list[Tensor]:
+    """(n, dim, h, w) -> three of (n, h*w, dim): the weights are split, which costs nothing, and not the features."""
+    tokens = x.flatten(2).transpose(1, 2)
+    return [functional.linear(tokens, weight) for weight in qkv.weight.flatten(1).chunk(3)]
+
+
 class FeatureEnhancer(nn.Module):
     """Makes one sequence of face and body tokens (section 3.3 of the paper).
 
@@ -97,16 +105,16 @@ class FeatureEnhancer(nn.Module):
         self.mlp = Mlp(in_features=2 * dim, hidden_features=4 * dim, out_features=dim, use_conv=True)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Each argument (n, dim, h, w) -> what the query's positions gather from the other branch, the same shape."""
-        q, k, v = (x.flatten(2).transpose(1, 2) for x in (query, key, value))  # n, h*w, dim
-        weights = (q @ k.transpose(1, 2) * self.scale + self.pos_embed(q)).softmax(dim=-1)  # n, h*w, h*w
-        return (weights @ v).transpose(1, 2).reshape(query.shape)
+        """Each argument (n, h*w, dim) -> what the query's positions gather from the other branch, the same shape."""
+        weights = query @ key.transpose(1, 2) * self.scale + self.pos_embed(query)  # n, h*w, h*w
+        return weights.softmax(dim=-1) @ value
 
     def look(self, face: Tensor, body: Tensor) -> tuple[Tensor, Tensor]:
         """What the face gathers from the body, and the body from the face, each (n, dim, h, w)."""
-        face_q, face_k, face_v = self.qkv_f(face).chunk(3, dim=1)
-        body_q, body_k, body_v = self.qkv_p(body).chunk(3, dim=1)
-        return self.attend(face_q, body_k, body_v), self.attend(body_q, face_k, face_v)
+        face_q, face_k, face_v = queries_keys_values(face, self.qkv_f)
+        body_q, body_k, body_v = queries_keys_values(body, self.qkv_p)
+        seen = self.attend(face_q, body_k, body_v), self.attend(body_q, face_k, face_v)
+        return seen[0].transpose(1, 2).reshape(face.shape), seen[1].transpose(1, 2).reshape(body.shape)
 
     def forward(self, face: Tensor, body: Tensor) -> Tensor:
         """Two feature maps (n, dim, h, w) -> one of the same shape."""
@@ -175,6 +183,8 @@ class MiVOLO(VOLO):
             post_layers=("ca", "ca") if size.class_attention else None,
             use_aux_head=size.class_attention,
         )
+        for block in [part for part in self.modules() if isinstance(part, Outlooker)]:
+            block.attn = Outlook(block.attn)
         self.in_chans = in_chans
         if in_chans == 6:
             self.patch_embed: nn.Module = FaceBodyEmbed(size, input_size, fusion)

@@ -1,0 +1,56 @@
+"""VOLO's outlook attention without the generic unfold and fold, which copy and transpose what they need not."""
+
+from timm.models.volo import OutlookAttention
+from torch import Tensor, nn, stack
+from torch.nn import functional
+
+KERNEL, STRIDE, PADDING = 3, 2, 1
+"""Of every outlooker of VOLO: windows of 3 x 3 around every second position."""
+
+
+class Outlook(nn.Module):
+    """timm's outlook attention with the same weights under the same names: (n, h, w, dim) -> the same shape.
+
+    Source: Yuan et al., "VOLO: Vision Outlooker for Visual Recognition" (arXiv 2106.13112), section 3.2.
+    """
+
+    def __init__(self, plain: OutlookAttention) -> None:
+        super().__init__()
+        assert (plain.kernel_size, plain.stride, plain.padding) == (KERNEL, STRIDE, PADDING)
+        self.heads, self.scale = plain.num_heads, plain.scale
+        self.v, self.attn, self.proj, self.pool = plain.v, plain.attn, plain.proj, plain.pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, height, width, dim = x.shape
+        pooled = self.pool(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # n, h/2, w/2, dim
+        weights = self.attn(pooled).unflatten(-1, (self.heads, KERNEL**2, KERNEL**2))
+        values = self._windows(self.v(x), *pooled.shape[1:3])
+        seen = (weights * self.scale).softmax(dim=-1) @ values  # n, h/2, w/2, heads, 9, dim / heads
+        return self.proj(_overlaid(seen)[:, :height, :width])
+
+    def _windows(self, v: Tensor, rows: int, columns: int) -> Tensor:
+        """(n, h, w, dim) -> (n, rows, columns, heads, 9, dim / heads): the neighbours of every second position."""
+        below, right = STRIDE * rows - v.shape[1], STRIDE * columns - v.shape[2]
+        v = functional.pad(v, (0, 0, PADDING, right, PADDING, below)).unflatten(-1, (self.heads, -1))
+        return stack(
+            [v[:, y : y + 2 * rows - 1 : 2, x : x + 2 * columns - 1 : 2] for y in range(KERNEL) for x in range(KERNEL)],
+            dim=4,
+        )
+
+
+def _overlaid(windows: Tensor) -> Tensor:
+    """The opposite, where windows overlap their sum: (n, h, w, heads, 9, d) -> (n, 2 h, 2 w, heads * d).
+
+    The middle of a window lies on an even row and column; the odd ones are at the edges of two windows, or of four.
+    """
+    window = windows.unflatten(4, (KERNEL, KERNEL))
+    before, middle, after = window.unbind(4)  # n, h, w, heads, 3, d
+    rows = stack((middle, after + _next(before, 1)), dim=2).flatten(1, 2)  # n, 2 h, w, heads, 3, d
+    before, middle, after = rows.unbind(4)  # n, 2 h, w, heads, d
+    return stack((middle, after + _next(before, 2)), dim=3).flatten(2, 3).flatten(3)
+
+
+def _next(x: Tensor, dim: int) -> Tensor:
+    """Each position's neighbour behind it; the last one has none."""
+    padding = [0] * (2 * (x.ndim - dim - 1)) + [0, 1]
+    return functional.pad(x.narrow(dim, 1, x.shape[dim] - 1), padding)
