@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import pytest
 from conftest import draw_scene, save_photo
 
-from mivolo_cli import photos
-from mivolo_cli.records import Photo
+from mivolo_cli import photos, sinks
+from mivolo_cli.detect.embedded import EmbeddedDetector
+from mivolo_cli.records import Detections, Image, Photo
+from mivolo_cli.scan import ScanOptions, scan
 
 
 def test_a_large_jpeg_may_be_read_smaller(tmp_path: Path) -> None:
@@ -38,3 +43,30 @@ def test_other_formats_are_always_read_whole(tmp_path: Path) -> None:
     save_photo(tmp_path / "a.png", pixels=draw_scene(900, 700))
     image = photos.decode(Photo(str(tmp_path), "a.png"), 100)
     assert image.pixels.shape == (700, 900, 3) and image.whole is None
+
+
+def test_a_scan_reads_large_jpegs_smaller_unless_asked_not_to(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = importlib.util.find_spec("ultralytics")
+    assert spec is not None and spec.submodule_search_locations
+    people = PIL.Image.open(Path(spec.submodule_search_locations[0], "assets", "zidane.jpg"))
+    save_photo(tmp_path / "photos" / "a.jpg", pixels=people.resize((3840, 2160)))
+    sizes: list[int] = []
+    detect = EmbeddedDetector.detect
+
+    def watched(self: EmbeddedDetector, images: Sequence[Image]) -> list[Detections]:
+        sizes.extend(image.pixels.shape[1] for image in images)
+        return detect(self, images)
+
+    monkeypatch.setattr(EmbeddedDetector, "detect", watched)
+    tables = []
+    for full in (False, True):
+        table = tmp_path / f"{full}.parquet"
+        scan(ScanOptions([tmp_path / "photos"], [table], model=str(tiny_model), device="cpu", full_resolution=full))
+        tables.append(sinks.read_table(table).to_pylist())
+    assert sizes == [1920, 3840]
+    for reduced, whole in zip(*tables, strict=True):
+        assert (reduced["width"], reduced["height"]) == (whole["width"], whole["height"]) == (3840, 2160)
+        for edge in ("face_x1", "face_y2", "body_x2", "body_y1"):
+            assert reduced[edge] == pytest.approx(whole[edge], abs=3840 * 0.01)
