@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     samples = list(read_samples([options.faces]))
-    chosen = samples[:: len(samples) // (2 * options.photos)][: 2 * options.photos]
+    chosen = samples[:: max(1, len(samples) // (2 * options.photos))][: 2 * options.photos]
     engine, spec = open_model(options.model, "cpu")
     predictor, detector = Predictor(engine, spec), detect.open_detector("embedded")
     truths, whole, reduced = [], [], []
@@ -45,7 +45,7 @@ def main() -> None:
             pair = chosen[2 * number : 2 * number + 2]
             file = Path(folder) / "photo.jpg"
             places = make_photo(file, pair, number)
-            answers = [look(file, least, detector, predictor, places) for least in (0, pipeline.LEAST)]
+            answers = [look(file, least, detector, predictor, places) for least in (None, pipeline.LEAST)]
             for sample, full, part in zip(pair, *answers, strict=True):
                 if full and part and sample.label.age is not None:
                     truths.append((sample.label.age, sample.label.gender))
@@ -71,7 +71,7 @@ def make_photo(file: Path, pair: list[Sample], seed: int) -> list[float]:
 
 
 def look(
-    file: Path, least: int, detector: detect.Detector, predictor: Predictor, places: list[float]
+    file: Path, least: photos.Sides | None, detector: detect.Detector, predictor: Predictor, places: list[float]
 ) -> list[Prediction | None]:
     """What is said of the face nearest to each place; None where there is none near."""
     photo = Photo(str(file.parent), file.name)

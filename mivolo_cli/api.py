@@ -147,7 +147,7 @@ class Mivolo:
 
     def _images(self, pictures: Iterable[Picture], kept: dict[str, Pixels]) -> Iterator[Image | Failure]:
         """Files decoded ahead in threads; pixels from memory are kept by their names until their answer is out."""
-        count, least = 0, scan.least_side(self._options, self._tools)
+        count, least = 0, scan.least_sides(self._options, self._tools)
         for on_disk, group in groupby(pictures, key=lambda item: isinstance(item, (str, os.PathLike))):
             if on_disk:
                 places = (storage.place(os.fspath(item)) for item in group)  # type: ignore[arg-type]  # the group's key

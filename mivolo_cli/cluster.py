@@ -67,7 +67,7 @@ class About:
     metadata: Mapping[str, str]
     notes: Sequence[str]
     size: int
-    least: int
+    least: photos.Sides | None
     gpu: bool
     detector: str
 
@@ -198,7 +198,7 @@ class Cluster:
         )
 
 
-def decode(chunks: pa.Table, least: int) -> Iterator[pa.Table]:
+def decode(chunks: pa.Table, least: photos.Sides | None) -> Iterator[pa.Table]:
     """Stage: the photos of chunks, one a row."""
     for chunk in chunks["chunk"].to_pylist():
         numbered = pickle.loads(chunk)
@@ -237,7 +237,7 @@ def about(options: ScanOptions) -> About:
     """Open everything once, on a machine like those that will do the work. Raises BadInput and WeightsError."""
     opened = tools.open_tools(options)
     notes = [*opened.notes, *opened.engine.notes, *opened.detector.notes]
-    size, least = opened.predictor.spec.input_size, tools.least_side(options, opened)
+    size, least = opened.predictor.spec.input_size, tools.least_sides(options, opened)
     metadata = provenance.metadata(options, opened)
     return About(metadata, notes, size, least, opened.engine.device != "cpu", opened.detector.name)
 

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from .model import FromPixels
 
 GRAPH, DATA, ABOUT = "graph.xml", "graph.bin", "about.json"
+FORM = 2
+"""Grows when the same weights become another graph than before."""
 EXAMPLE = 2
 """People in the batch that is followed through the model; the graph then takes any number."""
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
@@ -104,10 +107,8 @@ def open_graph(
         kept = None if trouble else _kept(place, precision)
         if kept is not None:
             return kept
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as elsewhere:
-            _write(graph, Path(elsewhere))
-            engine = OpenVinoEngine(Path(elsewhere) / GRAPH, precision)
-    except (*_refusals(), OSError) as error:
+        engine = _unkept(graph, precision)
+    except _refusals() as error:
         raise NotConverted(f"OpenVINO cannot take the model ({first_line(error)})") from error
     engine.notes.append(f"the converted model cannot be kept in {place.parent} ({trouble or 'it cannot be read back'})")
     engine.calibration = uuid4().hex if precision == "int8" else ""  # the next one may differ
@@ -139,7 +140,7 @@ def folder() -> Path:
 def _place(name: str, openvino_version: str, kind: str) -> Path:
     """Named by all that decides what a graph is; its weights decide the input's shape."""
     safe = re.sub(r"[^\w.-]", "_", name)[-80:]
-    return folder() / f"{safe}-mivolo-{__version__}-openvino-{openvino_version.split('-')[0]}-{kind}"
+    return folder() / f"{safe}-mivolo-{__version__}-{FORM}-openvino-{openvino_version.split('-')[0]}-{kind}"
 
 
 def _kept(place: Path, precision: str) -> tuple[OpenVinoEngine, Facts] | None:
@@ -172,6 +173,15 @@ def _keep(graph: openvino.Model, facts: Facts, place: Path) -> str:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
     return ""
+
+
+def _unkept(graph: openvino.Model, precision: str) -> OpenVinoEngine:
+    """Through a file all the same where layers are to be spared, if there is room for one."""
+    if precision in ("bf16", "fp16"):
+        with suppress(OSError), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as elsewhere:
+            _write(graph, Path(elsewhere))
+            return OpenVinoEngine(Path(elsewhere) / GRAPH, precision)
+    return OpenVinoEngine(graph, precision)
 
 
 def _write(graph: openvino.Model, place: Path) -> None:

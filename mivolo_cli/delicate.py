@@ -19,10 +19,10 @@ it, but files have."""
 
 
 def first_layers(graph: openvino.Model) -> list[str]:
-    """The convolutions of the finest resolution, in a graph with a depthwise one among them; else nothing."""
+    """The convolutions of the finest resolution, if there is a depthwise one among them, and their size is fixed."""
     convolutions = [node for node in graph.get_ordered_ops() if node.get_type_name().endswith("Convolution")]
     finest = max(map(_width, convolutions), default=0)
-    first = [node for node in convolutions if _width(node) == finest]
+    first = [node for node in convolutions if _width(node) == finest > 0]
     is_mobile = any(node.get_type_name() == "GroupConvolution" for node in first)
     return [node.get_friendly_name() for node in first] if is_mobile else []
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn, stack
 from torch.nn import functional
 
 KERNEL, STRIDE, PADDING = 3, 2, 1
-"""Of every outlooker of VOLO: windows of 3 x 3 around every second position."""
+"""Of every outlooker of VOLO: windows of 3 x 3 around every second position. The code here is for these alone."""
 
 
 class Outlook(nn.Module):

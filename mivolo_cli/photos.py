@@ -75,17 +75,21 @@ LYING = (5, 6, 7, 8)
 """Those that swap width and height."""
 CUT_SHORT = re.compile("truncated|end of file|no more images|requires a buffer")
 """What decoders say, in lower case, of a file whose end is missing."""
+SCALES = (2, 4, 8)
+"""By which libjpeg makes a picture smaller while it decodes it."""
+Sides = tuple[int, int]
+"""A longer and a shorter side, in pixels."""
 DAMAGE: tuple[type[Exception], ...] = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError)
 DAMAGE += (RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zlib.error)
 """What Pillow and its plugins raise on damaged files."""
 
 
-def decode(photo: Photo, least: int = 0, data: bytes | None = None) -> Image:
+def decode(photo: Photo, least: Sides | None = None, data: bytes | None = None) -> Image:
     """Read a photo, or its bytes where they are here already: upright, sRGB, the first frame of an animation, white
     where it is transparent.
 
-    A JPEG whose longer side stays `least` pixels or more may be read at a half, a quarter or an eighth of its size,
-    which is much quicker; 0 reads all of it.
+    A JPEG may be read at a half, a quarter or an eighth of its size, which is much quicker, as far as its longer and
+    shorter side keep the pixels of `least`; None reads all of it.
 
     Its size and time in the answer are those of the file that was read, which may have replaced the one that was
     found. Raises PhotoError with one of CODES.
@@ -98,8 +102,9 @@ def decode(photo: Photo, least: int = 0, data: bytes | None = None) -> Image:
             facts = _facts(file, photo)
             picture = _open(file)
             size = picture.size
-            if least and max(size) >= 2 * least:  # of formats other than JPEG, Pillow takes no notice of this
-                picture.draft(None, (size[0] * least // max(size), size[1] * least // max(size)))
+            scale = 1 if least is None else _scale(size, least)
+            if scale > 1:  # of formats other than JPEG, Pillow takes no notice of this
+                picture.draft(None, (size[0] // scale, size[1] // scale))
             picture.load()
             orientation, taken_at = _read_exif(picture)
             reduced = picture.size
@@ -114,6 +119,13 @@ def decode(photo: Photo, least: int = 0, data: bytes | None = None) -> Image:
         raise PhotoError("too_large", CODES["too_large"]) from error
     except DAMAGE as error:
         raise PhotoError(*diagnosis(error)) from error
+
+
+def _scale(size: tuple[int, int], least: Sides) -> int:
+    """How many times smaller a picture of this size may be made."""
+    longer, shorter = least
+    allowed = [scale for scale in SCALES if max(size) >= scale * longer and min(size) >= scale * shorter]
+    return max(allowed, default=1)
 
 
 def fetched(photo: Photo) -> tuple[Photo, bytes | None]:
@@ -146,7 +158,7 @@ def open_picture(file: IO[bytes]) -> PIL.Image.Image:
 
 
 def decode_all(
-    photos: Iterable[Photo | Failure], workers: int, least: int = 0
+    photos: Iterable[Photo | Failure], workers: int, least: Sides | None = None
 ) -> Generator[Image | Failure, None, None]:
     """Decode in threads, and risky formats in processes, keeping the order; failures that come in go out in place.
 
@@ -167,11 +179,14 @@ def decode_all(
         pool.shutdown(cancel_futures=True)
 
 
-def decode_or_fail(photo: Photo, decoders: Decoders, least: int = 0) -> Image | Failure:
-    """Read a photo, in a process of its own, and whole, where its format is risky."""
+def decode_or_fail(photo: Photo, decoders: Decoders, least: Sides | None = None) -> Image | Failure:
+    """Read a photo: in a process of its own, and whole, where its format is risky; whole from a bucket, too, lest it be
+    fetched again for what `least` leaves out."""
     try:
         photo, data = fetched(photo)
-        return decoders.decode(photo, data) if _is_risky(photo, data) else decode(photo, least, data)
+        if _is_risky(photo, data):
+            return decoders.decode(photo, data)
+        return decode(photo, None if storage.is_url(photo.root) else least, data)
     except PhotoError as error:
         return Failure(photo, error.code if error.code in CODES else CRASHED[0], str(error))
 

@@ -17,8 +17,9 @@ from .pair import pair
 from .predict import Predictor
 from .records import Box, Failure, Image, Person, Photo, Prediction, Result, Use
 
-LEAST = 1600
-"""The longer side of photos that are reduced on reading: no detector looks at a photo as a whole with more pixels."""
+LEAST = 1600, 416
+"""The longer and the shorter side of photos that are reduced on reading: no detector looks at a photo as a whole with
+more pixels, but NanoDet stretches the shorter side, too."""
 MAX_WAITING = 1024
 """Photos that wait at most for a batch of people to fill up."""
 
@@ -45,7 +46,8 @@ def sight(
 ) -> Iterator[Sighting | Failure]:
     """Find, pair and cut out the people of each photo, in order; the detector sees `batch` photos at once.
 
-    Photos that were reduced too much for what is on them are read whole with `decode`, and looked at again.
+    Photos that were reduced too much for who is on them are read whole with `decode`, and looked at again where the
+    detector can then see more; one that can no longer be read fails.
     """
     waiting: list[Image | Failure] = []
     for image in images:
@@ -65,7 +67,7 @@ def _sight(
 ) -> Iterator[Sighting | Failure]:
     looks = list(_look(images, detector))
     if decode is not None:
-        looks = _sharpen(looks, detector, size, decode)
+        looks = _sharpen(looks, detector, size, use, decode)
     for look in looks:
         if isinstance(look, Failure):
             yield look
@@ -83,9 +85,10 @@ class _Look:
     people: list[Person]
     enlarged: bool
 
-    def is_blurred(self, size: int) -> bool:
-        """Whether the photo was reduced too much: for the detector, or for the model's input of this size."""
-        return self.image.whole is not None and (self.enlarged or not all(_is_large(p, size) for p in self.people))
+    def is_blurred(self, size: int, use: Use) -> bool:
+        """Whether the photo was reduced too much: for the detector, or for the model's inputs of this size."""
+        large = all(_is_large(person, size, use) for person in self.people)
+        return self.image.whole is not None and (self.enlarged or not large)
 
     def in_photo(self) -> list[Person]:
         """The people in pixels of the whole photo."""
@@ -106,10 +109,14 @@ def _look(images: Sequence[Image | Failure], detector: Detector) -> Iterator[_Lo
 
 
 def _sharpen(
-    looks: Sequence[_Look | Failure], detector: Detector, size: int, decode: Callable[[Photo], Image | Failure]
+    looks: Sequence[_Look | Failure],
+    detector: Detector,
+    size: int,
+    use: Use,
+    decode: Callable[[Photo], Image | Failure],
 ) -> list[_Look | Failure]:
     """With blurred photos read whole, and looked at again where the detector can then see more."""
-    blurred = [look for look in looks if isinstance(look, _Look) and look.is_blurred(size)]
+    blurred = [look for look in looks if isinstance(look, _Look) and look.is_blurred(size, use)]
     if not blurred:
         return [*looks]
     with ThreadPoolExecutor(len(blurred)) as pool:
@@ -122,18 +129,19 @@ def _sharpen(
 
 def _same_people(look: _Look, whole: Image | Failure) -> _Look | None:
     """The people of a look on the whole photo; None where it has to be looked at again."""
-    if (
-        look.enlarged
-        or isinstance(whole, Failure)
-        or (whole.width, whole.height) != (look.image.width, look.image.height)
-    ):
-        return None
-    return _Look(whole, look.in_photo(), False)
+    seen = look.image
+    same = isinstance(whole, Image) and (whole.photo, whole.width, whole.height) == (
+        seen.photo,
+        seen.width,
+        seen.height,
+    )
+    return _Look(whole, look.in_photo(), False) if isinstance(whole, Image) and same and not look.enlarged else None
 
 
-def _is_large(person: Person, size: int) -> bool:
+def _is_large(person: Person, size: int, use: Use) -> bool:
     """Whether this person's crops are made smaller for the model anyway, and none is near to being refused."""
-    sides = [(box.x2 - box.x1, box.y2 - box.y1) for box in (person.face, person.body) if box is not None]
+    boxes = (None if use == "body" else person.face, None if use == "face" else person.body)
+    sides = [(box.x2 - box.x1, box.y2 - box.y1) for box in boxes if box is not None]
     return all(max(side) >= size and min(side) >= MIN_BODY_SIDE for side in sides)
 
 

@@ -20,7 +20,7 @@ from .decoders import Decoders
 from .errors import Stopped
 from .records import SCHEMA, Failure, Image, Photo, Result, Use
 from .shards import Shard
-from .tools import Tools, least_side, open_tools
+from .tools import Tools, least_sides, open_tools
 
 Answer = tuple[Photo, Result | Failure]
 """A photo as it was found, and what became of it."""
@@ -165,7 +165,7 @@ class _Here:
     def answers(self, todo: Iterator[Photo]) -> Generator[Answer, None, None]:
         """No batch crosses from one part into the next, so that each can be done again alone."""
         found: deque[Photo] = deque()
-        least = least_side(self._options, self._tools)
+        least = least_sides(self._options, self._tools)
         with closing(photos.decode_all(_noted(todo, found), self._options.workers, least)) as images:
             for first in images:
                 part = chain((first,), islice(images, parts.PART_PHOTOS - 1))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .converted import Calibration
     from .detect import Detector
     from .engines import Engine
+    from .photos import Sides
     from .predict import Predictor
     from .scan import ScanOptions
 
@@ -80,8 +81,8 @@ def _calibration(options: ScanOptions, detector: Detector) -> Calibration:
     return calibration.from_photos(found, detector, options.use, options.workers)
 
 
-def least_side(options: ScanOptions, tools: Tools) -> int:
+def least_sides(options: ScanOptions, tools: Tools) -> Sides | None:
     """How small photos may be read; boxes that are given mean all the pixels."""
     from . import pipeline
 
-    return 0 if options.full_resolution or tools.detector.name == "given" else pipeline.LEAST
+    return None if options.full_resolution or tools.detector.name == "given" else pipeline.LEAST

@@ -45,14 +45,17 @@ def options(tmp_path: Path, tiny_model: Path) -> list[object]:
 def test_there_and_back(mivolo: Mivolo, photo: Path, results: Path, tmp_path: Path) -> None:
     before = photo.read_bytes()
     out = mivolo("tag", results, "--dry-run")
-    assert out.exit_code == 0 and f"{photo}: looks about 33" in out.stdout and "nothing written" in out.stdout
+    assert out.exit_code == 0 and "\na.jpg: looks about 33" in f"\n{out.stdout}" and "nothing written" in out.stdout
     assert "mivolo:Age" not in out.stdout
     out = mivolo("tag", results, "--dry-run", "--diff")
     assert out.exit_code == 0 and "+<mivolo:Age>33.4</mivolo:Age>" in out.stdout
     assert photo.read_bytes() == before
+    assert "--dry-run" in mivolo("tag", results, "--diff").exception.hint and photo.read_bytes() == before
     out = mivolo("tag", results, "--keywords", "--exif", "usercomment", "--report", tmp_path / "tagged.csv")
     assert out.exit_code == 0 and "1 photo\n  1 tagged" in out.stdout and str(tmp_path / "tagged.csv") in out.stdout
     assert mivolo("tag", results, "--check").exit_code == 0
+    out = mivolo("untag", photo.parent, "--dry-run")
+    assert out.exit_code == 0 and out.stdout.count("a.jpg") == 1 and "would be restored" in out.stdout
     out = mivolo("untag", photo.parent)
     assert out.exit_code == 0 and "1 original bytes restored" in out.stdout
     assert photo.read_bytes() == before

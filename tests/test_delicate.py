@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mivolo_cli import checkpoint
-from mivolo_cli.converted import convert
+from mivolo_cli.converted import convert, graph_of
 from mivolo_cli.delicate import first_layers, last_layers, spare
 from mivolo_cli.engines import import_openvino
 from mivolo_cli.model import FromPixels, create_model
@@ -26,6 +27,12 @@ def test_the_first_layers_of_mobilenets_are_delicate_and_volos_stem_is_not() -> 
     assert len(first_layers(mobile)) == 3 + 4
     assert {node.get_output_partial_shape(0)[-1].get_length() for node in named(mobile, first_layers(mobile))} == {16}
     assert first_layers(graph("mivolo_d1_64")) == []
+
+
+def test_nothing_is_delicate_where_sizes_depend_on_the_input() -> None:
+    grouped = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Conv2d(8, 8, 1, groups=8))
+    assert first_layers(graph_of(grouped, (torch.zeros(1, 3, 32, 32),), [[-1, 3, -1, -1]])) == []
+    assert len(first_layers(graph_of(grouped, (torch.zeros(1, 3, 32, 32),), [[-1, 3, 32, 32]]))) == 1
 
 
 @pytest.mark.parametrize(("variant", "heads"), [("mivolo_xs_32", 1), ("mivolo_d1_64", 2)])

@@ -14,8 +14,27 @@ from conftest import draw_scene, save_photo
 
 from mivolo_cli import photos, sinks
 from mivolo_cli.detect.embedded import EmbeddedDetector
+from mivolo_cli.pipeline import LEAST
 from mivolo_cli.records import Detections, Image, Photo
 from mivolo_cli.scan import ScanOptions, scan
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "seen"),
+    [
+        (3264, 2448, 1632),
+        (4000, 3000, 2000),
+        (3198, 2000, 3198),
+        (6400, 1280, 3200),
+        (8000, 830, 8000),
+        (4000, 2, 4000),
+    ],
+)
+def test_as_small_as_detectors_look(tmp_path: Path, width: int, height: int, seen: int) -> None:
+    save_photo(tmp_path / "a.jpg", pixels=np.zeros((height, width, 3), np.uint8))
+    image = photos.decode(Photo(str(tmp_path), "a.jpg"), LEAST)
+    assert (image.width, image.height) == (width, height)
+    assert image.pixels.shape[1] == seen
 
 
 def test_a_large_jpeg_may_be_read_smaller(tmp_path: Path) -> None:
@@ -24,11 +43,12 @@ def test_a_large_jpeg_may_be_read_smaller(tmp_path: Path) -> None:
         file = save_photo(tmp_path / "a.jpg", pixels=scene, orientation=orientation, taken_at="2020:01:31 12:00:00")
         photo = Photo(str(tmp_path), "a.jpg")
         for least, shape in (
-            (0, (700, 900)),
-            (901, (700, 900)),
-            (450, (350, 450)),
-            (300, (350, 450)),
-            (225, (175, 225)),
+            (None, (700, 900)),
+            ((451, 1), (700, 900)),
+            ((450, 350), (350, 450)),
+            ((450, 351), (700, 900)),
+            ((300, 1), (350, 450)),
+            ((225, 175), (175, 225)),
         ):
             image = photos.decode(photo, least)
             assert image.pixels.shape[:2] == shape and (image.width, image.height) == (900, 700)
@@ -41,7 +61,7 @@ def test_a_large_jpeg_may_be_read_smaller(tmp_path: Path) -> None:
 
 def test_other_formats_are_always_read_whole(tmp_path: Path) -> None:
     save_photo(tmp_path / "a.png", pixels=draw_scene(900, 700))
-    image = photos.decode(Photo(str(tmp_path), "a.png"), 100)
+    image = photos.decode(Photo(str(tmp_path), "a.png"), (100, 100))
     assert image.pixels.shape == (700, 900, 3) and image.whole is None
 
 

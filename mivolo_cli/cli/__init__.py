@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -15,7 +16,6 @@ from ..errors import MivoloError
 from . import evaluate, export, info, merge, purge, report, scan, settings, tag, train, votes, weights
 from .help import SETTINGS, App
 from .text import wrapped
-from .voice import print_json
 
 app = App(
     name="mivolo",
@@ -44,12 +44,12 @@ def main() -> None:
     try:
         app(prog_name="mivolo")
     except MivoloError as error:
-        if "--json" in sys.argv:
-            print_json({"error": str(error), "hint": error.hint, "exit_code": error.exit_code})
         line = wrapped(f"error: {error}", sys.stderr)
         typer.echo(line if os.environ.get("NO_COLOR") else typer.style(line, fg=typer.colors.RED), err=True)
         if error.hint:
             typer.echo(wrapped(f"hint: {error.hint}", sys.stderr), err=True)
+        if "--json" in sys.argv:
+            typer.echo(json.dumps({"error": str(error), "hint": error.hint, "exit_code": error.exit_code}))
         sys.exit(error.exit_code)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +27,7 @@ from .options import (
     reading,
 )
 from .progress import counting
-from .text import aligned, share, years
+from .text import UNCERTAINTY, aligned, share, wrapped, years
 from .voice import Voice, print_json
 
 if TYPE_CHECKING:
@@ -47,10 +48,7 @@ Data = Annotated[
     typer.Argument(help="Labelled pictures: Parquet with the pictures, CSV that names them, or a folder as UTKFace's."),
 ]
 GROUPS = {"used": "seen from", "gender": "gender", "age": "age"}
-LEGEND = (
-    "MAE, bias and width in years; held: the part of true ages within age_low to age_high, which are 80 % intervals;",
-    "±: half of a 95 % interval, by bootstrap over people",
-)
+HELD = "held: the part of true ages between age_low and age_high, which is meant to be 80 %"
 
 
 def evaluate(
@@ -73,7 +71,8 @@ def evaluate(
         typer.Option("--combine", help="Also people made of the data's faces and bodies.", rich_help_panel=DATA),
     ] = False,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="So many people of each file, from all over it.", rich_help_panel=DATA)
+        int | None,
+        typer.Option(min=1, help="At most so many people of each file, evenly spread.", rich_help_panel=DATA),
     ] = None,
     plots: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Draw the results as PNG files in DIR.", rich_help_panel=RESULT)
@@ -114,7 +113,7 @@ def evaluate(
     if as_json or quiet:
         return
     for line in _lines(found, level):
-        typer.echo(line)
+        typer.echo(line if "  " in line else wrapped(line, sys.stdout))
     for file in drawn:
         typer.echo(f"plot: {file}")
 
@@ -174,7 +173,9 @@ def _lines(found: Report, level: float) -> list[str]:
     if found.problems:
         lines += ["", f"{len(found.problems)} rows were left out, as {found.problems[0].place}:"]
         lines += [f"  {problem.message}" for problem in found.problems[:1]]
-    return [*lines[1:], "", *LEGEND, *(f"note: {note}" for note in found.notes)]
+    legend = ["MAE, bias and width are in years", UNCERTAINTY]
+    legend[1:1] = [HELD] if any(item.score.coverage for item in found.evaluations) else []
+    return [*lines[1:], "", *legend, *(f"note: {note}" for note in found.notes)]
 
 
 def _table(item: Evaluation, level: float) -> list[str]:

@@ -46,6 +46,8 @@ LABELS = {
     "none": "had no entries",
 }  # fmt: skip
 
+WOULD = {"restored": "original bytes would be restored", "removed": "entries would be removed"}
+
 
 def tag(
     results: Annotated[Path, typer.Argument(help="A table that `mivolo scan` has written.")],
@@ -101,6 +103,7 @@ def tag(
     field: Any = None if exif is None else EXIF_FIELDS.get(exif.lower())
     if exif is not None and field is None:
         raise BadInput(f"--exif cannot be {exif!r}", hint="use UserComment or ImageDescription")
+    _require_dry_run(diff, dry_run)
     options = TagOptions(
         results,
         where=where,
@@ -134,10 +137,16 @@ def untag(
     from ..untag import UntagOptions
     from ..untag import untag as run
 
+    _require_dry_run(diff, dry_run)
     with Voice("untag", quiet, as_json, log) as voice:
         with _Telling("untag", voice, diff) as telling:
             tally = run(UntagOptions(paths, dry_run, backup, hidden, report), telling.show)
         _finish(tally, voice, dry_run, report)
+
+
+def _require_dry_run(diff: bool, dry_run: bool) -> None:
+    if diff and not dry_run:
+        raise BadInput("--diff shows what would change, and belongs to --dry-run", hint="add --dry-run")
 
 
 def run_tag(options: TagOptions, voice: Voice, diff: bool = False) -> Tally:
@@ -171,9 +180,10 @@ class _Telling:
         self._bar(self._done, total)
         if outcome.diff and self._diff:
             self._say(outcome.diff)
-        elif outcome.diff and not outcome.code:
-            self._say(f"{outcome.written}: {outcome.people or LABELS[outcome.status]}")
-        if outcome.code or outcome.status in ("differs", "untagged") or outcome.message:
+        if outcome.diff and not outcome.code:
+            what = WOULD.get(outcome.status, outcome.people)
+            self._say(f"{outcome.photo.path}: {what}" + (f": {outcome.message}" if outcome.message else ""))
+        elif outcome.code or outcome.status in ("differs", "untagged") or outcome.message:
             facts = {"status": outcome.status, "code": outcome.code, "message": outcome.message}
             self._voice.log("failure", root=outcome.photo.root, path=outcome.photo.path, **facts)
             self._say(_line(outcome), err=bool(outcome.code))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from ..metrics import Figure
 
+UNCERTAINTY = "±: half of a 95 % interval, by bootstrap over people"
+
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines with the columns below each other: the first one to the left, numbers to the right."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import AsJson, Quiet
-from .text import aligned, share, years
+from .text import UNCERTAINTY, aligned, share, years
 from .voice import print_json
 
 if TYPE_CHECKING:
@@ -64,4 +64,4 @@ def _lines(found: VotesReport) -> list[str]:
                 for c in found.comparisons
             ]
             lines += ["", *aligned([[title, "all", *bands], *table])]
-    return lines
+    return lines + (["", UNCERTAINTY] if found.comparisons else [])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -18,8 +19,8 @@ from ..results import Results
 from .common import KINDS, Exported, Settings, boxes, failed_note, readable
 
 SUFFIX = ""
-UNREAD = (".gif", ".jfif", ".jpe", ".jif", ".dib", ".hif", ".apng", ".heics", ".heifs", ".avifs")
-"""Names of photos that ultralytics 8.4 leaves out without a word."""
+READ = (".avif", ".bmp", ".dng", ".heic", ".heif", ".jp2", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
+"""How images are called that ultralytics 8.4 takes; it leaves out others without a word."""
 YAML = """\
 # People and faces found by mivolo. The classes are those of the boxes; ages and genders are not in this format.
 # No `path`: the folder may be moved. Split train and val yourself before training.
@@ -32,7 +33,8 @@ FIELDS = ("image", "root", "path")
 
 def write(results: Results, target: Path, settings: Settings) -> Exported:
     """A folder; photos.csv in it says which photo each image is."""
-    photos = people = gone = unread = 0
+    photos = people = gone = 0
+    unread: Counter[str] = Counter()
     with new_folder(target) as folder, (folder / "photos.csv").open("w", newline="", encoding="utf-8") as file:
         listing = csv.writer(file)
         listing.writerow(FIELDS)
@@ -43,14 +45,15 @@ def write(results: Results, target: Path, settings: Settings) -> Exported:
             _write_labels(result, folder / "labels" / image.with_suffix(".txt"))
             listing.writerow([f"images/{image}", result.photo.root, result.photo.path])
             photos, people = photos + 1, people + len(result.people)
-            unread += image.suffix.lower() in UNREAD
+            unread.update([image.suffix or "none"] if image.suffix.lower() not in READ else [])
         names = "".join(f"  {number}: {kind}\n" for number, kind in enumerate(KINDS))
         (folder / "data.yaml").write_text(YAML + names, encoding="utf-8")
         (folder / "images").mkdir(exist_ok=True)
         (folder / "labels").mkdir(exist_ok=True)
     notes = (*failed_note(results), *([f"photos left out because they could not be copied: {gone}"] if gone else []))
     if unread:
-        notes += (f"photos that ultralytics will leave out unless you convert them ({', '.join(UNREAD)}): {unread}",)
+        kinds = ", ".join(sorted(unread))
+        notes += (f"photos whose suffix ultralytics does not know and leaves out ({kinds}): {unread.total()}",)
     if not settings.copy_photos:
         notes += (f"put the photos into {target / 'images'}, named as photos.csv says",)
     return Exported((target,), photos, people, notes)
