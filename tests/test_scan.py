@@ -154,7 +154,8 @@ def test_the_table_says_what_made_it(tmp_path: Path, run: Run, album: Path, boxe
     about = {key.decode().removeprefix("mivolo."): value.decode() for key, value in stored.items()}
     assert (about["model"], about["detector"], about["schema_version"]) == ("tiny", "given", "1")
     assert len(about["model_sha256"]) == len(about["detector_sha256"]) == 64
-    assert json.loads(about["settings"]) == {"batch_size": 7, "precision": "fp32", "use": "both", "flip": False}
+    settings = {"batch_size": 7, "precision": "fp32", "use": "both", "flip": False, "full_resolution": False}
+    assert json.loads(about["settings"]) == settings
 
 
 def test_a_missing_gpu_is_said(tmp_path: Path, run: Run, album: Path, boxes: Path) -> None:
