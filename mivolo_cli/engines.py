@@ -34,6 +34,8 @@ ENGINES = ("auto", "torch", "openvino")
 PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 """With OpenVINO's names; in a graph of int8, for what is not whole numbers in it."""
 
+_importing = threading.Lock()
+
 
 class Engine(Protocol):
     """What runs a network; `notes` are lines for the user, and more may come while it works.
@@ -317,9 +319,13 @@ def import_openvino() -> ModuleType:
 
     Raises ImportError where it is not installed.
     """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # so that it cannot be imported
-    import openvino
+    with _importing:
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # so that it cannot be imported
+        import openvino
 
+        # What knows NumPy in OpenVINO is made at the first array; two threads that bring theirs at once wait for each
+        # other for ever, one with Python's lock and one with that of C++.
+        _ = openvino.Tensor(np.zeros(1, np.float32)).data
     return openvino
 
 

@@ -452,3 +452,23 @@ def test_openvino_is_kept_from_reporting_its_use(tmp_path: Path) -> None:
     home = {**os.environ, "HOME": str(tmp_path)}
     assert subprocess.check_output([sys.executable, "-c", code], text=True, env=home) == "openvino\n[]\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_photos_may_come_from_several_threads_at_once() -> None:
+    """Two threads that brought OpenVINO its first arrays hung one process of three, for ever."""
+    code = """
+import sys, threading
+sys.setswitchinterval(1e-6)
+import numpy as np
+from mivolo_cli.engines import OnnxEngine
+from mivolo_cli.weights import find
+engine, together = OnnxEngine(find("blazeface-back-256")), threading.Barrier(4)
+def look():
+    together.wait()
+    engine.run(np.zeros((1, 256, 256, 3), np.float32))
+threads = [threading.Thread(target=look) for _ in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+    for _ in range(6):
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
