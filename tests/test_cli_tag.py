@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result as Outcome
 from conftest import contents, draw_scene, save_photo, table
-from tagging import rows_of, write_results
+from tagging import corpus, rows_of, write_results
 from typer.testing import CliRunner
 
 from mivolo_cli import cli, workplace
@@ -73,6 +73,14 @@ def test_a_photo_that_was_left_alone_is_named_and_makes_the_exit_code_3(
     out = mivolo("tag", results)
     assert out.exit_code == 3 and "reasons: 1 read_only" in out.stdout
     assert f"a.jpg: got a sidecar ({photo}.xmp): the file is write-protected" in out.stderr
+
+
+def test_a_dry_run_names_what_untag_could_not_restore(mivolo: Mivolo, tmp_path: Path) -> None:
+    photo = tmp_path / "packed.png"
+    photo.write_bytes(corpus()["png with packed xmp"][1])
+    out = mivolo("tag", write_results(tmp_path / "packed.parquet", rows_of(photo)), "--dry-run")
+    assert out.exit_code == 0 and "packed.png: looks about" in out.stdout
+    assert "packed.png: untag will not be able to restore" in out.stdout
 
 
 def test_a_field_that_is_none_is_refused(mivolo: Mivolo, results: Path) -> None:

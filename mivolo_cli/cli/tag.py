@@ -180,14 +180,14 @@ class _Telling:
         self._bar(self._done, total)
         if outcome.diff and self._diff:
             self._say(outcome.diff)
-        if outcome.diff and not outcome.code:
-            what = WOULD.get(outcome.status, outcome.people)
-            self._say(f"{outcome.photo.path}: {what}" + (f": {outcome.message}" if outcome.message else ""))
-        elif outcome.code or outcome.status in ("differs", "untagged") or outcome.message:
+        if outcome.code or outcome.status in ("differs", "untagged") or outcome.message:
             facts = {"status": outcome.status, "code": outcome.code, "message": outcome.message}
             self._voice.log("failure", root=outcome.photo.root, path=outcome.photo.path, **facts)
             self._say(_line(outcome), err=bool(outcome.code))
-        elif outcome.reversible is False and outcome.written:
+            return
+        if outcome.diff:
+            self._say(f"{outcome.photo.path}: {WOULD.get(outcome.status, outcome.people)}")
+        if outcome.reversible is False and outcome.written:
             self._say(f"{outcome.photo.path}: untag will not be able to restore its original bytes")
 
     def _say(self, line: str, err: bool = False) -> None:
@@ -199,7 +199,9 @@ class _Telling:
 
 
 def _line(outcome: Outcome) -> str:
-    what = LABELS[outcome.status] + (f" ({outcome.written})" if outcome.written and outcome.code else "")
+    """What became of a photo, or would in a dry run, and why."""
+    labels = LABELS | WOULD if outcome.diff else LABELS
+    what = labels[outcome.status] + (f" ({outcome.written})" if outcome.written and outcome.code else "")
     return f"{outcome.photo.path}: {what}: {outcome.message or outcome.code}".removesuffix(": ")
 
 
