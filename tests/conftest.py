@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import importlib
+import importlib.util
 import io
 import os
 import struct
@@ -52,6 +52,13 @@ def draw_scene(width: int = 80, height: int = 64) -> Pixels:
     pixels[:top, :left], pixels[:top, left:] = (200, 60, 50), (60, 170, 70)
     pixels[top:, :left], pixels[top:, left:] = (50, 80, 190), (210, 210, 205)
     return pixels
+
+
+def assets() -> Path:
+    """The two photos that travel with ultralytics, found without importing it."""
+    spec = importlib.util.find_spec("ultralytics")
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent / "assets"
 
 
 def save_photo(

@@ -8,8 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
-from conftest import noise, save_photo
+from conftest import assets, noise, save_photo
 
 from mivolo_cli import calibration, converted, ready
 from mivolo_cli.converted import Calibration
@@ -63,6 +64,25 @@ def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("count", "step"), [(0, 1), (4, 1), (5, 2), (8, 2), (9, 4), (100, 32)])
 def test_photos_come_from_all_over_a_collection(count: int, step: int) -> None:
     assert calibration._spread(range(count), 4) == list(range(0, count, step))
+
+
+def test_int8_of_the_embedded_model_moves_ages_little() -> None:
+    """By half a year here; with its last layer in int8, too, by more than 2."""
+    pytest.importorskip("nncf")
+    corners = [(743, 41, 1159, 457), (437, 180, 853, 596), (50, 230, 466, 646), (140, 260, 556, 676)]
+    pictures = [PIL.Image.open(assets() / name) for name in ("zidane.jpg", "zidane.jpg", "bus.jpg", "bus.jpg")]
+
+    def batch(spec: ModelSpec, shift: int) -> tuple[np.ndarray, np.ndarray]:
+        boxes = [tuple(edge + shift for edge in box) for box in corners]
+        faces = [p.crop(box).resize((spec.input_size,) * 2) for p, box in zip(pictures, boxes, strict=True)]
+        pixels = np.stack([np.concatenate((face, np.zeros_like(face)), axis=2) for face in map(np.asarray, faces)])
+        return pixels, np.array([(True, False)] * len(faces))
+
+    exact, spec = ready.open_model("mivolo-xs", "cpu")
+    people = Calibration("", lambda spec: [batch(spec, 4 * step) for step in range(-4, 5)])
+    rounded, _ = ready.open_model("mivolo-xs", "cpu", "int8", calibration=people)
+    ages = [spec.years(engine.run(*batch(spec, 2))[:, -1]) for engine in (exact, rounded)]
+    assert rounded.precision == "int8" and 0 < np.abs(np.subtract(*ages)).mean() < 2
 
 
 def test_int8_is_near_and_calibrated_once(tiny_model: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from conftest import assets
 
 from mivolo_cli import boxes as arithmetic
 from mivolo_cli.detect import embedded, open_detector
@@ -22,13 +22,6 @@ from mivolo_cli.weights import folder
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "detections.json").read_text())
 NO_FACES: Found = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-
-
-def assets() -> Path:
-    """The two photos that travel with ultralytics, found without importing it."""
-    spec = importlib.util.find_spec("ultralytics")
-    assert spec is not None and spec.origin is not None
-    return Path(spec.origin).parent / "assets"
 
 
 @pytest.fixture(scope="module")

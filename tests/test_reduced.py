@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
-from conftest import draw_scene, save_photo
+from conftest import assets, draw_scene, save_photo
 
 from mivolo_cli import photos, sinks
 from mivolo_cli.detect.embedded import EmbeddedDetector
@@ -68,9 +67,7 @@ def test_other_formats_are_always_read_whole(tmp_path: Path) -> None:
 def test_a_scan_reads_large_jpegs_smaller_unless_asked_not_to(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = importlib.util.find_spec("ultralytics")
-    assert spec is not None and spec.submodule_search_locations
-    people = PIL.Image.open(Path(spec.submodule_search_locations[0], "assets", "zidane.jpg"))
+    people = PIL.Image.open(assets() / "zidane.jpg")
     save_photo(tmp_path / "photos" / "a.jpg", pixels=people.resize((3840, 2160)))
     sizes: list[int] = []
     detect = EmbeddedDetector.detect
