@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 
 from .crops import MIN_BODY_SIDE, Crops, cut
 from .detect import Detector
@@ -41,21 +42,22 @@ def sight(
     detector: Detector,
     size: int,
     use: Use = "both",
-    batch: int = 4,
     decode: Callable[[Photo], Image | Failure] | None = None,
 ) -> Iterator[Sighting | Failure]:
-    """Find, pair and cut out the people of each photo, in order; the detector sees `batch` photos at once.
+    """Find, pair and cut out the people of each photo, in order, in the detector's lanes, one batch ahead of them.
 
     Photos that were reduced too much for who is on them are read whole with `decode`, and looked at again where the
     detector can then see more; one that can no longer be read fails.
     """
-    waiting: list[Image | Failure] = []
-    for image in images:
-        waiting.append(image)
-        if len(waiting) == batch:
-            yield from _sight(waiting, detector, size, use, decode)
-            waiting = []
-    yield from _sight(waiting, detector, size, use, decode)
+    source = iter(images)
+    under_way: deque[Future[list[Sighting | Failure]]] = deque()
+    with ThreadPoolExecutor(detector.lanes, thread_name_prefix="sight") as pool:
+        while batch := list(islice(source, detector.batch)):
+            under_way.append(pool.submit(_sight, batch, detector, size, use, decode))
+            if len(under_way) > detector.lanes:
+                yield from under_way.popleft().result()
+        for found in under_way:
+            yield from found.result()
 
 
 def _sight(
@@ -64,17 +66,11 @@ def _sight(
     size: int,
     use: Use,
     decode: Callable[[Photo], Image | Failure] | None,
-) -> Iterator[Sighting | Failure]:
+) -> list[Sighting | Failure]:
     looks = list(_look(images, detector))
     if decode is not None:
         looks = _sharpen(looks, detector, size, use, decode)
-    for look in looks:
-        if isinstance(look, Failure):
-            yield look
-            continue
-        image = look.image
-        crops = cut(image.pixels, look.people, size, use)
-        yield Sighting(image.photo, image.width, image.height, image.taken_at, look.in_photo(), crops)
+    return [look if isinstance(look, Failure) else look.sighting(size, use) for look in looks]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +85,11 @@ class _Look:
         """Whether the photo was reduced too much: for the detector, or for the model's inputs of this size."""
         large = all(_is_large(person, size, use) for person in self.people)
         return self.image.whole is not None and (self.enlarged or not large)
+
+    def sighting(self, size: int, use: Use) -> Sighting:
+        image = self.image
+        crops = cut(image.pixels, self.people, size, use)
+        return Sighting(image.photo, image.width, image.height, image.taken_at, self.in_photo(), crops)
 
     def in_photo(self) -> list[Person]:
         """The people in pixels of the whole photo."""

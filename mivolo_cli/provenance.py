@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .scan import ScanOptions
     from .tools import Tools
 
-RULES = 3
+RULES = 4
 """Grows when the same photo, model and settings give other results than before, so that all photos are done again."""
 MODEL_FOLDER = "_openvino_model"
 SHARD, ROOTS = "shard", "roots"

@@ -147,7 +147,7 @@ def results(images: Iterable[Image | Failure], options: ScanOptions, tools: Tool
     size, use = tools.predictor.spec.input_size, options.use
     with closing(Decoders()) as decoders:
         whole = partial(photos.decode_or_fail, decoders=decoders)
-        sightings = pipeline.sight(images, tools.detector, size, use, max(4, options.workers), whole)
+        sightings = pipeline.sight(images, tools.detector, size, use, whole)
         yield from pipeline.predict(sightings, tools.predictor)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -156,20 +158,25 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_several_gpus_share_the_photos_and_their_answers_keep_the_order() -> None:
+    all_at_work = threading.Barrier(3)
+
     class Fake:
-        name, sha256 = "fake", "0" * 64
+        name, sha256, batch, lanes = "fake", "0" * 64, 2, 1
 
         def __init__(self, note: str) -> None:
             self.notes, self.seen = ["of both", note], 0
 
         def detect(self, images: Sequence[Image]) -> list[Detections]:
+            all_at_work.wait(10)
             self.seen += len(images)
             return [detections([(0, 0, image.width, 1)], None, [], None, image.width, image.height) for image in images]
 
     gpus = [Fake("one"), Fake("two"), Fake("three")]
     shared = SharedDetector(gpus)
     images = [Image(Photo("/", f"{width}"), np.zeros((2, width, 3), np.uint8)) for width in range(1, 8)]
-    assert [found.persons[0, 2] for found in shared.detect(images)] == list(range(1, 8))
-    assert [gpu.seen for gpu in gpus] == [3, 3, 1]
-    assert shared.detect([]) == [] and shared.detect(images[:1])[0].persons[0, 2] == 1
+    assert (shared.batch, shared.lanes) == (2, 3)
+    with ThreadPoolExecutor(shared.lanes) as pool:
+        answers = list(pool.map(shared.detect, (images[:2], images[2:4], images[4:])))
+    assert [found.persons[0, 2] for answer in answers for found in answer] == list(range(1, 8))
+    assert sorted(gpu.seen for gpu in gpus) == [2, 2, 3]
     assert shared.notes == ["of both", "one", "two", "three"] and shared.name == "fake"

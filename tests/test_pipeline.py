@@ -26,7 +26,8 @@ class Faces:
 
     name, sha256 = "fake", "0" * 64
 
-    def __init__(self) -> None:
+    def __init__(self, batch: int = 1, lanes: int = 1) -> None:
+        self.batch, self.lanes = batch, lanes
         self.notes: list[str] = []
         self.calls: list[list[str]] = []
 
@@ -65,7 +66,7 @@ def failure(number: int) -> Failure:
 
 
 def run(images: Iterable[Image | Failure], batch_size: int) -> tuple[list[Result | Failure], Faces, Brightness]:
-    detector, engine = Faces(), Brightness()
+    detector, engine = Faces(batch=4), Brightness()
     predictor = Predictor(engine, SPEC, batch_size)
     return list(predict(sight(images, detector, SIZE), predictor)), detector, engine
 
@@ -114,8 +115,8 @@ def test_batches_cross_photos_and_only_the_last_is_not_full(batch_size: int, bat
 def test_the_detector_sees_photos_in_batches_with_failures_counting_among_them() -> None:
     _, detector, _ = run(MIXED, 32)
     assert detector.calls == [["0-0", "1-3", "3-1"], ["4-0", "5-5", "7-2"], ["8-0"]]
-    detector = Faces()
-    assert len(list(sight([image(n, 1) for n in range(7)], detector, SIZE, batch=3))) == 7
+    detector = Faces(batch=3)
+    assert len(list(sight([image(n, 1) for n in range(7)], detector, SIZE))) == 7
     assert [len(call) for call in detector.calls] == [3, 3, 1]
 
 
@@ -144,9 +145,9 @@ def test_photos_come_out_as_soon_as_their_people_are_known() -> None:
             asked += 1
             yield image(number, 1)
 
-    results = predict(sight(counted(), Faces(), SIZE, batch=1), Predictor(Brightness(), SPEC, batch_size=3))
+    results = predict(sight(counted(), Faces(), SIZE), Predictor(Brightness(), SPEC, batch_size=3))
     next(results)
-    assert asked == 3
+    assert asked == 4, "one is looked at meanwhile"
 
 
 def test_no_more_than_the_limit_of_photos_wait_for_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +157,7 @@ def test_no_more_than_the_limit_of_photos_wait_for_a_batch(monkeypatch: pytest.M
 
     def counted() -> Iterator[Sighting | Failure]:
         nonlocal waiting, most
-        for sighting in sight(photos, Faces(), SIZE, batch=1):
+        for sighting in sight(photos, Faces(), SIZE):
             waiting += 1
             most = max(most, waiting)
             yield sighting
@@ -172,7 +173,7 @@ def test_no_more_than_the_limit_of_photos_wait_for_a_batch(monkeypatch: pytest.M
 
 def test_photos_without_people_do_not_wait_at_all() -> None:
     engine = Brightness()
-    results = predict(sight([image(1, 0), image(2, 1)], Faces(), SIZE, batch=1), Predictor(engine, SPEC))
+    results = predict(sight([image(1, 0), image(2, 1)], Faces(), SIZE), Predictor(engine, SPEC))
     assert ages([next(results)]) == [[]]
     assert engine.batches == []
 
@@ -262,13 +263,34 @@ def test_batches_are_under_way_while_the_next_people_are_found() -> None:
             yield image(number, 1)
 
     predictor = Predictor(Waiting(), SPEC, batch_size=2, lanes=2)
-    assert ages(predict(sight(counted(), Faces(), SIZE, batch=1), predictor)) == [[10 * n] for n in range(6)]
+    assert ages(predict(sight(counted(), Faces(), SIZE), predictor)) == [[10 * n] for n in range(6)]
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_lanes_change_no_answer(lanes: int) -> None:
     predictor = Predictor(Brightness(), SPEC, 3, lanes=lanes)
-    assert ages(predict(sight(MIXED, Faces(), SIZE), predictor)) == MIXED_AGES
+    assert ages(predict(sight(MIXED, Faces(2, lanes), SIZE), predictor)) == MIXED_AGES
+
+
+def test_photos_are_looked_at_in_as_many_lanes_as_the_detector_has() -> None:
+    together = threading.Barrier(3)
+
+    class Together(Faces):
+        def detect(self, images: Sequence[Image]) -> list[Detections]:
+            together.wait(10)
+            return super().detect(images)
+
+    seen = sight([image(number, 1) for number in range(6)], Together(lanes=3), SIZE)
+    assert [sighting.photo.path for sighting in seen] == [f"{number}-1" for number in range(6)]
+
+
+def test_a_detector_that_raises_in_a_lane_stops_the_run() -> None:
+    class Broken(Faces):
+        def detect(self, images: Sequence[Image]) -> list[Detections]:
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        list(sight(MIXED, Broken(2, 2), SIZE))
 
 
 def test_an_engine_that_raises_in_a_lane_stops_the_run() -> None:

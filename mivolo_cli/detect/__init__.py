@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -30,11 +30,13 @@ class Detector(Protocol):
     """Finds persons and faces in photos.
 
     `sha256` tells one set of weights or boxes from another. `notes` are lines for the user about how it works here;
-    more may come while it works.
+    more may come while it works. It likes to be given `batch` photos at once, by as many threads as it has `lanes`.
     """
 
     name: str
     sha256: str
+    batch: int
+    lanes: int
 
     @property
     def notes(self) -> list[str]: ...
@@ -90,12 +92,16 @@ def _open(name: str, weights: Path | None, device: str, engine: str, precision: 
 
 
 class SharedDetector:
-    """The same detector on several GPUs: each gets its share of the photos, all at the same time."""
+    """The same detector on several GPUs: photos go to one that is idle, from as many threads as there are GPUs."""
 
     def __init__(self, detectors: Sequence[Detector]) -> None:
         self._detectors = detectors
-        self.name, self.sha256 = detectors[0].name, detectors[0].sha256
-        self._pool = ThreadPoolExecutor(len(detectors), thread_name_prefix="detect")
+        self._idle: SimpleQueue[Detector] = SimpleQueue()
+        for detector in detectors:
+            self._idle.put(detector)
+        first = detectors[0]
+        self.name, self.sha256, self.batch = first.name, first.sha256, first.batch
+        self.lanes = len(detectors)
 
     @property
     def notes(self) -> list[str]:
@@ -103,10 +109,11 @@ class SharedDetector:
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """See Detector.detect."""
-        share = -(-len(images) // len(self._detectors)) or 1
-        shares = (images[start : start + share] for start in range(0, len(images), share))
-        found = self._pool.map(lambda detector, part: detector.detect(part), self._detectors, shares)
-        return [one for part in found for one in part]
+        detector = self._idle.get()
+        try:
+            return detector.detect(images)
+        finally:
+            self._idle.put(detector)
 
 
 def by_shape(images: Sequence[Image], find: Callable[[list[Pixels]], list[T]]) -> list[T]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import posixpath
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,12 +41,12 @@ class GivenDetector:
     not in the table has no boxes.
     """
 
-    name = "given"
+    name, batch = "given", 1
 
     def __init__(self, file: Path) -> None:
         if not file.is_file():
             raise BadInput(f"there is no table of boxes {file}", hint="check the path of --boxes")
-        self.sha256 = sha256(file)
+        self.sha256, self.lanes = sha256(file), os.cpu_count() or 1
         self.notes: list[str] = []
         self._photos: dict[str, _Given] = {}
         for path, kind, corners, score in _check(file, _read(file)):

@@ -44,7 +44,7 @@ class RetinaFaceDetector:
     Without a file, the registered ResNet-50 weights. Raises WeightsError for a file that does not fit.
     """
 
-    name = "retinaface"
+    name, batch, lanes = "retinaface", 1, 1
 
     def __init__(self, file: Path | None = None, device: str = "cpu", engine: str = "auto") -> None:
         file = find(REGISTERED) if file is None else file

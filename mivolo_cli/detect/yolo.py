@@ -21,7 +21,7 @@ from ..engines import OpenVinoEngine, choose_engine, fallback_note, first_line, 
 from ..errors import BadInput, WeightsError
 from ..records import Detections, Image, Pixels
 from ..weights import find, require_trusted_pickle, sha256
-from . import YOLO_SUFFIXES, by_shape, detections
+from . import MOST, YOLO_SUFFIXES, by_shape, detections
 
 PUBLISHED = "yolov8x-person-face"
 SCORE = 0.4
@@ -43,7 +43,7 @@ class YoloDetector:
     WeightsError for a file that could run code and that nobody vouched for, before ultralytics sees it.
     """
 
-    name = "yolo"
+    name, batch, lanes = "yolo", MOST, 1
 
     def __init__(
         self, file: Path | None = None, device: str = "cpu", engine: str = "auto", precision: str = "fp32"
