@@ -64,7 +64,7 @@ ADAPTERS = {
     "pyarrow": {
         *("records", "sinks", "sinks.csv", "sinks.folder", "sinks.jsonl", "sinks.parquet"),
         *("sinks.formats", "sinks.targets"),
-        *("api", "cluster", "datasets.tables", "detect.given", "parts", "results", "samples", "votes"),
+        *("api", "cluster", "datasets.tables", "detect.given", "parts", "results", "rgb", "samples", "votes"),
     },
     "pyexiv2": {"metadata.embed"},
     "ray": {"cluster"},
