@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -282,6 +283,23 @@ def test_photos_are_looked_at_in_as_many_lanes_as_the_detector_has() -> None:
 
     seen = sight([image(number, 1) for number in range(6)], Together(lanes=3), SIZE)
     assert [sighting.photo.path for sighting in seen] == [f"{number}-1" for number in range(6)]
+
+
+def test_opencv_keeps_to_one_core_while_the_lanes_work_and_gets_back_its_own() -> None:
+    seen: list[int] = []
+
+    class Asking(Faces):
+        def detect(self, images: Sequence[Image]) -> list[Detections]:
+            seen.append(cv2.getNumThreads())
+            return super().detect(images)
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        list(sight([image(1, 1), image(2, 1)], Asking(), SIZE))
+        assert (seen, cv2.getNumThreads()) == ([1, 1], 3)
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_a_detector_that_raises_in_a_lane_stops_the_run() -> None:
