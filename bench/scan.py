@@ -4,8 +4,9 @@
 
 The plain loop decodes each photo whole, looks for people, and asks MiVOLO photo by photo, in PyTorch at fp32, with the
 same weights. It is run with the embedded detectors and model, and with YOLOv8x and mivolo_d1 (random weights; the
-people are those that the embedded detector finds, so that both sides have the same work). The stages' core-seconds are
-measured one after the other on one core; their sum over the cores is the least time that a scan can take.
+people are those that the embedded detector finds, so that both sides have the same work). All is run in turns, several
+times, and medians count. The stages' core-seconds are measured one stage after the other; their sum over the cores is
+the least time that a scan can take.
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ class Mivolo:
 
 def _listed(pictures: Picture | Iterable[Picture]) -> Iterable[Picture]:
     one = isinstance(pictures, (str, os.PathLike, PIL.Image.Image, np.ndarray))
-    return [pictures] if one else pictures  # type: ignore[list-item, return-value]
+    return [pictures] if one else pictures  # type: ignore[list-item, return-value]  # `one` tells which it is
 
 
 def _pixels(picture: Any) -> Pixels:

@@ -141,6 +141,27 @@ def test_a_closer_look_that_finds_another_face_proves_nothing() -> None:
     assert len(faces) == 0
 
 
+def test_a_doubtful_face_that_a_look_at_a_person_has_found_is_not_looked_at_again() -> None:
+    finder = Scripted([(110, 110, 140, 140, 0.6)], lambda square: [(112, 112, 138, 140, 0.9)])
+    pixels, person = np.zeros((800, 800, 3), np.uint8), array((100, 100, 160, 300))
+    faces, _ = embedded.find_faces(finder, pixels, person)
+    assert faces.tolist() == [[112, 112, 138, 140]] and len(finder.squares) == 1
+    finder = Scripted([(110, 110, 140, 140, 0.6)], lambda square: [])
+    faces, _ = embedded.find_faces(finder, pixels, person)
+    assert len(faces) == 0 and len(finder.squares) == 3, "of the person, of the face, with a margin"
+
+
+@pytest.mark.parametrize("shape", [(1500, 2000), (1001, 1333), (301, 300), (200, 199), (50, 900)])
+def test_making_pictures_smaller_by_halves_averages_as_well(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(5)
+    smooth = cv2.resize(rng.integers(60, 196, (6, 8, 3), np.uint8), shape[::-1], interpolation=cv2.INTER_CUBIC)
+    pixels = (smooth + rng.normal(0, 20, (*shape, 3))).clip(0, 255).astype(np.uint8)
+    plain = cv2.resize(pixels, (80, 60), interpolation=cv2.INTER_AREA).astype(int)
+    halved = embedded._resize(pixels, 80, 60, 3).astype(int)
+    skipping = cv2.resize(pixels, (80, 60), interpolation=cv2.INTER_NEAREST).astype(int)
+    assert halved.shape == (60, 80, 3) and np.abs(halved - plain).mean() < 2 < np.abs(skipping - plain).mean() / 5
+
+
 def test_a_large_face_is_replaced_by_what_the_margin_shows() -> None:
     pieces = [(5, 5, 90, 70, 0.9), (10, 60, 80, 99, 0.95)]
     finder = Scripted(pieces, lambda square: [(0, 2, 98, 99, 0.8), (3, 3, 9, 9, 0.99)])

@@ -9,7 +9,8 @@ import PIL.Image
 import pytest
 from PIL import ImageCms
 
-from mivolo_cli.rgb import to_rgb
+from mivolo_cli import rgb
+from mivolo_cli.rgb import to_pixels, to_rgb
 
 
 def pixel(picture: PIL.Image.Image) -> tuple[int, ...]:
@@ -147,3 +148,13 @@ def profile(order: str, gamma: float = 2.2) -> bytes:
 
 def _xyz(*values: float) -> bytes:
     return b"XYZ " + struct.pack(">I3i", 0, *(round(value * 65536) for value in values))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (100, 33), (3, 2000), (301, 1000)])
+def test_pixels_are_those_of_the_picture_however_it_is_cut_into_strips(
+    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rgb, "STRIP", 1000)
+    pixels = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
+    found = to_pixels(PIL.Image.fromarray(pixels))
+    assert found.dtype == np.uint8 and found.flags.c_contiguous and (found == pixels).all()
