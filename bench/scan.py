@@ -41,11 +41,11 @@ class RandomYolo:
     """Works like YOLOv8x, and answers what the embedded detector saw before: random weights see nobody."""
 
     name, sha256 = "random yolov8x", "0" * 64
-    batch, lanes = yolo.YoloDetector.batch, yolo.YoloDetector.lanes
 
     def __init__(self, file: Path, seen: dict[str, Detections], engine: str = "auto", precision: str = "fp32") -> None:
         self.notes: list[str] = []
         self._yolo = yolo.YoloDetector(file, engine=engine, precision=precision)
+        self.batch, self.lanes = self._yolo.batch, self._yolo.lanes
         self._seen = seen
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:

@@ -28,6 +28,8 @@ SCORE = 0.4
 IOU = 0.7
 """Both as published with MiVOLO."""
 SIZE = 640
+FEW = 2
+"""Photos in a batch on a CPU, which gains nothing from more of them."""
 CLASSES = ("person", "face")
 SAFE_SUFFIXES = (".onnx", "_openvino_model")
 """Formats that are only data; to open any other one is to run what is inside it."""
@@ -43,7 +45,7 @@ class YoloDetector:
     WeightsError for a file that could run code and that nobody vouched for, before ultralytics sees it.
     """
 
-    name, batch, lanes = "yolo", MOST, 1
+    name, lanes = "yolo", 1
 
     def __init__(
         self, file: Path | None = None, device: str = "cpu", engine: str = "auto", precision: str = "fp32"
@@ -58,6 +60,7 @@ class YoloDetector:
         self.sha256 = _sha256(file)
         self.notes: list[str] = []
         self._device = device
+        self.batch = FEW if device == "cpu" else MOST
         self._model = _load(file)
         self._predictor: type | None = None
         if choose_engine(engine, device, precision) == "openvino" and isinstance(self._model.model, nn.Module):
