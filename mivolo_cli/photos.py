@@ -228,6 +228,7 @@ def prepare() -> None:
 
     That is done once and for the whole process: to do it for each call would not be safe among threads.
     """
+    import cv2  # noqa: F401  # which rgb needs: before a process is given its limit of memory
     import pillow_heif
 
     PIL.Image.init()
