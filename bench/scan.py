@@ -114,24 +114,21 @@ def row(what: str, seconds: float, count: int) -> dict[str, Any]:
 def scan(files: Sequence[Path], detector: Any = None, model: str = EMBEDDED, precision: str = "fp32") -> float:
     """Seconds of a scan once everything is open; a detector may be put in the place of the embedded one."""
     with tempfile.TemporaryDirectory() as folder:
-        return timed_scan(files, Path(folder, "people.csv"), detector, model, precision)
-
-
-def timed_scan(files: Sequence[Path], table: Path, detector: Any, model: str, precision: str) -> float:
-    names = [file.name for file in files]
-    options = scanning.ScanOptions([files[0].parent], [table], model=model, precision=precision, include=names)
-    tools = scanning.open_tools(options)
-    opened = tools if detector is None else replace(tools, detector=detector)
-    before: Callable[..., Any] = scanning.open_tools
-    scanning.open_tools = lambda options: opened
-    try:
-        started = time.perf_counter()
-        progress = scanning.scan(options)
-        taken = time.perf_counter() - started
-    finally:
-        scanning.open_tools = before
-    assert progress.photos == len(files) and progress.people >= len(files), progress
-    return taken
+        table = Path(folder, "people.csv")
+        names = [file.name for file in files]
+        options = scanning.ScanOptions([files[0].parent], [table], model=model, precision=precision, include=names)
+        tools = scanning.open_tools(options)
+        opened = tools if detector is None else replace(tools, detector=detector)
+        before: Callable[..., Any] = scanning.open_tools
+        scanning.open_tools = lambda options: opened
+        try:
+            started = time.perf_counter()
+            progress = scanning.scan(options)
+            taken = time.perf_counter() - started
+        finally:
+            scanning.open_tools = before
+        assert progress.photos == len(files) and progress.people >= len(files), progress
+        return taken
 
 
 def plain_loop(files: Sequence[Path], detector: Any, model: str) -> float:

@@ -161,8 +161,9 @@ class Mivolo:
 
 
 def _listed(pictures: Picture | Iterable[Picture]) -> Iterable[Picture]:
-    one = isinstance(pictures, (str, os.PathLike, PIL.Image.Image, np.ndarray))
-    return [pictures] if one else pictures  # type: ignore[list-item, return-value]  # `one` tells which it is
+    if isinstance(pictures, (str, os.PathLike, PIL.Image.Image, np.ndarray)):
+        return [pictures]
+    return pictures
 
 
 def _pixels(picture: Any) -> Pixels:

@@ -218,15 +218,15 @@ def _require_agreement(spec: ModelSpec, layout: Layout) -> None:
         raise WeightsError(f"it is described as {described}, but its weights are those of {layout}")
 
 
-def _ages(file: Path, about: Mapping[str, object], default: Mapping[str, object]) -> tuple[float, float, float]:
+def _ages(file: Path, about: Mapping[str, Any], default: Mapping[str, Any]) -> tuple[float, float, float]:
     """The lowest, highest and average age: the file says them, a config.json beside it, or the publisher did."""
     for source in (about, _config(file.with_name("config.json")), default):
         low, high, average = (source.get(key) for key in ("min_age", "max_age", "avg_age"))
         if low is None or high is None:
             continue
         try:
-            ages = float(low), float(high)  # type: ignore[arg-type]  # what is no number raises
-            return *ages, sum(ages) / 2 if average is None else float(average)  # type: ignore[arg-type]
+            ages = float(low), float(high)  # what is no number raises
+            return *ages, sum(ages) / 2 if average is None else float(average)
         except (TypeError, ValueError, RuntimeError) as error:
             raise WeightsError(f"the ages that {file} is for are no numbers: {low}, {high}, {average}") from error
     missing = [key for key in ("min_age", "max_age") if about.get(key) is None]
@@ -236,7 +236,7 @@ def _ages(file: Path, about: Mapping[str, object], default: Mapping[str, object]
     )
 
 
-def _config(file: Path) -> Mapping[str, object]:
+def _config(file: Path) -> Mapping[str, Any]:
     try:
         config = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:

@@ -14,7 +14,6 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from queue import SimpleQueue
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import BadInput, WeightsError
+from .idle import Idle
 
 if TYPE_CHECKING:
     import openvino
@@ -273,9 +273,7 @@ class DealtEngine:
 
     def __init__(self, engines: Sequence[Engine]) -> None:
         self._engines = list(engines)
-        self._idle: SimpleQueue[Engine] = SimpleQueue()
-        for engine in engines:
-            self._idle.put(engine)
+        self._idle = Idle(engines)
         first = engines[0]
         self.name, self.precision, self.calibration = first.name, first.precision, first.calibration
 
@@ -289,11 +287,8 @@ class DealtEngine:
 
     def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
         """See Engine.run."""
-        engine = self._idle.get()
-        try:
+        with self._idle.one() as engine:
             return engine.run(*inputs)
-        finally:
-            self._idle.put(engine)
 
 
 class PaddedEngine:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from . import boxes
-from .records import Box, Boxes, Detections, Person
+from .records import Boxes, Detections, Person
 
 MIN_PAIR_SCORE = 0.0001
 
@@ -37,5 +37,6 @@ def pair(detections: Detections) -> list[Person]:
 
 
 def _place(person: Person) -> tuple[float, float, float]:
-    box: Box = person.body or person.face  # type: ignore[assignment]  # a person has at least one of them
+    box = person.body or person.face
+    assert box is not None  # a person has at least one of them
     return box.x1 + box.x2, box.y1, box.y2

@@ -171,8 +171,8 @@ def table(file: Path) -> list[dict[str, Any]]:
 
 
 def corners(row: dict[str, Any], kind: str) -> Corners | None:
-    found = tuple(row[f"{kind}_{name}"] for name in ("x1", "y1", "x2", "y2"))
-    return None if found == (None,) * 4 else found  # type: ignore[return-value]
+    x1, y1, x2, y2 = (row[f"{kind}_{name}"] for name in ("x1", "y1", "x2", "y2"))
+    return None if x1 is y1 is x2 is y2 is None else (x1, y1, x2, y2)
 
 
 def encode(pixels: NDArray[Any], mode: str = "RGB") -> bytes:

@@ -80,7 +80,7 @@ def test_answers_are_a_sequence(mivolo: Mivolo) -> None:
 @pytest.mark.parametrize("picture", [np.zeros((8, 8, 3), np.float32), np.zeros((8, 8), np.uint8), 7])
 def test_what_is_no_picture_is_refused(mivolo: Mivolo, picture: object) -> None:
     with pytest.raises(BadInput, match="a picture cannot be"):
-        mivolo.predict([picture])  # type: ignore[list-item]
+        mivolo.predict([picture])  # type: ignore[list-item]  # that is what is refused
 
 
 def test_the_package_is_typed_and_imports_nothing_by_itself() -> None:

@@ -14,7 +14,7 @@ import mivolo_cli
 
 PACKAGE = Path(mivolo_cli.__file__).parent
 RANKS = {
-    "__init__": 0, "errors": 0, "labels": 0, "records": 0, "storage": 0,
+    "__init__": 0, "errors": 0, "idle": 0, "labels": 0, "records": 0, "storage": 0,
     "samples": 1, "shards": 1, "variants": 1,
     "boxes": 1, "decoders": 1, "draw": 1, "metrics": 1, "model": 2, "outlook": 1, "outputs": 1, "rgb": 1,
     "sinks.jsonl": 1, "sinks.parquet": 1,

@@ -47,8 +47,8 @@ Invalid = Annotated[
 ]
 
 
-def reading(images: Path | None, pictures: str, invalid: str) -> DataOptions:
+def reading(images: Path | None, pictures: Pictures, invalid: Invalid) -> DataOptions:
     """How labelled data is to be read."""
     from ..datasets import DataOptions
 
-    return DataOptions(images, pictures, invalid)  # type: ignore[arg-type]  # typer has checked the words
+    return DataOptions(images, pictures, invalid)

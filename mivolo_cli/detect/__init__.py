@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from .. import boxes as arithmetic
 from .. import weights as registered
 from ..engines import each_gpu
 from ..errors import BadInput
+from ..idle import Idle
 from ..records import Boxes, Detections, Image, Pixels
 
 NAMES = ("embedded", "given", "yolo", "retinaface")
@@ -96,9 +96,7 @@ class SharedDetector:
 
     def __init__(self, detectors: Sequence[Detector]) -> None:
         self._detectors = detectors
-        self._idle: SimpleQueue[Detector] = SimpleQueue()
-        for detector in detectors:
-            self._idle.put(detector)
+        self._idle = Idle(detectors)
         first = detectors[0]
         self.name, self.sha256, self.batch = first.name, first.sha256, first.batch
         self.lanes = len(detectors)
@@ -109,11 +107,8 @@ class SharedDetector:
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """See Detector.detect."""
-        detector = self._idle.get()
-        try:
+        with self._idle.one() as detector:
             return detector.detect(images)
-        finally:
-            self._idle.put(detector)
 
 
 def by_shape(images: Sequence[Image], find: Callable[[list[Pixels]], list[T]]) -> list[T]:

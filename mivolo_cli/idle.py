@@ -1,0 +1,28 @@
+"""Several of one kind, such as one engine a GPU, each for one thread at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Idle(Generic[T]):
+    """Those that nobody works with at the moment."""
+
+    def __init__(self, several: Sequence[T]) -> None:
+        self._waiting: SimpleQueue[T] = SimpleQueue()
+        for one in several:
+            self._waiting.put(one)
+
+    @contextmanager
+    def one(self) -> Iterator[T]:
+        """Whichever is idle; waits for one."""
+        taken = self._waiting.get()
+        try:
+            yield taken
+        finally:
+            self._waiting.put(taken)
