@@ -29,7 +29,7 @@ from faults import make_model, write_boxes
 from fixtures import make_files, scan
 from timing import make_scenes, seconds
 
-from mivolo_cli.sinks import read_table
+from mivolo_cli.tables import read_table
 
 AGES = 0.01
 """Years that ages may differ by."""
@@ -95,19 +95,19 @@ def start(place: Path, address: str, output: Path, pause: float) -> subprocess.P
 
 def drive(arguments: Sequence[str]) -> None:
     """What `start` starts: a scan that decodes so slowly that there is time to kill something."""
-    from mivolo_cli import cluster, parts
-    from mivolo_cli.scan import ScanOptions
-    from mivolo_cli.scan import scan as scan_all
+    from mivolo_cli.scan import ray_backend, store
+    from mivolo_cli.scan.run import ScanOptions
+    from mivolo_cli.scan.run import scan as scan_all
 
     place, address, output, pause = Path(arguments[0]), arguments[1], Path(arguments[2]), float(arguments[3])
-    quick = cluster.decode
+    quick = ray_backend.decode
 
     def decode(chunks: Any, least: int) -> Iterator[Any]:
         for row in quick(chunks, least):
             time.sleep(pause)
             yield row
 
-    parts.PART_PHOTOS, cluster.decode = 16, decode
+    store.PART_PHOTOS, ray_backend.decode = 16, decode
     scan_all(ScanOptions([place / "photos"], [output], **settings_of(place), ray=True, ray_address=address))
 
 

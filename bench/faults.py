@@ -32,9 +32,10 @@ from typing import Any
 from faulty import child, kill_at_step, mutants
 from fixtures import made_up_results, make_files, scan
 
-from mivolo_cli import parts, photos, workplace
 from mivolo_cli.errors import OutputError
-from mivolo_cli.sinks import read_table
+from mivolo_cli.photos import decode
+from mivolo_cli.scan import store, workdir
+from mivolo_cli.tables import read_table
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 GROWN, MORE_MEMORY = 3, 1.15
@@ -56,7 +57,7 @@ def kills(options: argparse.Namespace) -> bool:
         began = time.monotonic()
         assert child(lambda: scan([photos_], reference, **settings)) == 0
         seconds = time.monotonic() - began
-        steps = STEPS_A_PART * (-(-options.photos // parts.PART_PHOTOS)) + 2 * len(SUFFIXES) + 4
+        steps = STEPS_A_PART * (-(-options.photos // store.PART_PHOTOS)) + 2 * len(SUFFIXES) + 4
         done, bad = 0, Counter[str]()
         for run in range(options.runs):
             outputs = tables(Path(place, f"run{run}"))
@@ -69,7 +70,7 @@ def kills(options: argparse.Namespace) -> bool:
                 if child(work, trip, after) == 0:
                     for output in outputs:  # it was quicker than the kill: begin this run anew
                         output.unlink()
-                    workplace.purge(workplace.folder_of(outputs[0]))
+                    workdir.purge(workdir.folder_of(outputs[0]))
                     continue
                 wanted, done = wanted - 1, done + 1
                 bad += torn(outputs, reference)
@@ -128,11 +129,13 @@ def make_model(file: Path) -> Path:
     import cv2
     import torch
 
-    from mivolo_cli import checkpoint, engines, pipeline
     from mivolo_cli.detect import given
-    from mivolo_cli.model import create_model
+    from mivolo_cli.model import checkpoint
+    from mivolo_cli.model.architecture import create_model
+    from mivolo_cli.pipeline import stages
+    from mivolo_cli.runtime import engines
 
-    assert engines and pipeline and given  # imported once, for all children
+    assert engines and stages and given  # imported once, for all children
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     torch.manual_seed(0)
@@ -156,7 +159,7 @@ def fuzz(options: argparse.Namespace) -> bool:
         rows = read_table(table).to_pylist()
         files = {row["path"] for row in rows}
         codes = Counter(row["error"] for row in rows if row["error"])
-        unknown = set(codes) - set(photos.CODES)
+        unknown = set(codes) - set(decode.CODES)
         missing = len({*kinds} - files)
         print(f"fuzz: {options.files} files in {seconds:.0f} s; {len(files)} in the table, {missing} missing")
         print(
@@ -200,7 +203,7 @@ def measured(folder: Path, table: Path) -> dict[str, Any]:
             memory.append(pages * resource.getpagesize() // 2**20)
 
     began = time.monotonic()
-    from mivolo_cli import scan as scanning
+    from mivolo_cli.scan import run as scanning
 
     scanning.scan(scanning.ScanOptions([folder], [table]), look)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -208,8 +211,8 @@ def measured(folder: Path, table: Path) -> dict[str, Any]:
 
 
 def readers(options: argparse.Namespace) -> bool:
-    """Our own readers and mergers against hypothesis: see tests/test_fuzz.py and test_fuzz_metadata.py."""
-    tests = sorted((Path(__file__).parents[1] / "tests").glob("test_fuzz*.py"))
+    """Our own readers and mergers against hypothesis: see the tests named test_fuzz.py."""
+    tests = sorted((Path(__file__).parents[1] / "tests").rglob("test_fuzz.py"))
     environment = {**os.environ, "MIVOLO_FUZZ": str(options.executions)}
     done = subprocess.run([sys.executable, "-m", "pytest", *tests, "--hypothesis-show-statistics"], env=environment)
     print(f"readers: {options.executions} executions of each of the harnesses, exit code {done.returncode}")

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from mivolo_cli import scan as scanning
 from mivolo_cli.records import Box, Failure, Image, Person, Prediction, Result
-from mivolo_cli.scan import Progress, ScanOptions
+from mivolo_cli.scan import run as scanning
+from mivolo_cli.scan.run import Progress, ScanOptions
 
 
 def make_files(folder: Path, photos: int, folders: int, broken: int) -> None:

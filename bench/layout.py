@@ -19,7 +19,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from mivolo_cli.engines import OnnxEngine
+from mivolo_cli.runtime.engines import OnnxEngine
 
 STORED = "stored:"
 

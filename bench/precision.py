@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 from timing import show
 
-from mivolo_cli.converted import Calibration
-from mivolo_cli.crops import stack
 from mivolo_cli.datasets import read_samples
-from mivolo_cli.engines import choose_device
-from mivolo_cli.predict import Predictor, channels
-from mivolo_cli.quantized import Batches
-from mivolo_cli.ready import open_model
-from mivolo_cli.spec import ModelSpec
+from mivolo_cli.model.spec import ModelSpec
+from mivolo_cli.pipeline.crops import stack
+from mivolo_cli.pipeline.predict import Predictor, channels
+from mivolo_cli.runtime.engines import choose_device
+from mivolo_cli.runtime.graph_cache import Calibration
+from mivolo_cli.runtime.load import open_model
+from mivolo_cli.runtime.quantize import Batches
 
 CALIBRATING = 300
 """People at most who calibrate int8."""

@@ -17,12 +17,14 @@ import numpy as np
 import PIL.Image
 from timing import show
 
-from mivolo_cli import detect, photos, pipeline
+from mivolo_cli import detect
 from mivolo_cli.datasets import read_samples
 from mivolo_cli.datasets.sample import Sample
-from mivolo_cli.predict import Predictor
-from mivolo_cli.ready import open_model
+from mivolo_cli.photos import decode
+from mivolo_cli.pipeline import stages
+from mivolo_cli.pipeline.predict import Predictor
 from mivolo_cli.records import Photo, Prediction, Result
+from mivolo_cli.runtime.load import open_model
 
 WIDTH, HEIGHT = 4000, 3000
 RESAMPLES = 2000
@@ -45,7 +47,7 @@ def main() -> None:
             pair = chosen[2 * number : 2 * number + 2]
             file = Path(folder) / "photo.jpg"
             places = make_photo(file, pair, number)
-            answers = [look(file, least, detector, predictor, places) for least in (None, pipeline.LEAST)]
+            answers = [look(file, least, detector, predictor, places) for least in (None, stages.LEAST)]
             for sample, full, part in zip(pair, *answers, strict=True):
                 if full and part and sample.label.age is not None:
                     truths.append((sample.label.age, sample.label.gender))
@@ -71,13 +73,13 @@ def make_photo(file: Path, pair: list[Sample], seed: int) -> list[float]:
 
 
 def look(
-    file: Path, least: photos.Sides | None, detector: detect.Detector, predictor: Predictor, places: list[float]
+    file: Path, least: decode.Sides | None, detector: detect.Detector, predictor: Predictor, places: list[float]
 ) -> list[Prediction | None]:
     """What is said of the face nearest to each place; None where there is none near."""
     photo = Photo(str(file.parent), file.name)
     size = predictor.spec.input_size
-    seen = pipeline.sight([photos.decode(photo, least)], detector, size, "face", decode=photos.decode)
-    (result,) = pipeline.predict(seen, predictor)
+    seen = stages.sight([decode.decode(photo, least)], detector, size, "face", decode=decode.decode)
+    (result,) = stages.predict(seen, predictor)
     assert isinstance(result, Result)
     found = dict(faces(result))
     near = [min(found, key=lambda x, place=place: abs(x - place), default=-1.0) for place in places]

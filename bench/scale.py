@@ -31,13 +31,20 @@ from fixtures import make_files
 from numpy.typing import NDArray
 from timing import make_scenes, show
 
-from mivolo_cli import cluster, parts, photos, pipeline, plan, sinks, tools, walking
-from mivolo_cli.decoders import Decoders
+from mivolo_cli.photos import decode, walk
+from mivolo_cli.photos.sandbox import Decoders
+from mivolo_cli.pipeline import components
+from mivolo_cli.pipeline.stages import LEAST, predict, sight
 from mivolo_cli.records import SCHEMA, Image, Photo, Result
-from mivolo_cli.scan import ScanOptions
+from mivolo_cli.scan import plan, ray_backend, store
+from mivolo_cli.scan.run import ScanOptions
+from mivolo_cli.tables import BUFFER_ROWS, open_sinks
 
 Seconds = NDArray[np.float64]
-OPENING = "from mivolo_cli import scan, tools; tools.{}(scan.ScanOptions([], device='cpu'))"
+OPENING = (
+    "from mivolo_cli.pipeline import components; from mivolo_cli.scan.run import ScanOptions; "
+    "components.{}(ScanOptions([], device='cpu'))"
+)
 SIMULATED_WINDOWS = 8
 """Of the largest windows so many are simulated; the others take as long on average."""
 
@@ -82,21 +89,21 @@ def main() -> None:
 def measure(place: Path, count: int, megapixels: float) -> Measured:
     files = make_scenes(place / "photos", count, megapixels)
     options = ScanOptions([], device="cpu", workers=1)
-    detector, (predictor, _) = tools.open_detector(options), tools.open_predictor(options)
+    detector, (predictor, _) = components.open_detector(options), components.open_predictor(options)
     size = predictor.spec.input_size
-    whole = partial(photos.decode_or_fail, decoders=Decoders())
+    whole = partial(decode.decode_or_fail, decoders=Decoders())
     stages: dict[str, list[float]] = {}
     results = []
     for file in [files[0], *files]:  # the first one only warms up
         photo = Photo(str(file.parent), file.name)
-        image = timed(stages, "read, decode", lambda photo=photo: photos.decode(photo, pipeline.LEAST))
+        image = timed(stages, "read, decode", lambda photo=photo: decode.decode(photo, LEAST))
         image = timed(stages, "pass on", lambda image=image: passed_on(image))
         (sighting,) = timed(
             stages,
             "detect, pair, crop",
-            lambda image=image: list(pipeline.sight([image], detector, size, decode=whole)),
+            lambda image=image: list(sight([image], detector, size, decode=whole)),
         )
-        results += timed(stages, "predict", lambda sighting=sighting: list(pipeline.predict([sighting], predictor)))
+        results += timed(stages, "predict", lambda sighting=sighting: list(predict([sighting], predictor)))
     measured = {name: np.array(values[1:]) for name, values in stages.items()}
     starts = [clock(lambda what=what: started(what)) for what in ("open_detector", "open_predictor")]
     return Measured(measured, driver(place, [result for result in results if isinstance(result, Result)]), max(starts))
@@ -122,33 +129,33 @@ def started(what: str) -> None:
 
 def passed_on(image: Image) -> Any:
     """Packed, copied into a block of memory as Ray does it, and unpacked without a copy."""
-    table = cluster._pack(0, image)
+    table = ray_backend._pack(0, image)
     block = pa.BufferOutputStream()
     with pa.ipc.new_stream(block, table.schema) as stream:
         stream.write_table(table)
-    return next(cluster._unpack(pa.ipc.open_stream(block.getvalue()).read_all()))
+    return next(ray_backend._unpack(pa.ipc.open_stream(block.getvalue()).read_all()))
 
 
 def driver(place: Path, results: Sequence[Result], count: int = 4096) -> dict[str, float]:
     """Seconds a photo of what the driver does alone, waiting for its disk included."""
     make_files(place / "many", count, 16, broken=0)
-    kept = plan.Plan(parts.Results())
+    kept = plan.Plan(store.Results())
     found: list[Photo] = []
-    listing = clock(lambda: found.extend(kept.todo(walking.walk([place / "many"]), lambda photo: None)))
-    metadata = {parts.FINGERPRINT: "measured"}
+    listing = clock(lambda: found.extend(kept.todo(walk.walk([place / "many"]), lambda photo: None)))
+    metadata = {store.FINGERPRINT: "measured"}
 
     def keep() -> None:
         waiting = iter(found)
-        for number in range(-(-count // parts.PART_PHOTOS)):
-            run = list(islice(waiting, parts.PART_PHOTOS))
+        for number in range(-(-count // store.PART_PHOTOS)):
+            run = list(islice(waiting, store.PART_PHOTOS))
             file = place / f"part-{number:06}.parquet"
             answers = [Result(photo, 4000, 3000, None, results[n % len(results)].people) for n, photo in enumerate(run)]
-            parts.write_part(file, metadata, answers)
-            kept.keep(file, metadata[parts.FINGERPRINT], run)
+            store.write_part(file, metadata, answers)
+            kept.keep(file, metadata[store.FINGERPRINT], run)
 
     def publish() -> None:
-        with sinks.open_sinks([place / "people"], metadata) as tables:
-            for table in parts.regrouped(kept.tables(), sinks.BUFFER_ROWS):
+        with open_sinks([place / "people"], metadata) as tables:
+            for table in store.regrouped(kept.tables(), BUFFER_ROWS):
                 tables.add(table.select(SCHEMA.names))
 
     return {"list": listing / count, "keep": clock(keep) / count, "publish": clock(publish) / count}
@@ -162,14 +169,14 @@ def stage_row(name: str, values: Seconds) -> dict[str, Any]:
 def simulate(found: Measured, total: int, cores: int, options: argparse.Namespace) -> dict[str, Any]:
     """Hours of a run, window by window."""
     chance = np.random.default_rng(0)
-    typical = chunk_seconds(found, cluster.CHUNK, 4096, chance)
+    typical = chunk_seconds(found, ray_backend.CHUNK, 4096, chance)
     hours, full = 0.0, []
     for photos_ in windows(total):
-        if photos_ == cluster.LARGEST_WINDOW and len(full) == SIMULATED_WINDOWS:
+        if photos_ == ray_backend.LARGEST_WINDOW and len(full) == SIMULATED_WINDOWS:
             hours += float(np.mean(full))
             continue
         taken = window_seconds(found, photos_, cores, typical, options.failures, chance) / 3600
-        full += [taken] if photos_ == cluster.LARGEST_WINDOW else []
+        full += [taken] if photos_ == ray_backend.LARGEST_WINDOW else []
         hours += taken
     hours += found.driver["publish"] * total / 3600
     machines = -(-cores // options.machine)
@@ -185,12 +192,12 @@ def simulate(found: Measured, total: int, cores: int, options: argparse.Namespac
 
 
 def windows(total: int) -> Iterator[int]:
-    size = cluster.FIRST_WINDOW
+    size = ray_backend.FIRST_WINDOW
     while total:
         size = min(size, total)
         yield size
         total -= size
-        size = min(size * cluster.GROWTH, cluster.LARGEST_WINDOW)
+        size = min(size * ray_backend.GROWTH, ray_backend.LARGEST_WINDOW)
 
 
 def chunk_seconds(found: Measured, chunk: int, count: int, chance: np.random.Generator) -> Seconds:
@@ -202,14 +209,14 @@ def window_seconds(
     found: Measured, total: int, cores: int, typical: Seconds, failures: float, chance: np.random.Generator
 ) -> float:
     """Until the last chunk is done; or until the driver has kept the photos and listed those of the next window."""
-    chunk = min(cluster.CHUNK, max(1, total // (cluster.CHUNKS_A_CORE * cores)))
-    works = chance.choice(typical, -(-total // chunk)) * chunk / cluster.CHUNK
+    chunk = min(ray_backend.CHUNK, max(1, total // (ray_backend.CHUNKS_A_CORE * cores)))
+    works = chance.choice(typical, -(-total // chunk)) * chunk / ray_backend.CHUNK
     failed = chance.random(len(works)) < failures * works / 3600
     works += failed * (chance.random(len(works)) * works + found.start)
     free = [found.start] * cores
     for work in works:
         heapq.heapreplace(free, free[0] + work)
-    alone = found.driver["keep"] * total + found.driver["list"] * total * cluster.GROWTH
+    alone = found.driver["keep"] * total + found.driver["list"] * total * ray_backend.GROWTH
     return float(max(max(free), alone))
 
 

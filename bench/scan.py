@@ -25,14 +25,16 @@ import numpy as np
 import torch
 from timing import make_scenes, random_model, show
 
-from mivolo_cli import detect, photos, pipeline
-from mivolo_cli import scan as scanning
-from mivolo_cli.crops import cut
+from mivolo_cli import detect
 from mivolo_cli.detect import yolo
-from mivolo_cli.pair import pair
-from mivolo_cli.predict import Predictor
-from mivolo_cli.ready import open_model
+from mivolo_cli.photos import decode
+from mivolo_cli.pipeline.crops import cut
+from mivolo_cli.pipeline.pair import pair
+from mivolo_cli.pipeline.predict import Predictor
+from mivolo_cli.pipeline.stages import LEAST, predict, sight
 from mivolo_cli.records import Detections, Image, Photo
+from mivolo_cli.runtime.load import open_model
+from mivolo_cli.scan import run as scanning
 
 EMBEDDED = "mivolo-xs"
 
@@ -57,7 +59,7 @@ def look(files: Sequence[Path]) -> dict[str, Detections]:
     """What the embedded detector sees on each photo, in parts of its width and height."""
     detector, seen = detect.open_detector("embedded"), {}
     for file in files:
-        image = photos.decode(Photo(str(file.parent), file.name))
+        image = decode.decode(Photo(str(file.parent), file.name))
         seen[file.name] = scaled(detector.detect([image])[0], 1 / image.width, 1 / image.height)
     return seen
 
@@ -136,7 +138,7 @@ def plain_loop(files: Sequence[Path], detector: Any, model: str) -> float:
     predictor = Predictor(engine, spec)
     started = time.perf_counter()
     for file in files:
-        image = photos.decode(Photo(str(file.parent), file.name))
+        image = decode.decode(Photo(str(file.parent), file.name))
         people = pair(detector.detect([image])[0])
         predictor.predict(cut(image.pixels, people, spec.input_size))
     return time.perf_counter() - started
@@ -147,15 +149,15 @@ def core_seconds(files: Sequence[Path], detector: Any) -> dict[str, float]:
     engine, spec = open_model(EMBEDDED, "cpu")
     predictor = Predictor(engine, spec)
     started = [time.process_time()]
-    images = [photos.decode(Photo(str(file.parent), file.name), pipeline.LEAST) for file in files]
+    images = [decode.decode(Photo(str(file.parent), file.name), LEAST) for file in files]
     started.append(time.process_time())
 
     def whole(photo: Photo) -> Image:
-        return photos.decode(photo)
+        return decode.decode(photo)
 
-    seen = list(pipeline.sight(images, detector, spec.input_size, decode=whole))
+    seen = list(sight(images, detector, spec.input_size, decode=whole))
     started.append(time.process_time())
-    assert len(list(pipeline.predict(seen, predictor))) == len(files)
+    assert len(list(predict(seen, predictor))) == len(files)
     started.append(time.process_time())
     names = ("decode", "detect, pair, crop", "predict")
     return {name: (b - a) / len(files) for name, a, b in zip(names, started, started[1:], strict=False)}

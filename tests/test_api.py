@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
-from conftest import draw_scene, require, save_broken, save_photo, write_boxes
+from helpers.photos import draw_scene, save_broken, save_photo
+from helpers.require import require
+from helpers.tables import write_boxes
 
 import mivolo_cli
 from mivolo_cli import Answers, Mivolo

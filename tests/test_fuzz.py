@@ -13,23 +13,19 @@ from typing import Any
 
 import pytest
 import typer
-from conftest import save_photo
-from hypothesis import HealthCheck, given, settings
+from helpers.fuzz import damaged, often
+from helpers.photos import save_photo
+from hypothesis import given
 from hypothesis import strategies as st
 
-from mivolo_cli import decoders, parts, sinks, walking, weights, workplace
 from mivolo_cli.detect.given import GivenDetector
 from mivolo_cli.errors import BadInput, MivoloError, PhotoError, WeightsError
+from mivolo_cli.model import registry
+from mivolo_cli.photos import sandbox, walk
 from mivolo_cli.records import SCHEMA, Photo
+from mivolo_cli.scan import store, workdir
+from mivolo_cli.tables import FORMATS, check_outputs, open_sinks, read_table
 
-EXECUTIONS = int(os.environ.get("MIVOLO_FUZZ", "0"))
-often = settings(
-    max_examples=EXECUTIONS or 40,
-    deadline=None,
-    derandomize=not EXECUTIONS,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
-)
 CELLS = st.one_of(
     st.sampled_from(
         ["a.jpg", "face", "person", "1", "2.5", "-3", "1e308", "nan", "inf", "", '"', ",", "\n", "\ufeff", "=1"]
@@ -42,17 +38,6 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
-
-
-@st.composite
-def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
-    """Content with some bytes replaced, and something cut out of it or put into it."""
-    data = bytearray(whole)
-    for _ in range(draw(st.integers(0, 8))):
-        data[draw(st.integers(0, len(data) - 1))] = draw(st.integers(0, 255))
-    start = draw(st.integers(0, len(data)))
-    data[start : start + draw(st.integers(0, 40))] = draw(st.binary(max_size=20))
-    return bytes(data[: draw(st.integers(0, len(data)))] if draw(st.booleans()) else data)
 
 
 @often
@@ -70,22 +55,22 @@ def test_tables_of_boxes(tmp_path: Path, data: st.DataObject) -> None:
         assert error.hint
 
 
-@pytest.mark.parametrize("suffix", list(sinks.FORMATS))
+@pytest.mark.parametrize("suffix", list(FORMATS))
 @often
 @given(data=st.data())
 def test_result_tables(tmp_path: Path, suffix: str, data: st.DataObject) -> None:
     file = tmp_path / f"people{suffix}"
     row: dict[str, Any] = dict.fromkeys(SCHEMA.names) | {"path": "a.jpg", "root": "/", "status": "ok", "age": 3.5}
-    with sinks.open_sinks([file], {parts.FINGERPRINT: "f"}) as out:
+    with open_sinks([file], {store.FINGERPRINT: "f"}) as out:
         out.write([row, row | {"path": 'b"\n.jpg', "taken_at": None}])
     file.write_bytes(data.draw(damaged(file.read_bytes())))
     try:
-        sinks.read_table(file)
+        read_table(file)
     except BadInput as error:
         assert error.hint
-    parts.Results().add(file, "f")
+    store.Results().add(file, "f")
     try:
-        sinks.check_outputs([file])
+        check_outputs([file])
     except BadInput as error:
         assert error.hint
     file.unlink()
@@ -96,8 +81,8 @@ def test_result_tables(tmp_path: Path, suffix: str, data: st.DataObject) -> None
 def test_receipts(tmp_path: Path, data: st.DataObject) -> None:
     whole = json.dumps({"request": {}, "metadata": {"fingerprint": "f"}, "order": "", "counts": {}, "outputs": []})
     content = data.draw(st.one_of(damaged(whole.encode()), JSON.map(lambda value: json.dumps(value).encode())))
-    with workplace.claim([tmp_path / "a.csv"]) as place:
-        (place.folder / workplace.RECEIPT).write_bytes(content)
+    with workdir.claim([tmp_path / "a.csv"]) as place:
+        (place.folder / workdir.RECEIPT).write_bytes(content)
         receipt = place.receipt()
         assert receipt is None or (isinstance(receipt.metadata, dict) and isinstance(receipt.outputs, list))
 
@@ -105,7 +90,7 @@ def test_receipts(tmp_path: Path, data: st.DataObject) -> None:
 @often
 @given(data=st.data())
 def test_safetensors_and_their_headers(tmp_path: Path, data: st.DataObject) -> None:
-    from mivolo_cli import checkpoint
+    from mivolo_cli.model import checkpoint
 
     header = {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, "__metadata__": {"mivolo": "{}"}}
     odd = data.draw(st.dictionaries(st.text(max_size=8), JSON, max_size=3))
@@ -191,7 +176,7 @@ def test_settings(tmp_path: Path, content: bytes) -> None:
 @often
 @given(content=toml_files())
 def test_recipes(tmp_path: Path, content: bytes) -> None:
-    from mivolo_cli.recipes import Recipe, read_recipe
+    from mivolo_cli.training.recipe import Recipe, read_recipe
 
     (tmp_path / "recipe.toml").write_bytes(content)
     try:
@@ -205,10 +190,10 @@ def test_recipes(tmp_path: Path, content: bytes) -> None:
 def test_the_list_of_added_weights(tmp_path: Path, content: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MIVOLO_HOME", str(tmp_path))
-        weights.user_folder().mkdir(exist_ok=True)
-        (weights.user_folder() / weights.RECORDS).write_bytes(content)
+        registry.user_folder().mkdir(exist_ok=True)
+        (registry.user_folder() / registry.RECORDS).write_bytes(content)
         try:
-            weights.records()
+            registry.records()
         except MivoloError as error:
             assert error.hint
 
@@ -216,7 +201,7 @@ def test_the_list_of_added_weights(tmp_path: Path, content: bytes) -> None:
 @often
 @given(answer=st.one_of(JSON.map(lambda value: json.dumps(value).encode() + b"\n"), st.binary(max_size=40)))
 def test_answers_of_a_decoder_that_was_taken_over(answer: bytes) -> None:
-    process = decoders._Process.__new__(decoders._Process)
+    process = sandbox._Process.__new__(sandbox._Process)
     asked, answered = os.pipe(), os.pipe()
     os.write(answered[1], answer)
     os.close(answered[1])
@@ -236,14 +221,14 @@ def test_the_part_of_a_jpeg_before_its_frame(tmp_path: Path, data: st.DataObject
     file = tmp_path / "a.jpg"
     file.write_bytes(data.draw(damaged(head)))
     with file.open("rb") as opened:
-        assert decoders.is_progressive(opened) in (True, False)
+        assert sandbox.is_progressive(opened) in (True, False)
 
 
 @often
 @given(pattern=st.text(alphabet="ab*?[]!-\\/^.{}()|+é\n", max_size=12), name=st.text(max_size=12))
 def test_globs(pattern: str, name: str) -> None:
     try:
-        found = walking.walk([], include=[pattern], exclude=[name])
+        found = walk.walk([], include=[pattern], exclude=[name])
     except BadInput as error:
         assert error.hint
     else:

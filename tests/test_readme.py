@@ -8,7 +8,9 @@ import runpy
 from pathlib import Path
 
 import pytest
-from conftest import draw_scene, require, save_photo, save_results, write_boxes
+from helpers.photos import draw_scene, save_photo
+from helpers.require import require
+from helpers.tables import save_results, write_boxes
 
 from mivolo_cli.records import Box, Person, Photo, Prediction, Result
 

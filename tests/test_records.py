@@ -10,19 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mivolo_cli.records import (
-    SCHEMA,
-    Box,
-    Detections,
-    Failure,
-    Image,
-    Person,
-    Photo,
-    Prediction,
-    Result,
-    rows,
-    text,
-)
+from mivolo_cli.records import SCHEMA, Box, Detections, Failure, Image, Person, Photo, Prediction, Result, rows, text
 
 PHOTO = Photo("/photos", "trip/a.jpg", 1234, 5678)
 FILE_COLUMNS = {"path": "trip/a.jpg", "root": "/photos", "bytes": 1234, "mtime_ns": 5678}

@@ -12,23 +12,27 @@ from urllib.request import Request, urlopen
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import quick
-from buckets import Put, forget_clients, moto, put, server  # noqa: F401
-from conftest import save_broken, save_photo, table
+from helpers import quick
+from helpers.buckets import Put, forget_clients, moto, put, server  # noqa: F401
+from helpers.photos import save_broken, save_photo
+from helpers.tables import table
 from typer.testing import CliRunner
 
-from mivolo_cli import parts, photos, sinks, storage, walking, workplace
-from mivolo_cli import scan as scanning
+from mivolo_cli import storage
+from mivolo_cli import tables as sinks
 from mivolo_cli.cli import app
 from mivolo_cli.errors import BadInput, OutputError, Stopped
-from mivolo_cli.merge import MergeOptions, merge
+from mivolo_cli.photos import decode, walk
+from mivolo_cli.photos.thumbnails import thumbnail
 from mivolo_cli.records import Failure, Photo
-from mivolo_cli.results import read_results
-from mivolo_cli.scan import Progress, ScanOptions
-from mivolo_cli.shards import Shard
-from mivolo_cli.sinks import folder
+from mivolo_cli.scan import run as scanning
+from mivolo_cli.scan import store, workdir
+from mivolo_cli.scan.merge import MergeOptions, merge
+from mivolo_cli.scan.run import Progress, ScanOptions
+from mivolo_cli.scan.shards import Shard
 from mivolo_cli.storage import Url, place
-from mivolo_cli.thumbnails import thumbnail
+from mivolo_cli.tables import folder
+from mivolo_cli.tables.results import read_results
 
 Scan = Callable[..., Progress]
 NAMES = ("b.jpg", "a/2.png", "a/b/1.jpg", "a.jpg", "a b/3.png", "z/x.webp", "ä/é.png", "progressive.jpg")
@@ -37,7 +41,7 @@ NAMES = ("b.jpg", "a/2.png", "a/b/1.jpg", "a.jpg", "a b/3.png", "z/x.webp", "ä/
 @pytest.fixture
 def scan(monkeypatch: pytest.MonkeyPatch) -> Scan:
     """Scans in parts of four photos; `stop` raises before so many photos are reported."""
-    monkeypatch.setattr(parts, "PART_PHOTOS", 4)
+    monkeypatch.setattr(store, "PART_PHOTOS", 4)
     monkeypatch.setattr(scanning, "open_tools", quick.open_tools)
     monkeypatch.setattr(scanning, "results", quick.results)
 
@@ -93,8 +97,8 @@ def test_unchanged_objects_are_not_done_again(put: Put, scan: Scan, tmp_path: Pa
     assert (progress.photos, progress.reused) == (11, 10)
     storage._library("s3").rm_file("album/trip/new.jpg")
     assert scan("s3://album/trip", "s3://album/people.parquet").photos == 10
-    for kept in workplace.find(Url("s3://album/people.parquet")):
-        workplace.purge(kept)
+    for kept in workdir.find(Url("s3://album/people.parquet")):
+        workdir.purge(kept)
     progress = scan("s3://album/trip", "s3://album/people.parquet")
     assert (progress.photos, progress.reused) == (10, 10), "the table in the bucket is enough to go on from"
 
@@ -140,7 +144,7 @@ def test_a_server_that_is_gone(server: None, scan: Scan, tmp_path: Path, monkeyp
     assert "network" in caught.value.hint
     monkeypatch.setattr(storage, "look", lambda url: storage.Facts(None, None))
     with pytest.raises(Stopped, match="cannot list"):
-        list(walking.walk([Url("s3://album")]))
+        list(walk.walk([Url("s3://album")]))
 
 
 def test_a_listing_comes_page_by_page(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,16 +168,16 @@ def test_what_is_selected(put: Put) -> None:
         put(f"x/{key}", b"\xff\xd8\xff")
 
     def names(**options: Any) -> list[str]:
-        return [item.path for item in walking.walk([Url("s3://album/x")], **options) if isinstance(item, Photo)]
+        return [item.path for item in walk.walk([Url("s3://album/x")], **options) if isinstance(item, Photo)]
 
     assert names() == ["a.jpg", "raw/b.jpg", "trip/e.png"]
     assert names(exclude=["raw"]) == ["a.jpg", "trip/e.png"]
     assert names(include=["trip/**"]) == ["trip/e.png"]
     assert ".hidden/c.jpg" in names(hidden=True) and "s.tar" in names(shards=True)
-    outside = [item for item in walking.walk([Url("s3://album/x")], hidden=True) if isinstance(item, Failure)]
+    outside = [item for item in walk.walk([Url("s3://album/x")], hidden=True) if isinstance(item, Failure)]
     assert [(item.photo.path, item.code) for item in outside] == [("../f.jpg", "not_a_file")]
     twice = [Url("s3://album/x/a.jpg"), Url("s3://album/x")]
-    assert [(item.root, item.path) for item in walking.walk(twice)][:2] == [
+    assert [(item.root, item.path) for item in walk.walk(twice)][:2] == [
         ("s3://album/x", "a.jpg"),
         ("s3://album/x", "raw/b.jpg"),
     ]
@@ -181,15 +185,15 @@ def test_what_is_selected(put: Put) -> None:
 
 def test_an_object_that_was_replaced_has_the_facts_of_what_was_read(put: Put, tmp_path: Path) -> None:
     put("a.png", save_photo(tmp_path / "a.png").read_bytes())
-    (photo,) = walking.walk([Url("s3://album/a.png")])
+    (photo,) = walk.walk([Url("s3://album/a.png")])
     assert isinstance(photo, Photo)
     content = save_photo(tmp_path / "a.png", pixels=np.zeros((9, 9, 3), np.uint8)).read_bytes()
     put("a.png", content)
-    image = photos.decode(photo)
+    image = decode.decode(photo)
     assert (image.width, image.photo.bytes) == (9, len(content))
     storage._library("s3").rm_file("album/a.png")
-    with pytest.raises(photos.PhotoError) as caught:
-        photos.decode(photo)
+    with pytest.raises(decode.PhotoError) as caught:
+        decode.decode(photo)
     assert caught.value.code == "missing"
 
 
@@ -262,7 +266,7 @@ def test_a_folder_in_a_bucket_goes_on_and_loses_the_files_it_has_too_many(
     assert scan_folder("s3://album/trip", "s3://album/people").reused == 4
     assert scan_folder("s3://album/trip", "s3://album/people").unchanged
     many = keys("s3://album/people")
-    workplace.purge(Url("s3://album/people").room)
+    workdir.purge(Url("s3://album/people").room)
     for name in NAMES[:5]:
         storage.remove(f"s3://album/trip/{name}")
     progress = scan_folder("s3://album/trip", "s3://album/people")
@@ -371,7 +375,7 @@ def test_no_permission(moto: str, put: Put, scan: Scan, tmp_path: Path) -> None:
         assert "AWS_PROFILE" in caught.value.hint
         with pytest.raises(PermissionError):
             storage.write(tmp_path / "a.jpg", "s3://album/b.jpg")
-        failure = photos.decode_or_fail(Photo("s3://album", "a.jpg", 1, 1), photos.Decoders())
+        failure = decode.decode_or_fail(Photo("s3://album", "a.jpg", 1, 1), decode.Decoders())
         assert isinstance(failure, Failure) and failure.code == "no_permission"
     finally:
         authenticate_all_but(moto, b"inf")

@@ -11,8 +11,8 @@ from typing import Annotated, cast
 import typer
 from typer.core import TyperGroup
 
-from .. import __version__
 from ..errors import MivoloError
+from ..version import __version__
 from . import evaluate, export, info, merge, purge, report, scan, settings, tag, train, votes, weights
 from .help import SETTINGS, App
 from .text import wrapped

@@ -31,7 +31,7 @@ from .text import UNCERTAINTY, aligned, share, wrapped, years
 from .voice import Voice, print_json
 
 if TYPE_CHECKING:
-    from ..evaluate import Evaluation, Report
+    from ..evaluation.evaluate import Evaluation, Report
 
 EXAMPLES = """Examples:
 
@@ -85,16 +85,16 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a model, or the results of a scan, on labelled data: MAE, CS@L, bias, gender accuracy, intervals."""
-    from .. import auto
-    from ..evaluate import EvalOptions
-    from ..evaluate import evaluate as run
+    from ..evaluation.evaluate import EvalOptions
+    from ..evaluation.evaluate import evaluate as run
+    from ..pipeline import defaults
 
-    chosen = auto.choose_device(device, engine).name
+    chosen = defaults.choose_device(device, engine).name
     options = EvalOptions(
         data=data,
         predictions=predictions,
         compare=compare,
-        model=auto.choose_model(model, chosen).name,
+        model=defaults.choose_model(model, chosen).name,
         device=chosen,
         engine=engine,
         precision=precision,
@@ -130,11 +130,13 @@ def calibrate(
     as_json: AsJson = False,
 ) -> None:
     """Give a model intervals that hold 80 % of true ages, from labelled people whom it has not seen."""
-    from .. import auto
-    from ..calibrate import CalibrateOptions
-    from ..calibrate import calibrate as run
+    from ..evaluation.calibrate import CalibrateOptions
+    from ..evaluation.calibrate import calibrate as run
+    from ..pipeline import defaults
 
-    options = CalibrateOptions(model, data, out, auto.choose_device(device).name, reading(images, pictures, invalid))
+    options = CalibrateOptions(
+        model, data, out, defaults.choose_device(device).name, reading(images, pictures, invalid)
+    )
     with counting("calibrate", " people", quiet) as show:
         checks = run(options, show)
     lines = [
@@ -147,7 +149,7 @@ def calibrate(
 
 
 def _plot(evaluations: Sequence[Evaluation], folder: Path) -> list[Path]:
-    from ..plots import save_plots
+    from ..evaluation.plots import save_plots
 
     files = []
     for item in evaluations:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from .. import __version__
+from ..version import __version__
 from .help import SETTINGS
 from .options import AsJson
 from .text import wrapped
@@ -19,7 +19,8 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Versions, devices, and what `auto` chooses here, with the reasons."""
     from importlib.metadata import PackageNotFoundError, version
 
-    from .. import auto, weights
+    from ..model import registry
+    from ..pipeline import defaults
 
     def installed(package: str) -> str:
         try:
@@ -38,9 +39,9 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
         "pillow-heif",
         "pyarrow",
     )
-    device = auto.choose_device("auto")
-    model, detector = auto.choose_model("auto", device.name), auto.choose_detector("auto", None, device.name)
-    licence = weights.get(model.name).licence
+    device = defaults.choose_device("auto")
+    model, detector = defaults.choose_model("auto", device.name), defaults.choose_detector("auto", None, device.name)
+    licence = registry.get(model.name).licence
     if as_json:
         print_json(
             {
@@ -67,7 +68,7 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
             ("model", f"{model.name} ({model.reason})"),
             ("", f"licence: {licence}"),
             ("processors", f"{os.cpu_count()}"),
-            ("weights", f"{weights.folder()} (shipped), {weights.user_folder()} (yours)"),
+            ("weights", f"{registry.folder()} (shipped), {registry.user_folder()} (yours)"),
             ("settings", f"{ctx.meta.get(SETTINGS) or 'none (no mivolo.toml here or in a folder above)'}"),
             ("network", "used by `mivolo weights fetch` alone"),
         ]

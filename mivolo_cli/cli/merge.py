@@ -43,8 +43,8 @@ def merge(
     log: Log = None,
 ) -> None:
     """Join the tables of a scan that was done in shards (`scan --shard`), if none is missing."""
-    from ..merge import MergeOptions
-    from ..merge import merge as join
+    from ..scan.merge import MergeOptions
+    from ..scan.merge import merge as join
     from ..storage import place
 
     with Voice("merge", quiet, as_json, log) as voice:

@@ -30,13 +30,13 @@ def purge(
     as_json: AsJson = False,
 ) -> None:
     """Remove finished work that is kept beside tables, and the program's cache. Tables and photos stay."""
-    from .. import workplace
+    from ..scan import workdir
     from ..storage import place
 
-    folders = [folder for path in paths or [Path()] for folder in workplace.find(place(path))]
-    removed = [workplace.purge(folder, dry_run=dry_run) for folder in dict.fromkeys(folders)]
+    folders = [folder for path in paths or [Path()] for folder in workdir.find(place(path))]
+    removed = [workdir.purge(folder, dry_run=dry_run) for folder in dict.fromkeys(folders)]
     if paths is None:
-        removed += workplace.purge_cache(dry_run=dry_run)
+        removed += workdir.purge_cache(dry_run=dry_run)
     word = "would remove" if dry_run else "removed"
     lines = [f"{word} {one.folder} ({one.files} files, {one.bytes / 1e6:.1f} MB)" for one in removed]
     facts = {"dry_run": dry_run, "removed": [asdict(one) for one in removed]}

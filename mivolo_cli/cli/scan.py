@@ -21,8 +21,8 @@ from .tag import run_tag, tally_facts, tally_lines
 from .voice import Voice
 
 if TYPE_CHECKING:
-    from ..metadata.outcome import Tally
-    from ..scan import Progress, ScanOptions
+    from ..scan.run import Progress, ScanOptions
+    from ..tagging.outcome import Tally
 
 FAILED_PHOTOS = 3
 INTERRUPTED = 130
@@ -168,8 +168,8 @@ def scan(
     log: Log = None,
 ) -> None:
     """Find the people in photos, and estimate the age and gender of each."""
-    from .. import shards
-    from ..scan import ScanOptions
+    from ..scan import shards
+    from ..scan.run import ScanOptions
     from ..storage import Url, place
 
     listed = list(map(str, paths)) == ["-"]
@@ -220,8 +220,8 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """The main job on two photographs that come with the ultralytics package; nothing to prepare."""
-    from ..scan import ScanOptions
-    from ..sinks import read_table
+    from ..scan.run import ScanOptions
+    from ..tables import read_table
 
     photos = _demo_photos()
     _make_folder(out, "choose another with -o")
@@ -236,7 +236,7 @@ def demo(
 
 def _scan_and_tag(options: ScanOptions, voice: Voice) -> tuple[Progress, Tally | None]:
     """Tag from an output; where there is none, from a table in the cache, which stays there until all is tagged."""
-    from ..tag import TagOptions
+    from ..tagging.tag import TagOptions
 
     usable = [path for path in options.outputs if not (options.spreadsheet_safe and path.suffix.lower() == ".csv")]
     kept = None if usable else _kept_results(options)
@@ -250,17 +250,18 @@ def _scan_and_tag(options: ScanOptions, voice: Voice) -> tuple[Progress, Tally |
 
 def _kept_results(options: ScanOptions) -> Path:
     """Where the results for these folders are while they are needed: the same place for the same command."""
-    from .. import walking, workplace
+    from ..photos import walk
+    from ..scan import workdir
 
-    roots = "\0".join(walking.roots(options.paths))
-    folder = workplace.cache() / "tag" / hashlib.sha256(os.fsencode(roots)).hexdigest()[:32]
+    roots = "\0".join(walk.roots(options.paths))
+    folder = workdir.cache() / "tag" / hashlib.sha256(os.fsencode(roots)).hexdigest()[:32]
     _make_folder(folder, "set XDG_CACHE_HOME to a folder that can be written to, or add -o people.parquet")
     return folder / "people.parquet"
 
 
 def _scan(options: ScanOptions, voice: Voice, unnamed: Sequence[Path] = ()) -> Progress:
     """Run with a progress bar; `unnamed` outputs are not mentioned in a summary of the options."""
-    from ..scan import scan
+    from ..scan.run import scan
 
     with counting("scan", " photos", voice.quiet) as bar:
 

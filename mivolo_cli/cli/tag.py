@@ -13,8 +13,8 @@ from .progress import Bar
 from .voice import Voice
 
 if TYPE_CHECKING:
-    from ..metadata.outcome import Outcome, Tally
-    from ..tag import TagOptions
+    from ..tagging.outcome import Outcome, Tally
+    from ..tagging.tag import TagOptions
 
 SOME_FAILED = 3
 INTERRUPTED = 130
@@ -97,7 +97,7 @@ def tag(
 
     The coded picture stays as it is, byte for byte; a photo that cannot be changed safely is left alone, and named.
     """
-    from ..tag import TagOptions
+    from ..tagging.tag import TagOptions
 
     where: Any = {None: "auto", True: "sidecar", False: "photo"}[sidecar]
     field: Any = None if exif is None else EXIF_FIELDS.get(exif.lower())
@@ -134,8 +134,8 @@ def untag(
     log: Log = None,
 ) -> None:
     """Take our entries out of photos and sidecars again; others' entries stay."""
-    from ..untag import UntagOptions
-    from ..untag import untag as run
+    from ..tagging.untag import UntagOptions
+    from ..tagging.untag import untag as run
 
     _require_dry_run(diff, dry_run)
     with Voice("untag", quiet, as_json, log) as voice:
@@ -151,7 +151,7 @@ def _require_dry_run(diff: bool, dry_run: bool) -> None:
 
 def run_tag(options: TagOptions, voice: Voice, diff: bool = False) -> Tally:
     """Tag with a progress bar."""
-    from ..tag import tag as run
+    from ..tagging.tag import tag as run
 
     with _Telling("tag", voice, diff) as telling:
         return run(options, telling.show)

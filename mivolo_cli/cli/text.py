@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from ..metrics import Figure
+    from ..evaluation.metrics import Figure
 
 UNCERTAINTY = "±: half of a 95 % interval, by bootstrap over people"
 

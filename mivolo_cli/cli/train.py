@@ -62,17 +62,17 @@ def train(
     log: Log = None,
 ) -> None:
     """Train a model on labelled faces and bodies, and calibrate it on the validation data."""
-    from .. import auto
-    from ..recipes import read_recipe
-    from ..train import TrainOptions
-    from ..train import train as run
+    from ..pipeline import defaults
+    from ..training.recipe import read_recipe
+    from ..training.train import TrainOptions
+    from ..training.train import train as run
 
     options = TrainOptions(
         data=data,
         out=out,
         recipe=read_recipe(recipe, epochs=epochs, seed=seed, fusion=fusion),
         validation=validation or [],
-        device=auto.choose_device(device).name,
+        device=defaults.choose_device(device).name,
         init=init,
         stems=stems,
         resume=resume,

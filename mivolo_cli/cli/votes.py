@@ -13,7 +13,7 @@ from .text import UNCERTAINTY, aligned, share, years
 from .voice import print_json
 
 if TYPE_CHECKING:
-    from ..votes import VotesReport
+    from ..evaluation.votes import VotesReport
 
 EXAMPLES = """Example:
 
@@ -35,7 +35,7 @@ def votes(
     as_json: AsJson = False,
 ) -> None:
     """Make age labels out of annotators' votes, weighing each by the annotator's error on control items."""
-    from ..votes import VotesOptions, combine_votes
+    from ..evaluation.votes import VotesOptions, combine_votes
 
     found = combine_votes(VotesOptions(table, controls, output, truth, compare, min_controls))
     if as_json:

@@ -19,9 +19,9 @@ from .voice import Voice, print_json
 
 def list_(as_json: AsJson = False) -> None:
     """All known weights: where they are and under which licence."""
-    from .. import weights
+    from ..model import registry
 
-    rows = weights.status()
+    rows = registry.status()
     if as_json:
         print_json({"weights": [{**asdict(row.entry), "bytes": row.bytes, "path": row.path} for row in rows]})
         return
@@ -40,9 +40,9 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Compare the files here with their registered hashes."""
-    from .. import weights
+    from ..model import registry
 
-    checked = weights.verify(names)
+    checked = registry.verify(names)
     lines = [f"{entry.name:<22} {outcome}" for entry, outcome in checked]
     Voice("weights verify", quiet, as_json).finish(lines, {entry.name: outcome for entry, outcome in checked})
     if any(outcome == "mismatch" for _, outcome in checked):
@@ -57,9 +57,9 @@ def add(
     ] = False,
 ) -> None:
     """Check a local file of weights and keep a copy under a name."""
-    from .. import fetch
+    from ..model import install
 
-    entry = fetch.add(file, name=name, trust=trust)
+    entry = install.add(file, name=name, trust=trust)
     typer.echo(f"added {entry.name} ({entry.kind}), sha256 {entry.sha256}")
 
 
@@ -68,13 +68,13 @@ def fetch(
     offline: Annotated[bool, typer.Option("--offline", help="Refuse to use the network.")] = False,
 ) -> None:
     """Download published weights; the licence is shown first."""
-    from .. import fetch, weights
+    from ..model import install, registry
 
-    entry = weights.get(name)
+    entry = registry.get(name)
     typer.echo(f"{entry.name} from {entry.url or 'nowhere'}")
     typer.echo(f"licence: {entry.licence} {entry.licence_url}".rstrip())
     with counting("fetch", "B", scale=True) as bar:
-        path = fetch.fetch(name, offline=offline, progress=bar)
+        path = install.fetch(name, offline=offline, progress=bar)
     typer.echo(f"here: {path}")
 
 

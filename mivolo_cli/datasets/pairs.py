@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..crops import Crops
-from ..labels import Label
+from ..pipeline.crops import Crops
 from ..records import Use
+from .labels import Label
 from .sample import Sample
 
 SMALLEST = 224

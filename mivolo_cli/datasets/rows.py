@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput
-from ..labels import OLDEST, Label, age_range, parse_age, parse_gender
 from ..records import Box, Person
+from .labels import OLDEST, Label, age_range, parse_age, parse_gender
 from .sample import Sample, Shows, Size, size_of, whole
 
 CORNERS = {

@@ -11,12 +11,12 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
-from .. import photos
-from ..crops import Crops, cut
 from ..errors import BadInput, PhotoError
-from ..labels import Label
+from ..photos import decode
+from ..photos.rgb import to_rgb
+from ..pipeline.crops import Crops, cut
 from ..records import Box, Person, Photo, Pixels, Use
-from ..rgb import to_rgb
+from .labels import Label
 
 Shows = Literal["face", "body", "photo"]
 """What a picture shows where no boxes are given: a face or a body filling it, or a whole photo with people in it."""
@@ -49,7 +49,7 @@ class Sample:
         """The upright picture, (height, width, 3) uint8 RGB. Raises BadInput where it cannot be decoded."""
         try:
             if isinstance(self.source, Path):
-                return photos.decode(Photo(str(self.source.parent), self.source.name)).pixels
+                return decode.decode(Photo(str(self.source.parent), self.source.name)).pixels
             with PIL.Image.open(io.BytesIO(self.source)) as picture:
                 return np.asarray(to_rgb(PIL.ImageOps.exif_transpose(picture)))
         except (OSError, SyntaxError, ValueError, PhotoError) as error:

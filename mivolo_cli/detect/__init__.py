@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import boxes as arithmetic
-from .. import weights as registered
-from ..engines import each_gpu
 from ..errors import BadInput
-from ..idle import Idle
+from ..model import registry as registered
 from ..records import Boxes, Detections, Image, Pixels
+from ..runtime.engines import each_gpu
+from ..runtime.pool import Idle
 
 NAMES = ("embedded", "given", "yolo", "retinaface")
 YOLO_SUFFIXES = (".pt", ".onnx", ".torchscript", ".engine", "_openvino_model")

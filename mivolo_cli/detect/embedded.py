@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import boxes as arithmetic
-from ..engines import OnnxEngine
+from ..model.registry import find, sha256
 from ..records import Boxes, Detections, Image, Pixels
-from ..weights import find, sha256
+from ..runtime.engines import OnnxEngine
 from . import detections
 
 PERSON_NAME = "nanodet-g-coco-416"

@@ -16,8 +16,8 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from ..errors import BadInput
+from ..model.registry import sha256
 from ..records import Detections, Image, Photo, text
-from ..weights import sha256
 from . import detections
 
 CORNERS = ("x1", "y1", "x2", "y2")

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .. import boxes as arithmetic
-from ..checkpoint import read_tensors
-from ..converted import NotConverted, graph_of, open_graph
-from ..engines import BackedEngine, Engine, TorchEngine, choose_engine
 from ..errors import BadInput, WeightsError
+from ..model.checkpoint import read_tensors
+from ..model.registry import find, sha256
 from ..records import Boxes, Detections, Image, Pixels
-from ..weights import find, sha256
+from ..runtime.engines import BackedEngine, Engine, TorchEngine, choose_engine
+from ..runtime.graph_cache import NotConverted, graph_of, open_graph
 from . import detections
 from .embedded import PersonFinder
 

@@ -16,11 +16,11 @@ import platformdirs
 import torch  # before ultralytics, so that it reads the number of threads that the user chose
 from torch import Tensor, nn
 
-from ..converted import NotConverted, graph_of, open_graph
-from ..engines import OpenVinoEngine, choose_engine, fallback_note, first_line, import_openvino
 from ..errors import BadInput, WeightsError
+from ..model.registry import find, require_trusted_pickle, sha256
 from ..records import Detections, Image, Pixels
-from ..weights import find, require_trusted_pickle, sha256
+from ..runtime.engines import OpenVinoEngine, choose_engine, fallback_note, first_line, import_openvino
+from ..runtime.graph_cache import NotConverted, graph_of, open_graph
 from . import MOST, YOLO_SUFFIXES, by_shape, detections
 
 PUBLISHED = "yolov8x-person-face"

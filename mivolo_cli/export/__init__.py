@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..atomic import check_file, check_folder
 from ..errors import BadInput
-from ..outputs import check_file, check_folder
-from ..results import Results, read_results
+from ..tables.results import Results, read_results
 from . import coco, fiftyone, label_studio, xlsx, yolo
 from .common import Exported, Settings
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..records import Box
-from ..results import Results
+from ..tables.results import Results
 from .common import KINDS, NOTICE, Exported, Settings, attributes, boxes, failed_note, name, readable, write_json
 
 SUFFIX = ".json"

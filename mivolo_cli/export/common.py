@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..outputs import new_file
+from ..atomic import new_file
 from ..records import Box, Failure, Person, Photo, Prediction, Result
-from ..results import Results
+from ..tables.results import Results
 
 KINDS = ("person", "face")
 """The classes of boxes; a body's box is called person, as in COCO and in MiVOLO's detectors."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..results import Results
+from ..tables.results import Results
 from . import coco
 from .common import Exported, Settings
 

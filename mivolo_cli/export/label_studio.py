@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ..outputs import new_folder
+from ..atomic import new_folder
 from ..records import Box, Prediction, Result
-from ..results import Results
+from ..tables.results import Results
 from .common import Exported, Settings, boxes, failed_note, name, readable, write_json
 
 SUFFIX = ""

@@ -17,11 +17,11 @@ from xlsxwriter.exceptions import FileCreateError
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
+from ..atomic import new_file
 from ..errors import BadInput
-from ..outputs import new_file
+from ..photos.thumbnails import thumbnail
 from ..records import Failure, Result, rows
-from ..results import Results
-from ..thumbnails import thumbnail
+from ..tables.results import Results
 from .common import NOTICE, Exported, Settings
 
 SUFFIX = ".xlsx"

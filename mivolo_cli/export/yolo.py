@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from .. import photos
+from ..atomic import new_folder
 from ..errors import PhotoError
-from ..outputs import new_folder
+from ..photos import decode
 from ..records import Box, Photo, Result, same_file, stays_inside
-from ..results import Results
+from ..tables.results import Results
 from .common import KINDS, Exported, Settings, boxes, failed_note, readable
 
 SUFFIX = ""
@@ -75,7 +75,7 @@ def _named(results: Results) -> Iterator[tuple[Result, PurePosixPath]]:
 
 def _copy(photo: Photo, target: Path) -> bool:
     try:
-        data = photos.fetched(photo)[1] if stays_inside(photo.path) else None
+        data = decode.fetched(photo)[1] if stays_inside(photo.path) else None
     except PhotoError:
         return False
     if data is None and not (stays_inside(photo.path) and photo.file.is_file()):

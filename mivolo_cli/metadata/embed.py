@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import pyexiv2
 
-from ..photos import SIGNATURES
+from ..photos.decode import SIGNATURES
 from . import Refused, exif, jpeg, packet, png, tiff, webp
 from .packet import Mark, Tags, Wish
 from .picture import Facts, examine

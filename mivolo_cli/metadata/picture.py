@@ -9,8 +9,8 @@ from io import BytesIO
 import PIL.Image
 from PIL import ExifTags
 
-from .. import photos
 from ..errors import PhotoError
+from ..photos import decode
 from . import Refused
 
 TURNED_BY_DECODER = ("TIFF", "HEIF")
@@ -33,7 +33,7 @@ class Facts:
 def examine(data: bytes, *, pixels: bool) -> Facts:
     """Raises Refused for what is no picture or cannot be decoded to its end."""
     try:
-        picture = photos.open_picture(BytesIO(data))
+        picture = decode.open_picture(BytesIO(data))
         stored = picture.size
         turned = picture.format in TURNED_BY_DECODER
         orientation = _orientation_before_decoding(picture) if turned else None
@@ -47,7 +47,7 @@ def examine(data: bytes, *, pixels: bool) -> Facts:
         return Facts(picture.format or "", size, orientation, _fingerprint(picture) if pixels else "")
     except (MemoryError, PIL.Image.DecompressionBombError, PhotoError) as error:
         raise Refused("unreadable", str(error)) from error
-    except photos.DAMAGE as error:
+    except decode.DAMAGE as error:
         raise Refused("unreadable", str(error)) from error
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ..atomic import check_file, new_file, new_folder
 from ..errors import BadInput
-from ..outputs import check_file, new_file, new_folder
+from ..photos.thumbnails import thumbnails
 from ..records import Failure, Photo
-from ..results import read_results
-from ..thumbnails import thumbnails
+from ..tables.results import read_results
 from . import page
 
 SUFFIX = ".html"

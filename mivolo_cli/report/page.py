@@ -19,9 +19,9 @@ from string import Template
 from typing import Any, TextIO
 from urllib.parse import quote
 
-from .. import __version__
 from ..records import Box, Failure, Person, Prediction, Result, shard_of, stays_inside
-from ..results import Results
+from ..tables.results import Results
+from ..version import __version__
 
 MARK = "<!doctype html>\n<!-- A report of mivolo -->\n"
 """How a page begins, and how one is told from other files."""

@@ -1,0 +1,1 @@
+"""Measure predictions on labelled data, and calibrate their intervals."""

@@ -1,0 +1,182 @@
+"""How far predictions are from labels, and how sure one can be of that.
+
+Every figure is a mean over people, so one bootstrap serves them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..datasets.labels import OLDEST, Label
+from ..records import Prediction
+
+TOLERANCE = 1e-6
+BANDS = ((0, 4), (5, 14), (15, 29), (30, 44), (45, 64), (65, 122))
+"""Ages in completed years, both ends included."""
+RESAMPLES = 1000
+CONFIDENCE = 0.95
+Range = tuple[float, float]
+"""The lowest and the highest age, in completed years."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One person: what is known, and what was predicted (None: nothing was)."""
+
+    label: Label
+    prediction: Prediction | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A mean over `count` people, and its 95 % interval (None where it was not asked for, or one person is all)."""
+
+    value: float
+    count: int
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What can be said of some people; a figure is None where no label allows it.
+
+    `mae` and `bias` (mean signed error, prediction - truth) in years; `cs` the cumulative score CS@L, the share of
+    people whose age is off by at most L years; `gender` the share of right genders. For people of whom only a range is
+    known: `in_range`, the share of ages within it, and `one_off`, within it or a neighbouring one. Of calibrated
+    intervals: `coverage`, the share that holds the true age or meets the true range, and their mean `width` in years.
+    """
+
+    people: int
+    answered: int
+    mae: Figure | None
+    cs: Figure | None
+    bias: Figure | None
+    gender: Figure | None
+    in_range: Figure | None
+    one_off: Figure | None
+    coverage: Figure | None
+    width: Figure | None
+
+
+def score(
+    outcomes: Sequence[Outcome],
+    level: float = 5.0,
+    resamples: int = RESAMPLES,
+    ranges: Sequence[Range] | None = None,
+) -> Score:
+    """All figures of these people; CS is at `level` years. `resamples` 0 leaves out the intervals.
+
+    `ranges` are those that the data distinguishes; default: those that these people are in.
+    """
+    known = [(o.label, o.prediction) for o in outcomes if o.prediction is not None]
+    errors = np.array([p.age - label.age for label, p in known if label.age is not None])
+    hits = [p.gender == label.gender for label, p in known if None not in (label.gender, p.gender)]
+    ranged = [(label, p.age) for label, p in known if label.is_range]
+    missed = _missed_ranges(ranged, ranges or age_ranges(outcomes))
+    bounds = [(p.age_low, p.age_high, label) for label, p in known if p.age_low is not None and p.age_high is not None]
+
+    def figure(values: Iterable[float] | NDArray[np.float64]) -> Figure | None:
+        return _figure(np.asarray(list(values), np.float64), resamples)
+
+    return Score(
+        people=len(outcomes),
+        answered=len(known),
+        mae=figure(np.abs(errors)),
+        cs=figure(np.abs(errors) <= level + TOLERANCE),
+        bias=figure(errors),
+        gender=figure(hits),
+        in_range=figure(missed == 0),
+        one_off=figure(missed <= 1),
+        coverage=figure(_meets(low, high, label) for low, high, label in bounds if label.age_low is not None),
+        width=figure(high - low for low, high, _ in bounds),
+    )
+
+
+def age_ranges(outcomes: Sequence[Outcome]) -> list[Range]:
+    """The ranges of age that the labels distinguish, from the youngest on."""
+    labels = [outcome.label for outcome in outcomes if outcome.label.is_range]
+    return sorted({(a.age_low, a.age_high) for a in labels if a.age_low is not None and a.age_high is not None})
+
+
+def groups(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], list[Outcome]]:
+    """The same people apart: by what the model saw of them, by gender, and by age; ("used", "face") -> people."""
+    found: dict[tuple[str, str], list[Outcome]] = {}
+    ways: tuple[tuple[str, Callable[[Outcome], str | None]], ...] = (
+        ("used", lambda o: None if o.prediction is None else o.prediction.used),
+        ("gender", lambda o: o.label.gender),
+        ("age", lambda o: age_group(o.label)),
+    )
+    for by, name_of in ways:
+        parts: dict[str, list[Outcome]] = {}
+        for outcome in outcomes:
+            name = name_of(outcome)
+            if name is not None:
+                parts.setdefault(name, []).append(outcome)
+        found |= {(by, name): parts[name] for name in sorted(parts, key=_natural)}
+    return found
+
+
+def age_group(label: Label) -> str | None:
+    """The band of a known age, or the label's own range; None where nothing is known."""
+    if label.age_low is None or label.age_high is None:
+        return None
+    if label.is_range:
+        return _span(label.age_low, label.age_high)
+    return next(_span(low, high) for low, high in BANDS if label.age_low < high + 1)
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:g}+" if high >= OLDEST else f"{low:g}-{high:g}"
+
+
+def _natural(name: str) -> tuple[float, str]:
+    digits = name.rstrip("+").split("-")[0]
+    return (float(digits) if digits.replace(".", "").isdigit() else -1.0), name
+
+
+def _figure(values: NDArray[np.float64], resamples: int) -> Figure | None:
+    if not values.size:
+        return None
+    from scipy.stats import bootstrap  # takes long to import, and a scan needs none
+
+    mean, count = float(values.mean()), values.size
+    if not resamples or count == 1:
+        return Figure(mean, count)
+    found = bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=resamples,
+        batch=max(1, 10_000_000 // count),
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return Figure(mean, count, float(found.low), float(found.high))
+
+
+def _missed_ranges(known: Sequence[tuple[Label, float]], ranges: Sequence[Range]) -> NDArray[np.int64]:
+    """How many ranges each age is away from its own: 0 inside, 1 in a neighbour ...
+
+    An age in a gap between ranges belongs to the nearer one.
+    """
+    if not known:
+        return np.zeros(0, np.int64)
+    lows, highs = np.array(ranges).T
+    ages = np.array([age for _, age in known])[:, None]
+    ends = np.nextafter(highs + 1, 0)  # a completed year lasts until the next begins
+    beyond = np.maximum(lows - ages, 0) + np.maximum(ages - ends, 0)
+    place: dict[tuple[float | None, float | None], int] = {pair: index for index, pair in enumerate(ranges)}
+    own = np.array([place[label.age_low, label.age_high] for label, _ in known])
+    return np.where(beyond[np.arange(len(own)), own] == 0, 0, np.abs(beyond.argmin(axis=1) - own))
+
+
+def _meets(low: float, high: float, label: Label) -> bool:
+    """Whether an interval holds the true age, or meets the true range."""
+    assert label.age_low is not None and label.age_high is not None
+    end = label.age_high + (1 - TOLERANCE if label.is_range else TOLERANCE)  # a completed year ends before the next
+    return low <= end and high >= label.age_low - TOLERANCE

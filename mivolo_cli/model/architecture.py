@@ -1,0 +1,233 @@
+"""The MiVOLO architecture: timm's VOLO behind a patch embedding that reads a face and a body together.
+
+Source: Kuprashevich and Tolstykh, "MiVOLO: Multi-input Transformer for Age and Gender Estimation" (arXiv 2307.04616).
+Names in the state dict are those of the published checkpoints. No files and no devices here.
+"""
+
+from typing import Literal
+
+import timm
+import torch
+from timm.layers import Mlp
+from timm.layers.bottleneck_attn import PosEmbedRel
+from timm.models.volo import VOLO, Outlooker
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import BadInput
+from .outlook import Outlook
+from .variants import PATCH_SIZE, STRIDE, Size, parse_variant
+
+Fusion = Literal["attention", "concatenation"]
+STEM_STRIDE = 2
+MEAN = (0.485, 0.456, 0.406)
+"""ImageNet's mean and deviation of R, G, B, with which the published models were trained."""
+STD = (0.229, 0.224, 0.225)
+
+
+def stem(width: int) -> nn.Sequential:
+    """VOLO's stem for one RGB input: (n, 3, s, s) -> (n, width, s/2, s/2)."""
+    layers: list[nn.Module] = [nn.Conv2d(3, width, kernel_size=7, stride=STEM_STRIDE, padding=3, bias=False)]
+    for _ in range(2):
+        layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        layers += [nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False)]
+    return nn.Sequential(*layers, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+
+
+class Backbone(nn.Module):
+    """One of timm's MobileNets as far as a sixteenth of the input: (n, 3, s, s) -> (n, width, s/16, s/16).
+
+    Its first layers bear no rounding (see delicate.py), so they are left out of autocast.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        net = timm.create_model(name)
+        last = [stage for stage in net.feature_info if stage["reduction"] == STRIDE][-1]
+        self.width: int = last["num_chs"]
+        self.conv_stem, self.bn1 = net.conv_stem, net.bn1
+        self.blocks = net.blocks[: int(last["module"].split(".")[1]) + 1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            x = self.blocks[0](self.bn1(self.conv_stem(x.float())))
+        return self.blocks[1:](x)
+
+    def freeze(self, stages: int) -> None:
+        """Keep the weights of so many stages from learning; the first includes what lies before it."""
+        if stages:
+            for part in (self.conv_stem, self.bn1, *self.blocks[:stages]):
+                part.requires_grad_(False)
+
+
+def branch(size: Size, backbone: int) -> tuple[nn.Module, nn.Conv2d]:
+    """What reads one input, and what makes tokens of it; `backbone` counts those of the size."""
+    if size.backbones is not None:
+        net = Backbone(size.backbones[backbone])
+        return net, nn.Conv2d(net.width, size.widths[0], kernel_size=1)
+    patch = PATCH_SIZE // STEM_STRIDE
+    return stem(size.stem_width), nn.Conv2d(size.stem_width, size.widths[0], kernel_size=patch, stride=patch)
+
+
+class OneEmbed(nn.Module):
+    """Patch embedding of one input: (n, 3, s, s) -> (n, dim, h, w)."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        self.conv, self.proj = branch(size, 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.proj(self.conv(x))
+
+
+def queries_keys_values(x: Tensor, qkv: nn.Conv2d) -> list[Tensor]:
+    """(n, dim, h, w) -> three of (n, h*w, dim): the weights are split, which costs nothing, and not the features."""
+    tokens = x.flatten(2).transpose(1, 2)
+    return [functional.linear(tokens, weight) for weight in qkv.weight.flatten(1).chunk(3)]
+
+
+class FeatureEnhancer(nn.Module):
+    """Makes one sequence of face and body tokens (section 3.3 of the paper).
+
+    With the fusion `attention` they first look at each other; `concatenation` leaves that out, for comparison.
+    """
+
+    def __init__(self, dim: int, grid: int, residual: bool, fusion: Fusion) -> None:
+        super().__init__()
+        self.residual = residual
+        self.fusion = fusion
+        self.scale = dim**-0.5
+        if fusion == "attention":
+            self.qkv_f = nn.Conv2d(dim, 3 * dim, kernel_size=1, bias=False)
+            self.qkv_p = nn.Conv2d(dim, 3 * dim, kernel_size=1, bias=False)
+            self.pos_embed = PosEmbedRel((grid, grid), dim_head=dim, scale=self.scale)
+        self.norm = nn.LayerNorm([2 * dim, grid, grid])
+        self.mlp = Mlp(in_features=2 * dim, hidden_features=4 * dim, out_features=dim, use_conv=True)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Each argument (n, h*w, dim) -> what the query's positions gather from the other branch, the same shape."""
+        weights = query @ key.transpose(1, 2) * self.scale + self.pos_embed(query)  # n, h*w, h*w
+        return weights.softmax(dim=-1) @ value
+
+    def look(self, face: Tensor, body: Tensor) -> tuple[Tensor, Tensor]:
+        """What the face gathers from the body, and the body from the face, each (n, dim, h, w)."""
+        face_q, face_k, face_v = queries_keys_values(face, self.qkv_f)
+        body_q, body_k, body_v = queries_keys_values(body, self.qkv_p)
+        seen = self.attend(face_q, body_k, body_v), self.attend(body_q, face_k, face_v)
+        return seen[0].transpose(1, 2).reshape(face.shape), seen[1].transpose(1, 2).reshape(body.shape)
+
+    def forward(self, face: Tensor, body: Tensor) -> Tensor:
+        """Two feature maps (n, dim, h, w) -> one of the same shape."""
+        seen = self.look(face, body) if self.fusion == "attention" else (face, body)
+        mixed = self.mlp(self.norm(torch.cat(seen, dim=1)))
+        return face + body + mixed if self.residual else mixed
+
+
+class FaceBodyEmbed(nn.Module):
+    """Patch embedding of the two inputs: (n, 6, s, s), face in channels 0-2 and body in 3-5 -> (n, dim, h, w).
+
+    With `present` (n, 2) bool, the stem runs only over the inputs that are there: the missing ones are all the same
+    black picture, so one stands for all of them.
+    """
+
+    black: Tensor
+
+    def __init__(self, size: Size, input_size: int, fusion: Fusion) -> None:
+        super().__init__()
+        self.conv1, self.proj1 = branch(size, 0)
+        self.conv2, self.proj2 = branch(size, 1)
+        grid = input_size // (PATCH_SIZE if size.backbones is None else STRIDE)
+        self.map = FeatureEnhancer(size.widths[0], grid, size.residual, fusion)
+        black = (0 - torch.tensor(MEAN)) / torch.tensor(STD)
+        self.register_buffer("black", black.view(1, 3, 1, 1), persistent=False)
+
+    def branch(self, conv: nn.Module, proj: nn.Module, images: Tensor, present: Tensor | None) -> Tensor:
+        """(n, 3, s, s), (n,) -> (n, dim, h, w)."""
+        if present is None:
+            return proj(conv(images))
+        shown = torch.cat((images[present], self.black.to(images.dtype).expand_as(images[:1])))
+        place = torch.where(present, present.cumsum(0) - 1, shown.shape[0] - 1)
+        return proj(conv(shown))[place]
+
+    def forward(self, x: Tensor, present: Tensor | None = None) -> Tensor:
+        faces, bodies = (None, None) if present is None else (present[:, 0], present[:, 1])
+        face = self.branch(self.conv1, self.proj1, x[:, :3], faces)
+        body = self.branch(self.conv2, self.proj2, x[:, 3:], bodies)
+        return self.map(face, body)
+
+
+class MiVOLO(VOLO):
+    """VOLO with MiVOLO's inputs and outputs: (n, in_chans, s, s) normalised images -> (n, num_classes).
+
+    With three outputs the columns are the logits of male and female and the normalised age; with one, the age alone.
+    """
+
+    def __init__(
+        self, size: Size, input_size: int, in_chans: int, num_classes: int, drop_path: float, fusion: Fusion
+    ) -> None:
+        has_stem = size.backbones is None
+        super().__init__(
+            layers=list(size.layers),
+            img_size=input_size,
+            in_chans=3,
+            num_classes=num_classes,
+            global_pool="token" if size.class_attention else "avg",
+            patch_size=PATCH_SIZE if has_stem else STRIDE,
+            pooling_scale=2 if has_stem else 1,
+            downsamples=(has_stem, False, False, False),
+            stem_hidden_dim=size.stem_width,
+            embed_dims=list(size.widths),
+            num_heads=list(size.heads),
+            mlp_ratio=size.mlp_ratio,
+            drop_path_rate=drop_path,
+            post_layers=("ca", "ca") if size.class_attention else None,
+            use_aux_head=size.class_attention,
+        )
+        for block in [part for part in self.modules() if isinstance(part, Outlooker)]:
+            block.attn = Outlook(block.attn)
+        self.in_chans = in_chans
+        if in_chans == 6:
+            self.patch_embed: nn.Module = FaceBodyEmbed(size, input_size, fusion)
+        elif not has_stem:
+            self.patch_embed = OneEmbed(size)
+
+    def forward(self, x: Tensor, present: Tensor | None = None) -> Tensor:
+        """`present` (n, 2) bool says which faces and bodies are there; None looks at all, black ones too."""
+        patches = self.patch_embed(x, present) if self.in_chans == 6 else self.patch_embed(x)
+        tokens = self.forward_tokens(patches.permute(0, 2, 3, 1))  # n, h*w, dim
+        if self.post_network is None:
+            return self.head(self.norm(tokens).mean(dim=1))
+        tokens = self.norm(self.forward_cls(tokens))  # n, 1 + h*w, dim
+        return self.head(tokens[:, 0]) + 0.5 * self.aux_head(tokens[:, 1:]).amax(dim=1)
+
+
+class FromPixels(nn.Module):
+    """A model together with its normalising: (n, s, s, channels) uint8 RGB -> (n, num_classes)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: MiVOLO) -> None:
+        super().__init__()
+        self.model = model
+        copies = model.in_chans // 3
+        self.register_buffer("mean", 255 * torch.tensor(MEAN * copies).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(STD * copies).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, pixels: Tensor, present: Tensor | None = None) -> Tensor:
+        return self.model((pixels.permute(0, 3, 1, 2) - self.mean) / self.std, present)
+
+
+def create_model(
+    variant: str, in_chans: int = 6, num_classes: int = 3, drop_path: float = 0.0, fusion: Fusion = "attention"
+) -> MiVOLO:
+    """Build `mivolo_<size>[_<input size>]` (xs, d1 to d5) with random weights.
+
+    `in_chans` 6 reads face and body, 3 one picture (plain VOLO); `num_classes` 3 answers gender and age, 1 age only.
+    `fusion` is how face and body meet; the published models use attention.
+    Raises BadInput for a variant that does not exist or an input size that the patches do not tile.
+    """
+    size, input_size = parse_variant(variant)
+    if in_chans not in (3, 6) or num_classes not in (1, 3):
+        raise BadInput(f"{variant!r} takes 3 or 6 channels and 1 or 3 outputs, not {in_chans} and {num_classes}")
+    return MiVOLO(size, input_size, in_chans, num_classes, drop_path, fusion)

@@ -1,0 +1,209 @@
+"""Bring weights into the user's folder, from the network or from a file at hand; only what is right gets in."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..errors import BadInput, OutputError, WeightsError
+from . import registry as weights
+from .download import Progress, Source, discard, download
+from .registry import Entry, Record
+
+CHUNK = 1 << 20
+OFFLINE_VARIABLES = ("MIVOLO_OFFLINE", "HF_HUB_OFFLINE")
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+ONNX_START = b"\x08"
+"""An ONNX file begins with the number of its format's version."""
+
+
+def fetch(name: str, *, offline: bool = False, progress: Progress | None = None) -> Path:
+    """Download these weights, unless they are here and right. Returns their file.
+
+    It is written to `FILE.part`, which a later call continues, and gets its name when it proved right.
+    Raises WeightsError where it may or can not be downloaded or is not what it must be, OutputError where it cannot be
+    written.
+    """
+    entry = weights.get(name)
+    here = weights.locate(entry)
+    if here is not None and weights.matches(here, entry):
+        return here
+    _require_permission(entry, offline)
+    with _own_folder(entry) as folder:
+        part = folder / f"{entry.file}.part"
+        digest = download(Source(entry.url, entry.bytes, entry.sha256, _by_hand(entry)), part, progress)
+        try:
+            _require_right(part, entry, digest, trust=False)
+            return _let_in(part, entry, digest)
+        finally:
+            discard(part)
+
+
+def add(file: Path, *, name: str | None = None, trust: bool = False) -> Entry:
+    """Check a local file and copy it into the user's folder; returns what it is known as from now on.
+
+    Registered weights are recognised by their hash or file name. `trust` lets a pickle in without reading it: whoever
+    opens it will run its code. Raises BadInput for a missing file or an impossible name, WeightsError for a file that
+    is not what it must be, OutputError where it cannot be written.
+    """
+    if not file.is_file():
+        raise BadInput(f"there is no file {file}")
+    if name is not None and not NAME.fullmatch(name):
+        raise BadInput(f"{name!r} cannot be a name", hint="use small letters, digits, dots, dashes and underscores")
+    try:
+        digest = weights.sha256(file)
+        entry = _identify(file, digest, name, trust)
+        _require_right(file, entry, digest, trust)
+    except OSError as error:
+        raise BadInput(f"cannot read {file}: {error.strerror}") from error
+    with _own_folder(entry) as folder, tempfile.TemporaryDirectory(dir=folder) as room:
+        _require_room(entry, digest)
+        _let_in(_copy(file, Path(room, entry.file), digest), entry, digest)
+    return replace(entry, sha256=digest)
+
+
+def _require_permission(entry: Entry, offline: bool) -> None:
+    if not entry.url:
+        raise WeightsError(f"{entry.name} cannot be downloaded", hint=_by_hand(entry))
+    if entry.pickle and entry.sha256 is None:
+        raise WeightsError(
+            f"{entry.file} can run any program when it is opened, and no hash is known to tell the right one by",
+            hint=_by_hand(entry),
+        )
+    variable = next((v for v in OFFLINE_VARIABLES if os.environ.get(v, "").lower() in ("1", "true", "yes", "on")), None)
+    if offline or variable:
+        because = "you asked to stay offline" if offline else f"{variable} is set"
+        raise WeightsError(f"{entry.url} was not downloaded: {because}", hint=_by_hand(entry))
+
+
+def _by_hand(entry: Entry) -> str:
+    if entry.embedded:
+        return "it travels with the program: install mivolo-cli again"
+    command = f"mivolo weights add{' --trust' if entry.pickle else ''} FILE --name {entry.name}"
+    return f"download {entry.page or entry.url} by hand, then: {command}" if entry.url else command
+
+
+@contextmanager
+def _own_folder(entry: Entry) -> Iterator[Path]:
+    """The user's folder, while nobody else brings in the same file."""
+    folder = weights.user_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"{entry.file}.lock", timeout=0):
+            yield folder
+    except Timeout as error:
+        raise WeightsError(f"another mivolo is bringing in {entry.name} just now", hint="wait for it to end") from error
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {folder}: {error.strerror or error}",
+            hint="make room, or choose another folder by MIVOLO_HOME",
+        ) from error
+
+
+def _identify(file: Path, digest: str, name: str | None, trust: bool) -> Entry:
+    """The registered weights that this file is or claims to be, or else an entry of its own."""
+    registry = weights.registry()
+    wanted = name or _name_of(file)
+    same = next((entry for entry in registry.values() if entry.sha256 == digest), None)
+    claimed = [entry for entry in registry.values() if entry.name == wanted or entry.file == file.name]
+    wrong = next((entry for entry in claimed if entry.sha256 not in (None, digest)), None)
+    if wrong is not None:
+        raise WeightsError(
+            f"{file} is not {wrong.name}: its sha256 is {digest}, not {wrong.sha256}",
+            hint=f"mivolo weights fetch {wrong.name}" if wrong.url else "rename it if it is something else",
+        )
+    if same is not None:
+        return same
+    if wanted in registry:
+        return registry[wanted]
+    return claimed[0] if claimed and name is None else _own_entry(file, wanted, trust)
+
+
+def _own_entry(file: Path, name: str, trust: bool) -> Entry:
+    is_onnx = _is_onnx(file, file.name)
+    is_pickle = trust and not is_onnx and _is_torch(file)
+    kind: weights.Kind = "detector" if is_onnx or is_pickle else "model"
+    stored = f"{name}{weights.suffix(file) or '.bin'}"
+    if any(entry.file == stored for entry in weights.registry().values()):
+        raise BadInput(f"{stored} is the file of other weights", hint="choose another name by --name")
+    return Entry(name, kind, stored, licence=weights.OWN_LICENCE, pickle=is_pickle)
+
+
+def _name_of(file: Path) -> str:
+    name = re.sub(r"[^a-z0-9._-]+", "-", weights.plain_name(file).lower()).strip("._-")
+    return name or "weights"
+
+
+def _copy(file: Path, copy: Path, digest: str) -> Path:
+    hashed = hashlib.sha256()
+    with open(file, "rb") as source, open(copy, "wb") as out:
+        while chunk := source.read(CHUNK):
+            hashed.update(chunk)
+            out.write(chunk)
+        out.flush()
+        os.fsync(out.fileno())
+    if hashed.hexdigest() != digest:
+        raise WeightsError(f"{file} changed while it was copied", hint="try again")
+    return copy
+
+
+def _require_room(entry: Entry, digest: str) -> None:
+    for file, kept in weights.records().items():
+        path = weights.user_folder() / file
+        if kept.name == entry.name and (file, kept.sha256) != (entry.file, digest) and path.is_file():
+            raise WeightsError(
+                f"other weights are called {entry.name} already", hint=f"give another --name, or delete {path}"
+            )
+
+
+def _require_right(file: Path, entry: Entry, digest: str, trust: bool) -> None:
+    """By its hash; where none is known, by its content."""
+    if entry.sha256 is None:
+        _require_right_content(file, entry, trust)
+    elif digest != entry.sha256:
+        raise WeightsError(
+            f"what came for {entry.name} is not what it must be: its sha256 is {digest}, not {entry.sha256}",
+            hint=f"try again; if the publisher has changed the file, {_by_hand(entry)}",
+        )
+
+
+def _require_right_content(file: Path, entry: Entry, trust: bool) -> None:
+    if entry.pickle and not trust:
+        raise WeightsError(
+            f"{file} can run any program when it is opened, and no hash is known to tell the right one by",
+            hint=f"if you trust where it comes from: mivolo weights add --trust {file}",
+        )
+    if entry.pickle or _is_onnx(file, entry.file):
+        return
+    from . import checkpoint  # PyTorch is only needed here
+
+    if entry.kind == "model":
+        checkpoint.read(file, entry.name)
+    else:
+        checkpoint.read_tensors(file)
+
+
+def _let_in(file: Path, entry: Entry, digest: str) -> Path:
+    """Give the file its name in the user's folder; a hash that nobody published is kept from now on."""
+    if entry.sha256 is None:
+        weights.remember(entry.file, Record(entry.name, entry.kind, digest, trusted=entry.pickle))
+    return file.replace(weights.user_folder() / entry.file)
+
+
+def _is_onnx(file: Path, called: str) -> bool:
+    with open(file, "rb") as source:
+        return called.lower().endswith(".onnx") and source.read(1) == ONNX_START
+
+
+def _is_torch(file: Path) -> bool:
+    from . import checkpoint
+
+    return checkpoint.file_format(file) == "torch"

@@ -1,0 +1,285 @@
+"""Which weights there are, where they lie, and whether they are still the files that were let in.
+
+Nothing is loaded or downloaded here. Known are the weights of `registry.toml` and those that the user added.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from filelock import FileLock
+
+from ..errors import OutputError, WeightsError
+
+Kind = Literal["model", "detector"]
+Check = Literal["ok", "missing", "mismatch", "no registered hash"]
+
+REGISTRY = "registry.toml"
+RECORDS = "hashes.json"
+SUFFIXES = (".safetensors", ".pth.tar", ".pth", ".pt", ".ckpt", ".bin", ".onnx")
+OWN_LICENCE = "not known, added by you"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of weights. `sha256` is None where no hash is known yet; `bytes` where the size was never stated.
+
+    A `pickle` can only be read by running code inside it.
+    """
+
+    name: str
+    kind: Kind
+    file: str
+    licence: str
+    url: str = ""
+    sha256: str | None = None
+    bytes: int | None = None
+    licence_url: str = ""
+    page: str = ""
+    embedded: bool = False
+    pickle: bool = False
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is kept of a file in the user's folder: its hash on the day it was let in."""
+
+    name: str
+    kind: Kind
+    sha256: str
+    trusted: bool = False
+    """The user said that this pickle may run its code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A row of the list: `path` is None where the file is not here, `bytes` where its size is not known."""
+
+    entry: Entry
+    path: Path | None
+    bytes: int | None
+
+
+def folder() -> Path:
+    """The weights that travel with the program: inside the installed package, or beside it in a source checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for place in (package / "_weights", package.parent / "weights"):
+        if (place / REGISTRY).is_file():
+            return place
+    raise WeightsError("the folder of the program's own weights is missing", hint="install mivolo-cli again")
+
+
+def user_folder() -> Path:
+    """Where fetched and added weights lie; the environment variable MIVOLO_HOME moves it. It may not exist yet."""
+    home = os.environ.get("MIVOLO_HOME")
+    base = Path(home).expanduser() if home else platformdirs.user_data_path("mivolo", appauthor=False)
+    return base / "weights"
+
+
+def registry() -> dict[str, Entry]:
+    """The weights of `registry.toml`, by name."""
+    return dict(_parse(folder() / REGISTRY))
+
+
+def known() -> dict[str, Entry]:
+    """The registry and the user's own weights by name; hashes that the registry lacks are those of the first use."""
+    entries = registry()
+    recorded = records()
+    for entry in entries.values():
+        if entry.sha256 is None and entry.file in recorded:
+            entries[entry.name] = replace(entry, sha256=recorded[entry.file].sha256)
+    files = {entry.file for entry in entries.values()}
+    for file, record in recorded.items():
+        if file not in files:
+            entries.setdefault(record.name, _own_entry(record, file))
+    return entries
+
+
+def get(name: str) -> Entry:
+    """The known weights of this name. Raises WeightsError with the names that come near."""
+    entries = known()
+    if name in entries:
+        return entries[name]
+    raise WeightsError(f"there are no weights named {name!r}", hint=suggestion(name))
+
+
+def suggestion(name: str) -> str:
+    """A hint for a name that is not known: the names that come near."""
+    near = difflib.get_close_matches(name, known())
+    return f"did you mean {' or '.join(near)}?" if near else "`mivolo weights list` shows what there is"
+
+
+def find(name: str) -> Path:
+    """The file of these weights, here and unchanged. Raises WeightsError where it is missing, altered or unchecked."""
+    entry = get(name)
+    path = locate(entry)
+    if path is None:
+        raise WeightsError(f"the weights {name!r} are not here yet", hint=_how_to_get(entry))
+    if entry.sha256 is None and not _shipped(path):
+        raise WeightsError(f"{path} was never checked", hint=f"`mivolo weights add{_trust(entry)} {path}` checks it")
+    if not matches(path, entry):
+        raise WeightsError(
+            f"{path} does not have the sha256 that {name!r} must have, so it is not used",
+            hint="install mivolo-cli again" if _shipped(path) else f"delete it, then {_how_to_get(entry)}",
+        )
+    return path
+
+
+def model_file(name_or_path: str | Path) -> Path:
+    """The file of an age model; its hash is right where one is known. Raises WeightsError where there is none."""
+    name, path = str(name_or_path), Path(name_or_path)
+    if name in known():
+        if get(name).kind != "model":
+            raise WeightsError(f"{name} is a detector, not an age model", hint="`mivolo weights list` shows the models")
+        return find(name)
+    if path.is_dir():
+        raise WeightsError(f"{path} is a folder, not a model", hint="name the file of weights in it")
+    if not path.is_file():
+        raise WeightsError(f"there is no model named {name!r}, and no such file", hint=suggestion(name))
+    return path
+
+
+def locate(entry: Entry) -> Path | None:
+    """Where the file lies, unchecked: with the program, else in the user's folder."""
+    return next((path for place in (folder(), user_folder()) if (path := place / entry.file).is_file()), None)
+
+
+def matches(path: Path, entry: Entry) -> bool:
+    """Whether the file has the entry's hash; without one, only what travels with the program is taken as it is."""
+    if entry.sha256 is None:
+        return _shipped(path)
+    facts = path.stat()
+    return _hash(path, facts.st_size, facts.st_mtime_ns) == entry.sha256
+
+
+def status() -> list[Status]:
+    """All known weights, for a table; files are looked up, not hashed."""
+    rows = []
+    for entry in known().values():
+        path = locate(entry)
+        rows.append(Status(entry, path, path.stat().st_size if path else entry.bytes))
+    return rows
+
+
+def verify(names: Iterable[str] | None = None) -> list[tuple[Entry, Check]]:
+    """Hash the files of these weights, or of all, anew. Raises WeightsError for a name that is not known."""
+    entries = list(known().values()) if names is None else [get(name) for name in names]
+    return [(entry, _check(entry)) for entry in entries]
+
+
+def sha256(file: Path) -> str:
+    """The file's hash in lower-case hexadecimal, read piece by piece."""
+    with open(file, "rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def require_trusted_pickle(file: Path) -> None:
+    """Raises WeightsError unless this very file is in the registry or was trusted by the user: reading it runs code."""
+    trusted = {record.sha256 for record in records().values() if record.trusted}
+    trusted |= {entry.sha256 for entry in registry().values() if entry.sha256 is not None}
+    if sha256(file) not in trusted:
+        raise WeightsError(
+            f"{file} can run any program when it is opened, and nobody has vouched for it",
+            hint=f"if you trust where it comes from: mivolo weights add --trust {file}",
+        )
+
+
+def records() -> dict[str, Record]:
+    """What the user's folder knows of its files, by file name."""
+    path = user_folder() / RECORDS
+    try:
+        return {file: Record(**fields) for file, fields in json.loads(path.read_text("utf-8")).items()}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(
+            f"{path}, the list of checked weights, cannot be read: {error}",
+            hint="delete it and add or fetch your weights again",
+        ) from error
+
+
+def remember(file: str, record: Record) -> None:
+    """Keep the hash of a file in the user's folder, in place of what was known by the same name.
+
+    Raises OutputError where it cannot be written.
+    """
+    path = user_folder() / RECORDS
+    temporary = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            kept = {other: known for other, known in records().items() if known.name != record.name} | {file: record}
+            lines = json.dumps({name: asdict(known) for name, known in kept.items()}, indent=2)
+            temporary.write_text(f"{lines}\n", "utf-8")
+            os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error}", hint="MIVOLO_HOME chooses another folder") from error
+
+
+def plain_name(file: Path) -> str:
+    """The file's name without what only tells its format."""
+    ending = suffix(file)
+    return file.name[: -len(ending)] if ending else file.name
+
+
+def suffix(file: Path) -> str:
+    """The ending that tells the format of weights, lower case; empty where there is none."""
+    return next((ending for ending in SUFFIXES if file.name.lower().endswith(ending)), "")
+
+
+@functools.cache
+def _parse(path: Path) -> dict[str, Entry]:
+    entries = [Entry(**fields) for fields in tomllib.loads(path.read_text("utf-8"))["weights"]]
+    return {entry.name: entry for entry in entries}
+
+
+def _own_entry(record: Record, file: str) -> Entry:
+    return Entry(
+        name=record.name,
+        kind=record.kind,
+        file=file,
+        licence=OWN_LICENCE,
+        sha256=record.sha256,
+        pickle=record.trusted,
+    )
+
+
+@functools.lru_cache
+def _hash(path: Path, size: int, mtime_ns: int) -> str:
+    return sha256(path)
+
+
+def _check(entry: Entry) -> Check:
+    path = locate(entry)
+    if path is None:
+        return "missing"
+    if entry.sha256 is None:
+        return "no registered hash"
+    return "ok" if sha256(path) == entry.sha256 else "mismatch"
+
+
+def _shipped(path: Path) -> bool:
+    return path.parent == folder()
+
+
+def _trust(entry: Entry) -> str:
+    return " --trust" if entry.pickle else ""
+
+
+def _how_to_get(entry: Entry) -> str:
+    if entry.embedded:
+        return "install mivolo-cli again"
+    if entry.pickle and entry.sha256 is None:
+        return f"download {entry.url}, then: mivolo weights add --trust FILE"
+    return f"mivolo weights fetch {entry.name}" if entry.url else f"mivolo weights add FILE --name {entry.name}"

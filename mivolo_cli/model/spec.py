@@ -1,0 +1,81 @@
+"""What a model takes and what its answers mean, without the model."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import WeightsError
+from .intervals import Intervals
+from .variants import SIZES, VARIANT
+
+METADATA_KEY = "mivolo"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What a model takes and what its answers mean; it travels in the header of our files.
+
+    `inputs` is face+body for six channels, face or body for three. Ages are in years.
+    """
+
+    variant: str
+    in_chans: int
+    num_classes: int
+    input_size: int
+    min_age: float
+    max_age: float
+    avg_age: float
+    name: str
+    inputs: str = "face+body"
+    intervals: Intervals | None = None
+    card: Mapping[str, str] = field(default_factory=dict)
+    """Notes on the training, for people."""
+
+    def __post_init__(self) -> None:
+        match = VARIANT.fullmatch(self.variant)
+        if match is None or int(match["input_size"] or SIZES[match["size"]].input_size) != self.input_size:
+            raise WeightsError(f"{self.name}: the variant {self.variant!r} does not take {self.input_size} pixels")
+        allowed = {3: ("face", "body"), 6: ("face+body",)}
+        if self.inputs not in allowed.get(self.in_chans, ()) or self.num_classes not in (1, 3):
+            raise WeightsError(
+                f"{self.name}: {self.in_chans} channels, the inputs {self.inputs!r} and {self.num_classes} outputs"
+                " do not go together"
+            )
+        if not all(map(math.isfinite, (self.min_age, self.avg_age, self.max_age))) or self.min_age >= self.max_age:
+            raise WeightsError(f"{self.name}: ages cannot run from {self.min_age} to {self.max_age}")
+
+    def years(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The model's age outputs as years; nobody is younger than 0."""
+        ages: NDArray[np.float32] = np.maximum(outputs * (self.max_age - self.min_age) + self.avg_age, 0)
+        return ages
+
+    def to_metadata(self) -> dict[str, str]:
+        """For the header of a safetensors file."""
+        return {METADATA_KEY: json.dumps(asdict(self), sort_keys=True)}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, object]) -> ModelSpec:
+        """Raises WeightsError for what `to_metadata` did not write; fields of later versions are ignored."""
+        try:
+            values = json.loads(str(metadata[METADATA_KEY]))
+            return cls(
+                variant=str(values["variant"]),
+                in_chans=int(values["in_chans"]),
+                num_classes=int(values["num_classes"]),
+                input_size=int(values["input_size"]),
+                min_age=float(values["min_age"]),
+                max_age=float(values["max_age"]),
+                avg_age=float(values["avg_age"]),
+                name=str(values["name"]),
+                inputs=str(values["inputs"]),
+                intervals=None if values.get("intervals") is None else Intervals.from_dict(values["intervals"]),
+                card={str(key): str(note) for key, note in values.get("card", {}).items()},
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise WeightsError(f"the model's own description cannot be read: {error!r}") from error

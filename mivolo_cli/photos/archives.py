@@ -1,0 +1,216 @@
+"""Pictures inside of files: WebDataset's tar shards, and Parquet with a column of pictures.
+
+Such a file is a folder to a scan: `train-000.tar/0001.jpg` is the member 0001.jpg, `train.parquet/17/cat.jpg` the row
+17, whose picture calls itself cat.jpg. Size and time of a sample are those of the file that holds it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import PurePosixPath
+from tempfile import TemporaryFile
+from threading import Lock
+from typing import IO, Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .. import storage
+from ..errors import PhotoError
+from ..records import Photo, shard_of
+
+CHANGED = "changed", "the file was changed while it was read"
+OPEN_SHARDS, OPEN_GROUPS = 4, 2
+MAX_BYTES = 1024**3
+"""Of one picture."""
+COLUMNS = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp")
+"""Columns that may hold pictures as plain bytes; a column of bytes and path may have any name."""
+
+
+class Shard(Protocol):
+    def names(self) -> Iterator[str]:
+        """The samples, in the file's order."""
+
+    def read(self, name: str) -> bytes:
+        """A sample's bytes. Raises KeyError where there is no such sample."""
+
+
+def listing(shard: Photo) -> Iterator[Photo]:
+    """The samples in a file. Raises OSError, ValueError (it is damaged or holds no pictures) and PhotoError."""
+    if shard.bytes is None or shard.mtime_ns is None:
+        raise PhotoError(*CHANGED)
+    for name in _SHELF.get(shard.root, shard.path, shard.bytes, shard.mtime_ns).names():
+        yield Photo(shard.root, f"{shard.path}/{name}", shard.bytes, shard.mtime_ns)
+
+
+def read(photo: Photo) -> bytes | None:
+    """A sample's bytes; None where the photo is a file of its own, in a folder that is called like a shard.
+
+    Raises OSError, ValueError and PhotoError.
+    """
+    file, name = shard_of(photo.path)
+    if not name or not _is_file(photo.root, file):
+        return None
+    if photo.bytes is None or photo.mtime_ns is None:
+        raise PhotoError(*CHANGED)
+    try:
+        return _SHELF.get(photo.root, file, photo.bytes, photo.mtime_ns).read(name)
+    except KeyError as error:
+        raise FileNotFoundError(name) from error
+
+
+class _Tar:
+    """An uncompressed tar file; of members with one name the last counts, as in unpacking."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._lock = file, Lock()
+        try:
+            with tarfile.open(fileobj=file, mode="r:") as members:
+                self._places = {m.name: (m.offset_data, m.size) for m in members if m.isreg() and not m.issparse()}
+        except (tarfile.TarError, EOFError, OverflowError, RecursionError) as error:
+            raise ValueError(f"no tar file, or an incomplete one ({error})") from error
+
+    def names(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def read(self, name: str) -> bytes:
+        offset, size = self._places[name]
+        if not 0 <= size <= MAX_BYTES:
+            raise MemoryError
+        with self._lock:
+            self._file.seek(offset)
+            return self._file.read(size)
+
+
+class _Rows:
+    """A Parquet file with pictures in a column; a row group or two are in memory."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._lock = Lock()
+        with _as_value_errors():
+            self._table = pq.ParquetFile(file)
+        column = _column(self._table.schema_arrow)
+        is_struct = pa.types.is_struct(column.type)
+        self._bytes = f"{column.name}.bytes" if is_struct else column.name
+        named = is_struct and any(field.name == "path" for field in column.type)
+        self._path = f"{column.name}.path" if named else None
+        groups = self._table.metadata
+        sizes = (groups.row_group(number).num_rows for number in range(groups.num_row_groups))
+        self._starts = list(accumulate(sizes, initial=0))
+        self._group = lru_cache(OPEN_GROUPS)(self._read_group)
+
+    def names(self) -> Iterator[str]:
+        if self._path is None:
+            yield from map(str, range(self._starts[-1]))
+            return
+        with self._lock, _as_value_errors():
+            column = self._table.read(columns=[self._path]).column(0)
+        for row, picture in enumerate(column):
+            own = PurePosixPath(str((picture.as_py() or {}).get("path") or "").replace("\\", "/")).name
+            yield f"{row}/{own}" if own else str(row)
+
+    def read(self, name: str) -> bytes:
+        number = int(name.partition("/")[0])
+        if not 0 <= number < self._starts[-1]:
+            raise KeyError(name)
+        group = bisect_right(self._starts, number) - 1
+        with self._lock, _as_value_errors():
+            picture = self._group(group)[number - self._starts[group]].as_py()
+        return (picture.get("bytes") if isinstance(picture, dict) else picture) or b""
+
+    def _read_group(self, number: int) -> pa.ChunkedArray:
+        return self._table.read_row_group(number, columns=[self._bytes]).column(0)
+
+
+@contextmanager
+def _as_value_errors() -> Iterator[None]:
+    """Arrow's complaints of damaged files are of many kinds."""
+    try:
+        yield
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from error
+
+
+def _column(schema: pa.Schema) -> pa.Field:
+    """The column of pictures: `image` where there are several. Raises ValueError."""
+    fitting = [field for field in schema if _holds_pictures(field)]
+    if not fitting:
+        raise ValueError("it has no column of pictures: bytes, or a struct of bytes and path")
+    return next((field for field in fitting if field.name == COLUMNS[0]), fitting[0])
+
+
+def _holds_pictures(field: pa.Field) -> bool:
+    if pa.types.is_struct(field.type):
+        return any(inner.name == "bytes" and _is_bytes(inner.type) for inner in field.type)
+    return field.name.lower() in COLUMNS and _is_bytes(field.type)
+
+
+def _is_bytes(kind: Any) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+class _Shelf:
+    """The files that were opened last; one that is let go closes when its last reader has."""
+
+    def __init__(self) -> None:
+        self._shards: dict[tuple[str, str, int, int], Shard] = {}
+        self._lock = Lock()
+
+    def get(self, root: str, path: str, size: int, mtime_ns: int) -> Shard:
+        """Raises PhotoError where it is not the file that is meant any more."""
+        key = root, path, size, mtime_ns
+        if (found := self._shards.get(key)) is not None:
+            return found
+        with self._lock:
+            if key not in self._shards:
+                shard = _open(*key)
+                for old in list(self._shards)[: -OPEN_SHARDS + 1]:
+                    self._shards.pop(old, None)
+                self._shards[key] = shard
+            return self._shards[key]
+
+    def holds(self, root: str, path: str) -> bool:
+        return any(key[:2] == (root, path) for key in list(self._shards))
+
+
+_SHELF = _Shelf()
+
+
+def _is_file(root: str, path: str) -> bool:
+    if not storage.is_url(root):
+        return os.path.isfile(os.path.join(root, path))
+    return _SHELF.holds(root, path) or storage.look(f"{root}/{path}").bytes is not None
+
+
+def _open(root: str, path: str, size: int, mtime_ns: int) -> Shard:
+    """A tar file in a bucket is copied first: what is in it is known only when all of it has been read."""
+    whole = f"{root}/{path}"
+    is_tar = path.lower().endswith(".tar")
+    facts: tuple[int | None, int | None]
+    if storage.is_url(root):
+        facts, file = storage.look(whole), storage.Url(whole).open("rb")
+    else:
+        file = open(os.path.join(root, path), "rb")  # noqa: SIM115  # it closes with the shard
+        info = os.fstat(file.fileno())
+        facts = info.st_size, info.st_mtime_ns
+    if facts != (size, mtime_ns):
+        file.close()
+        raise PhotoError(*CHANGED)
+    if is_tar and storage.is_url(root):
+        file = _copy(file)
+    return _Tar(file) if is_tar else _Rows(file)
+
+
+def _copy(file: IO[bytes]) -> IO[bytes]:
+    copy = TemporaryFile()  # noqa: SIM115  # it closes with the shard
+    with file:
+        shutil.copyfileobj(file, copy, storage.BLOCK)
+    copy.seek(0)
+    return copy

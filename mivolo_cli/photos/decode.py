@@ -1,0 +1,309 @@
+"""Read photos: upright RGB, in parallel, in order. Nothing here writes to a photo."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import re
+import struct
+import warnings
+import zlib
+from collections import deque
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from functools import cache
+from io import BytesIO
+from typing import IO
+
+import PIL.Image
+from PIL import ExifTags
+
+from .. import storage
+from ..errors import PhotoError
+from ..records import Failure, Image, Photo
+from . import archives
+from .rgb import to_pixels, to_rgb
+from .sandbox import CRASHED, TIMEOUT, Decoders, ends_early, is_progressive
+
+CODES = {
+    "missing": "there is no such file, or no longer",
+    "no_permission": "there is no permission to read it",
+    "not_a_file": "it is not a file that could hold a picture",
+    "empty": "the file is empty (zero bytes)",
+    "not_a_picture": "the file holds no picture of a format that can be read",
+    "truncated": "the picture is incomplete: the end of the file is missing",
+    "too_large": "the picture is too large to be decoded safely",
+    "corrupt": "the picture is damaged, or of a kind that cannot be read",
+    "unreadable": "the file could not be read",
+    **dict((archives.CHANGED, TIMEOUT, CRASHED)),
+}
+"""Why a photo or a folder could not be read: the stable codes, and what they mean."""
+
+SIGNATURES = {
+    "JPEG": rb"\xff\xd8\xff",
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "WEBP": rb"RIFF....WEBP",
+    "TIFF": rb"II[*+]\0|MM\0[*+]",
+    "BMP": rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0",
+    "GIF": rb"GIF8[79]a",
+    "AVIF": rb".{4}ftyp(avi[fs]|mif1|msf1)",
+    "HEIF": rb".{4}ftyp(hei[cxms]|hev[cxms]|mif1|msf1)",
+}
+"""The formats that are read, by Pillow's name, and how their files begin. Nothing else is ever given to a decoder."""
+EXTENSIONS = re.compile(r"\.(jpe?g|jpe|jfif|jif|mpo|a?png|webp|tiff?|bmp|dib|gif|avifs?|hei[cf]s?|hif)")
+"""What is taken for a photo in a folder, whatever the file then turns out to hold."""
+
+MAX_PIXELS = 1024**3 // 4 // 3
+"""Pillow's limit, for when a library has switched Pillow's off."""
+USUAL_BYTES = 64 * 1024**2
+FIRST_PHOTOGRAPH = 1826
+TIME_TAGS = (ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized, ExifTags.Base.DateTime)
+TURNS = {
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_270,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what turns the stored picture upright."""
+LYING = (5, 6, 7, 8)
+"""Those that swap width and height."""
+CUT_SHORT = re.compile("truncated|end of file|no more images|requires a buffer")
+"""What decoders say, in lower case, of a file whose end is missing."""
+SCALES = (2, 4, 8)
+"""By which libjpeg makes a picture smaller while it decodes it."""
+Sides = tuple[int, int]
+"""A longer and a shorter side, in pixels."""
+DAMAGE: tuple[type[Exception], ...] = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError)
+DAMAGE += (RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zlib.error)
+"""What Pillow and its plugins raise on damaged files."""
+
+
+def decode(photo: Photo, least: Sides | None = None, data: bytes | None = None) -> Image:
+    """Read a photo, or its bytes where they are here already: upright, sRGB, the first frame of an animation, white
+    where it is transparent.
+
+    A JPEG may be read at a half, a quarter or an eighth of its size, which is much quicker, as far as its longer and
+    shorter side keep the pixels of `least`; None reads all of it.
+
+    Its size and time in the answer are those of the file that was read, which may have replaced the one that was
+    found. Raises PhotoError with one of CODES.
+    """
+    prepare()
+    try:
+        if data is None:
+            photo, data = fetched(photo)
+        with open(photo.file, "rb") if data is None else BytesIO(data) as file:
+            facts = _facts(file, photo)
+            picture = _open(file)
+            size = picture.size
+            scale = 1 if least is None else _scale(size, least)
+            if scale > 1:  # of formats other than JPEG, Pillow takes no notice of this
+                picture.draft(None, (size[0] // scale, size[1] // scale))
+            picture.load()
+            orientation, taken_at = _read_exif(picture)
+            reduced = picture.size
+            picture = to_rgb(picture)
+            if _facts(file, photo) != facts:
+                raise PhotoError("changed", CODES["changed"])
+        if orientation in TURNS:
+            picture = picture.transpose(TURNS[orientation])
+        whole = None if reduced == size else (size[1], size[0]) if orientation in LYING else size
+        return Image(replace(photo, bytes=facts[0], mtime_ns=facts[1]), to_pixels(picture), taken_at, whole)
+    except (MemoryError, PIL.Image.DecompressionBombError) as error:
+        raise PhotoError("too_large", CODES["too_large"]) from error
+    except DAMAGE as error:
+        raise PhotoError(*diagnosis(error)) from error
+
+
+def _scale(size: tuple[int, int], least: Sides) -> int:
+    """How many times smaller a picture of this size may be made."""
+    longer, shorter = least
+    allowed = [scale for scale in SCALES if max(size) >= scale * longer and min(size) >= scale * shorter]
+    return max(allowed, default=1)
+
+
+def fetched(photo: Photo) -> tuple[Photo, bytes | None]:
+    """The bytes of a photo in a bucket or in a shard, and its facts when it was read; None for a file of its own.
+
+    Raises PhotoError.
+    """
+    try:
+        if (sample := archives.read(photo)) is not None or not storage.is_url(photo.root):
+            return photo, sample
+        if (photo.bytes or 0) > archives.MAX_BYTES:
+            raise MemoryError
+        data = storage.read(photo.address)
+        if len(data) != photo.bytes:  # it was replaced since it was found
+            facts = storage.look(photo.address)
+            if len(data) != facts.bytes:
+                raise PhotoError(*archives.CHANGED)
+            photo = replace(photo, bytes=facts.bytes, mtime_ns=facts.mtime_ns)
+        return photo, data
+    except MemoryError as error:
+        raise PhotoError("too_large", CODES["too_large"]) from error
+    except (OSError, ValueError) as error:
+        raise PhotoError(*diagnosis(error)) from error
+
+
+def open_picture(file: IO[bytes]) -> PIL.Image.Image:
+    """By what the file holds, not by how it is called; nothing is decoded yet. Raises PhotoError and DAMAGE."""
+    prepare()
+    return _open(file)
+
+
+def decode_all(
+    photos: Iterable[Photo | Failure], workers: int, least: Sides | None = None
+) -> Generator[Image | Failure, None, None]:
+    """Decode in threads, and risky formats in processes, keeping the order; failures that come in go out in place.
+
+    At most 2 * workers photos are under way, from the asking for a photo to the handing out of its result. Closing
+    the generator waits for those being decoded and drops the others.
+    """
+    pool, decoders = ThreadPoolExecutor(workers, thread_name_prefix="decode"), Decoders()
+    waiting: deque[Future[Image | Failure] | Failure] = deque()
+    try:
+        for photo in photos:
+            waiting.append(photo if isinstance(photo, Failure) else pool.submit(decode_or_fail, photo, decoders, least))
+            if len(waiting) == 2 * workers:
+                yield _outcome(waiting.popleft())
+        while waiting:
+            yield _outcome(waiting.popleft())
+    finally:
+        decoders.close()
+        pool.shutdown(cancel_futures=True)
+
+
+def decode_or_fail(photo: Photo, decoders: Decoders, least: Sides | None = None) -> Image | Failure:
+    """Read a photo: in a process of its own, and whole, where its format is risky; whole from a bucket, too, lest it be
+    fetched again for what `least` leaves out."""
+    try:
+        photo, data = fetched(photo)
+        if _is_risky(photo, data):
+            return decoders.decode(photo, data)
+        return decode(photo, None if storage.is_url(photo.root) else least, data)
+    except PhotoError as error:
+        return Failure(photo, error.code if error.code in CODES else CRASHED[0], str(error))
+
+
+def _is_risky(photo: Photo, data: bytes | None) -> bool:
+    """Whether to decode a file in a process of its own: all but PNG and plain JPEG of usual size.
+
+    Their decoders are small and have been attacked for decades; but a progressive JPEG may take hours.
+    """
+    try:
+        with open(photo.file, "rb") if data is None else BytesIO(data) as file:
+            formats = formats_of(file.read(32))
+            large = (photo.bytes or 0 if data is None else len(data)) > USUAL_BYTES
+            return bool(formats) and (formats not in (["JPEG"], ["PNG"]) or large or is_progressive(file))
+    except OSError:
+        return False
+
+
+def _facts(file: IO[bytes], photo: Photo) -> tuple[int | None, int | None]:
+    """Size and time of an open file; bytes in memory stay as they are."""
+    if isinstance(file, BytesIO):
+        return photo.bytes, photo.mtime_ns
+    facts = os.fstat(file.fileno())
+    return facts.st_size, facts.st_mtime_ns
+
+
+def _outcome(entry: Future[Image | Failure] | Failure) -> Image | Failure:
+    return entry if isinstance(entry, Failure) else entry.result()
+
+
+def formats_of(start: bytes) -> list[str]:
+    """The formats whose files begin with these bytes; some kinds of AVIF and HEIC begin alike."""
+    return [name for name, signature in SIGNATURES.items() if re.match(signature, start, re.DOTALL)]
+
+
+@cache
+def prepare() -> None:
+    """Load the decoders, and keep what they remark about odd files from the terminal.
+
+    That is done once and for the whole process: to do it for each call would not be safe among threads.
+    """
+    import cv2  # noqa: F401  # which rgb needs: before a process is given its limit of memory
+    import pillow_heif
+
+    PIL.Image.init()
+    pillow_heif.register_heif_opener(thumbnails=False)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    with suppress(OSError, AttributeError):  # a Pillow that was built otherwise may not show its libtiff
+        ctypes.CDLL(PIL.Image.core.__file__).TIFFSetErrorHandler(None)
+
+
+def _open(file: IO[bytes]) -> PIL.Image.Image:
+    """By what the file holds, not by how it is called; nothing is decoded yet.
+
+    The plugins are asked directly because ultralytics, once imported, puts a function of its own in the place of
+    PIL.Image.open, which goes and installs packages when it meets a file that is no picture.
+    """
+    start = file.read(32)
+    formats = formats_of(start)
+    if not formats:
+        code = "not_a_picture" if start else "empty"
+        raise PhotoError(code, CODES[code])
+    for name in formats:
+        file.seek(0)
+        try:
+            picture = PIL.Image.OPEN[name][0](file, "")
+            break
+        except (SyntaxError, OSError) as error:
+            if name != formats[-1]:
+                continue
+            if ends_early(file):
+                raise PhotoError("truncated", CODES["truncated"]) from error
+            raise
+    limit = PIL.Image.MAX_IMAGE_PIXELS or MAX_PIXELS
+    if picture.width * picture.height > limit:
+        size = f"{picture.width} x {picture.height} pixels, the limit being {limit // 10**6} million"
+        raise PhotoError("too_large", f"{CODES['too_large']}: {size}")
+    return picture
+
+
+def _read_exif(picture: PIL.Image.Image) -> tuple[int, datetime | None]:
+    """The orientation and when the photo was taken, from a loaded picture; damaged EXIF data say nothing."""
+    tags: dict[int, object] = {}
+    try:
+        exif = picture.getexif()
+        tags |= {tag: exif.get(tag) for tag in (ExifTags.Base.Orientation, ExifTags.Base.DateTime)}
+        tags |= {tag: value for tag, value in exif.get_ifd(ExifTags.IFD.Exif).items() if tag in TIME_TAGS}
+    except DAMAGE:
+        pass
+    orientation = tags.get(ExifTags.Base.Orientation)
+    times = (_time(tags.get(tag)) for tag in TIME_TAGS)
+    return orientation if isinstance(orientation, int) else 1, next((time for time in times if time), None)
+
+
+def _time(value: object) -> datetime | None:
+    """As EXIF writes it, `2020:01:31 12:00:00`, or with the separators of other programs."""
+    text = str(value).strip("\0 ")[:19].replace("-", ":").replace("T", " ")
+    try:
+        time = datetime.strptime(text, "%Y:%m:%d %H:%M:%S")
+    except ValueError:  # nothing there, all zeros, the 31st of February
+        return None
+    return time if time.year >= FIRST_PHOTOGRAPH else None
+
+
+def diagnosis(error: Exception) -> tuple[str, str]:
+    """The code, and a sentence, for what the system or a decoder complained of."""
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return "missing", CODES["missing"]
+    if isinstance(error, PermissionError):
+        return "no_permission", CODES["no_permission"]
+    if isinstance(error, IsADirectoryError):
+        return "not_a_file", CODES["not_a_file"]
+    if isinstance(error, OSError) and error.strerror:
+        return "unreadable", f"{CODES['unreadable']}: {error.strerror}"
+    if CUT_SHORT.search(str(error).lower()):
+        return "truncated", CODES["truncated"]
+    detail = f": {error}" if str(error) else ""
+    return "corrupt", CODES["corrupt"] + detail

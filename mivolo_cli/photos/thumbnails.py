@@ -1,0 +1,44 @@
+"""Small pictures of photos, without anything of the original's metadata."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from io import BytesIO
+from typing import Literal
+
+import PIL.Image
+
+from ..errors import PhotoError
+from ..records import Photo, stays_inside
+from . import decode
+
+Kind = Literal["WEBP", "JPEG"]
+QUALITY = {"WEBP": 72, "JPEG": 80}
+
+
+def thumbnail(photo: Photo, side: int, kind: Kind = "WEBP") -> bytes | None:
+    """The upright photo, its longer side at most `side` pixels; None if it cannot be read any more."""
+    if not stays_inside(photo.path):
+        return None
+    try:
+        picture = PIL.Image.fromarray(decode.decode(photo).pixels)
+    except PhotoError:
+        return None
+    picture.thumbnail((side, side), PIL.Image.Resampling.LANCZOS)
+    coded = BytesIO()
+    picture.save(coded, kind, quality=QUALITY[kind])
+    return coded.getvalue()
+
+
+def thumbnails(found: Iterable[Photo], side: int, kind: Kind, workers: int) -> Iterator[bytes | None]:
+    """One for each photo, in order; at most 2 * workers are made ahead."""
+    with ThreadPoolExecutor(workers, thread_name_prefix="thumbnail") as pool:
+        waiting: deque[Future[bytes | None]] = deque()
+        for photo in found:
+            waiting.append(pool.submit(thumbnail, photo, side, kind))
+            if len(waiting) == 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,294 @@
+"""Find photos in folders: each file once, in an order that stays the same, while they are asked for."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .. import storage
+from ..errors import BadInput, PhotoError, Stopped
+from ..records import Failure, Photo, stays_inside
+from ..storage import Url
+from . import archives
+from .decode import CODES, EXTENSIONS, diagnosis, formats_of
+
+NOWHERE = (errno.ENOENT, errno.ELOOP)
+"""The errors of a link without a target, and of a name that vanished after its folder was listed."""
+SHARDS = (".tar", ".parquet")
+"""Files that hold pictures; where they were found in a folder, only if they are asked for."""
+FolderId = tuple[int, int] | str
+Patterns = Sequence[re.Pattern[str]]
+
+
+def check_paths(paths: Iterable[Path]) -> None:
+    """Raise BadInput naming the paths where there is nothing, or a bucket that cannot be read."""
+    absent = [str(path) for path in paths if not (_is_stored(path) if isinstance(path, Url) else _is_there(path))]
+    if absent:
+        names = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
+        hint = f"check the spelling; names that do not begin with {os.sep} are looked for in {os.getcwd()}"
+        raise BadInput(f"there is no file or folder {names}", hint=hint)
+
+
+def roots(paths: Iterable[Path]) -> list[str]:
+    """The roots that `walk` gives to photos at and below the paths, each once, in their order."""
+    return list(dict.fromkeys(map(_root, paths)))
+
+
+def walk(
+    paths: Iterable[Path],
+    *,
+    hidden: bool = False,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    shards: bool = False,
+) -> Iterator[Photo | Failure]:
+    """The photos at and below the paths, each file once, found while they are asked for.
+
+    Arguments keep their order; a folder's content is sorted by name (code points), subfolders in their place; that of
+    a bucket by whole keys. Links are followed, and hard links are files of their own.
+
+    From folders are taken: files with a picture's extension, files with no extension that begin like a picture; with
+    a leading dot in the name, or below such a folder, only if `hidden`. A path that was given is taken whatever it is
+    called. With `shards`, tar and Parquet files are taken from folders, too; `opened` tells what is in them.
+
+    `include` and `exclude` are globs for the path below the argument or for the name alone, upper and lower
+    case being the same: `*.jpg`, `trip/**`, `**/raw/*.png`; only `**` reaches into subfolders. Excluded folders are
+    not entered. Raises BadInput, at once, for a glob that cannot be understood, and Stopped where a bucket cannot be
+    listed to its end.
+    """
+    search = _Search(hidden, [_glob(pattern) for pattern in include], [_glob(pattern) for pattern in exclude], shards)
+    return (
+        found
+        for path in paths
+        for found in (search.stored(str(path)) if isinstance(path, Url) else search.at(_absolute(path)))
+    )
+
+
+def is_shard(found: Photo | Failure) -> bool:
+    return isinstance(found, Photo) and _extension(found.path) in SHARDS
+
+
+def opened(found: Iterable[Photo | Failure]) -> Iterator[Photo | Failure]:
+    """The same, with the pictures in a tar or Parquet file in its place; one that cannot be read is a failure."""
+    for item in found:
+        if isinstance(item, Photo) and is_shard(item):
+            yield from _samples(item)
+        else:
+            yield item
+
+
+def _samples(shard: Photo) -> Iterator[Photo | Failure]:
+    try:
+        for photo in archives.listing(shard):
+            if not stays_inside(photo.path):
+                yield Failure(photo, "not_a_file", "its name leads out of its folder")
+            elif _extension(shard.path) == ".parquet" or EXTENSIONS.fullmatch(_extension(photo.path)):
+                yield photo
+    except PhotoError as error:
+        yield Failure(shard, error.code, str(error))
+    except (OSError, ValueError) as error:
+        yield Failure(shard, *diagnosis(error))
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """What one walk is looking for, and what it has found: the names given of each folder, and the folders done."""
+
+    hidden: bool
+    include: Patterns
+    exclude: Patterns
+    shards: bool = False
+    given: defaultdict[FolderId, set[str]] = field(default_factory=lambda: defaultdict(set))
+    done: set[FolderId] = field(default_factory=set)
+
+    def at(self, path: str) -> Iterable[Photo | Failure]:
+        """What is at an absolute path, be it a folder or a file."""
+        root, name = os.path.split(path)
+        try:
+            info = os.stat(path)
+            if stat.S_ISDIR(info.st_mode):
+                return self._below(path)
+            if not stat.S_ISREG(info.st_mode):
+                return [Failure(Photo(root, name), "not_a_file", CODES["not_a_file"])]
+            if self._selects(name) and self._is_new(path, _folder_id(root)):
+                return [Photo(root, name, info.st_size, info.st_mtime_ns)]
+            return []
+        except OSError as error:
+            return [Failure(Photo(root, name), *diagnosis(error))]
+        except ValueError:  # a name with a NUL in it
+            return [Failure(Photo(root, name), "missing", CODES["missing"])]
+
+    def stored(self, url: str) -> Iterator[Photo | Failure]:
+        """What is at a URL, be it a folder in a bucket or an object."""
+        root, name = os.path.split(url)
+        try:
+            size, time = storage.look(url)
+        except OSError as error:
+            yield Failure(Photo(root, name), *diagnosis(error))
+            return
+        if size is not None:
+            if self._selects(name) and self._is_first(root, name):
+                yield Photo(root, name, size, time)
+            return
+        try:
+            for key, size, time in storage.listing(url):
+                if self._takes_key(url, key) and self._is_first(*os.path.split(f"{url}/{key}")):
+                    photo = Photo(url, key, size, time)
+                    outside = Failure(photo, "not_a_file", "its name leads out of its folder")
+                    yield photo if stays_inside(key) else outside
+        except OSError as error:
+            raise Stopped(f"cannot list {url}: {error.strerror}", hint=storage.hint(error, url)) from error
+
+    def _takes_key(self, url: str, key: str) -> bool:
+        """As _content and _takes do in folders."""
+        ends = [place for place, letter in enumerate(key) if letter == "/"]
+        hidden = key.startswith(".") or "/." in key
+        if (hidden and not self.hidden) or any(_matches(self.exclude, key[:end], key[: end + 1]) for end in ends):
+            return False
+        return self._takes(f"{url}/{key}", key)
+
+    def _below(self, root: str) -> Iterator[Photo | Failure]:
+        """Depth first. Beside each waiting path are the folders it lies in, outermost first, to see links go round."""
+        waiting: list[tuple[str, tuple[FolderId, ...]]] = [("", ())]
+        while waiting:
+            path, above = waiting.pop()
+            full = os.path.join(root, path)
+            try:
+                info = os.stat(full)
+                if stat.S_ISDIR(info.st_mode):
+                    folder = info.st_dev, info.st_ino
+                    waiting += [(inner, (*above, folder)) for inner in self._content(full, path, folder, above)]
+                elif stat.S_ISREG(info.st_mode) and self._takes(full, path) and self._is_new(full, above[-1]):
+                    yield Photo(root, path, info.st_size, info.st_mtime_ns)
+            except OSError as error:
+                if error.errno not in NOWHERE or EXTENSIONS.fullmatch(_extension(path)):
+                    yield Failure(Photo(root, path or "."), *diagnosis(error))
+
+    def _content(self, full: str, path: str, folder: FolderId, above: tuple[FolderId, ...]) -> list[str]:
+        """The paths in a folder, last name first; none if the walk is in it or has been."""
+        if folder in above or folder in self.done:
+            return []
+        names = sorted(os.listdir(os.path.join(full, ".")), reverse=True)  # "." may be entered: so may the names
+        if not self.include and not self.exclude:
+            self.done.add(folder)
+        inner = [f"{path}/{name}" if path else name for name in names if self.hidden or not name.startswith(".")]
+        return [name for name in inner if not _matches(self.exclude, name, name + "/")]
+
+    def _takes(self, full: str, path: str) -> bool:
+        """Whether a file found in a folder is selected, and by its extension, or else its first bytes, a picture."""
+        extension = _extension(path)
+        if not self._selects(path):
+            return False
+        if self.shards and extension in SHARDS:
+            return True
+        return bool(EXTENSIONS.fullmatch(extension)) or (not extension and _begins_like_a_picture(full))
+
+    def _selects(self, path: str) -> bool:
+        return not _matches(self.exclude, path) and (not self.include or _matches(self.include, path))
+
+    def _is_new(self, file: str, folder: FolderId) -> bool:
+        """Whether the file, which lies in the folder, is met for the first time; from now on it is not."""
+        if os.path.islink(file):
+            file = os.path.realpath(file)
+            folder = _folder_id(os.path.dirname(file))
+        return self._is_first(folder, os.path.basename(file))
+
+    def _is_first(self, folder: FolderId, name: str) -> bool:
+        names = self.given[folder]
+        if name in names:
+            return False
+        names.add(name)
+        return True
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError:  # something is, or may be: walk says what is wrong with it
+        return True
+    return True
+
+
+def _is_stored(url: Url) -> bool:
+    try:
+        storage.look(str(url))
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise BadInput(f"cannot read {url}: {error.strerror}", hint=storage.hint(error, str(url))) from error
+    return True
+
+
+def _root(path: Path) -> str:
+    if isinstance(path, Url):
+        try:
+            is_folder = storage.look(str(path)).bytes is None
+        except OSError:  # what is wrong with it is said when it is walked
+            is_folder = False
+        return str(path) if is_folder else os.path.dirname(str(path))
+    whole = _absolute(path)
+    return whole if os.path.isdir(whole) else os.path.dirname(whole)
+
+
+def _absolute(path: Path) -> str:
+    """Absolute, with links as they were named; without `..` where leaving it out means the same folder."""
+    short, full = os.path.abspath(path), os.path.join(os.getcwd(), path)
+    if ".." not in path.parts:
+        return short
+    try:
+        return short if os.path.samefile(short, full) else full
+    except (OSError, ValueError):
+        return full
+
+
+def _folder_id(folder: str) -> FolderId:
+    info = os.stat(folder)
+    return info.st_dev, info.st_ino
+
+
+def _extension(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
+
+
+def _glob(pattern: str) -> re.Pattern[str]:
+    meanings = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[!?\]?[^]]*\])", pattern)
+    parts[0::2] = map(re.escape, parts[0::2])
+    parts[1::2] = [meanings.get(part) or _choice(part) for part in parts[1::2]]
+    try:
+        return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)
+    except re.error as error:
+        hint = "for a bracket that is part of a name write [[]"
+        raise BadInput(f"the pattern {pattern!r} cannot be understood: {error}", hint=hint) from error
+
+
+def _choice(brackets: str) -> str:
+    """`[a-z]` or `[!a-z]` of a glob as a regular expression."""
+    inside = brackets[1:-1]
+    negated = inside.startswith("!")
+    escaped = re.sub(r"[\\\[\]&~|^]", r"\\\g<0>", inside[negated:])
+    return f"[{'^/' if negated else ''}{escaped}]"
+
+
+def _matches(patterns: Patterns, *paths: str) -> bool:
+    """Whether one of the patterns fits one of the paths or the name that ends it."""
+    candidates = [candidate for path in paths for candidate in (path, path[path.rstrip("/").rfind("/") + 1 :])]
+    return any(pattern.fullmatch(candidate) for pattern in patterns for candidate in candidates)
+
+
+def _begins_like_a_picture(file: str) -> bool:
+    try:
+        if storage.is_url(file):
+            return bool(formats_of(storage.read(file, end=32)))
+        with open(file, "rb") as opened:
+            return bool(formats_of(opened.read(32)))
+    except OSError:
+        return False

@@ -1,0 +1,1 @@
+"""The stages between pixels and predictions."""

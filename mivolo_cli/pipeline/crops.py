@@ -1,0 +1,148 @@
+"""Cut the two pictures that the model sees of a person, by the rules of the published inference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import boxes
+from ..records import Box, Boxes, Person, Pixels, Use
+
+MIN_OVERLAP = 1e-6
+"""IoU from which a neighbour is blackened."""
+SNAP = 0.3
+"""A blackened person grows to the crop's border when it comes this near, in parts of the crop's side."""
+MIN_BODY_SIDE = 50
+MIN_BODY_SHARE = 0.4
+"""A body is refused when fewer of its values than this stay non-zero."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crops:
+    """A person's inputs, each (size, size, 3) uint8 RGB, None where there is none that can be used."""
+
+    face: Pixels | None
+    body: Pixels | None
+
+    @property
+    def used(self) -> str | None:
+        """The inputs by name as in the result table: face+body, face, body; None when nothing is left."""
+        names = [name for name in ("face", "body") if getattr(self, name) is not None]
+        return "+".join(names) or None
+
+
+def cut(pixels: Pixels, people: Sequence[Person], size: int, use: Use = "both") -> list[Crops]:
+    """The inputs of all people of one photo, in order.
+
+    `pixels` (height, width, 3) uint8; `people` must be everyone detected: neighbours are blackened out of bodies.
+    """
+    height, width = pixels.shape[:2]
+    faces = [whole_pixels(person.face, width, height) for person in people]
+    bodies = [whole_pixels(person.body, width, height) for person in people]
+    found = []
+    for i, (face, body) in enumerate(zip(faces, bodies, strict=True)):
+        face_crop = None if face is None or use == "body" else cut_face(pixels, face, size)
+        others = bodies[:i] + bodies[i + 1 :]
+        body_crop = (
+            None if body is None or use == "face" else cut_body(pixels, body, stacked(others), stacked(faces), size)
+        )
+        found.append(Crops(face_crop, body_crop))
+    return found
+
+
+def stack(crops: Sequence[Crops], size: int) -> tuple[Pixels, NDArray[np.bool_]]:
+    """A batch (n, size, size, 6) uint8, face in channels 0-2 and body in 3-5, and which inputs are there, (n, 2).
+
+    A missing input is black.
+    """
+    batch = np.zeros((len(crops), size, size, 6), np.uint8)
+    for row, crop in zip(batch, crops, strict=True):
+        if crop.face is not None:
+            row[..., :3] = crop.face
+        if crop.body is not None:
+            row[..., 3:] = crop.body
+    present = np.array([(crop.face is not None, crop.body is not None) for crop in crops], bool)
+    return batch, present.reshape(len(crops), 2)
+
+
+def cut_face(pixels: Pixels, box: Boxes, size: int) -> Pixels | None:
+    """The face's box (4,), nothing added and nothing cut away; None where the box is empty."""
+    crop = inside(pixels, box)
+    return letterbox(crop, size) if crop.size else None
+
+
+def cut_body(pixels: Pixels, box: Boxes, persons: Boxes, faces: Boxes, size: int) -> Pixels | None:
+    """The body's box (4,) with the other persons (n, 4) and all faces (m, 4) blackened; None where it is refused."""
+    x1, y1, x2, y2 = box
+    if min(x2 - x1, y2 - y1) < MIN_BODY_SIDE:
+        return None
+    crop = blackened_body(pixels, box, persons, faces)
+    return None if crop is None else letterbox(crop, size)
+
+
+def blackened_body(pixels: Pixels, box: Boxes, persons: Boxes, faces: Boxes) -> Pixels | None:
+    """What `cut_body` scales, in its own size however small; None where too little of the body is left to see."""
+    crop = inside(pixels, box).copy()
+    for person in _meeting(persons, box):
+        _blacken(crop, _snap(person - np.tile(box[:2], 2), crop.shape[1], crop.shape[0]))
+    for face in _meeting(faces, box):
+        _blacken(crop, face - np.tile(box[:2], 2))
+    return crop if np.count_nonzero(crop) >= max(1, MIN_BODY_SHARE * crop.size) else None
+
+
+def letterbox(picture: Pixels, size: int) -> Pixels:
+    """Scale to fit into (size, size, 3), centred on black, with the bilinear filter of the published models."""
+    height, width = picture.shape[:2]
+    ratio = min(size / height, size / width)
+    fitted = max(1, round(width * ratio)), max(1, round(height * ratio))
+    if (width, height) != fitted:
+        picture = cv2.resize(picture, fitted, interpolation=cv2.INTER_LINEAR)
+    canvas = np.zeros((size, size, 3), np.uint8)
+    left, top = (round((size - side) / 2 - 0.1) for side in fitted)
+    canvas[top : top + fitted[1], left : left + fitted[0]] = picture
+    return canvas
+
+
+def whole_pixels(box: Box | None, width: int, height: int) -> Boxes | None:
+    """The box (4,) truncated and held within [0, width - 1] x [0, height - 1]."""
+    if box is None:
+        return None
+    return boxes.clip(np.trunc(np.array(box.corners, np.float32)), width - 1, height - 1)
+
+
+def stacked(boxes_or_none: Sequence[Boxes | None]) -> Boxes:
+    """Those boxes (4,) that are there, as (n, 4)."""
+    present = [box for box in boxes_or_none if box is not None]
+    return np.array(present, np.float32).reshape(-1, 4)
+
+
+def inside(pixels: Pixels, box: Boxes) -> Pixels:
+    """The part of the picture in the box (4,), a view."""
+    x1, y1, x2, y2 = box.astype(int)
+    return pixels[y1:y2, x1:x2]
+
+
+def _meeting(others: Boxes, box: Boxes) -> Boxes:
+    return others[boxes.iou(others, box[None])[:, 0] >= MIN_OVERLAP]
+
+
+def _snap(box: Boxes, width: int, height: int) -> Boxes:
+    x1, y1, x2, y2 = boxes.clip(box, width, height)
+    return np.array(
+        [
+            0 if x1 < SNAP * width else x1,
+            0 if y1 < SNAP * height else y1,
+            width if width - x2 < SNAP * width else x2,
+            height if height - y2 < SNAP * height else y2,
+        ],
+        np.float32,
+    )
+
+
+def _blacken(crop: Pixels, box: Boxes) -> None:
+    x1, y1, x2, y2 = boxes.clip(box, crop.shape[1], crop.shape[0]).astype(int)
+    crop[y1:y2, x1:x2] = 0

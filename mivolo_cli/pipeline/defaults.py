@@ -1,0 +1,54 @@
+"""What `auto` means for the model, the detector and the device, with the reason in words for the user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..model import registry
+from ..runtime import engines
+
+EMBEDDED_MODEL = "mivolo-xs"
+MODELS = ("mivolo-v2", "mivolo-d1-imdb")
+"""Published models, the most accurate first."""
+YOLO = "yolov8x-person-face"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    name: str
+    reason: str
+
+
+def choose_device(wanted: str, engine: str = "auto", several: bool = False) -> Choice:
+    """See engines.choose_device; for OpenVINO, `auto` is the CPU."""
+    if wanted == "auto" and engine == "openvino":
+        return Choice("cpu", "OpenVINO works there")
+    return Choice(*engines.choose_device(wanted, several))
+
+
+def choose_model(wanted: str, device: str) -> Choice:
+    """On a GPU the most accurate model that is here, on a CPU the small one that travels with the program."""
+    if wanted != "auto":
+        return Choice(wanted, "as asked")
+    here = [name for name in MODELS if _is_here(name)]
+    if not here:
+        return Choice(EMBEDDED_MODEL, "it travels with the program, and no published model has been fetched")
+    if device == "cpu":
+        return Choice(EMBEDDED_MODEL, f"it is fast on a CPU; --model {here[0]} is more accurate and much slower")
+    return Choice(here[0], "the most accurate model here, and there is a GPU for it")
+
+
+def choose_detector(wanted: str, boxes: Path | None, device: str) -> Choice:
+    """The user's boxes where there are some; on a GPU the published YOLO if it is here; else the embedded detectors."""
+    if wanted != "auto":
+        return Choice(wanted, "as asked")
+    if boxes is not None:
+        return Choice("given", "boxes were given")
+    if device != "cpu" and _is_here(YOLO):
+        return Choice("yolo", "the published detector is here, and there is a GPU for it")
+    return Choice("embedded", "it travels with the program and is fast on a CPU")
+
+
+def _is_here(name: str) -> bool:
+    return registry.locate(registry.get(name)) is not None

@@ -1,0 +1,1 @@
+"""What runs a network: engines, devices, and graphs made for them."""

@@ -1,0 +1,57 @@
+"""A model by its name, ready to answer: on which engine, and what becomes of it where that engine cannot."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from .engines import BackedEngine, DealtEngine, Engine, TorchEngine, choose_engine, each_gpu
+from .graph_cache import Calibration, NotConverted, open_converted
+
+if TYPE_CHECKING:
+    from ..model.architecture import FromPixels
+    from ..model.spec import ModelSpec
+
+
+def open_model(
+    name: str,
+    device: str,
+    precision: str = "fp32",
+    engine: str = "auto",
+    compiled: bool = False,
+    calibration: Calibration | None = None,
+) -> tuple[Engine, ModelSpec]:
+    """The model of this name or file on an engine, and its spec. What OpenVINO refuses or fails at is for PyTorch.
+
+    `device` is PyTorch's name of it, or of several GPUs: see engines.each_gpu. `calibration` is for int8 where
+    that was not done before. Raises BadInput and WeightsError.
+    """
+    note = None
+    if choose_engine(engine, device, precision) == "openvino":
+        try:
+            opened, spec = open_converted(name, precision, partial(load, name), calibration)
+            return BackedEngine(opened, partial(_in_pytorch, name, opened.precision)), spec
+        except NotConverted as error:
+            note = f"{error}: it works in PyTorch, with the same answers"
+    module, spec = load(name)
+    gpus = [TorchEngine(module, gpu, _exact(precision), compiled) for gpu in each_gpu(device)]
+    gpus[0].notes += [note] if note else []
+    return gpus[0] if len(gpus) == 1 else DealtEngine(gpus), spec
+
+
+def load(name: str) -> tuple[FromPixels, ModelSpec]:
+    """The module of this model from pixels to outputs, and its spec."""
+    from ..model import checkpoint
+    from ..model.architecture import FromPixels
+
+    model, spec = checkpoint.load(name)
+    return FromPixels(model).eval(), spec
+
+
+def _in_pytorch(name: str, precision: str) -> Engine:
+    return TorchEngine(load(name)[0], "cpu", _exact(precision))
+
+
+def _exact(precision: str) -> str:
+    """For PyTorch, which has no int8 here."""
+    return "fp32" if precision == "int8" else precision

@@ -1,0 +1,1 @@
+"""The scan: photos in, a table of people out, resumable."""

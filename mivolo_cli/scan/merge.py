@@ -1,0 +1,159 @@
+"""Join the tables of a scan that was done in shards, once all of them are there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from heapq import merge as merged
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any
+
+from .. import storage
+from ..errors import BadInput
+from ..records import shard_of
+from ..tables import BUFFER_ROWS, UNREADABLE, check_outputs, is_folder, open_sinks, parquet, parquet_files, real
+from . import fingerprint, shards, store, workdir
+from .shards import Shard
+
+Rows = list[dict[str, Any]]
+"""The rows of one photo."""
+SHOWN = 5
+AGAIN = "scan them again with the same program, model and settings"
+
+
+@dataclass(frozen=True, slots=True)
+class MergeOptions:
+    tables: Sequence[Path]
+    outputs: Sequence[Path]
+    spreadsheet_safe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What was joined."""
+
+    shards: int
+    photos: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A shard, in one file or in a folder of files."""
+
+    path: Path
+    files: Sequence[Path]
+    shard: Shard
+    metadata: Mapping[str, str]
+
+
+def merge(options: MergeOptions, report: Callable[[int], None] = lambda photos: None) -> Merged:
+    """Write one table of all shards, photos in the order in which one machine would have found them in its folders.
+
+    The shards are read side by side: memory holds a few thousand rows of each. `report` is called with the photos
+    done. Raises BadInput, and nothing is written, unless each shard is there once, made in the same way.
+    """
+    tables = [_look(path) for path in options.tables]
+    _check(tables)
+    check_outputs(options.outputs, folders=any(map(is_folder, options.tables)))
+    inputs = {real(table.path) for table in tables}
+    if (same := next((path for path in options.outputs if real(path) in inputs), None)) is not None:
+        raise BadInput(f"{same} is one of the shards", hint="give the whole table another name")
+    metadata = {key: value for key, value in tables[0].metadata.items() if key not in fingerprint.OF_SHARDS}
+    photos = rows = 0
+    with (
+        ExitStack() as stack,
+        workdir.claim(options.outputs),
+        open_sinks(options.outputs, metadata, spreadsheet_safe=options.spreadsheet_safe) as out,
+    ):
+        roots = {root: place for place, root in enumerate(json.loads(tables[0].metadata[fingerprint.ROOTS]))}
+        streams = [stack.enter_context(closing(_photos(table))) for table in tables]
+        together = merged(*streams, key=lambda photo: _place(photo[0]["root"], photo[0]["path"], roots))
+        while some := list(islice(together, BUFFER_ROWS)):
+            out.write(row for photo in some for row in photo)
+            photos, rows = photos + len(some), rows + sum(map(len, some))
+            report(photos)
+    return Merged(len(tables), photos, rows)
+
+
+def _place(root: str, path: str, roots: Mapping[str, int]) -> tuple[int, list[str]]:
+    """Where a scan finds the photo: by folders, or in a bucket by keys. What is in one shard keeps its order."""
+    file = shard_of(path)[0]
+    return roots.get(root, -1), [file] if storage.is_url(root) else file.split("/")
+
+
+def _photos(table: _Table) -> Generator[Rows, None, None]:
+    """Those of one shard, in its order. Raises BadInput where it is damaged or holds a photo of another shard."""
+    try:
+        for (_, path), rows in groupby(_rows(table), lambda row: (row["root"], row["path"])):
+            if not table.shard.holds(path):
+                raise BadInput(
+                    f"{table.path} says that it is shard {table.shard}, but {path} is in another",
+                    hint="it was changed since it was written: scan this shard again",
+                )
+            yield list(rows)
+    except UNREADABLE as error:
+        raise BadInput(f"cannot read {table.path}: {error}", hint="scan this shard again") from error
+
+
+def _rows(table: _Table) -> Iterator[dict[str, Any]]:
+    for place in table.files:
+        with place.open("rb") as file:
+            yield from parquet.rows(file)
+
+
+def _look(path: Path) -> _Table:
+    try:
+        files = parquet_files(path) or [path]
+        with files[0].open("rb") as file:
+            metadata = parquet.metadata(file) if parquet.is_ours(file) else {}
+    except UNREADABLE as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        hint = "give Parquet tables of mivolo scan --shard"
+        if isinstance(path, storage.Url) and isinstance(error, OSError):
+            hint = storage.hint(error, str(path))
+        raise BadInput(f"cannot read {path}: {reason}", hint=hint) from error
+    if not {fingerprint.SHARD, fingerprint.ROOTS, store.FINGERPRINT} <= metadata.keys():
+        raise BadInput(
+            f"{path} is not a shard", hint="give Parquet tables of mivolo scan --shard; only these say which part it is"
+        )
+    return _Table(path, files, shards.parse(metadata[fingerprint.SHARD]), metadata)
+
+
+def _check(tables: Sequence[_Table]) -> None:
+    """Raises BadInput unless these are all shards of one scan."""
+    if not tables:
+        raise BadInput("there is nothing to merge", hint="name the tables of all shards")
+    first = tables[0]
+    seen: dict[int, Path] = {}
+    for table in tables:
+        if table.shard.count != first.shard.count:
+            raise BadInput(
+                f"{first.path} is shard {first.shard}, but {table.path} is shard {table.shard}",
+                hint="merge shards of one division only",
+            )
+        for name, meaning in (
+            (store.FINGERPRINT, "with another model or settings"),
+            (fingerprint.ROOTS, "of other folders"),
+        ):
+            if table.metadata[name] != first.metadata[name]:
+                raise BadInput(f"{table.path} was made {meaning} than {first.path}", hint=AGAIN)
+        if table.shard.number in seen:
+            both = f"{seen[table.shard.number]} and {table.path}"
+            raise BadInput(f"shard {table.shard} is there twice: {both}", hint="leave one of them out")
+        seen[table.shard.number] = table.path
+    _check_complete(seen, first.shard.count)
+
+
+def _check_complete(seen: Mapping[int, Path], count: int) -> None:
+    absent = count - len(seen)
+    if absent:
+        some = list(islice((f"{number}/{count}" for number in range(1, count + 1) if number not in seen), SHOWN))
+        more = f" and {absent - len(some)} more" if absent > len(some) else ""
+        raise BadInput(
+            f"{absent} of {count} shards missing: {', '.join(some)}{more}",
+            hint=f"run mivolo scan with --shard {some[0]}, and merge again",
+        )

@@ -1,0 +1,134 @@
+"""The plan of a run: which photos have results, which are to be done, and the order of all of them in the table."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import storage
+from ..errors import OutputError
+from ..records import Failure, Photo
+from . import store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Known = Callable[[Photo, int], bool]
+"""Whether a photo shows what it showed when it had so many bytes, be it that it has changed since."""
+Entry = bytes | Failure
+"""A photo in the table: the key of its result, or what the walk said of it."""
+
+
+class Plan:
+    """Grows while the photos are found: `order` is the table's, `roots` are those under which there were any."""
+
+    def __init__(self, kept: store.Results) -> None:
+        self.kept = kept
+        self.order: list[Entry] = []
+        self.roots: set[str] = set()
+        self.done = 0
+        self._waiting: dict[bytes, bytes] = {}
+        """The keys of photos that are being done, so that each is in memory once."""
+
+    def todo(
+        self,
+        found: Iterable[Photo | Failure],
+        reuse: Callable[[Photo], None],
+        known: Known = lambda photo, size: False,
+    ) -> Iterator[Photo]:
+        """The photos without a result, in their order; at the end those that failed for a reason that may be over.
+
+        `reuse` is called for each of the others. Done in runs from the front, they make the same runs after a kill.
+        `known` is asked of a photo that has a result of the same time, but of another size.
+        """
+        again = []
+        for photo in found:
+            if isinstance(photo, Failure):
+                self.order.append(photo)
+                continue
+            key = store.key(photo)
+            if key not in self.kept.index:
+                self._find_older(photo, key, known)
+            self.order.append(key)
+            self.roots.add(photo.root)
+            number = self.kept.index.get(key)
+            if number is None:
+                self._waiting[key] = key
+                yield photo
+            elif number in self.kept.passing:
+                again.append(photo)
+            else:
+                reuse(photo)
+        yield from again
+
+    def _find_older(self, photo: Photo, key: bytes, known: Known) -> None:
+        """Give a photo the result that it had before somebody wrote to it, if that was `mivolo tag` or `untag`."""
+        older = self.kept.of_other_sizes(photo)
+        if older is not None and (older[1] == photo.bytes or known(photo, older[1])):
+            self.kept.rename(older[0], key)
+
+    def keep(self, part: Path, fingerprint: str, done: Sequence[Photo]) -> None:
+        """Take in the part that holds the results of these photos, as `todo` gave them. Raises OutputError."""
+        keys = [self._waiting.pop(key, key) for key in map(store.key, done)]
+        if not self.kept.add(part, fingerprint, keys):
+            raise OutputError(f"{part} cannot be read back", hint="check the disk, and run the same command again")
+        self.done += len(done)
+
+    def absent(self) -> Iterator[tuple[bytes, str, str]]:
+        """Key, root and path of the photos that have a result and were not found."""
+        found = {key for key in self.order if not isinstance(key, Failure)}
+        numbers = [number for key, number in self.kept.index.items() if key not in found]
+        last = None
+        for table in self.kept.read(numbers):
+            for key, root, path in zip(*(table[name].to_pylist() for name in ("key", "root", "path")), strict=True):
+                if key != last:
+                    yield key, root, path
+                last = key
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The rows of the whole table in their order, with their keys. Raises OutputError."""
+        for is_failure, entries in groupby(self.order, lambda entry: isinstance(entry, Failure)):
+            if is_failure:
+                yield store.table((entry, None) for entry in entries if isinstance(entry, Failure))
+            else:
+                yield from self.kept.read(self.kept.index[entry] for entry in entries if isinstance(entry, bytes))
+
+    def digest(self) -> str:
+        """A hash of the photos in the table and their order."""
+        whole = hashlib.blake2b(digest_size=16)
+        for entry in self.order:
+            whole.update(repr(entry).encode() if isinstance(entry, Failure) else entry)
+        return whole.hexdigest()
+
+
+def identity(folder: str) -> tuple[int, int] | None:
+    """What tells a folder from another one mounted in its place; None where it cannot be read.
+
+    Of a bucket, that it answers, and whether it may be asked: a login that runs out shows.
+    """
+    if storage.is_url(folder):
+        reached = storage.answers(folder)
+        return None if reached is None else (0, int(reached))
+    try:
+        with os.scandir(folder):
+            facts = os.stat(folder)
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+def is_gone(file: str) -> bool | None:
+    """Whether there is no such file; None where that cannot be found out. In a bucket a listing tells all there is."""
+    if storage.is_url(file):
+        return True
+    try:
+        os.stat(file)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True
+    except OSError:
+        return None
+    return False

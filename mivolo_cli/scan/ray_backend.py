@@ -1,0 +1,391 @@
+"""A scan on a Ray cluster: the stages of the pipeline as operators of Ray Data, each with resources of its own.
+
+read and decode in tasks -> detect, pair and crop in actors -> predict in actors -> here, where alone results are kept
+
+Photos go in by windows, each larger than the one before, so that the folders are listed while the cluster works. A
+window's photos are dealt out in chunks; answers come back in any order. Ray does again what a broken process, actor or
+machine has lost. What it gives up, because every process that takes it on breaks down, comes last, photo by photo, so
+that nothing is lost but the photo whose fault it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import secrets
+import warnings
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from .. import detect
+from ..errors import BadInput, Stopped
+from ..model import registry
+from ..photos.decode import Sides, decode_all, decode_or_fail
+from ..photos.sandbox import CRASHED, TIMEOUT, Decoders
+from ..pipeline import components, stages
+from ..records import Failure, Image, Photo, Result
+from . import fingerprint
+
+if TYPE_CHECKING:
+    from .run import ScanOptions
+
+FIRST_WINDOW = 8192
+LARGEST_WINDOW = 2**20
+GROWTH = 2
+"""While one photo of a window is done, so many are listed for the next."""
+CHUNK = 128
+"""Photos that a task decodes at most; small windows are cut smaller, so that each core has some."""
+CHUNKS_A_CORE = 8
+READERS = 2
+"""Threads of a task, so that it reads one photo while it decodes another."""
+RETRIES = 3
+"""How often Ray does again what broke down with its process, before it gives the chunk or the block up."""
+GIVEN_UP = 16
+"""Blocks of a window that may be given up, and one of a hundred; more than that is no fault of the photos."""
+ACTOR_CORES = 2
+"""Cores of an actor without a GPU at most; on small machines it is a quarter of them."""
+GPU_BATCH = 8
+"""Photos that a detector on a GPU sees at once."""
+PATIENCE = 900.0
+"""Seconds without any movement after which a window is given up; what decodes risky photos has a minute for each."""
+DETECTORS_ON_GPU = ("yolo", "retinaface")
+GONE = CRASHED[0], "every process that worked on it broke down"
+STUCK = TIMEOUT[0], "no process that worked on it came to an end"
+GO_ON = "`ray status` shows its machines; the same command goes on from here"
+INSTALL = "pip install 'mivolo-cli[ray]', on every machine of the cluster"
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a machine of the cluster makes of the options."""
+
+    metadata: Mapping[str, str]
+    notes: Sequence[str]
+    size: int
+    least: Sides | None
+    gpu: bool
+    detector: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The actors of a stage, and what each of them holds."""
+
+    actors: int
+    cores: float
+    gpus: float = 0.0
+
+
+class Cluster:
+    """The backend of a scan with `ray`: see scan.Backend. Raises BadInput and Stopped."""
+
+    def __init__(self, options: ScanOptions) -> None:
+        self._options = _for_workers(options)
+        self._ours = _connect(options)
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            self._about = _ask(self._options)
+            undo.pop_all()
+        self._part = fingerprint.part(options)
+        self._again, self._stuck = 0, False
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return {**self._about.metadata, **self._part}
+
+    @property
+    def notes(self) -> list[str]:
+        again = f"{self._again} photos were done again, one by one: processes that worked on them broke down"
+        return [*self._about.notes, *([again] if self._again else [])]
+
+    def answers(self, todo: Iterator[Photo]) -> Generator[tuple[Photo, Result | Failure], None, None]:
+        """See scan.Backend."""
+        lost: list[Photo] = []
+        window = list(islice(todo, FIRST_WINDOW))
+        while window:
+            following: list[Photo] = []
+            left = dict(enumerate(window))
+            for number, result in self._run(window, one_by_one=False):
+                if number in left:
+                    yield left.pop(number), result
+                    following += islice(todo, min(GROWTH, LARGEST_WINDOW - len(following)))
+            lost += left.values()
+            window = following or list(islice(todo, FIRST_WINDOW))
+        if lost:
+            yield from self._one_by_one(lost)
+
+    def _one_by_one(self, lost: Sequence[Photo]) -> Iterator[tuple[Photo, Result | Failure]]:
+        """Those that Ray gave up, each in a task of its own; an error for those whose fault it is. Raises Stopped."""
+        self._again = len(lost)
+        left = dict(enumerate(lost))
+        for number, result in self._run(lost, one_by_one=True):
+            if number in left:
+                yield left.pop(number), result
+        if self._stuck and len(left) == len(lost) > 1:
+            raise Stopped(f"nothing moved on the cluster for {PATIENCE / 60:.0f} minutes", hint=GO_ON)
+        for photo in left.values():
+            yield photo, Failure(photo, *(STUCK if self._stuck else GONE))
+
+    def close(self) -> None:
+        """Leave the cluster; one that was started for this scan ends."""
+        import ray
+
+        if self._ours:
+            ray.shutdown()
+
+    def _run(self, window: Sequence[Photo], *, one_by_one: bool) -> Iterator[tuple[int, Result | Failure]]:
+        """The answers to these photos, by their numbers, as far as Ray does not give them up. Raises Stopped."""
+        import ray
+        from ray.data.exceptions import ExecutionTimeoutError, SystemException
+        from ray.exceptions import RayError
+
+        chunk = 1 if one_by_one else min(CHUNK, max(1, int(len(window) / CHUNKS_A_CORE / _cores())))
+        numbered = list(enumerate(window))
+        chunks = [{"chunk": pickle.dumps(numbered[at : at + chunk])} for at in range(0, len(window), chunk)]
+        context = ray.data.DataContext.get_current()
+        context.max_errored_blocks = -1 if one_by_one else GIVEN_UP + len(chunks) // 100
+        self._stuck = False
+        found = self._stages(ray.data.from_items(chunks, override_num_blocks=len(chunks)), one_by_one)
+        try:
+            for table in found.iter_batches(batch_size=None, batch_format="pyarrow"):
+                for answers in table["answers"].to_pylist():
+                    yield from pickle.loads(answers)
+        except ExecutionTimeoutError:
+            self._stuck = True
+        except (RayError, SystemException) as error:
+            raise _stopped(error) from error
+
+    def _stages(self, chunks: Any, one_by_one: bool) -> Any:
+        """The whole way of the photos as a dataset of Ray Data."""
+        from ray.data import ActorPoolStrategy
+
+        about, options = self._about, self._options
+        seeing, asking = _pools(about)
+        queue = 1 if one_by_one else None  # what waits behind a photo whose fault it is would be given up with it
+        actors = {"max_restarts": -1, "max_task_retries": RETRIES}
+        images = chunks.map_batches(
+            decode,
+            fn_kwargs={"least": about.least},
+            batch_size=None,
+            batch_format="pyarrow",
+            num_cpus=_reading_cores(),
+            max_retries=RETRIES,
+        )
+        sightings = images.map_batches(
+            Detect,
+            fn_constructor_kwargs={"options": options, "size": about.size},
+            batch_size=GPU_BATCH if seeing.gpus else None,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(size=seeing.actors, max_tasks_in_flight_per_actor=queue),
+            num_cpus=seeing.cores,
+            num_gpus=seeing.gpus,
+            **actors,
+        )
+        return sightings.map_batches(
+            Predict,
+            fn_constructor_kwargs={"options": options},
+            batch_size=1 if one_by_one else options.batch_size,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(size=asking.actors, max_tasks_in_flight_per_actor=queue),
+            num_cpus=asking.cores,
+            num_gpus=asking.gpus,
+            **actors,
+        )
+
+
+def decode(chunks: pa.Table, least: Sides | None) -> Iterator[pa.Table]:
+    """Stage: the photos of chunks, one a row."""
+    for chunk in chunks["chunk"].to_pylist():
+        numbered = pickle.loads(chunk)
+        with closing(decode_all((photo for _, photo in numbered), READERS, least)) as images:
+            for (number, _), image in zip(numbered, images, strict=True):
+                yield _pack(number, image)
+
+
+class Detect:
+    """Stage: who is on the photos, and each one's inputs for the model."""
+
+    def __init__(self, options: ScanOptions, size: int) -> None:
+        self._use, self._size = options.use, size
+        self._detector = components.open_detector(options)
+        self._whole = partial(decode_or_fail, decoders=Decoders())
+
+    def __call__(self, images: pa.Table) -> pa.Table:
+        numbers, unpacked = images["number"].to_pylist(), _unpack(images)
+        sightings = stages.sight(unpacked, self._detector, self._size, self._use, decode=self._whole)
+        return _column("sightings", map(pickle.dumps, zip(numbers, sightings, strict=True)))
+
+
+class Predict:
+    """Stage: the ages and genders of batches of people, which cross photos."""
+
+    def __init__(self, options: ScanOptions) -> None:
+        self._predictor, _ = components.open_predictor(options)
+
+    def __call__(self, sightings: pa.Table) -> pa.Table:
+        numbers, seen = zip(*map(pickle.loads, sightings["sightings"].to_pylist()), strict=True)
+        results = stages.predict(seen, self._predictor)
+        return _column("answers", [pickle.dumps(list(zip(numbers, results, strict=True)))])
+
+
+def about(options: ScanOptions) -> About:
+    """Open everything once, on a machine like those that will do the work. Raises BadInput and WeightsError."""
+    opened = components.open_tools(options)
+    notes = [*opened.notes, *opened.engine.notes, *opened.detector.notes]
+    size, least = opened.predictor.spec.input_size, components.least_sides(options, opened)
+    metadata = fingerprint.metadata(options, opened)
+    return About(metadata, notes, size, least, opened.engine.device != "cpu", opened.detector.name)
+
+
+def _pack(number: int, image: Image | Failure) -> pa.Table:
+    """A row that shares the pixels' memory."""
+    pixels = image.pixels if isinstance(image, Image) else np.empty((0, 0, 3), np.uint8)
+    head = replace(image, pixels=pixels[:0, :0]) if isinstance(image, Image) else image
+    ends = pa.py_buffer(np.array([0, pixels.nbytes], np.int64))
+    coded = pa.Array.from_buffers(pa.large_binary(), 1, [None, ends, pa.py_buffer(np.ascontiguousarray(pixels))])
+    columns = {
+        "number": [number],
+        "image": [pickle.dumps(head)],
+        "height": [pixels.shape[0]],
+        "width": [pixels.shape[1]],
+    }
+    return pa.table({**columns, "pixels": coded})
+
+
+def _unpack(images: pa.Table) -> Iterator[Image | Failure]:
+    """What was packed; the pixels are those in Ray's memory, which cannot be written."""
+    for row in range(images.num_rows):
+        head = pickle.loads(images["image"][row].as_py())
+        if isinstance(head, Image):
+            shape = images["height"][row].as_py(), images["width"][row].as_py(), 3
+            head = replace(head, pixels=np.frombuffer(images["pixels"][row].as_buffer(), np.uint8).reshape(shape))
+        yield head
+
+
+def _column(name: str, values: Iterable[bytes]) -> pa.Table:
+    return pa.table({name: pa.array(values, pa.large_binary())})
+
+
+def _for_workers(options: ScanOptions) -> ScanOptions:
+    """Without what is long or only for this machine; files by their whole paths."""
+    names = {"auto", *detect.NAMES, *registry.known()}
+    model, detector = (
+        name if name in names or not Path(name).exists() else str(Path(name).absolute())
+        for name in (options.model, options.detector)
+    )
+    boxes = None if options.boxes is None else options.boxes.absolute()
+    return replace(options, paths=(), outputs=(), model=model, detector=detector, boxes=boxes)
+
+
+def _connect(options: ScanOptions) -> bool:
+    """Join the cluster, or start one here; whether it has to be left again. Raises BadInput."""
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise BadInput("--ray needs the package ray", hint=INSTALL) from error
+    _be_quiet()
+    if ray.is_initialized():
+        return False
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its warnings would go to the terminal
+    ours: dict[str, Any] = {}
+    if options.ray_address is None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # otherwise Ray keeps one in the home folder
+        ours = {"num_cpus": options.workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    try:
+        ray.init(options.ray_address or "local", log_to_driver=False, logging_level=logging.ERROR, **ours)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        hint = "check --ray-address; without it, --ray starts a cluster on this machine"
+        raise BadInput(f"there is no Ray cluster to work on: {_last_line(error)}", hint=hint) from error
+    return True
+
+
+def _be_quiet() -> None:
+    """No bars, warnings and log on the terminal; Ray keeps its log in a folder of its own.
+
+    The warnings are of options that Ray sets itself, of actors without work, and of the parameters of retries, which
+    Ray is to lose, and without which it would do again for ever what breaks down.
+    """
+    from ray.data import DataContext
+
+    warnings.filterwarnings("ignore", module=r"ray\.")
+    warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
+    context = DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    context.execution_no_progress_timeout_s = PATIENCE
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.CRITICAL)
+
+
+def _ask(options: ScanOptions) -> About:
+    """What a machine of the cluster says of the options. Raises what opening them raises there."""
+    import ray
+
+    gpus = 1 if options.device != "cpu" and ray.cluster_resources().get("GPU") else 0
+    try:
+        said: About = ray.get(ray.remote(num_cpus=_reading_cores(), num_gpus=gpus)(about).remote(options))
+        return said
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, ImportError):
+            raise BadInput(f"a machine of the cluster lacks something: {error.cause}", hint=INSTALL) from error
+        raise error.cause from None
+    except ray.exceptions.RayError as error:
+        raise _stopped(error) from error
+
+
+def _pools(about: About) -> tuple[Pool, Pool]:
+    """The actors that detect and those that predict: a pair a GPU, or on a half of the cores."""
+    import ray
+
+    gpus = int(ray.cluster_resources().get("GPU", 0)) if about.gpu else 0
+    cores = min(ACTOR_CORES, _smallest() / 4)
+    on_cores = Pool(max(1, int(_cores() / 4 / cores)), cores)
+    if not gpus:
+        return on_cores, on_cores
+    if about.detector in DETECTORS_ON_GPU:
+        return Pool(gpus, cores, 0.5), Pool(gpus, cores, 0.5)
+    return on_cores, Pool(gpus, cores, 1.0)
+
+
+def _reading_cores() -> float:
+    """What a task that decodes holds: as many tasks as cores, for it also waits, and the actors hold the other half."""
+    return min(0.5, _smallest() / 2)
+
+
+def _cores() -> float:
+    return sum(_machines())
+
+
+def _smallest() -> float:
+    return min(_machines())
+
+
+def _machines() -> list[float]:
+    """The cores of each machine. Raises Stopped where there is none."""
+    import ray
+
+    cores = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
+    if not any(cores):
+        raise Stopped("the Ray cluster has no machine with a core", hint="`ray status` shows what it has")
+    return [count for count in cores if count]
+
+
+def _stopped(error: Exception) -> Stopped:
+    return Stopped(f"the cluster gave up: {_last_line(error)}", hint=GO_ON)
+
+
+def _last_line(error: Exception) -> str:
+    """Of Ray's long messages, the line that says what it was."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:200].rstrip(" .") if lines else type(error).__name__

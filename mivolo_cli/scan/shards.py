@@ -1,0 +1,39 @@
+"""Shards: a collection cut into parts by a hash of the photos' paths, the same on every machine and at any time."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from ..errors import BadInput
+from ..records import shard_of, text
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The `number`-th of `count` parts, counted from 1."""
+
+    number: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def holds(self, path: str) -> bool:
+        """Whether the photo at this path below its root is in this part; exactly one part has it.
+
+        All that lies in one tar or Parquet file is in the same part.
+        """
+        digest = hashlib.blake2b(text(shard_of(path)[0]).encode(), digest_size=8).digest()
+        return int.from_bytes(digest) % self.count == self.number - 1
+
+
+def parse(shard: str) -> Shard:
+    """`3/8` as a Shard. Raises BadInput."""
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", shard, re.ASCII)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise BadInput(
+            f"{shard} is not a shard", hint="write i/n, with i from 1 to n: --shard 1/8 is the first of eight"
+        )
+    return Shard(int(match[1]), int(match[2]))

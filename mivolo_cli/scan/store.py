@@ -1,0 +1,241 @@
+"""Results of photos on disk, in Parquet files that are each complete or absent, and found again by the photo's key.
+
+A part holds the rows of a run of photos in walk order. Its rows are those of the table, and the key of their photo.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..errors import OutputError
+from ..records import BOX_COLUMNS, SCHEMA, Box, Failure, Person, Photo, Prediction, Result, rows
+from ..tables import replacing
+
+PART_PHOTOS = 128
+"""Photos in a part: what a killed run loses at most."""
+KEY_BYTES = 16
+KEPT_SCHEMA = SCHEMA.append(pa.field("key", pa.binary(KEY_BYTES)))
+KEY_PREFIX = "mivolo."
+FINGERPRINT = "fingerprint"
+"""The name in a file's metadata of what tells the model, the detector and their settings from others."""
+PASSING = ("missing", "no_permission", "unreadable", "changed")
+"""Codes of failures that may be over the next time, though the file is the same."""
+OPEN_GROUPS = 4
+UNREADABLE = (OSError, ValueError, KeyError, pa.ArrowException)
+
+
+def key(photo: Photo) -> bytes:
+    """What a photo's result is found by: its path, size and time, hashed."""
+    return _key(photo.root, photo.path, photo.bytes, photo.mtime_ns)
+
+
+def _key(root: str, path: str, size: int | None, mtime_ns: int | None) -> bytes:
+    text = f"{root}\0{path}\0{size}\0{mtime_ns}"
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=KEY_BYTES).digest()
+
+
+def write_part(file: Path, metadata: Mapping[str, str], results: Iterable[Result | Failure]) -> None:
+    """Raises OutputError; the file is then absent."""
+    with open_store(file, metadata) as store:
+        store.write_table(table((result, key(result.photo)) for result in results))
+
+
+def table(results: Iterable[tuple[Result | Failure, bytes | None]]) -> pa.Table:
+    """The rows of results that are found by these keys."""
+    return pa.Table.from_pylist([row | {"key": k} for result, k in results for row in rows(result)], schema=KEPT_SCHEMA)
+
+
+def regrouped(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
+    """The same rows in tables of `size`; the last one may have fewer."""
+    waiting: list[pa.Table] = []
+    count = 0
+    for one in tables:
+        waiting.append(one)
+        count += one.num_rows
+        while count >= size:
+            whole = pa.concat_tables(waiting)
+            yield whole.slice(0, size).combine_chunks()
+            waiting, count = [whole.slice(size)], count - size
+    if count:
+        yield pa.concat_tables(waiting).combine_chunks()
+
+
+@contextmanager
+def open_store(file: Path, metadata: Mapping[str, str]) -> Iterator[pq.ParquetWriter]:
+    """Write tables of KEPT_SCHEMA into a file that appears when the block ends without an exception."""
+    schema = KEPT_SCHEMA.with_metadata({KEY_PREFIX + name: value for name, value in metadata.items()})
+    with (
+        replacing(file) as out,
+        pq.ParquetWriter(out, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        yield writer
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A row group of a file; its first row has the number `start` among all rows known."""
+
+    file: Path
+    number: int
+    start: int
+
+
+class Results:
+    """Results in files, by the key of their photo; what is added later replaces what was there before.
+
+    Photos have numbers in the order in which they were added, and so have rows. In memory are keys and numbers alone.
+    """
+
+    def __init__(self) -> None:
+        self.index: dict[bytes, int] = {}
+        self.passing: set[int] = set()
+        """The numbers of photos that failed for a reason that may be over."""
+        self._first_rows = array("q")
+        self._rows = 0
+        self._groups: list[_Group] = []
+        self._last_key: bytes | None = None
+        self._renamed: dict[bytes, bytes] = {}
+        self._by_time: dict[bytes, tuple[bytes, int]] | None = None
+        self._read_group = lru_cache(OPEN_GROUPS)(_read_group)
+
+    def add(self, file: Path, fingerprint: str, keys: Sequence[bytes] | None = None) -> bool:
+        """Take in a part or a result table, if it is whole and was made with this fingerprint.
+
+        `keys` are those to find its photos by, where not those that the file says.
+        """
+        try:
+            groups = list(_read_keys(file, fingerprint))
+        except UNREADABLE:
+            return False
+        found = [self._add_group(_Group(file, number, self._rows), *group) for number, group in enumerate(groups)]
+        photos = [photo for group in found for photo in group]
+        for photo_key, (_, number) in zip(keys or [own for own, _ in photos], photos, strict=True):
+            self.index[photo_key] = number
+        return bool(groups)
+
+    def rename(self, old: bytes, new: bytes) -> None:
+        """Find a photo's result by another key from now on, and have it in the tables that are read."""
+        self._renamed[old] = new
+        self.index[new] = self.index.pop(old)
+
+    def of_other_sizes(self, photo: Photo) -> tuple[bytes, int] | None:
+        """The key of a result of the same path and time, if there is one, and the file's size then."""
+        if self._by_time is None:
+            self._by_time = dict(self._read_times())
+        found = self._by_time.get(_key(photo.root, photo.path, None, photo.mtime_ns))
+        return found if found and found[0] in self.index else None
+
+    def rows_of(self, number: int) -> tuple[int, int]:
+        """The numbers of a photo's first row and of the row after its last."""
+        end = self._first_rows[number + 1] if number + 1 < len(self._first_rows) else self._rows
+        return self._first_rows[number], end
+
+    def read(self, numbers: Iterable[int]) -> Iterator[pa.Table]:
+        """The rows of these photos, in their order, as tables of KEPT_SCHEMA. Raises OutputError for damaged files."""
+        start = end = 0
+        for number in numbers:
+            first, after = self.rows_of(number)
+            if first != end:
+                yield from self._read_rows(start, end)
+                start = first
+            end = after
+        yield from self._read_rows(start, end)
+
+    def people(self, photo: Photo) -> list[tuple[Person, Prediction | None]]:
+        """Who is on a photo that has a result. Raises OutputError."""
+        found = [row for some in self.read([self.index[key(photo)]]) for row in some.to_pylist()]
+        return [_person(row) for row in found if row["person"] is not None]
+
+    def _add_group(self, group: _Group, keys: list[bytes | None], errors: list[str | None]) -> list[tuple[bytes, int]]:
+        """The photos of a row group with their numbers. A photo cut in two by the group's border goes on in it."""
+        photos = []
+        last = self._last_key if self._groups and self._groups[-1].file == group.file else None
+        for row, (photo_key, error) in enumerate(zip(keys, errors, strict=True)):
+            if photo_key is None or photo_key != last:
+                number = len(self._first_rows)
+                self._first_rows.append(self._rows + row)
+                if error in PASSING:
+                    self.passing.add(number)
+                if photo_key is not None:
+                    photos.append((photo_key, number))
+            last = photo_key
+        self._last_key = last
+        self._groups.append(group)
+        self._rows += len(keys)
+        return photos
+
+    def _read_rows(self, start: int, end: int) -> Iterator[pa.Table]:
+        while start < end:
+            place = bisect_right(self._groups, start, key=lambda group: group.start) - 1
+            group = self._groups[place]
+            after = self._groups[place + 1].start if place + 1 < len(self._groups) else self._rows
+            stop = min(end, after)
+            rows = self._read_group(group.file, group.number).slice(start - group.start, stop - start)
+            yield self._with_new_keys(rows)
+            start = stop
+
+    def _with_new_keys(self, rows: pa.Table) -> pa.Table:
+        if not self._renamed:
+            return rows
+        keys = pa.array([self._renamed.get(key, key) for key in rows["key"].to_pylist()], pa.binary(KEY_BYTES))
+        return rows.set_column(rows.column_names.index("key"), KEPT_SCHEMA.field("key"), keys)
+
+    def _read_times(self) -> Iterator[tuple[bytes, tuple[bytes, int]]]:
+        """Path and time of each photo, hashed, with its key and size; once, since few runs need it."""
+        for table in self.read(sorted(self.index.values())):
+            columns = (table[name].to_pylist() for name in ("key", "root", "path", "bytes", "mtime_ns"))
+            for photo_key, root, path, size, time in zip(*columns, strict=True):
+                if photo_key is not None and size is not None:
+                    yield _key(root, path, None, time), (photo_key, size)
+
+
+def _person(row: Mapping[str, Any]) -> tuple[Person, Prediction | None]:
+    boxes = ([row[f"{kind}_{column}"] for column in BOX_COLUMNS] for kind in ("face", "body"))
+    face, body = (None if box[0] is None else Box(*box) for box in boxes)
+    if row["age"] is None:
+        return Person(face, body), None
+    facts = (row[name] for name in ("age", "gender", "gender_score", "used", "age_low", "age_high"))
+    return Person(face, body), Prediction(*facts)
+
+
+def _read_keys(file: Path, fingerprint: str) -> Iterator[tuple[list[bytes | None], list[str | None]]]:
+    """The keys and error codes of the rows of each row group; nothing where the fingerprint is another one."""
+    with pq.ParquetFile(file, page_checksum_verification=True) as opened:
+        about: Mapping[bytes, bytes] = opened.schema_arrow.metadata or {}
+        if about.get((KEY_PREFIX + FINGERPRINT).encode()) != fingerprint.encode():
+            return
+        for number in range(opened.num_row_groups):
+            group = _keyed(opened.read_row_group(number))
+            yield group["key"].to_pylist(), group["error"].to_pylist()
+
+
+def _read_group(file: Path, number: int) -> pa.Table:
+    try:
+        with pq.ParquetFile(file, page_checksum_verification=True) as opened:
+            return _keyed(opened.read_row_group(number))
+    except UNREADABLE as error:
+        raise OutputError(
+            f"{file}, which holds finished work, cannot be read any more: {error}",
+            hint="if it is damaged, delete it; the same command then does those photos again",
+        ) from error
+
+
+def _keyed(group: pa.Table) -> pa.Table:
+    """A row group of a part, or of a result table, as KEPT_SCHEMA; a row about no file that was there has no key."""
+    if "key" not in group.column_names:
+        columns: list[list[Any]] = [group[name].to_pylist() for name in ("root", "path", "bytes", "mtime_ns")]
+        facts = zip(*columns, strict=True)
+        keys = [None if size is None else _key(root, path, size, time) for root, path, size, time in facts]
+        group = group.append_column("key", pa.array(keys, pa.binary(KEY_BYTES)))
+    return group.select(KEPT_SCHEMA.names).cast(KEPT_SCHEMA)

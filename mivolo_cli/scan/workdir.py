@@ -1,0 +1,251 @@
+"""The hidden folder beside an output: finished parts, what the last run left, and a lock against a second run.
+
+`people.csv` has `.people.csv.mivolo`; of several outputs, the first one's holds the parts and the others' a lock. An
+output in a bucket has its folder on this computer: a bucket has no locks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from filelock import FileLock, Timeout
+
+from .. import atomic, storage, tables
+from ..errors import BadInput, OutputError
+from ..storage import Url
+from . import store
+
+ENDING = ".mivolo"
+LOCK, RECEIPT, WHOLE = "lock", "receipt.json", "results.parquet"
+PUBLISHED = re.compile(r"published-\d{5,}\.parquet")
+"""Copies of what stands in a bucket."""
+PART = re.compile(r"part-(\d{6,})\.parquet")
+LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.part")
+OTHER_RUN = "wait for it to end, or stop it, or give this run another output"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a finished run was asked, what it made its results with, and the outputs as it left them.
+
+    `order` is a hash of the photos in the table, in their order; `outputs` are names, sizes and times.
+    """
+
+    request: Mapping[str, Any]
+    metadata: Mapping[str, str]
+    order: str
+    counts: Mapping[str, Any]
+    outputs: Sequence[Sequence[Any]] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """A folder of finished work that was removed, or would be, and what was in it."""
+
+    folder: Path
+    files: int
+    bytes: int
+
+
+class Workplace:
+    """The folders of the outputs of one run, which holds their locks."""
+
+    def __init__(self, outputs: Sequence[Path]) -> None:
+        self._outputs = outputs
+        self._folders = [folder_of(output) for output in outputs]
+        self.folder = self._folders[0]
+        self.whole = self.folder / WHOLE
+        """All results of a finished run; younger than it are parts of the run after it."""
+
+    def receipt(self) -> Receipt | None:
+        """What the last finished run left, if it can be read."""
+        return _receipt(self.folder)
+
+    def results(self, fingerprint: str) -> store.Results:
+        """What has been finished with this fingerprint; without any of it, what stands in Parquet tables of results."""
+        results = store.Results()
+        kept = [folder / WHOLE for folder in self._folders]
+        kept += [file for folder in self._folders for _, file in _parts(folder)]
+        found = [results.add(file, fingerprint) for file in kept]
+        if not any(found):
+            for table in chain.from_iterable(map(_nearby, self._outputs)):
+                results.add(table, fingerprint)
+        return results
+
+    def new_part(self) -> Path:
+        """Where the next part goes: numbers only grow, so that what is younger counts."""
+        return self.folder / f"part-{max((number for number, _ in _parts(self.folder)), default=-1) + 1:06}.parquet"
+
+    def is_untouched(self, receipt: Receipt) -> bool:
+        """Whether all outputs are still those that the receipt tells of."""
+        known = {json.dumps(output) for output in receipt.outputs}
+        return all(json.dumps(_look(output)) in known for output in self._outputs)
+
+    def finish(self, receipt: Callable[[list[list[Any]]], Receipt]) -> None:
+        """After the outputs have been published: drop the parts, and leave a receipt for the outputs as they are."""
+        for folder in self._folders:
+            for name in os.listdir(folder):
+                old = name in (WHOLE, RECEIPT) and folder != self.folder
+                if old or PART.fullmatch(name) or PUBLISHED.fullmatch(name):
+                    (folder / name).unlink(missing_ok=True)
+        with tables.replacing(self.folder / RECEIPT) as out:
+            out.write(json.dumps(asdict(receipt([_look(output) for output in self._outputs]))).encode())
+
+
+def made_by(table: Path) -> Mapping[str, Any]:
+    """What made a table of any format, by the receipt beside it; nothing if somebody has written to it since."""
+    here = json.dumps(_look(table))
+    for folder in find(tables.real(table).parent):
+        receipt = _receipt(folder)
+        if receipt is not None and here in map(json.dumps, receipt.outputs):
+            return receipt.metadata
+    return {}
+
+
+@contextmanager
+def claim(outputs: Sequence[Path]) -> Iterator[Workplace]:
+    """Keep every other run away from the outputs; what killed runs left half-written is removed.
+
+    Raises BadInput where another run is at work on one of them, and OutputError where nothing can be written.
+    """
+    with ExitStack() as stack:
+        for output in outputs:
+            stack.enter_context(_locked(folder_of(output), output))
+            tables.remove_leftovers(output)
+            _remove_leftovers(folder_of(output))
+        yield Workplace(outputs)
+
+
+def folder_of(output: Path) -> Path:
+    """The hidden folder of an output, beside the file that a link leads to."""
+    target = tables.real(output)
+    return target.room if isinstance(target, Url) else target.with_name(f".{target.name}{ENDING}")
+
+
+def find(path: Path) -> list[Path]:
+    """The folders of finished work of an output; of a folder, those of all outputs in it. Links are not followed."""
+    candidates = [folder_of(path)]
+    if not isinstance(path, Url) and path.is_dir():
+        candidates += sorted(path.glob(f".*{ENDING}"))
+    return [folder for folder in candidates if folder.is_dir() and not folder.is_symlink()]
+
+
+def purge(folder: Path, *, dry_run: bool = False) -> Purged:
+    """Remove a folder of finished work, and from it nothing but files of ours. Raises BadInput where a run uses it."""
+    files = [Path(entry) for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False) and _ours(entry.name)]
+    purged = Purged(folder, len(files), sum(file.stat().st_size for file in files))
+    with _locked(folder, folder):
+        for file in [] if dry_run else files:
+            if file.name != LOCK:
+                file.unlink(missing_ok=True)
+    return purged
+
+
+def cache() -> Path:
+    """The folder for what the program can do without."""
+    return Path(platformdirs.user_cache_dir("mivolo", appauthor=False))
+
+
+def purge_cache(*, dry_run: bool = False) -> list[Purged]:
+    """Remove what libraries have left in the program's cache. Weights are no cache: they stay."""
+    folder = cache()
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    purged = Purged(folder, len(files), sum(file.lstat().st_size for file in files))
+    if folder.is_dir() and not folder.is_symlink() and not dry_run:
+        shutil.rmtree(folder)
+    return [purged] if files else []
+
+
+@contextmanager
+def _locked(folder: Path, output: Path) -> Iterator[None]:
+    """Hold the folder's lock. A dead process holds none; a folder left with nothing but the lock is removed."""
+    if folder.is_symlink():
+        raise BadInput(f"{folder} is a link", hint="remove it: finished work is kept in a folder of that name")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK, timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise BadInput(f"another run is at work on {output}", hint=OTHER_RUN) from error
+    except OSError as error:
+        raise OutputError(
+            f"cannot keep finished work in {folder}: {error.strerror or error}", hint="choose another folder for -o"
+        ) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if os.listdir(folder) == [LOCK]:
+                (folder / LOCK).unlink()
+                folder.rmdir()
+        lock.release()
+
+
+def _receipt(folder: Path) -> Receipt | None:
+    try:
+        receipt = Receipt(**json.loads((folder / RECEIPT).read_text("utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    kinds = ((receipt.metadata, dict), (receipt.counts, dict), (receipt.outputs, list), (receipt.order, str))
+    return receipt if all(isinstance(value, kind) for value, kind in kinds) else None
+
+
+def _remove_leftovers(folder: Path) -> None:
+    with suppress(OSError):
+        for name in filter(LEFTOVER.fullmatch, os.listdir(folder)):
+            atomic.discard(folder / name)
+
+
+def _parts(folder: Path) -> list[tuple[int, Path]]:
+    """The numbers and files of the parts, in order."""
+    with suppress(OSError):
+        found = [(match, folder / match[0]) for match in map(PART.fullmatch, os.listdir(folder)) if match]
+        return sorted((int(match[1]), file) for match, file in found)
+    return []
+
+
+def _ours(name: str) -> bool:
+    return name in (LOCK, RECEIPT, WHOLE) or any(kind.fullmatch(name) for kind in (PART, PUBLISHED, LEFTOVER))
+
+
+def _nearby(output: Path) -> Iterator[Path]:
+    """The Parquet files of an output, those in a bucket as copies on this computer; none if they cannot be read."""
+    with suppress(OSError, OutputError):
+        for number, file in enumerate(tables.parquet_files(output)):
+            yield _copied(file, output.room / f"published-{number:05}.parquet") if isinstance(output, Url) else file
+
+
+def _copied(file: Path, copy: Path) -> Path:
+    with file.open("rb") as stored, tables.replacing(copy) as out:
+        shutil.copyfileobj(stored, out, storage.BLOCK)
+    return copy
+
+
+def _look(output: Path) -> list[Any]:
+    if isinstance(output, Url):
+        with suppress(OSError):
+            return [str(output), *_look_into(output)]
+        return [str(output), None, None]
+    try:
+        facts = output.stat()
+    except OSError:
+        return [str(tables.real(output)), None, None]
+    return [str(tables.real(output)), facts.st_size, facts.st_mtime_ns]
+
+
+def _look_into(url: Url) -> tuple[int | None, int | None]:
+    """The bytes and the latest time of an object, or of all those in a folder. Raises OSError."""
+    if not tables.is_folder(url):
+        return storage.look(str(url))
+    found = list(storage.listing(str(url)))
+    return sum(one.bytes for one in found), max((one.mtime_ns for one in found), default=None)

@@ -1,0 +1,1 @@
+"""Write predictions into the photos' metadata, and take them out again."""

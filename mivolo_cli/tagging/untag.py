@@ -1,0 +1,129 @@
+"""Untag: take our entries out of photos and sidecars again, down to the original bytes where that was promised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import BadInput
+from ..metadata import Refused, embed, replace, sidecar
+from ..metadata.exif import FIELDS
+from ..photos import walk
+from ..records import Failure, Photo
+from ..tables import FORMATS, read_table
+from .outcome import Outcome, Tally, diff, open_report
+
+
+@dataclass(frozen=True, slots=True)
+class UntagOptions:
+    """`paths` are photos, folders, and tables of results."""
+
+    paths: Sequence[Path]
+    dry_run: bool = False
+    backup: bool = False
+    hidden: bool = False
+    report: Path | None = None
+
+
+def untag(options: UntagOptions, show: Callable[[Outcome], None] = lambda outcome: None) -> Tally:
+    """Take our entries out; `show` is called for every photo and every sidecar of ours.
+
+    Raises BadInput for paths where nothing is.
+    """
+    walk.check_paths(options.paths)
+    tally = Tally()
+    with open_report(options.report) as report:
+        for photo in _find(options):
+            for outcome in _outcomes(photo, options):
+                report.write(outcome)
+                tally.count(outcome)
+                show(outcome)
+    if not tally.photos:
+        raise BadInput("there are no photos", hint="give folders, photos, or a table that mivolo scan has written")
+    return tally
+
+
+def _find(options: UntagOptions) -> Iterator[Photo | Failure]:
+    tables = [path for path in options.paths if path.suffix.lower() in FORMATS]
+    for table in tables:
+        rows = read_table(table).select(["root", "path"]).to_pylist()
+        yield from dict.fromkeys(Photo(row["root"], row["path"]) for row in rows)
+    yield from walk.walk([path for path in options.paths if path not in tables], hidden=options.hidden)
+
+
+def _outcomes(photo: Photo | Failure, options: UntagOptions) -> Iterator[Outcome]:
+    """One for the photo, and one for its sidecar if there is something of ours in it."""
+    if isinstance(photo, Failure):
+        yield Outcome(photo.photo, "refused", code=photo.code, message=photo.message)
+        return
+    own = _attempt(photo, _untag_photo, options)
+    beside = _attempt(photo, _untag_sidecar, options)
+    if own.status != "none" or beside.status == "none":
+        yield own
+    if beside.status != "none":
+        yield beside
+
+
+def _attempt(photo: Photo, step: Callable[[Photo, UntagOptions], Outcome], options: UntagOptions) -> Outcome:
+    try:
+        return step(photo, options)
+    except Refused as error:
+        return Outcome(photo, "refused", code=error.code, message=str(error))
+
+
+def _untag_photo(photo: Photo, options: UntagOptions) -> Outcome:
+    info = replace.look(photo.file)
+    data = replace.read(photo.file)
+    kind = embed.container(data, photo.path)
+    if kind is None:
+        return Outcome(photo, "none")
+    left = embed.strip(data, kind)
+    if left.tags is None:
+        return Outcome(photo, "none")
+    replace.check_writable(photo.file)
+    mark = left.tags.mark
+    field = next((field for field in FIELDS if field == mark.exif_field), None)
+    text = None if field is None else embed.Text(field, mark.exif_text)
+    embed.check(left.data, data, kind, len(left.tags.people.regions), text)
+    if not options.dry_run:
+        replace.replace_photo(photo.file, left.data, info, backup=options.backup)
+    read = embed.CONTAINERS[kind].read_xmp
+    return Outcome(
+        photo,
+        "restored" if left.restored else "removed",
+        photo.file,
+        message=_remark(left.restored, mark.promises),
+        original_sha256=mark.original_sha256,
+        diff=diff(read(data), read(left.data), photo.path) if options.dry_run else "",
+    )
+
+
+def _untag_sidecar(photo: Photo, options: UntagOptions) -> Outcome:
+    file = sidecar.path(photo.file)
+    if not file.is_file():
+        return Outcome(photo, "none")
+    data = replace.read(file)
+    left = sidecar.strip(data)
+    if left.tags is None:
+        return Outcome(photo, "none")
+    if not options.dry_run and left.superfluous:
+        replace.remove_file(file)
+    elif not options.dry_run and left.data is not None:
+        replace.write_sidecar(file, left.data)
+    return Outcome(
+        photo,
+        "restored" if left.restored else "removed",
+        file,
+        message=_remark(left.restored, left.tags.mark.promises),
+        original_sha256=left.tags.mark.original_sha256,
+        diff=diff(data, None if left.superfluous else left.data, file.name) if options.dry_run else "",
+    )
+
+
+def _remark(restored: bool, promised: bool) -> str:
+    if restored:
+        return ""
+    if promised:
+        return "another program has written to it since: our entries are gone, and its changes stay"
+    return "our entries are gone; that the original bytes could not be restored was said when it was tagged"

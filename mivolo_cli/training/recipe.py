@@ -1,0 +1,113 @@
+"""Recipes: what decides the result of a training, as TOML files with the names of the fields here."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import BadInput
+from ..model.architecture import Fusion
+from .augment import KINDS, SHARES, Augmentation
+
+CHOICES = {
+    "inputs": ("face+body", "face", "body"),
+    "fusion": ("attention", "concatenation"),
+    "optimizer": ("muon", "adamw"),
+    "age_loss": ("mse", "smooth_l1"),
+    "lds": ("none", "gaussian", "triangular", "laplace"),
+    "monitor": ("mae", "gender"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The model, the course of the training, the loss, and the pictures.
+
+    The loss is `age_weight` times that of age, plus cross-entropy of gender. `age_beta` is where smooth L1 turns from
+    square to straight, in parts of the span of ages. People of whom only a range is known count `range_weight`, with a
+    `range_beta` of their own, and must come `range_margin` years within their range (or to its middle, if that is
+    nearer), lest all be called an age between two ranges; `range_power` weighs rare ranges more, by the inverse of
+    their frequency to that power. `lds` weighs rare ages more, by label-distribution smoothing (Yang et al., "Delving
+    into Deep Imbalanced Regression", 2021), with a kernel of `lds_width` years and the deviation `lds_sigma`, to the
+    power `lds_power` (1: the inverse of the smoothed frequency, 0.5: of its square root). Learning rates: `muon_lr` for
+    matrices where Muon is the optimizer, `adamw_lr` for all else. `patience` ends a training after so many validations
+    without a better `monitor`, and keeps the best (0: never). `ramp` is the part of the steps in which the augmentation
+    grows. Backbones that have learned before (`train --stems`) learn `backbone_lr` times as fast as the rest; their
+    first `frozen_stages` stages do not learn at all, and nor do the statistics of their normalisation.
+    """
+
+    variant: str = "mivolo_xs"
+    inputs: Literal["face+body", "face", "body"] = "face+body"
+    fusion: Fusion = "attention"
+    gender: bool = True
+
+    epochs: int = 12
+    batch_size: int = 64
+    accumulate: int = 1
+    seed: int = 1
+    optimizer: Literal["muon", "adamw"] = "muon"
+    muon_lr: float = 1.2e-2
+    adamw_lr: float = 1.5e-3
+    weight_decay: float = 0.02
+    warmup_steps: int = 100
+    average: float = 0.998
+    clip_norm: float = 3.0
+    drop_path: float = 0.05
+    validate_every: int = 2
+    patience: int = 0
+    monitor: Literal["mae", "gender"] = "mae"
+
+    age_loss: Literal["mse", "smooth_l1"] = "smooth_l1"
+    age_weight: float = 4.0
+    age_beta: float = 0.06
+    range_weight: float = 0.3
+    range_beta: float = 0.06
+    range_margin: float = 0.0
+    range_power: float = 0.0
+    lds: Literal["none", "gaussian", "triangular", "laplace"] = "none"
+    lds_width: int = 5
+    lds_sigma: float = 2.0
+    lds_power: float = 0.5
+    label_smoothing: float = 0.05
+
+    ramp: float = 0.33
+    backbone_lr: float = 1.0
+    frozen_stages: int = 0
+    shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))
+    augmentation: Augmentation = Augmentation()
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulate", "validate_every", "lds_width"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, and can be {', '.join(allowed)}")
+        if self.batch_size % self.accumulate:
+            raise ValueError("batch_size must be a multiple of accumulate")
+        if not self.shares.keys() <= set(KINDS) or any(share < 0 for share in self.shares.values()):
+            raise ValueError(f"shares are numbers from 0 on for {', '.join(KINDS)}")
+
+    @property
+    def in_chans(self) -> int:
+        return 6 if self.inputs == "face+body" else 3
+
+    @property
+    def num_classes(self) -> int:
+        return 3 if self.gender else 1
+
+
+def read_recipe(file: Path | None = None, **changes: Any) -> Recipe:
+    """The recipe of a file, or the defaults, with those changes that are not None.
+
+    Raises BadInput for what is no recipe.
+    """
+    try:
+        values = {} if file is None else tomllib.loads(file.read_text("utf-8"))
+        values["augmentation"] = Augmentation(**values.get("augmentation", {}))
+        return replace(Recipe(**values), **{name: value for name, value in changes.items() if value is not None})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        names = ", ".join(known.name for known in fields(Recipe))
+        raise BadInput(f"cannot use the recipe {file or ''}: {error}", hint=f"a recipe may set {names}") from error

@@ -1,0 +1,244 @@
+"""Train a MiVOLO model on labelled faces and bodies."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from ..datasets import DataOptions, Sample, read_dataset, read_samples
+from ..datasets.labels import OLDEST
+from ..errors import BadInput
+from ..evaluation.metrics import Outcome, Score, score
+from ..model import checkpoint, intervals
+from ..model.variants import parse_variant
+from ..pipeline.crops import Crops
+from ..pipeline.predict import Predictor
+from ..runtime.engines import TorchEngine
+from .augment import Mixer
+from .loss import Batch, age_weights
+from .recipe import Recipe
+from .trainer import Trainer
+
+AHEAD = 4
+"""Batches made in advance while the model learns from one."""
+CHECKPOINT_SECONDS = 180
+REPORT_STEPS = 50
+LOG, STEPS, LAST, BEST, MODEL = "log.csv", "steps.csv", "last.pt", "best.safetensors", "model.safetensors"
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """`init` is a model by name or path to start from, `stems` a file of backbones only; `resume` goes on from `out`'s
+    last checkpoint."""
+
+    data: Sequence[Path]
+    out: Path
+    recipe: Recipe = Recipe()
+    validation: Sequence[Path] = ()
+    device: str = "cpu"
+    init: str | None = None
+    stems: Path | None = None
+    resume: bool = False
+    tensorboard: bool = False
+    reading: DataOptions = DataOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Labelled people to measure on, and their inputs as a scan would cut them."""
+
+    name: str
+    samples: list[Sample]
+    inputs: list[Crops]
+
+
+def train(options: TrainOptions, report: Report = lambda row: None) -> Path:
+    """Train and write into `options.out`: `model.safetensors`, `log.csv` of the validations, `steps.csv` of the course,
+    and `last.pt` to resume from.
+
+    The model's intervals are calibrated on the validation data. `report` gets a row of figures
+    now and then. Returns the model's file; raises BadInput for unusable data.
+    """
+    recipe, last = options.recipe, options.out / LAST
+    if last.exists() and not options.resume:
+        raise BadInput(
+            f"{options.out} holds a training already", hint="add --resume to go on, or choose another folder"
+        )
+    if recipe.patience and not options.validation:
+        raise BadInput("patience needs validation data to judge by", hint="add --validation, or set patience = 0")
+    if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise BadInput("the package tensorboard is not installed", hint="pip install tensorboard")
+    samples = read_samples(options.data, options.reading)
+    size = parse_variant(recipe.variant)[1]
+    mixer = Mixer(samples, recipe.shares, recipe.augmentation, size, recipe.inputs)
+    validations = [_validation(place, options, size) for place in options.validation]
+    steps = _epoch(mixer, recipe) * recipe.epochs
+    trainer = Trainer(recipe, steps, options.device, options.init, _mean_age(samples), options.stems)
+    options.out.mkdir(parents=True, exist_ok=True)
+    if last.exists():
+        trainer.restore(last)
+    _run(trainer, mixer, age_weights([s.label for s in samples], recipe), validations, options, report)
+    trainer.save(last)
+    return _finish(trainer, validations, options)
+
+
+def batches(mixer: Mixer, trainer: Trainer, weights: Any) -> Iterator[Batch]:
+    """The batches of the steps ahead, made in the background; each depends on the seed and its step alone."""
+    recipe, steps = trainer.recipe, range(trainer.step, trainer.steps)
+
+    def make(step: int) -> Batch:
+        rng = np.random.default_rng((recipe.seed, step))
+        strength = min(1.0, step / max(1.0, recipe.ramp * trainer.steps))
+        return Batch.of([mixer.draw(rng, strength) for _ in range(recipe.batch_size)], trainer.spec, weights)
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting: list[Future[Batch]] = [pool.submit(make, step) for step in steps[:AHEAD]]
+        for step in steps:
+            if step + AHEAD in steps:
+                waiting.append(pool.submit(make, step + AHEAD))
+            yield waiting.pop(0).result()
+
+
+def validate(trainer: Trainer, validation: Validation) -> Score:
+    """How well the averaged model does on untouched pictures."""
+    return score(_outcomes(trainer, validation), resamples=0)
+
+
+def _outcomes(trainer: Trainer, validation: Validation) -> list[Outcome]:
+    engine = TorchEngine(copy.deepcopy(trainer.average.module), trainer.device, "bf16")
+    found = Predictor(engine, trainer.spec, batch_size=64).predict(validation.inputs)
+    return [Outcome(sample.label, p) for sample, p in zip(validation.samples, found, strict=True)]
+
+
+def _validation(place: Path, options: TrainOptions, size: int) -> Validation:
+    data = read_dataset(place, options.reading)
+    return Validation(data.name, data.samples, [sample.crops(size) for sample in data.samples])
+
+
+def _mean_age(samples: Sequence[Sample]) -> float:
+    labels = [sample.label for sample in samples]
+    middles = [(a.age_low + a.age_high) / 2 for a in labels if a.age_low is not None and a.age_high is not None]
+    return float(np.mean(middles)) if middles else OLDEST / 2
+
+
+def _epoch(mixer: Mixer, recipe: Recipe) -> int:
+    """Steps in an epoch."""
+    return max(1, mixer.epoch_length() // recipe.batch_size)
+
+
+def _run(
+    trainer: Trainer,
+    mixer: Mixer,
+    weights: Any,
+    validations: Sequence[Validation],
+    options: TrainOptions,
+    report: Report,
+) -> None:
+    epoch, saved = _epoch(mixer, trainer.recipe), monotonic()
+    every = trainer.recipe.validate_every * epoch
+    course = Course(options, epoch, report)
+    try:
+        for batch in batches(mixer, trainer, weights):
+            if trainer.is_exhausted:
+                break
+            course.learned(trainer.learn(batch), trainer)
+            if trainer.step % every == 0 or trainer.step == trainer.steps:
+                _judge(trainer, {v.name: validate(trainer, v) for v in validations}, course, options)
+            if monotonic() - saved > CHECKPOINT_SECONDS:
+                trainer.save(options.out / LAST)
+                saved = monotonic()
+    finally:
+        course.close()
+
+
+def _judge(trainer: Trainer, scores: dict[str, Score], course: Course, options: TrainOptions) -> None:
+    """Log the scores, and keep the model where it is the best so far and that matters."""
+    course.validated(scores, trainer)
+    figures = [figure for s in scores.values() if (figure := _monitored(s, trainer.recipe)) is not None]
+    if trainer.recipe.patience and figures and trainer.is_better(figures[0]):
+        checkpoint.save(trainer.averaged, trainer.spec, options.out / BEST, "fp32")
+
+
+def _monitored(scored: Score, recipe: Recipe) -> float | None:
+    """The figure that decides, so that less is better."""
+    if recipe.monitor == "mae":
+        return None if scored.mae is None else scored.mae.value
+    return None if scored.gender is None else 1 - scored.gender.value
+
+
+def _finish(trainer: Trainer, validations: Sequence[Validation], options: TrainOptions) -> Path:
+    """Write the model, the best one where the training looked for it, with intervals."""
+    best, file = options.out / BEST, options.out / MODEL
+    if trainer.recipe.patience and best.exists():
+        trainer.averaged.load_state_dict(checkpoint.load(best)[0].state_dict())
+    outcomes = [outcome for v in validations for outcome in _outcomes(trainer, v)]
+    fitted = intervals.fit(outcomes)
+    spec = replace(trainer.spec, intervals=fitted if fitted.bands else None)
+    checkpoint.save(trainer.averaged, spec, file)
+    best.unlink(missing_ok=True)
+    return file
+
+
+class Course:
+    """What is told of a training: to the caller, to CSV files, and to TensorBoard where that is wanted."""
+
+    def __init__(self, options: TrainOptions, epoch: int, report: Report) -> None:
+        self.out, self.epoch, self.report = options.out, epoch, report
+        self.sums: dict[str, float] = {}
+        self.since = monotonic()
+        self.board: Any = None
+        if options.tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.board = SummaryWriter(str(options.out / "tensorboard"))
+
+    def learned(self, parts: dict[str, Any], trainer: Trainer) -> None:
+        for name, part in parts.items():
+            self.sums[name] = self.sums.get(name, 0.0) + part / REPORT_STEPS
+        if trainer.step % REPORT_STEPS == 0:
+            pace = REPORT_STEPS * trainer.recipe.batch_size / (monotonic() - self.since)
+            row = {
+                "step": trainer.step,
+                "of": trainer.steps,
+                "epoch": round(trainer.step / self.epoch, 2),
+                "pace": pace,
+            }
+            self._tell(row | {name: float(value) for name, value in self.sums.items()}, "training", STEPS)
+            self.since, self.sums = monotonic(), {}
+
+    def validated(self, scores: dict[str, Score], trainer: Trainer) -> None:
+        for name, found in scores.items():
+            figures = {key: getattr(found, key) for key in ("mae", "cs", "bias", "gender", "in_range", "one_off")}
+            row = {"step": trainer.step, "epoch": trainer.step // self.epoch, "data": name, "people": found.people}
+            values = {key: None if figure is None else figure.value for key, figure in figures.items()}
+            self._tell(row | {"answered": found.answered} | values, name, LOG)
+
+    def close(self) -> None:
+        if self.board is not None:
+            self.board.close()
+
+    def _tell(self, row: dict[str, Any], group: str, file: str) -> None:
+        self.report(row)
+        _append(self.out / file, row)
+        for name, value in row.items():
+            if self.board is not None and isinstance(value, float) and name != "epoch":
+                self.board.add_scalar(f"{group}/{name}", value, row["step"])
+
+
+def _append(file: Path, row: dict[str, Any]) -> None:
+    new = not file.exists()
+    with file.open("a", newline="") as handle:
+        writer = csv.DictWriter(handle, row)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)

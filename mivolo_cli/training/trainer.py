@@ -1,0 +1,189 @@
+"""A model in training: its optimizers, its average, its steps, and the checkpoints from which it goes on."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pickle
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.layers import set_fused_attn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ..datasets.labels import OLDEST
+from ..errors import BadInput
+from ..model import checkpoint
+from ..model.architecture import Backbone, FromPixels, MiVOLO, create_model
+from .loss import Batch, loss
+from .recipe import Recipe
+
+
+class Trainer:
+    """Holds all that a checkpoint must hold to go on exactly."""
+
+    def __init__(
+        self, recipe: Recipe, steps: int, device: str, init: str | None, mean_age: float, stems: Path | None = None
+    ) -> None:
+        torch.manual_seed(recipe.seed)
+        set_fused_attn(device != "cpu")  # going back through PyTorch's fused attention is slow on a CPU
+        self.recipe, self.steps, self.device, self.step = recipe, steps, device, 0
+        self.best, self.waited = math.inf, 0
+        model = create_model(
+            recipe.variant, recipe.in_chans, recipe.num_classes, drop_path=recipe.drop_path, fusion=recipe.fusion
+        )
+        self.spec = checkpoint.spec_of(model, recipe.variant, min_age=0.0, max_age=OLDEST, inputs=recipe.inputs)
+        if init is not None:
+            begin_with(model, init, recipe.variant)
+        else:  # from anywhere else, the first steps would only learn the mean, and unlearn the features for it
+            start_at(model, (mean_age - self.spec.avg_age) / (self.spec.max_age - self.spec.min_age))
+        if stems is not None:
+            begin_with_stems(model, stems)
+        self.backbones = [part for part in model.modules() if isinstance(part, Backbone)]
+        for backbone in self.backbones:
+            backbone.freeze(recipe.frozen_stages)
+        self.model = FromPixels(model).to(device).to(memory_format=torch.channels_last)
+        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.average), use_buffers=True)
+        self.optimizers = optimizers(self.model, recipe)
+        self.schedulers = [
+            torch.optim.lr_scheduler.LambdaLR(optimizer, self.learning_rate) for optimizer in self.optimizers
+        ]
+
+    @property
+    def averaged(self) -> MiVOLO:
+        model = self.average.module.model
+        assert isinstance(model, MiVOLO)
+        return model
+
+    def learning_rate(self, step: int) -> float:
+        """Linear warm-up, then a cosine down to 1 %, as a factor."""
+        warm = min(1.0, (step + 1) / max(1, self.recipe.warmup_steps))
+        return warm * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, step / self.steps))) / 2)
+
+    def learn(self, batch: Batch) -> dict[str, Tensor]:
+        """One step; returns the parts of the loss."""
+        self._train_mode()
+        sums: dict[str, Tensor] = {}
+        for part in batch.to(self.device).split(self.recipe.accumulate):
+            for name, value in self._backward(part).items():
+                sums[name] = sums.get(name, 0.0) + value / self.recipe.accumulate
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
+        for optimizer, scheduler in zip(self.optimizers, self.schedulers, strict=True):
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            scheduler.step()
+        self.average.update_parameters(self.model)
+        self.step += 1
+        return sums
+
+    def _train_mode(self) -> None:
+        self.model.train()
+        if self.recipe.frozen_stages:
+            for backbone in self.backbones:
+                backbone.eval()  # keeps the statistics that the other weights were learned with
+
+    def _backward(self, batch: Batch) -> dict[str, Tensor]:
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+            outputs = self.model(batch.pixels, batch.present if self.recipe.in_chans == 6 else None)
+        total, parts = loss(outputs.float(), batch, self.spec, self.recipe)
+        (total / self.recipe.accumulate).backward()
+        return {name: part.detach() for name, part in parts.items()}
+
+    def is_better(self, figure: float) -> bool:
+        """Whether this validation figure (less is better) beats all before; counts those that do not."""
+        better = figure < self.best
+        self.best, self.waited = (figure, 0) if better else (self.best, self.waited + 1)
+        return better
+
+    @property
+    def is_exhausted(self) -> bool:
+        return 0 < self.recipe.patience <= self.waited
+
+    def save(self, file: Path) -> None:
+        """Written beside and renamed, so that a killed run keeps its last checkpoint."""
+        state = {name: part.state_dict() for name, part in self._stateful().items()}
+        state |= {"recipe": json.dumps(asdict(self.recipe)), "random": torch.get_rng_state()}
+        state |= {name: getattr(self, name) for name in ("step", "steps", "best", "waited")}
+        beside = file.with_suffix(".part")
+        torch.save(state, beside)
+        os.replace(beside, file)
+
+    def restore(self, file: Path) -> None:
+        """Raises BadInput for a checkpoint that is damaged, or of another recipe or other data."""
+        try:
+            state = torch.load(file, map_location=self.device, weights_only=True)
+            self._require_same(file, json.loads(state["recipe"]), state["steps"])
+            for name, part in self._stateful().items():
+                part.load_state_dict(state[name])
+            for name in ("step", "best", "waited"):
+                setattr(self, name, state[name])
+            torch.set_rng_state(state["random"].cpu())
+        except (OSError, pickle.UnpicklingError, *checkpoint.DAMAGED) as error:
+            raise BadInput(
+                f"the checkpoint {file} is damaged", hint="begin again in another folder, perhaps with --init"
+            ) from error
+
+    def _require_same(self, file: Path, recipe: dict[str, Any], steps: int) -> None:
+        own = json.loads(json.dumps(asdict(self.recipe)))
+        changed = [name for name, value in own.items() if recipe.get(name) != value]
+        if changed:
+            raise BadInput(
+                f"{file} is of a training with another {', '.join(changed)}", hint="resume it with its own recipe"
+            )
+        if steps != self.steps:
+            raise BadInput(f"{file} is of a run of {steps} steps, not {self.steps}", hint="resume it with its own data")
+
+    def _stateful(self) -> dict[str, Any]:
+        return {"model": self.model, "average": self.average} | {
+            f"{kind}{index}": part
+            for kind, parts in (("optimizer", self.optimizers), ("scheduler", self.schedulers))
+            for index, part in enumerate(parts)
+        }
+
+
+def begin_with(model: MiVOLO, init: str, variant: str) -> None:
+    """Give a new model the weights of another. Raises BadInput where they do not fit."""
+    try:
+        model.load_state_dict(checkpoint.load(init)[0].state_dict())
+    except RuntimeError as error:
+        raise BadInput(
+            f"the model {init} is no {variant}, or has other inputs or outputs",
+            hint="use a recipe with the model's variant, inputs and gender",
+        ) from error
+
+
+def begin_with_stems(model: MiVOLO, file: Path) -> None:
+    """Give a new model the backbones of `bench/stems.py`. Raises BadInput where they do not fit."""
+    stems, own = checkpoint.read_tensors(file)[0], model.patch_embed.state_dict()
+    if model.in_chans == 3:
+        stems = {name.replace("conv1.", "conv."): value for name, value in stems.items() if name.startswith("conv1.")}
+    odd = [name for name, value in stems.items() if name not in own or own[name].shape != value.shape]
+    if odd or not stems:
+        raise BadInput(f"{file} holds no backbones for this model", hint="make them by bench/stems.py, for mivolo_xs")
+    model.patch_embed.load_state_dict(own | stems)
+
+
+def start_at(model: MiVOLO, value: float) -> None:
+    """Make a new model answer this normalised age to everything."""
+    with torch.no_grad():
+        model.head.bias[-1] = value
+
+
+def optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """AdamW; or Muon for the matrices, and AdamW for everything else, which is slower in the backbones."""
+    learned = [p for p in model.parameters() if p.requires_grad]
+    in_backbone = {id(p) for part in model.modules() if isinstance(part, Backbone) for p in part.parameters()}
+    matrices = [p for p in learned if p.ndim == 2 and recipe.optimizer == "muon"]
+    rest = [p for p in learned if p.ndim != 2 or recipe.optimizer != "muon"]
+    groups = [
+        {"params": [p for p in rest if id(p) not in in_backbone], "lr": recipe.adamw_lr},
+        {"params": [p for p in rest if id(p) in in_backbone], "lr": recipe.adamw_lr * recipe.backbone_lr},
+    ]
+    adamw = torch.optim.AdamW([group for group in groups if group["params"]], weight_decay=recipe.weight_decay)
+    if not matrices:
+        return [adamw]
+    return [torch.optim.Muon(matrices, lr=recipe.muon_lr, weight_decay=recipe.weight_decay), adamw]

@@ -1,0 +1,155 @@
+"""`mivolo tag`, `untag`, `scan --tag` and `scan --skip-tagged` as the shell sees them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result as Outcome
+from helpers.photos import draw_scene, save_photo
+from helpers.tables import contents, table
+from helpers.tagging import corpus, rows_of, write_results
+from typer.testing import CliRunner
+
+from mivolo_cli import cli
+from mivolo_cli.metadata.lookup import tags_of
+from mivolo_cli.scan import workdir
+from mivolo_cli.tagging.outcome import Tally
+
+Mivolo = Callable[..., Outcome]
+
+
+@pytest.fixture
+def mivolo(no_weights_of_the_user: None) -> Mivolo:
+    return lambda *arguments: CliRunner().invoke(cli.app, list(map(str, arguments)))
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    return save_photo(tmp_path / "album" / "a.jpg")
+
+
+@pytest.fixture
+def results(tmp_path: Path, photo: Path) -> Path:
+    return write_results(tmp_path / "people.parquet", rows_of(photo))
+
+
+@pytest.fixture
+def options(tmp_path: Path, tiny_model: Path) -> list[object]:
+    """A quick scan with one face on every photo called a.jpg."""
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("path,kind,x1,y1,x2,y2\na.jpg,face,20,10,45,40\n")
+    return ["--detector", "given", "--boxes", boxes, "--model", tiny_model, "--device", "cpu"]
+
+
+def test_there_and_back(mivolo: Mivolo, photo: Path, results: Path, tmp_path: Path) -> None:
+    before = photo.read_bytes()
+    out = mivolo("tag", results, "--dry-run")
+    assert out.exit_code == 0 and "\na.jpg: looks about 33" in f"\n{out.stdout}" and "nothing written" in out.stdout
+    assert "mivolo:Age" not in out.stdout
+    out = mivolo("tag", results, "--dry-run", "--diff")
+    assert out.exit_code == 0 and "+<mivolo:Age>33.4</mivolo:Age>" in out.stdout
+    assert photo.read_bytes() == before
+    assert "--dry-run" in mivolo("tag", results, "--diff").exception.hint and photo.read_bytes() == before
+    out = mivolo("tag", results, "--keywords", "--exif", "usercomment", "--report", tmp_path / "tagged.csv")
+    assert out.exit_code == 0 and "1 photo\n  1 tagged" in out.stdout and str(tmp_path / "tagged.csv") in out.stdout
+    assert mivolo("tag", results, "--check").exit_code == 0
+    out = mivolo("untag", photo.parent, "--dry-run")
+    assert out.exit_code == 0 and out.stdout.count("a.jpg") == 1 and "would be restored" in out.stdout
+    out = mivolo("untag", photo.parent)
+    assert out.exit_code == 0 and "1 original bytes restored" in out.stdout
+    assert photo.read_bytes() == before
+    out = mivolo("tag", results, "--check", "--quiet")
+    assert (out.exit_code, out.stdout) == (3, "")
+
+
+def test_a_photo_that_was_left_alone_is_named_and_makes_the_exit_code_3(
+    mivolo: Mivolo, photo: Path, results: Path
+) -> None:
+    photo.chmod(0o444)
+    out = mivolo("tag", results, "--no-sidecar", "--quiet")
+    assert out.exit_code == 3
+    assert out.stderr == "a.jpg: not written: the file is write-protected\n"
+    out = mivolo("tag", results)
+    assert out.exit_code == 3 and "reasons: 1 read_only" in out.stdout
+    assert f"a.jpg: got a sidecar ({photo}.xmp): the file is write-protected" in out.stderr
+
+
+def test_a_dry_run_names_what_untag_could_not_restore(mivolo: Mivolo, tmp_path: Path) -> None:
+    photo = tmp_path / "packed.png"
+    photo.write_bytes(corpus()["png with packed xmp"][1])
+    out = mivolo("tag", write_results(tmp_path / "packed.parquet", rows_of(photo)), "--dry-run")
+    assert out.exit_code == 0 and "packed.png: looks about" in out.stdout
+    assert "packed.png: untag will not be able to restore" in out.stdout
+
+
+def test_a_field_that_is_none_is_refused(mivolo: Mivolo, results: Path) -> None:
+    out = mivolo("tag", results, "--exif", "Artist")
+    assert type(out.exception).__name__ == "BadInput"
+
+
+@pytest.mark.parametrize("output", [["-o", "people.csv"], ["-o", "people.csv", "--spreadsheet-safe"], []], ids=str)
+def test_scan_and_tag_go_on_after_an_interruption(
+    tmp_path: Path, mivolo: Mivolo, options: list[object], output: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    album = tmp_path / "album"
+    for folder in "123":
+        save_photo(album / folder / "a.jpg", pixels=draw_scene(150, 110))
+    (tmp_path / "boxes.csv").write_text(
+        "path,kind,x1,y1,x2,y2\n" + "".join(f"{folder}/a.jpg,face,20,10,45,40\n" for folder in "123")
+    )
+    command = ["scan", album, "--tag", *output, *options]
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tally, "count", interrupt)
+        out = mivolo(*command)
+    assert out.exit_code == 130 and "the same command does the others" in out.stderr
+    assert [tags_of(file) is not None for file in sorted(album.rglob("*.jpg"))] == [True, False, False]
+    out = mivolo(*command, "--json")
+    assert out.exit_code == 0, out.stderr
+    facts = json.loads(out.stdout)
+    assert (facts["reused"], facts["tag"]["statuses"]) == (3, {"unchanged": 1, "tagged": 2})
+    assert {tags.mark.model for file in album.rglob("*.jpg") if (tags := tags_of(file))} == {"tiny"}
+    assert workdir.find(workdir.cache() / "tag") == [] and not [*(workdir.cache() / "tag").glob("*")]
+
+
+def test_a_table_that_names_no_model_is_told_of(
+    tmp_path: Path, mivolo: Mivolo, photo: Path, options: list[object]
+) -> None:
+    save_photo(photo, pixels=draw_scene(150, 110))
+    people = tmp_path / "people.jsonl"
+    assert mivolo("scan", photo, "-o", tmp_path / "people.csv", "-o", people, *options).exit_code == 0
+    assert "note:" not in mivolo("tag", people).stdout
+    tags = tags_of(photo)
+    assert tags is not None and tags.mark.model == "tiny" and len(tags.mark.model_sha256) == 64
+    people.rename(tmp_path / "other.jsonl")
+    out = mivolo("tag", tmp_path / "other.jsonl")
+    assert "note: other.jsonl does not say which model made it" in out.stdout
+    tags = tags_of(photo)
+    assert tags is not None and tags.mark.model == ""
+
+
+def test_scan_and_tag_and_skip(tmp_path: Path, mivolo: Mivolo, options: list[object]) -> None:
+    album = tmp_path / "album"
+    for name in ("a.jpg", "b.jpg"):
+        save_photo(album / name, pixels=draw_scene(150, 110))
+    before = contents(album)
+    out = mivolo("scan", album, "-o", tmp_path / "people.csv", "--tag", *options)
+    assert out.exit_code == 0, out.stderr
+    assert "1 tagged" in out.stdout and out.stdout.count("table:") == 1
+    tags = tags_of(album / "a.jpg")
+    assert tags is not None and len(tags.mark.model_sha256) == 64
+    assert (album / "b.jpg").read_bytes() == before["b.jpg"]
+    out = mivolo("scan", album, "-o", tmp_path / "people.csv", "--skip-tagged", *options)
+    assert out.exit_code == 0 and "1 photo with tags left out" in out.stdout
+    assert [row["path"] for row in table(tmp_path / "people.csv")] == ["b.jpg"]
+    out = mivolo("scan", album / "a.jpg", "--tag", "--skip-tagged", *options)
+    assert out.exit_code == 0
+    assert mivolo("untag", album).exit_code == 0
+    assert contents(album) == before

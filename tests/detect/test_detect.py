@@ -1,0 +1,182 @@
+"""Tests of mivolo_cli.detect: anyone's boxes are made fit, and a detector is found by its name or by its file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mivolo_cli.detect import SharedDetector, detections, open_detector
+from mivolo_cli.errors import BadInput, WeightsError
+from mivolo_cli.model import registry
+from mivolo_cli.records import Detections, Image, Photo
+
+NONE = np.zeros((0, 4)), np.zeros(0)
+
+
+def persons(boxes: Any, scores: Any, width: int = 100, height: int = 50) -> tuple[list[list[float]], list[float]]:
+    found = detections(boxes, scores, *NONE, width, height)
+    assert found.persons.dtype == found.person_scores.dtype == np.float32
+    return found.persons.tolist(), found.person_scores.tolist()
+
+
+def test_importing_it_imports_no_detector() -> None:
+    heavy = "{'torch', 'cv2', 'openvino', 'ultralytics', 'facexlib', 'pyarrow.csv', 'pyarrow.parquet'}"
+    check = f"import sys, mivolo_cli.detect; print({heavy} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", check], text=True) == "set()\n"
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        [[1, 2, 3, 4]],
+        [(1.0, 2.0, 3.0, 4.0)],
+        np.array([[1, 2, 3, 4]], np.int64),
+        np.array([1, 2, 3, 4], np.float64),
+        torch.tensor([[1, 2, 3, 4]]),
+    ],
+)
+def test_anything_like_an_array_enters(boxes: Any) -> None:
+    assert persons(boxes, [0.5]) == ([[1, 2, 3, 4]], [0.5])
+
+
+def test_nothing_is_a_valid_answer() -> None:
+    found = detections([], [], [], None, 10, 10)
+    assert found.persons.shape == found.faces.shape == (0, 4)
+    assert found.person_scores.shape == found.face_scores.shape == (0,)
+
+
+def test_persons_and_faces_are_kept_apart() -> None:
+    found = detections([[0, 0, 9, 9]], [0.25], [[1, 1, 2, 2], [3, 3, 4, 4]], [0.5, 0.75], 10, 10)
+    assert found.persons.tolist() == [[0, 0, 9, 9]] and found.person_scores.tolist() == [0.25]
+    assert found.faces.tolist() == [[3, 3, 4, 4], [1, 1, 2, 2]] and found.face_scores.tolist() == [0.75, 0.5]
+
+
+def test_boxes_are_clipped_to_the_photo() -> None:
+    assert persons([[-5, -6, 200, 300]], [1]) == ([[0, 0, 100, 50]], [1])
+
+
+def test_boxes_without_area_or_sense_are_dropped_with_their_scores() -> None:
+    bad = [[5, 5, 5, 9], [9, 5, 5, 9], [100, 0, 120, 9], [np.nan, 0, 5, 5], [0, 0, np.inf, 5], [-9, -9, 0, 0]]
+    assert persons([*bad, [1, 1, 2, 2]], [0.9] * len(bad) + [0.25]) == ([[1, 1, 2, 2]], [0.25])
+
+
+def test_the_best_come_first_and_unknown_scores_keep_their_order() -> None:
+    boxes = [[x, 0, x + 1, 1] for x in range(6)]
+    found, scores = persons(boxes, [np.nan, 0.5, np.nan, 0.75, 0.5, 0.0])
+    assert [box[0] for box in found] == [3, 1, 4, 5, 0, 2]
+    assert scores[:4] == [0.75, 0.5, 0.5, 0.0] and np.isnan(scores[4:]).all()
+    assert persons(boxes, None)[0] == boxes
+
+
+def test_the_caller_keeps_its_arrays() -> None:
+    boxes = np.array([[-1, 0, 5, 5], [1, 1, 2, 2]], np.float32)
+    before = boxes.copy()
+    detections(boxes, [0.1, 0.2], boxes, [0.1, 0.2], 4, 4)
+    assert np.array_equal(boxes, before)
+
+
+def test_boxes_and_scores_must_be_as_many() -> None:
+    with pytest.raises(ValueError, match="2 boxes came with 1 scores"):
+        persons([[0, 0, 1, 1]] * 2, [0.5])
+
+
+def test_an_unknown_name_is_answered_with_the_near_one() -> None:
+    with pytest.raises(BadInput, match="'embeded'") as caught:
+        open_detector("embeded")
+    assert caught.value.hint == "did you mean embedded?"
+    with pytest.raises(BadInput) as caught:
+        open_detector("sonar")
+    assert "embedded, given, yolo, retinaface" in caught.value.hint
+
+
+@pytest.mark.parametrize("path", ["nothing.pt", "some/where", "nothing.pth", "nothing.tiff"])
+def test_a_missing_file_is_named(tmp_path: Path, path: str) -> None:
+    with pytest.raises(BadInput, match="no detector file"):
+        open_detector(str(tmp_path / path))
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(BadInput, match="is not a detector") as caught:
+        open_detector(str(tmp_path / "model.safetensors"))
+    assert ".pt" in caught.value.hint and ".pth" in caught.value.hint
+
+
+def test_given_and_boxes_need_each_other(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="needs a table") as caught:
+        open_detector("given")
+    assert "--boxes" in caught.value.hint
+    with pytest.raises(BadInput, match="no use to the detector 'embedded'"):
+        open_detector("embedded", boxes=tmp_path / "boxes.csv")
+
+
+@pytest.mark.parametrize("file", ["my.pt", "my.PT", "my.engine", "my.torchscript"])
+def test_a_model_that_could_run_code_is_refused_unread(
+    tmp_path: Path, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIVOLO_HOME", str(tmp_path / "home"))
+    monkeypatch.setitem(sys.modules, "ultralytics", None)
+    (tmp_path / file).write_bytes(b"evil")
+    with pytest.raises(WeightsError, match="nobody has vouched") as caught:
+        open_detector(str(tmp_path / file))
+    assert "--trust" in caught.value.hint
+
+
+def test_registered_weights_open_by_their_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIVOLO_HOME", str(tmp_path))
+    for name in ("retinaface-mobile0.25", "retinaface", "yolo", "yolov8x-person-face"):
+        with pytest.raises(WeightsError, match="are not here yet") as caught:
+            open_detector(name)
+        assert "mivolo weights" in caught.value.hint
+
+
+def test_an_age_model_or_half_a_detector_is_no_detector() -> None:
+    for name in ("mivolo-xs", "nanodet-g-coco-416"):
+        assert name in registry.known()
+        with pytest.raises(BadInput, match="there is no detector"):
+            open_detector(name)
+
+
+def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ultralytics", None)
+    monkeypatch.setitem(sys.modules, "facexlib.detection.retinaface", None)
+    (tmp_path / "my.onnx").write_bytes(b"x")
+    with pytest.raises(BadInput, match="package ultralytics"):
+        open_detector(str(tmp_path / "my.onnx"))
+    (tmp_path / "my.pth").write_bytes(b"x")
+    with pytest.raises(BadInput, match="package facexlib"):
+        open_detector(str(tmp_path / "my.pth"))
+
+
+def test_several_gpus_share_the_photos_and_their_answers_keep_the_order() -> None:
+    all_at_work = threading.Barrier(3)
+
+    class Fake:
+        name, sha256, batch, lanes = "fake", "0" * 64, 2, 1
+
+        def __init__(self, note: str) -> None:
+            self.notes, self.seen = ["of both", note], 0
+
+        def detect(self, images: Sequence[Image]) -> list[Detections]:
+            all_at_work.wait(10)
+            self.seen += len(images)
+            return [detections([(0, 0, image.width, 1)], None, [], None, image.width, image.height) for image in images]
+
+    gpus = [Fake("one"), Fake("two"), Fake("three")]
+    shared = SharedDetector(gpus)
+    images = [Image(Photo("/", f"{width}"), np.zeros((2, width, 3), np.uint8)) for width in range(1, 8)]
+    assert (shared.batch, shared.lanes) == (2, 3)
+    with ThreadPoolExecutor(shared.lanes) as pool:
+        answers = list(pool.map(shared.detect, (images[:2], images[2:4], images[4:])))
+    assert [found.persons[0, 2] for answer in answers for found in answer] == list(range(1, 8))
+    assert sorted(gpu.seen for gpu in gpus) == [2, 2, 3]
+    assert shared.notes == ["of both", "one", "two", "three"] and shared.name == "fake"

@@ -1,0 +1,176 @@
+"""Decoding in processes of their own: nothing that becomes of one may become of the run."""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.photos import draw_scene, save_broken, save_photo
+
+from mivolo_cli.errors import PhotoError
+from mivolo_cli.photos import decode as photos
+from mivolo_cli.photos import sandbox
+from mivolo_cli.photos.sandbox import Decoders, is_progressive
+from mivolo_cli.records import Failure, Image, Photo
+
+ANSWER = '{"height": 1, "width": 1, "bytes": 5, "mtime_ns": 6, "taken_at": null}'
+STRANGE = {
+    "dies": "raise SystemExit(1)",
+    "crashes": "import os; os.abort()",
+    "says nothing": "",
+    "no JSON": "print('hello', flush=True); input()",
+    "no pixels": f"print('{ANSWER}', flush=True)",
+    "too many pixels": 'print(\'{"height": 100000, "width": 100000}\', flush=True); input()',
+    "no size": 'print(\'{"height": -1, "width": 1}\', flush=True); input()',
+}
+
+
+@pytest.fixture
+def real() -> Iterator[Decoders]:
+    pool = Decoders()
+    yield pool
+    pool.close()
+
+
+def fake(script: str, seconds: float = 60) -> Decoders:
+    """Processes that read a request, and then do something."""
+    return Decoders(seconds, command=[sys.executable, "-c", f"input(); {script}"])
+
+
+def photo_of(file: Path) -> Photo:
+    facts = file.stat()
+    return Photo(str(file.parent), file.name, facts.st_size, facts.st_mtime_ns)
+
+
+def code(pool: Decoders, photo: Photo) -> str:
+    with pytest.raises(PhotoError) as caught:
+        pool.decode(photo)
+    assert str(caught.value)
+    return caught.value.code
+
+
+def test_the_answer_is_that_of_decoding_here(tmp_path: Path, real: Decoders) -> None:
+    for name, options in {"a.tif": {}, "b.webp": {"orientation": 6}, "ü \udcff.gif": {}}.items():
+        file = save_photo(tmp_path / name, taken_at="2020:01:31 12:00:05" if options else None, **options)
+        here, there = photos.decode(photo_of(file)), real.decode(photo_of(file))
+        assert np.array_equal(here.pixels, there.pixels)
+        assert (here.photo, here.taken_at) == (there.photo, there.taken_at)
+    for kind in ("empty", "text", "truncated", "garbage", "bomb"):
+        broken = photo_of(save_broken(tmp_path / f"{kind}.tif", kind))
+        with pytest.raises(PhotoError) as expected:
+            photos.decode(broken)
+        assert code(real, broken) == expected.value.code
+    assert code(real, Photo(str(tmp_path), "gone.tif")) == "missing"
+
+
+@pytest.mark.parametrize("script", STRANGE.values(), ids=STRANGE)
+def test_a_process_that_behaves_strangely_costs_its_photo_only(script: str) -> None:
+    pool = fake(script)
+    for name in ("a.tif", "b.tif"):
+        assert code(pool, Photo("/", name)) == "crashed"
+    pool.close()
+
+
+def test_an_endless_loop_is_stopped() -> None:
+    pool = fake("\nwhile True: pass", seconds=0.3)
+    assert code(pool, Photo("/", "a.tif")) == "timeout"
+    pool.close()
+
+
+def test_a_huge_allocation_is_refused(tmp_path: Path) -> None:
+    pool = Decoders(memory=40 * 1024**2)
+    large = save_photo(tmp_path / "large.tif", pixels=np.zeros((5000, 4000, 3), np.uint8), compression="tiff_lzw")
+    small = save_photo(tmp_path / "small.tif")
+    assert code(pool, photo_of(large)) == "too_large"
+    assert pool.decode(photo_of(small)).width == 80
+    pool.close()
+
+
+def test_closing_ends_what_is_at_work() -> None:
+    pool = fake("\nwhile True: pass")
+    codes: list[str] = []
+    thread = threading.Thread(target=lambda: codes.append(code(pool, Photo("/", "a.tif"))))
+    thread.start()
+    while not pool._all:
+        pass
+    pool.close()
+    thread.join(20)
+    assert codes == ["crashed"]
+    assert code(pool, Photo("/", "b.tif")) == "crashed"
+
+
+def test_code_beside_the_photos_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PIL.py", "json.py", "numpy.py"):
+        (tmp_path / name).write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    pool = Decoders()
+    assert pool.decode(photo_of(save_photo(tmp_path / "a.tif"))).width == 80
+    pool.close()
+
+
+# --- which files -----------------------------------------------------------------------------------------------------
+
+
+def test_ordinary_files_are_decoded_here_and_risky_ones_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere: list[str] = []
+
+    def decode(pool: Decoders, photo: Photo, data: bytes | None) -> Image:
+        elsewhere.append(photo.path)
+        return photos.decode(photo)
+
+    monkeypatch.setattr(Decoders, "decode", decode)
+    names = ["a.jpg", "b.png", "c.webp", "d.tif", "e.bmp", "f.gif", "g.avif", "h.heic"]
+    files = [save_photo(tmp_path / name) for name in names]
+    files.append(save_photo(tmp_path / "i.jpg", progressive=True))
+    files.append(save_photo(tmp_path / "j.jpg", "TIFF"))
+    files.append(save_broken(tmp_path / "k.tif", "text"))
+    results = list(photos.decode_all(map(photo_of, files), 1))
+    assert [result.photo.path for result in results] == [file.name for file in files]
+    assert elsewhere == ["c.webp", "d.tif", "e.bmp", "f.gif", "g.avif", "h.heic", "i.jpg", "j.jpg"]
+    elsewhere.clear()
+    monkeypatch.setattr(photos, "USUAL_BYTES", 10)
+    list(photos.decode_all(map(photo_of, files[:2]), 1))
+    assert elsewhere == ["a.jpg", "b.png"]
+
+
+def test_a_crash_is_a_row_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [save_photo(tmp_path / name) for name in ("a.png", "b.tif", "c.jpg")]
+    monkeypatch.setattr(photos, "Decoders", lambda: fake("import os; os.abort()"))
+    results = list(photos.decode_all(map(photo_of, files), 2))
+    assert [isinstance(result, Failure) and result.code for result in results] == [False, "crashed", False]
+
+
+def test_progressive_is_told_by_the_frame(tmp_path: Path) -> None:
+    for number, (progressive, size) in enumerate([(False, 10), (True, 10), (False, 40_000), (True, 40_000)]):
+        file = save_photo(tmp_path / f"{number}.jpg", progressive=progressive, comment=b"x" * size)
+        with file.open("rb") as opened:
+            assert is_progressive(opened) == progressive
+    (tmp_path / "endless.jpg").write_bytes(b"\xff\xd8" + (b"\xff\xe1" + struct.pack(">H", 2)) * 2000)
+    with (tmp_path / "endless.jpg").open("rb") as opened:
+        assert is_progressive(opened), "better to be careful"
+
+
+def test_a_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = save_photo(tmp_path / "a.png", pixels=draw_scene())
+    convert = photos.to_rgb
+
+    def meanwhile(picture: object) -> object:
+        os.utime(file, ns=(0, 7))
+        return convert(picture)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(photos, "to_rgb", meanwhile)
+    with pytest.raises(PhotoError) as caught:
+        photos.decode(photo_of(file))
+    assert caught.value.code == "changed"
+
+
+def test_the_limits_are_those_of_the_picture_that_is_let_in() -> None:
+    assert sandbox.MEMORY >= 8 * photos.MAX_PIXELS

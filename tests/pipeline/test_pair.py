@@ -1,0 +1,91 @@
+"""Faces and bodies find each other, as in the published inference."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mivolo_cli.pipeline.pair import match, pair
+from mivolo_cli.records import Boxes, Detections
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "crops.json").read_text("utf-8"))
+BODY = [100, 100, 200, 400]
+HEAD = [130, 110, 170, 160]
+
+
+def boxes(corners: list[list[float]]) -> Boxes:
+    return np.array(corners, np.float32).reshape(-1, 4)
+
+
+def detections(persons: list[list[float]], faces: list[list[float]]) -> Detections:
+    unknown = [np.full(len(found), np.nan, np.float32) for found in (persons, faces)]
+    return Detections(boxes(persons), unknown[0], boxes(faces), unknown[1])
+
+
+@pytest.mark.parametrize("case", GOLDEN, ids=lambda case: f"seed {case['image']['seed']}")
+def test_pairs_are_those_of_the_published_inference(case: dict) -> None:
+    people = pair(detections(case["persons"], case["faces"]))
+    faces, bodies = boxes(case["faces"]).tolist(), boxes(case["persons"]).tolist()
+    found = {
+        (
+            None if person.face is None else faces.index(list(person.face.corners)),
+            None if person.body is None else bodies.index(list(person.body.corners)),
+        )
+        for person in people
+    }
+    assert found == {(row["face"], row["body"]) for row in case["rows"]}
+    assert len(people) == len(case["rows"])
+
+
+def test_a_face_inside_a_body_belongs_to_it() -> None:
+    assert match(boxes([BODY]), boxes([HEAD])) == [(0, 0)]
+
+
+def test_a_face_outside_all_bodies_stays_alone() -> None:
+    assert match(boxes([BODY]), boxes([[300, 100, 340, 150]])) == []
+    assert match(boxes([BODY]), boxes([[200, 100, 240, 150]])) == []  # it touches
+
+
+def test_the_total_is_best_even_where_the_best_single_pair_is_not_taken() -> None:
+    wide, narrow = [0, 0, 200, 300], [60, 0, 140, 150]
+    first, second = [80, 10, 120, 60], [10, 10, 50, 60]  # the first fits both, the second only the wide one
+    assert sorted(match(boxes([wide, narrow]), boxes([first, second]))) == [(0, 1), (1, 0)]
+
+
+def test_a_small_face_inside_wins_over_a_large_one_half_outside() -> None:
+    body, inside, large = [0, 0, 100, 100], [40, 10, 60, 30], [60, 10, 140, 90]
+    assert match(boxes([body]), boxes([large, inside])) == [(0, 1)]
+
+
+def test_fractions_of_a_pixel_do_not_count() -> None:
+    assert match(boxes([[0, 0, 10.9, 10]]), boxes([[10.2, 0, 20, 10]])) == []
+    assert match(boxes([[0, 0, 11, 10]]), boxes([[10.2, 0, 20, 10]])) == [(0, 0)]
+
+
+def test_an_empty_face_belongs_to_nobody() -> None:
+    with np.errstate(all="raise"):
+        assert match(boxes([BODY]), boxes([[150.1, 150, 150.9, 160]])) == []
+
+
+def test_everybody_is_one_person_and_they_go_from_left_to_right() -> None:
+    other = [400, 100, 480, 400]
+    lonely = [300, 100, 340, 150]
+    people = pair(detections([other, BODY], [lonely, HEAD]))
+    assert [person.face and person.face.corners for person in people] == [tuple(HEAD), tuple(lonely), None]
+    assert [person.body and person.body.corners for person in people] == [tuple(BODY), None, tuple(other)]
+
+
+def test_a_person_stands_where_the_body_is() -> None:
+    leaning = [150, 100, 250, 400], [210, 110, 250, 160]
+    face_between = [190, 500, 220, 550]
+    people = pair(detections([leaning[0]], [leaning[1], face_between]))
+    assert [person.body is not None for person in people] == [True, False]
+
+
+def test_nobody_gives_nobody() -> None:
+    assert pair(detections([], [])) == []
+    assert len(pair(detections([BODY], []))) == 1
+    assert len(pair(detections([], [HEAD]))) == 1

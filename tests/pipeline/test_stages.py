@@ -1,0 +1,320 @@
+"""The stages between decoding and the table, with a detector and a predictor that only count."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mivolo_cli.detect import detections
+from mivolo_cli.model.spec import ModelSpec
+from mivolo_cli.pipeline import stages
+from mivolo_cli.pipeline.predict import Predictor
+from mivolo_cli.pipeline.stages import Sighting, predict, sight
+from mivolo_cli.records import Detections, Failure, Image, Photo, Pixels, Result
+
+SIZE = 32
+SPEC = ModelSpec(f"mivolo_xs_{SIZE}", 6, 3, SIZE, 0.0, 255.0, 0.0, "fake")
+
+
+class Faces:
+    """A detector that sees as many faces as the photo's name says, from left to right."""
+
+    name, sha256 = "fake", "0" * 64
+
+    def __init__(self, batch: int = 1, lanes: int = 1) -> None:
+        self.batch, self.lanes = batch, lanes
+        self.notes: list[str] = []
+        self.calls: list[list[str]] = []
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        self.calls.append([image.photo.path for image in images])
+        return [self._detect(image) for image in images]
+
+    def _detect(self, image: Image) -> Detections:
+        faces = [(10 * i, 0, 10 * i + 8, 8) for i in range(int(image.photo.path.partition("-")[2]))]
+        return detections([], None, faces, None, image.width, image.height)
+
+
+class Brightness:
+    """An engine that answers with the brightness of the face, and keeps the sizes of its batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def run(self, batch: Pixels, present: NDArray[np.bool_]) -> NDArray[np.float32]:
+        self.batches.append(len(batch))
+        answers = np.zeros((len(batch), 3), np.float32)
+        answers[:, 2] = batch[:, SIZE // 2, SIZE // 2, 0] / 255
+        return answers
+
+
+def image(number: int, faces: int) -> Image:
+    """Each face is as bright as 10 times the photo's number, plus its place."""
+    pixels = np.zeros((8, 10 * max(faces, 1), 3), np.uint8)
+    for place in range(faces):
+        pixels[:, 10 * place : 10 * place + 10] = 10 * number + place
+    return Image(Photo("/photos", f"{number}-{faces}"), pixels)
+
+
+def failure(number: int) -> Failure:
+    return Failure(Photo("/photos", f"{number}-x"), "empty", "the file is empty")
+
+
+def run(images: Iterable[Image | Failure], batch_size: int) -> tuple[list[Result | Failure], Faces, Brightness]:
+    detector, engine = Faces(batch=4), Brightness()
+    predictor = Predictor(engine, SPEC, batch_size)
+    return list(predict(sight(images, detector, SIZE), predictor)), detector, engine
+
+
+def ages(results: Iterable[Result | Failure]) -> list[list[int] | None]:
+    return [
+        None if isinstance(result, Failure) else [round(p.age) if p else -1 for _, p in result.people]
+        for result in results
+    ]
+
+
+MIXED: list[Image | Failure] = [
+    image(0, 0), image(1, 3), failure(2), image(3, 1), image(4, 0), image(5, 5), failure(6), image(7, 2), image(8, 0),
+]  # fmt: skip
+MIXED_AGES = [[], [10, 11, 12], None, [30], [], [50, 51, 52, 53, 54], None, [70, 71], []]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 5, 11, 32])
+def test_photos_keep_their_order_and_people_their_answers(batch_size: int) -> None:
+    results, _, _ = run(MIXED, batch_size)
+    assert ages(results) == MIXED_AGES
+
+
+def test_failures_pass_unchanged_in_their_place() -> None:
+    results, detector, _ = run(MIXED, 4)
+    assert [(i, result) for i, result in enumerate(results) if isinstance(result, Failure)] == [
+        (2, failure(2)),
+        (6, failure(6)),
+    ]
+    assert not any(name.endswith("x") for call in detector.calls for name in call)
+
+
+def test_nothing_in_nothing_out() -> None:
+    results, _, engine = run([], 4)
+    assert results == []
+    assert engine.batches == []
+    assert ages(run([failure(1), failure(2)], 4)[0]) == [None, None]
+
+
+@pytest.mark.parametrize(("batch_size", "batches"), [(4, [4, 4, 3]), (11, [11]), (3, [3, 3, 3, 2]), (32, [11])])
+def test_batches_cross_photos_and_only_the_last_is_not_full(batch_size: int, batches: list[int]) -> None:
+    _, _, engine = run(MIXED, batch_size)
+    assert engine.batches == batches
+
+
+def test_the_detector_sees_photos_in_batches_with_failures_counting_among_them() -> None:
+    _, detector, _ = run(MIXED, 32)
+    assert detector.calls == [["0-0", "1-3", "3-1"], ["4-0", "5-5", "7-2"], ["8-0"]]
+    detector = Faces(batch=3)
+    assert len(list(sight([image(n, 1) for n in range(7)], detector, SIZE))) == 7
+    assert [len(call) for call in detector.calls] == [3, 3, 1]
+
+
+def test_a_sighting_knows_the_photo_but_not_its_pixels() -> None:
+    (seen,) = sight([image(3, 2)], Faces(), SIZE)
+    assert isinstance(seen, Sighting)
+    assert (seen.photo.path, seen.width, seen.height, len(seen.people), len(seen.crops)) == ("3-2", 20, 8, 2, 2)
+    assert not hasattr(seen, "pixels")
+
+
+def test_use_body_leaves_a_face_alone_without_a_crop() -> None:
+    (seen,) = sight([image(3, 1)], Faces(), SIZE, use="body")
+    assert isinstance(seen, Sighting)
+    assert [crop.used for crop in seen.crops] == [None]
+    (result,) = predict([seen], Predictor(Brightness(), SPEC))
+    assert isinstance(result, Result)
+    assert [prediction for _, prediction in result.people] == [None]
+
+
+def test_photos_come_out_as_soon_as_their_people_are_known() -> None:
+    asked = 0
+
+    def counted() -> Iterator[Image]:
+        nonlocal asked
+        for number in range(12):
+            asked += 1
+            yield image(number, 1)
+
+    results = predict(sight(counted(), Faces(), SIZE), Predictor(Brightness(), SPEC, batch_size=3))
+    next(results)
+    assert asked == 4, "one is looked at meanwhile"
+
+
+def test_no_more_than_the_limit_of_photos_wait_for_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "MAX_WAITING", 5)
+    engine, waiting, most = Brightness(), 0, 0
+    photos = [image(n, 1 if n % 4 == 0 else 0) if n % 3 else failure(n) for n in range(1, 25)]
+
+    def counted() -> Iterator[Sighting | Failure]:
+        nonlocal waiting, most
+        for sighting in sight(photos, Faces(), SIZE):
+            waiting += 1
+            most = max(most, waiting)
+            yield sighting
+
+    results = []
+    for result in predict(counted(), Predictor(engine, SPEC, batch_size=32)):
+        waiting -= 1
+        results.append(result)
+    assert most == 5
+    assert len(engine.batches) > 1
+    assert [result.photo for result in results] == [photo.photo for photo in photos]
+
+
+def test_photos_without_people_do_not_wait_at_all() -> None:
+    engine = Brightness()
+    results = predict(sight([image(1, 0), image(2, 1)], Faces(), SIZE), Predictor(engine, SPEC))
+    assert ages([next(results)]) == [[]]
+    assert engine.batches == []
+
+
+class Half(Faces):
+    """Sees one face as large as the pixels less a tenth on each side, and enlarges what has less than 60 pixels."""
+
+    def _detect(self, image: Image) -> Detections:
+        height, width = image.pixels.shape[:2]
+        face = (width / 10, height / 10, width * 0.9, height * 0.9)
+        found = detections([], None, [face], None, image.width, image.height)
+        return replace(found, enlarged=width < 60)
+
+
+def reduced(side: int) -> Image:
+    return Image(Photo("/photos", f"{side}"), np.full((side, side, 3), side, np.uint8), whole=(4 * side, 4 * side + 2))
+
+
+def test_boxes_of_a_reduced_photo_are_those_of_the_photo() -> None:
+    (seen,) = sight([reduced(100)], Half(), SIZE)
+    assert isinstance(seen, Sighting) and (seen.width, seen.height) == (400, 402)
+    assert seen.people[0].face is not None
+    assert seen.people[0].face.corners == pytest.approx((40, 40.2, 360, 361.8), abs=1e-3)
+    assert seen.crops[0].face is not None and seen.crops[0].face.mean() == 100
+
+
+def test_photos_reduced_too_much_are_read_whole_and_looked_at_again() -> None:
+    asked: list[str] = []
+
+    def whole(photo: Photo) -> Image | Failure:
+        asked.append(photo.path)
+        side = 4 * int(photo.path)
+        return Failure(photo, "changed", "gone") if side == 80 else Image(photo, np.full((side, side, 3), 9, np.uint8))
+
+    photos = [reduced(100), reduced(59), failure(1), reduced(20), reduced(62), reduced(63)]
+    seen = list(sight(photos, Half(), SIZE, decode=whole))
+    assert [one.photo.path for one in seen] == ["100", "59", "1-x", "20", "62", "63"]
+    assert sorted(asked) == ["20", "59", "62"], "enlarged, enlarged, and a face of 49.6 pixels"
+    assert isinstance(seen[1], Sighting) and seen[1].crops[0].face is not None and seen[1].crops[0].face.max() == 9
+    assert isinstance(seen[3], Failure)
+
+
+def test_a_photo_whose_people_are_too_small_is_read_whole_and_not_looked_at_again() -> None:
+    looked: list[int] = []
+
+    class Counting(Half):
+        def detect(self, images: Sequence[Image]) -> list[Detections]:
+            looked.append(len(images))
+            return super().detect(images)
+
+    def whole(photo: Photo) -> Image:
+        return Image(photo, np.full((402, 400, 3), 9, np.uint8))
+
+    (seen,) = sight([reduced(100)], Counting(), 81, decode=whole)
+    assert looked == [1] and isinstance(seen, Sighting) and (seen.width, seen.height) == (400, 402)
+    assert seen.people[0].face is not None and seen.crops[0].face is not None
+    assert seen.people[0].face.corners == pytest.approx((40, 40.2, 360, 361.8), abs=1e-3)
+    assert seen.crops[0].face.max() == 9, "cut out of the whole photo"
+
+
+def test_a_face_smaller_than_the_models_input_needs_all_pixels() -> None:
+    asked: list[Photo] = []
+
+    def whole(photo: Photo) -> Image:
+        asked.append(photo)
+        return Image(photo, np.zeros((400, 400, 3), np.uint8))
+
+    assert len(list(sight([reduced(100)], Half(), 81, decode=whole))) == len(asked) == 1
+    assert len(list(sight([reduced(100)], Half(), 80, decode=whole))) == len(asked) == 1
+
+
+def test_batches_are_under_way_while_the_next_people_are_found() -> None:
+    """The engine answers only once the photos behind its batch have been asked for."""
+    asked: list[int] = []
+    further = threading.Event()
+
+    class Waiting(Brightness):
+        def run(self, batch: Pixels, present: NDArray[np.bool_]) -> NDArray[np.float32]:
+            assert further.wait(10), "nothing was found beside it"
+            return super().run(batch, present)
+
+    def counted() -> Iterator[Image]:
+        for number in range(6):
+            asked.append(number)
+            if number == 4:
+                further.set()
+            yield image(number, 1)
+
+    predictor = Predictor(Waiting(), SPEC, batch_size=2, lanes=2)
+    assert ages(predict(sight(counted(), Faces(), SIZE), predictor)) == [[10 * n] for n in range(6)]
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_lanes_change_no_answer(lanes: int) -> None:
+    predictor = Predictor(Brightness(), SPEC, 3, lanes=lanes)
+    assert ages(predict(sight(MIXED, Faces(2, lanes), SIZE), predictor)) == MIXED_AGES
+
+
+def test_photos_are_looked_at_in_as_many_lanes_as_the_detector_has() -> None:
+    together = threading.Barrier(3)
+
+    class Together(Faces):
+        def detect(self, images: Sequence[Image]) -> list[Detections]:
+            together.wait(10)
+            return super().detect(images)
+
+    seen = sight([image(number, 1) for number in range(6)], Together(lanes=3), SIZE)
+    assert [sighting.photo.path for sighting in seen] == [f"{number}-1" for number in range(6)]
+
+
+def test_opencv_keeps_to_one_core_while_the_lanes_work_and_gets_back_its_own() -> None:
+    seen: list[int] = []
+
+    class Asking(Faces):
+        def detect(self, images: Sequence[Image]) -> list[Detections]:
+            seen.append(cv2.getNumThreads())
+            return super().detect(images)
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        list(sight([image(1, 1), image(2, 1)], Asking(), SIZE))
+        assert (seen, cv2.getNumThreads()) == ([1, 1], 3)
+    finally:
+        cv2.setNumThreads(before)
+
+
+def test_a_detector_that_raises_in_a_lane_stops_the_run() -> None:
+    class Broken(Faces):
+        def detect(self, images: Sequence[Image]) -> list[Detections]:
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        list(sight(MIXED, Broken(2, 2), SIZE))
+
+
+def test_an_engine_that_raises_in_a_lane_stops_the_run() -> None:
+    class Broken(Brightness):
+        def run(self, batch: Pixels, present: NDArray[np.bool_]) -> NDArray[np.float32]:
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        list(predict(sight(MIXED, Faces(), SIZE), Predictor(Broken(), SPEC, 2, lanes=2)))

@@ -1,0 +1,146 @@
+"""The hidden folder beside an output: what is in it, who may use it, and how it goes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers.tables import contents
+
+from mivolo_cli.errors import BadInput, OutputError
+from mivolo_cli.scan import workdir
+from mivolo_cli.scan.workdir import Receipt, claim, find, folder_of, purge
+
+HOLD = """
+import sys
+from pathlib import Path
+from mivolo_cli.scan import workdir
+with workdir.claim([Path(sys.argv[1])]):
+    print("held", flush=True)
+    input()
+"""
+
+
+def hold(output: Path) -> subprocess.Popen[str]:
+    """A process with the output's lock."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, output], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_run_that_keeps_nothing_leaves_nothing(tmp_path: Path) -> None:
+    with claim([tmp_path / "a.csv", tmp_path / "b.csv"]) as place:
+        assert place.folder == tmp_path / ".a.csv.mivolo"
+        assert (place.receipt(), place.results("f").index, place.new_part().name) == (None, {}, "part-000000.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_process_is_kept_away_until_it_dies(tmp_path: Path) -> None:
+    process = hold(tmp_path / "a.csv")
+    (tmp_path / "link.csv").symlink_to("a.csv")
+    for name in ("a.csv", "link.csv"):
+        with pytest.raises(BadInput, match="another run is at work on") as error, claim([tmp_path / name]):
+            pytest.fail("both have it")
+        assert error.value.hint
+    with pytest.raises(BadInput, match="another run"):
+        purge(folder_of(tmp_path / "a.csv"))
+    with claim([tmp_path / "b.csv"]):
+        pass
+    process.kill()
+    process.wait()
+    with claim([tmp_path / "a.csv"]):
+        pass
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link.csv"]
+
+
+def test_what_killed_runs_left_half_written_goes_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / ".a.csv.mivolo"
+    folder.mkdir()
+    strangers = [tmp_path / ".b.csv.01234567.part", tmp_path / ".a.csv.part", tmp_path / "a.csv.01234567.part"]
+    leftovers = [tmp_path / ".a.csv.01234567.part", folder / ".part-000001.parquet.89abcdef.part"]
+    for file in (*strangers, *leftovers):
+        file.touch()
+    with claim([tmp_path / "a.csv"]):
+        assert not any(file.exists() for file in leftovers)
+    assert sorted(tmp_path.iterdir()) == sorted(strangers)
+
+
+def test_numbers_of_parts_only_grow(tmp_path: Path) -> None:
+    with claim([tmp_path / "a.csv"]) as place:
+        for name in ("part-000007.parquet", "part-1000000.parquet", "part-1.parquet", "notes.txt"):
+            (place.folder / name).touch()
+        assert place.new_part().name == "part-1000001.parquet"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"request": 1}', b"\xff", b'{"order": []}', b"[" * 100_000])
+def test_a_receipt_that_cannot_be_read_is_none(tmp_path: Path, content: bytes) -> None:
+    with claim([tmp_path / "a.csv"]) as place:
+        (place.folder / "receipt.json").write_bytes(content)
+        assert place.receipt() is None
+
+
+def test_a_receipt_knows_outputs_that_were_touched(tmp_path: Path) -> None:
+    outputs = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    with claim(outputs) as place:
+        for output in outputs:
+            output.write_text("table")
+        place.finish(lambda looks: Receipt({"x": [1]}, {"fingerprint": "f"}, "order", {"photos": 2}, looks))
+        receipt = place.receipt()
+        assert receipt is not None and receipt.request == {"x": [1]}
+        assert place.is_untouched(receipt)
+        for change in ("other table", "a"):
+            outputs[1].write_text(change)
+            assert not place.is_untouched(receipt)
+        outputs[1].unlink()
+        assert not place.is_untouched(receipt)
+    with claim([tmp_path / "c.csv"]) as place:
+        assert not place.is_untouched(receipt)
+
+
+def test_a_link_in_the_place_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "part-000000.parquet").write_text("not ours")
+    (tmp_path / ".a.csv.mivolo").symlink_to("precious")
+    with pytest.raises(BadInput, match="is a link"), claim([tmp_path / "a.csv"]):
+        pass
+    assert find(tmp_path / "a.csv") == find(tmp_path) == []
+
+
+def test_a_file_in_the_place_of_the_folder_is_reported(tmp_path: Path) -> None:
+    (tmp_path / ".a.csv.mivolo").write_text("a file")
+    with pytest.raises(OutputError, match=r"\.a\.csv\.mivolo"), claim([tmp_path / "a.csv"]):
+        pass
+
+
+def test_purge_takes_what_is_ours_and_leaves_the_rest(tmp_path: Path) -> None:
+    ours = ("part-000000.parquet", "results.parquet", "receipt.json", ".part-000000.parquet.0123abcd.part", "lock")
+    for name in ("a", "b"):
+        folder = tmp_path / f".{name}.csv.mivolo"
+        folder.mkdir()
+        for file in ours:
+            (folder / file).write_text("x")
+    (tmp_path / ".b.csv.mivolo" / "mine.txt").write_text("mine")
+    (tmp_path / "a.csv").write_text("table")
+    before = contents(tmp_path)
+    assert find(tmp_path / "a.csv") == [tmp_path / ".a.csv.mivolo"]
+    assert find(tmp_path) == [tmp_path / ".a.csv.mivolo", tmp_path / ".b.csv.mivolo"]
+    assert [purge(folder, dry_run=True).files for folder in find(tmp_path)] == [5, 5]
+    assert contents(tmp_path) == before
+    assert [purge(folder).bytes for folder in find(tmp_path)] == [5, 5]
+    assert {file for file in contents(tmp_path) if not file.endswith("lock")} == {".b.csv.mivolo/mine.txt", "a.csv"}
+
+
+def test_purging_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setattr(workdir.platformdirs, "user_cache_dir", lambda *_, **__: str(cache))
+    assert workdir.purge_cache() == []
+    (cache / "Ultralytics").mkdir(parents=True)
+    (cache / "Ultralytics" / "settings.json").write_text("{}")
+    assert [one.files for one in workdir.purge_cache(dry_run=True)] == [1]
+    assert cache.exists()
+    workdir.purge_cache()
+    assert not cache.exists()

@@ -1,0 +1,297 @@
+"""`tag`: results into photos, with a reason for every photo that was left alone."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.photos import draw_scene, save_photo
+from helpers.tables import contents, write_boxes
+from helpers.tagging import MODEL, OTHERS, corpus, encode, row, rows_of, with_packet, write_results
+
+from mivolo_cli.errors import BadInput, OutputError
+from mivolo_cli.metadata import embed, lookup, replace, sidecar
+from mivolo_cli.metadata.lookup import is_current, tags_of
+from mivolo_cli.photos import decode as photos
+from mivolo_cli.records import Photo
+from mivolo_cli.tagging.outcome import Outcome, Tally
+from mivolo_cli.tagging.tag import TagOptions, tag
+from mivolo_cli.tagging.untag import UntagOptions, untag
+
+Rows = list[dict[str, Any]]
+
+
+def run(folder: Path, rows: Rows, metadata: dict[str, str] = MODEL, **options: Any) -> tuple[Tally, list[Outcome]]:
+    outcomes: list[Outcome] = []
+    results = write_results(folder / "people.parquet", rows, metadata)
+    tally = tag(TagOptions(results, **options), lambda outcome, total: outcomes.append(outcome))
+    assert tally.photos == len(outcomes)
+    return tally, outcomes
+
+
+def one(folder: Path, rows: Rows, **options: Any) -> Outcome:
+    _, (outcome,) = run(folder, rows, **options)
+    return outcome
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    return save_photo(tmp_path / "album" / "a.jpg", orientation=6)
+
+
+def test_a_photo_is_tagged_and_a_second_run_writes_nothing(tmp_path: Path, photo: Path) -> None:
+    rows, before = rows_of(photo), photo.read_bytes()
+    outcome = one(tmp_path, rows)
+    assert (outcome.status, outcome.written, outcome.reversible) == ("tagged", photo, True)
+    assert outcome.original_sha256 == embed.sha256(before)
+    tags = tags_of(photo)
+    assert tags is not None and tags.people.size == (64, 80)
+    written = photo.stat()
+    assert one(tmp_path, rows).status == "unchanged"
+    assert photo.stat() == written
+    assert one(tmp_path, rows, keywords=True).status == "tagged"
+    assert list(contents(photo.parent)) == ["a.jpg"]
+
+
+def test_results_of_a_scan_after_the_tagging_are_as_good(tmp_path: Path, photo: Path) -> None:
+    before, first = photo.read_bytes(), rows_of(photo)
+    assert one(tmp_path, first).status == "tagged"
+    second = rows_of(photo, age=70.0)
+    assert [one(tmp_path, rows).status for rows in (second, second, first)] == ["tagged", "unchanged", "tagged"]
+    assert embed.strip(photo.read_bytes(), "JPEG").data == before
+
+
+def test_a_scan_after_the_tagging_does_nothing_again(
+    tmp_path: Path, scan_given: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    album, people = tmp_path / "album", tmp_path / "people.csv"
+    for name in ("a.jpg", "b.png", "c.webp", "d.tif", "e.jpg"):
+        save_photo(album / name, pixels=draw_scene(150, 110))
+    boxes = write_boxes(tmp_path / "boxes.csv", [(f.name, "face", (20, 10, 45, 40)) for f in album.iterdir()])
+    scan_given(album, boxes=boxes, outputs=[people])
+    whole = people.read_bytes()
+    assert tag(TagOptions(people)).statuses == {"tagged": 5}
+    decoded: list[str] = []
+    decode = photos.decode_or_fail
+    monkeypatch.setattr(photos, "decode_or_fail", lambda photo, *o: decoded.append(photo.path) or decode(photo, *o))
+    assert scan_given(album, boxes=boxes, outputs=[people]).reused == 5
+    assert people.read_bytes() == whole
+    monkeypatch.setattr(lookup, "was_scanned", lambda *_: pytest.fail("that it was tagged is known by now"))
+    assert scan_given(album, boxes=boxes, outputs=[people]).unchanged
+    untag(UntagOptions([album]))
+    assert scan_given(album, boxes=boxes, outputs=[people]).reused == 5
+    assert (decoded, people.read_bytes()) == ([], whole)
+    monkeypatch.undo()
+    tag(TagOptions(people))
+    other = album / "e.jpg"
+    facts = other.stat()
+    other.write_bytes(other.read_bytes() + b"more")  # by somebody else, who keeps the time
+    os.utime(other, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert scan_given(album, boxes=boxes, outputs=[people]).reused == 4
+
+
+def test_formats_that_cannot_be_changed_get_a_sidecar(tmp_path: Path) -> None:
+    files = [save_photo(tmp_path / "album" / f"a{suffix}") for suffix in (".heic", ".avif", ".bmp", ".gif")]
+    before = contents(tmp_path / "album")
+    tally, outcomes = run(tmp_path, [row for file in files for row in rows_of(file)])
+    assert [(outcome.status, outcome.code) for outcome in outcomes] == [("sidecar", "")] * 4
+    assert tally.failed == 0
+    assert contents(tmp_path / "album").keys() - before.keys() == {f"{file.name}.xmp" for file in files}
+    assert {name: contents(tmp_path / "album")[name] for name in before} == before
+    _, outcomes = run(tmp_path, [row for file in files for row in rows_of(file)], where="photo")
+    assert [outcome.code for outcome in outcomes] == ["format"] * 4
+
+
+def test_sidecars_for_all(tmp_path: Path, photo: Path) -> None:
+    before = photo.read_bytes()
+    assert one(tmp_path, rows_of(photo), where="sidecar").written == sidecar.path(photo)
+    assert photo.read_bytes() == before
+
+
+def broken_packet(photo: Path) -> None:
+    photo.write_bytes(with_packet(photo.read_bytes(), b"<broken"))
+
+
+def regions_of_another_shape(photo: Path) -> None:
+    photo.write_bytes(with_packet(encode("JPEG"), OTHERS.replace(b"<stDim:w>80", b"<stDim:w>20")))
+
+
+def hard_link(photo: Path) -> None:
+    os.link(photo, photo.with_name("b.jpg"))
+
+
+def write_protection(photo: Path) -> None:
+    photo.chmod(0o444)
+
+
+@pytest.mark.parametrize(
+    "harm, code, helps",
+    [
+        (broken_packet, "bad_xmp", True),
+        (hard_link, "hard_linked", True),
+        (write_protection, "read_only", True),
+        (regions_of_another_shape, "other_size", False),
+    ],
+)
+def test_a_photo_that_must_not_be_changed_is_named(tmp_path: Path, harm: Any, code: str, helps: bool) -> None:
+    photo = save_photo(tmp_path / "album" / "a.jpg")
+    harm(photo)
+    before = photo.read_bytes()
+    tally, (outcome,) = run(tmp_path, rows_of(photo), where="photo")
+    assert (outcome.status, outcome.code, tally.failed) == ("refused", code, 1)
+    tally, (outcome,) = run(tmp_path, rows_of(photo))
+    assert (outcome.status, outcome.code, tally.failed) == ("sidecar" if helps else "refused", code, 1)
+    assert photo.read_bytes() == before and sidecar.path(photo).exists() == helps
+
+
+def test_a_photo_that_changed_since_the_scan_is_refused(tmp_path: Path, photo: Path) -> None:
+    rows = rows_of(photo)
+    os.utime(photo, ns=(1, 1))
+    assert one(tmp_path, rows).code == "changed"
+    photo.write_bytes(photo.read_bytes() + b"more")
+    os.utime(photo, ns=(1, rows[0]["mtime_ns"]))
+    assert one(tmp_path, rows).code == "changed"
+    save_photo(photo, pixels=np.zeros((40, 40, 3), np.uint8))
+    assert one(tmp_path, rows_of(photo)).code == "other_picture"
+    photo.unlink()
+    assert one(tmp_path, rows).code == "missing"
+    assert not list(photo.parent.iterdir())
+
+
+def test_photos_without_people_are_not_touched(tmp_path: Path, photo: Path) -> None:
+    before = photo.read_bytes()
+    nobody = rows_of(photo, status="no_people")
+    nobody[0] |= dict.fromkeys(("person", "age", "gender", "face_x1"))
+    assert one(tmp_path, nobody).status == "nobody"
+    unjudged = rows_of(photo, [{"age": None, "status": "no_usable_crop"}])
+    assert one(tmp_path, unjudged).status == "nobody"
+    assert photo.read_bytes() == before
+
+
+def test_a_photo_that_could_not_be_scanned_keeps_its_reason(tmp_path: Path) -> None:
+    failed = row(person=None, status="error", error="truncated", message="the end is missing")
+    outcome = one(tmp_path, [failed])
+    assert (outcome.status, outcome.code, outcome.message) == ("refused", "truncated", "the end is missing")
+
+
+def test_a_dry_run_shows_the_change_and_writes_nothing(tmp_path: Path, photo: Path) -> None:
+    before = contents(photo.parent)
+    outcome = one(tmp_path, rows_of(photo), dry_run=True)
+    assert outcome.status == "tagged" and "+<mivolo:Age>33.4</mivolo:Age>" in outcome.diff.splitlines()
+    beside = one(tmp_path, rows_of(photo), dry_run=True, where="sidecar")
+    assert beside.status == "sidecar" and beside.diff.startswith("--- a.jpg.xmp")
+    assert contents(photo.parent) == before
+
+
+def test_a_packed_packet_is_said_to_be_irreversible_beforehand(tmp_path: Path) -> None:
+    photo = tmp_path / "album" / "a.png"
+    photo.parent.mkdir()
+    photo.write_bytes(corpus()["png with packed xmp"][1])
+    before = photo.read_bytes()
+    assert one(tmp_path, rows_of(photo), dry_run=True).reversible is False
+    outcome = one(tmp_path, rows_of(photo), require_reversible=True)
+    assert (outcome.status, outcome.code, photo.read_bytes()) == ("sidecar", "not_reversible", before)
+    tally, (outcome,) = run(tmp_path, rows_of(photo))
+    assert (outcome.status, outcome.reversible, tally.irreversible) == ("tagged", False, 1)
+
+
+def test_a_backup_keeps_the_original(tmp_path: Path, photo: Path) -> None:
+    before = photo.read_bytes()
+    one(tmp_path, rows_of(photo), backup=True)
+    assert photo.with_name("a.jpg_original").read_bytes() == before
+
+
+def test_a_failed_check_leaves_the_photo(tmp_path: Path, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = photo.read_bytes()
+    write = embed.jpeg.write_xmp
+
+    def damage(data: bytes, packet: bytes | None) -> bytes:
+        new = write(data, packet)
+        return new[:-40] + bytes((new[-40] ^ 1,)) + new[-39:]
+
+    monkeypatch.setattr(embed.jpeg, "write_xmp", damage)
+    assert one(tmp_path, rows_of(photo), where="photo").code == "failed_check"
+    assert photo.read_bytes() == before
+
+
+def test_an_exif_text_that_is_taken_does_not_keep_the_regions_away(tmp_path: Path, photo: Path) -> None:
+    rows = rows_of(photo)
+    assert one(tmp_path, rows, exif="ImageDescription").code == ""
+    assert b"1 person: looks about 33, male (97 %)" in photo.read_bytes()
+    other = save_photo(tmp_path / "album" / "b.tif")
+    outcome = one(tmp_path, rows_of(other), exif="ImageDescription")
+    assert (outcome.status, outcome.code) == ("tagged", "no_exif")
+
+
+def test_people_without_a_face_only_on_request(tmp_path: Path, photo: Path) -> None:
+    body = dict.fromkeys(("face_x1", "face_y1", "face_x2", "face_y2")) | {
+        "body_x1": 0.0, "body_y1": 0.0, "body_x2": 40.0, "body_y2": 64.0,
+    }  # fmt: skip
+    rows = rows_of(photo, [body])
+    tally, (outcome,) = run(tmp_path, rows)
+    assert outcome.status == "nobody" and "without a visible face left out: 1" in tally.notes[0]
+    tally, (outcome,) = run(tmp_path, rows, bodies=True)
+    assert outcome.status == "tagged" and tally.notes == []
+    assert b"<mwg-rs:Type>" not in photo.read_bytes()
+
+
+def test_check_compares_and_writes_nothing(tmp_path: Path, photo: Path) -> None:
+    rows = rows_of(photo)
+    tally, (outcome,) = run(tmp_path, rows, check=True)
+    assert (outcome.status, tally.failed) == ("untagged", 1)
+    one(tmp_path, rows)
+    before = contents(photo.parent)
+    tally, (outcome,) = run(tmp_path, rows, check=True)
+    assert (outcome.status, tally.failed) == ("same", 0)
+    tally, (outcome,) = run(tmp_path, rows_of(photo, age=70.0), check=True)
+    assert (outcome.status, tally.failed) == ("differs", 1) and "looks about 70" in outcome.message
+    _, (outcome,) = run(tmp_path, rows, {"model": "other", "model_sha256": "cd"}, check=True)
+    assert outcome.status == "differs" and "mivolo-xs" in outcome.message
+    assert contents(photo.parent) == before
+
+
+def test_the_report_has_a_line_for_every_photo(tmp_path: Path, photo: Path) -> None:
+    report = tmp_path / "tagged.csv"
+    run(tmp_path, [*rows_of(photo), row("gone.jpg", str(photo.parent))], report=report)
+    lines = list(csv.DictReader(report.open(encoding="utf-8")))
+    assert [(line["path"], line["status"], line["code"]) for line in lines] == [
+        ("a.jpg", "tagged", ""), ("gone.jpg", "refused", "missing"),
+    ]  # fmt: skip
+    with pytest.raises(OutputError):
+        run(tmp_path, rows_of(photo), report=tmp_path / "no" / "folder.csv")
+
+
+def test_a_table_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(BadInput):
+        tag(TagOptions(tmp_path / "people.csv"))
+    with pytest.raises(BadInput, match="no rows"):
+        run(tmp_path, [])
+
+
+def test_current_tags_are_those_of_the_same_model(tmp_path: Path, photo: Path) -> None:
+    def current(sha256: str = MODEL["model_sha256"]) -> bool:
+        info = photo.stat()
+        return is_current(Photo(str(photo.parent), photo.name, info.st_size, info.st_mtime_ns), sha256)
+
+    assert not current()
+    one(tmp_path, rows_of(photo), where="sidecar")
+    assert current() and not current("other")
+    save_photo(photo, quality=30)
+    assert not current()
+    sidecar.path(photo).unlink()
+    one(tmp_path, rows_of(photo))
+    assert current() and not current("other")
+    photo.unlink()
+    assert not is_current(Photo(str(photo.parent), photo.name), MODEL["model_sha256"])
+
+
+def test_a_folder_that_cannot_be_written_to_is_a_reason(
+    tmp_path: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replace.os, "access", lambda *_: False)
+    assert one(tmp_path, rows_of(photo)).code == "no_permission"

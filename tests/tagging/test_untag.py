@@ -1,0 +1,106 @@
+"""`untag`: our entries go, the original bytes come back where that was promised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.photos import save_broken, save_photo
+from helpers.tables import contents
+from helpers.tagging import OTHERS, corpus, rows_of, with_packet, write_results
+
+from mivolo_cli.errors import BadInput
+from mivolo_cli.tagging.outcome import Outcome
+from mivolo_cli.tagging.tag import TagOptions, tag
+from mivolo_cli.tagging.untag import UntagOptions, untag
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    folder = tmp_path / "album"
+    for suffix in (".jpg", ".png", ".webp", ".tif", ".heic"):
+        save_photo(folder / f"a{suffix}", orientation=6)
+    (folder / "b.jpg").write_bytes(with_packet(save_photo(folder / "b.jpg").read_bytes(), OTHERS))
+    (folder / "b.jpg.xmp").write_bytes(OTHERS)
+    return folder
+
+
+def tag_all(folder: Path, **options: Any) -> Path:
+    files = [file for file in sorted(folder.iterdir()) if file.suffix != ".xmp"]
+    results = write_results(folder.parent / "people.parquet", [row for file in files for row in rows_of(file)])
+    tag(TagOptions(results, **options))
+    return results
+
+
+def run(*paths: Path, **options: Any) -> list[tuple[str, str]]:
+    outcomes: list[Outcome] = []
+    untag(UntagOptions(paths, **options), outcomes.append)
+    return [(outcome.photo.path, outcome.status) for outcome in outcomes]
+
+
+@pytest.mark.parametrize("options", [{}, {"keywords": True, "microsoft": True}, {"where": "sidecar"}])
+def test_the_whole_folder_is_as_it_was(album: Path, options: dict[str, Any]) -> None:
+    before, times = contents(album), {file.name: file.stat().st_mtime_ns for file in album.glob("*[a-z]g")}
+    tag_all(album, **options)
+    assert contents(album) != before
+    assert run(album, dry_run=True) == [(name, "restored") for name in sorted(before) if not name.endswith(".xmp")]
+    assert run(album) == [(name, "restored") for name in sorted(before) if not name.endswith(".xmp")]
+    assert contents(album) == before
+    assert {name: (album / name).stat().st_mtime_ns for name in times} == times
+    assert {status for _, status in run(album)} == {"none"}
+
+
+def test_the_exif_text_goes_too(album: Path) -> None:
+    before = contents(album)
+    results = tag_all(album, exif="UserComment")
+    assert b"1 person" in (album / "a.webp").read_bytes()
+    assert {status for _, status in run(results)} == {"restored"}
+    assert contents(album) == before
+
+
+def test_changes_of_other_programs_stay(album: Path) -> None:
+    tag_all(album)
+    photo = album / "b.jpg"
+    photo.write_bytes(photo.read_bytes().replace(b'Rating="4"', b'Rating="2"'))
+    outcomes: list[Outcome] = []
+    untag(UntagOptions([photo]), outcomes.append)
+    assert outcomes[0].status == "removed" and "another program" in outcomes[0].message
+    assert b'Rating="2"' in photo.read_bytes() and b"mivolo" not in photo.read_bytes()
+
+
+def test_what_was_not_promised_is_said(tmp_path: Path) -> None:
+    photo = tmp_path / "album" / "a.png"
+    photo.parent.mkdir()
+    photo.write_bytes(corpus()["png with packed xmp"][1])
+    tag_all(photo.parent)
+    outcomes: list[Outcome] = []
+    tally = untag(UntagOptions([photo]), outcomes.append)
+    assert (outcomes[0].status, tally.failed) == ("removed", 0) and "was said" in outcomes[0].message
+
+
+def test_a_photo_that_must_not_be_changed_is_named(album: Path) -> None:
+    tag_all(album)
+    (album / "a.jpg").chmod(0o444)
+    before = (album / "a.jpg").read_bytes()
+    assert ("a.jpg", "refused") in run(album)
+    assert (album / "a.jpg").read_bytes() == before
+
+
+def test_files_that_are_no_photos_have_nothing_to_remove(tmp_path: Path) -> None:
+    save_broken(tmp_path / "a.jpg", "text")
+    assert run(tmp_path) == [("a.jpg", "none")]
+
+
+def test_a_backup_is_kept(album: Path) -> None:
+    tag_all(album)
+    tagged = (album / "a.jpg").read_bytes()
+    untag(UntagOptions([album / "a.jpg"], backup=True))
+    assert (album / "a.jpg_original").read_bytes() == tagged
+
+
+def test_nothing_to_look_at_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no photos"):
+        untag(UntagOptions([tmp_path]))
+    with pytest.raises(BadInput, match="there is no file"):
+        untag(UntagOptions([tmp_path / "gone"]))
