@@ -1,10 +1,11 @@
-"""Cross-attention against plain concatenation of face and body, trained alike at small scale, as in section 4 of the
-MiVOLO paper; writes bench/ablation.json, which bench/model_card.py puts into the model card.
+"""Cross-attention against plain concatenation of face and body, trained alike at small scale, as in
+section 4 of the MiVOLO paper; writes bench/ablation.json, which bench/model_card.py puts into the
+model card.
 
     python bench/ablation.py STEMS TRAINING... --validation FACES --validation BODIES
 
-Every variant is trained with each seed by `mivolo train` (bench/ablation.toml: smaller pictures, few epochs) and
-measured by `mivolo eval --combine` on whole pictures.
+Every variant is trained with each seed by `mivolo train` (bench/ablation.toml: smaller pictures,
+few epochs) and measured by `mivolo eval --combine` on whole pictures.
 """
 
 from __future__ import annotations
@@ -25,10 +26,19 @@ SETS = {"faces": 0, "bodies": 1, "combined pairs": 2}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stems", type=Path)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("backbones", type=Path)
     parser.add_argument("training", nargs="+", type=Path)
-    parser.add_argument("--validation", nargs=2, action="extend", type=Path, required=True, metavar=("FACES", "BODIES"))
+    parser.add_argument(
+        "--validation",
+        nargs=2,
+        action="extend",
+        type=Path,
+        required=True,
+        metavar=("FACES", "BODIES"),
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--recipe", type=Path, default=HERE / "ablation.toml")
     given = parser.parse_args()
@@ -45,13 +55,28 @@ def main() -> None:
 def measured(given: argparse.Namespace, fusion: str, seed: int) -> dict[str, float | None]:
     """Figures of one training, named by what they are measured on."""
     with tempfile.TemporaryDirectory() as place:
-        start = ["--recipe", str(given.recipe), "--stems", str(given.stems), "--fusion", fusion, "--seed", str(seed)]
+        start = [
+            "--recipe",
+            str(given.recipe),
+            "--backbones",
+            str(given.backbones),
+            "--fusion",
+            fusion,
+            "--seed",
+            str(seed),
+        ]
         mivolo("train", *map(str, given.training), *start, "-o", f"{place}/run", "--quiet")
         validation = [str(file) for file in given.validation]
-        said = mivolo("eval", *validation, "--model", f"{place}/run/model.safetensors", "--combine", "--json")
+        said = mivolo(
+            "eval", *validation, "--model", f"{place}/run/model.safetensors", "--combine", "--json"
+        )
     evaluations = json.loads(said)["evaluations"]
     scores = {name: evaluations[index]["score"] for name, index in SETS.items()}
-    return {f"{name} {key}": value(score, key) for name, score in scores.items() for key in ("mae", "gender")}
+    return {
+        f"{name} {key}": value(score, key)
+        for name, score in scores.items()
+        for key in ("mae", "gender")
+    }
 
 
 def value(score: dict[str, Any], key: str) -> float | None:
@@ -60,8 +85,13 @@ def value(score: dict[str, Any], key: str) -> float | None:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: a line for each fusion, the mean over the seeds and each seed in brackets."""
-    columns = [name for name in rows[0] if name not in ("fusion", "seed") and rows[0][name] is not None]
-    lines = [f"| fusion | {' | '.join(heading(name) for name in columns)} |", "| --- " * (len(columns) + 1) + "|"]
+    columns = [
+        name for name in rows[0] if name not in ("fusion", "seed") and rows[0][name] is not None
+    ]
+    lines = [
+        f"| fusion | {' | '.join(heading(name) for name in columns)} |",
+        "| --- " * (len(columns) + 1) + "|",
+    ]
     for fusion in FUSIONS:
         found = [[row[name] for row in rows if row["fusion"] == fusion] for name in columns]
         cells = [cell(name, values) for name, values in zip(columns, found, strict=True)]

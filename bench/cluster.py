@@ -1,11 +1,13 @@
-"""A scan on a Ray cluster of two nodes on this machine: equal to one machine, whatever is killed, and how fast.
+"""A scan on a Ray cluster of two nodes on this machine: equal to one machine, whatever is killed,
+and how fast.
 
-    python bench/cluster.py                                     # all of it, at full scale (hours on two cores)
-    python bench/cluster.py equal --photos 5000
-    python bench/cluster.py kills --photos 500 --kills 10       # of a worker, of an actor, and of the driver: each
-    python bench/cluster.py pace --photos 2000 --megapixels 12  # wanted: 80 % of the local path on the same cores
+    python bench/cluster.py                                     # all of it, at full scale (hours on
+    two cores) python bench/cluster.py equal --photos 5000 python bench/cluster.py kills --photos
+    500 --kills 10       # of a worker, of an actor, and of the driver: each python bench/cluster.py
+    pace --photos 2000 --megapixels 12  # wanted: 80 % of the local path on the same cores
 
-`equal` and `kills` use small photos, given boxes and a tiny seeded model. Ends with 1 if anything differs. Linux only.
+`equal` and `kills` use small photos, given boxes and a tiny seeded model. Ends with 1 if anything
+differs. Linux only.
 """
 
 from __future__ import annotations
@@ -48,13 +50,19 @@ def equal(options: argparse.Namespace) -> bool:
         scan([Path(place, "photos")], [ours], **settings, ray=True, ray_address=address)
         bad = compare(ours, local)
         files = os.listdir(ours)
-        bad["other files"] = sum(not name.endswith(".parquet") and name[0] not in "._" for name in files)
-        print(f"equal: {options.photos} photos, {len(files)} files: {dict(+bad) or 'the same table'}", flush=True)
+        bad["other files"] = sum(
+            not name.endswith(".parquet") and name[0] not in "._" for name in files
+        )
+        print(
+            f"equal: {options.photos} photos, {len(files)} files: {dict(+bad) or 'the same table'}",
+            flush=True,
+        )
         return not +bad
 
 
 def kills(options: argparse.Namespace) -> bool:
-    """Runs of which a process is killed as often as wanted; a killed driver is started again, as a user would."""
+    """Runs of which a process is killed as often as wanted; a killed driver is started again, as a
+    user would."""
     good = True
     with tempfile.TemporaryDirectory() as place:
         settings = prepare(Path(place), options.photos)
@@ -65,12 +73,17 @@ def kills(options: argparse.Namespace) -> bool:
                 ours = Path(place, kind)
                 done = killed_runs(kind, Path(place), address, ours, options)
             bad = compare(ours, local)
-            print(f"kills of a {kind}: {done}, {options.photos} photos: {dict(+bad) or 'the same table'}", flush=True)
+            print(
+                f"kills of a {kind}: {done}, {options.photos} photos: {dict(+bad) or 'the same table'}",
+                flush=True,
+            )
             good &= not +bad and done == options.kills
     return good
 
 
-def killed_runs(kind: str, place: Path, address: str, output: Path, options: argparse.Namespace) -> int:
+def killed_runs(
+    kind: str, place: Path, address: str, output: Path, options: argparse.Namespace
+) -> int:
     """Let drivers work until the table is there; how often something was killed meanwhile."""
     chance, done = random.Random(options.seed), 0
     while not output.exists():
@@ -78,7 +91,9 @@ def killed_runs(kind: str, place: Path, address: str, output: Path, options: arg
         while driver.poll() is None:
             time.sleep(options.every * chance.uniform(0.5, 1.5))
             victims = [driver.pid] if kind == "driver" else titled(VICTIMS[kind])
-            at_work = kind != "driver" or bool(list(output.parent.glob(f".{output.name}.mivolo/{KEPT}")))
+            at_work = kind != "driver" or bool(
+                list(output.parent.glob(f".{output.name}.mivolo/{KEPT}"))
+            )
             if done < options.kills and victims and at_work and driver.poll() is None:
                 os.kill(chance.choice(victims), signal.SIGKILL)
                 done += 1
@@ -90,7 +105,9 @@ def killed_runs(kind: str, place: Path, address: str, output: Path, options: arg
 def start(place: Path, address: str, output: Path, pause: float) -> subprocess.Popen[bytes]:
     """A scan in a process of its own."""
     code = DRIVER.format(here=str(Path(__file__).parent))
-    return subprocess.Popen([sys.executable, "-c", code, str(place), address, str(output), str(pause)])
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(place), address, str(output), str(pause)]
+    )
 
 
 def drive(arguments: Sequence[str]) -> None:
@@ -99,30 +116,46 @@ def drive(arguments: Sequence[str]) -> None:
     from mivolo_cli.scan.run import ScanOptions
     from mivolo_cli.scan.run import scan as scan_all
 
-    place, address, output, pause = Path(arguments[0]), arguments[1], Path(arguments[2]), float(arguments[3])
+    place, address, output, pause = (
+        Path(arguments[0]),
+        arguments[1],
+        Path(arguments[2]),
+        float(arguments[3]),
+    )
     quick = ray_backend.decode
 
-    def decode(chunks: Any, least: int) -> Iterator[Any]:
-        for row in quick(chunks, least):
+    def decode(chunks: Any, min_size: int) -> Iterator[Any]:
+        for row in quick(chunks, min_size):
             time.sleep(pause)
             yield row
 
     store.PART_PHOTOS, ray_backend.decode = 16, decode
-    scan_all(ScanOptions([place / "photos"], [output], **settings_of(place), ray=True, ray_address=address))
+    scan_all(
+        ScanOptions(
+            [place / "photos"], [output], **settings_of(place), ray=True, ray_address=address
+        )
+    )
 
 
 def pace(options: argparse.Namespace) -> bool:
-    """Photos a second on one node with all cores, started by the scan itself, against the local path."""
+    """Photos a second on one node with all cores, started by the scan itself, against the local
+    path."""
     with tempfile.TemporaryDirectory() as place:
         make_scenes(Path(place, "photos"), options.photos, options.megapixels)
         paces = {}
         for name, more in (("local", {}), ("ray", {"ray": True})):
             output = Path(place, f"{name}.parquet")
-            taken = seconds(lambda output=output, more=more: scan([Path(place, "photos")], [output], **more), 1, False)
+            taken = seconds(
+                lambda output=output, more=more: scan([Path(place, "photos")], [output], **more),
+                1,
+                False,
+            )
             paces[name] = options.photos / taken
             print(f"{name}: {paces[name]:.2f} photos/s", flush=True)
         share = paces["ray"] / paces["local"]
-        print(f"pace: {share:.0%} of the local path (wanted: 80 %), with Ray's own start and end in it")
+        print(
+            f"pace: {share:.0%} of the local path (wanted: 80 %), with Ray's own start and end in it"
+        )
         return share >= 0.8
 
 
@@ -158,7 +191,9 @@ def titled(title: bytes) -> list[int]:
     parents, found = {}, []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            parents[int(folder.name)] = int(
+                (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            )
             if (folder / "cmdline").read_bytes().startswith(title):
                 found.append(int(folder.name))
         except OSError:  # it has ended meanwhile
@@ -188,7 +223,11 @@ def compare(ours: Path, local: Path) -> Counter[str]:
 
 
 def same(value: Any, wanted: Any) -> bool:
-    return abs(value - wanted) <= AGES if isinstance(wanted, float) and value is not None else bool(value == wanted)
+    return (
+        abs(value - wanted) <= AGES
+        if isinstance(wanted, float) and value is not None
+        else bool(value == wanted)
+    )
 
 
 WORKS = {"equal": equal, "kills": kills, "pace": pace}
@@ -196,18 +235,26 @@ PHOTOS = {"equal": 5000, "kills": 500, "pace": 2000}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("works", nargs="*", help=f"of {', '.join(WORKS)}; default: all")
     parser.add_argument("--photos", type=int, help=f"default: {PHOTOS}")
     parser.add_argument("--kills", type=int, default=10, help="of each kind")
-    parser.add_argument("--every", type=float, default=6.0, help="seconds between two kills, on average")
-    parser.add_argument("--pause", type=float, default=0.3, help="after each photo that is decoded, in seconds")
+    parser.add_argument(
+        "--every", type=float, default=6.0, help="seconds between two kills, on average"
+    )
+    parser.add_argument(
+        "--pause", type=float, default=0.3, help="after each photo that is decoded, in seconds"
+    )
     parser.add_argument("--megapixels", type=float, default=12.0)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     good = True
     for name in options.works or WORKS:
-        good &= WORKS[name](argparse.Namespace(**{**vars(options), "photos": options.photos or PHOTOS[name]}))
+        good &= WORKS[name](
+            argparse.Namespace(**{**vars(options), "photos": options.photos or PHOTOS[name]})
+        )
     sys.exit(not good)
 
 

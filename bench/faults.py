@@ -39,16 +39,22 @@ from mivolo_cli.tables import read_table
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 GROWN, MORE_MEMORY = 3, 1.15
-"""After so many tenths of the photos memory may grow by that factor at most: keys of photos are kept, nothing else."""
+"""After so many tenths of the photos memory may grow by that factor at most: keys of photos are
+kept, nothing else."""
 STEPS_A_PART = 2
 """Calls that put something on the disk for good: fsync and rename."""
 
 
 def kills(options: argparse.Namespace) -> bool:
-    """Runs of tiny photos with given boxes and a tiny seeded model, killed many times, against one left in peace."""
+    """Runs of tiny photos with given boxes and a tiny seeded model, killed many times, against one
+    left in peace."""
     chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as place:
-        photos_, boxes, model = Path(place, "photos"), Path(place, "boxes.csv"), Path(place, "tiny.safetensors")
+        photos_, boxes, model = (
+            Path(place, "photos"),
+            Path(place, "boxes.csv"),
+            Path(place, "tiny.safetensors"),
+        )
         make_files(photos_, options.photos, 20, broken=options.photos // 50)
         write_boxes(photos_, boxes)
         settings = {"boxes": boxes, "detector": "given", "device": "cpu", "workers": 2}
@@ -93,12 +99,17 @@ def compare(outputs: Sequence[Path], reference: Sequence[Path]) -> Counter[str]:
     """What differs from a run left in peace; what is left over beside the tables."""
     bad = Counter[str]()
     keys = [
-        [(row["path"], row["person"]) for row in read_table(table).to_pylist()] for table in (outputs[0], reference[0])
+        [(row["path"], row["person"]) for row in read_table(table).to_pylist()]
+        for table in (outputs[0], reference[0])
     ]
     bad["rows lost"] = len(set(keys[1]) - set(keys[0]))
     bad["rows doubled"] = len(keys[0]) - len(set(keys[0]))
-    bad["tables not equal"] = sum(not same(ours, whole) for ours, whole in zip(outputs, reference, strict=True))
-    bad["left over"] = sum(1 for file in outputs[0].parent.rglob("*") if file.name.endswith(".part"))
+    bad["tables not equal"] = sum(
+        not same(ours, whole) for ours, whole in zip(outputs, reference, strict=True)
+    )
+    bad["left over"] = sum(
+        1 for file in outputs[0].parent.rglob("*") if file.name.endswith(".part")
+    )
     return +bad
 
 
@@ -151,7 +162,9 @@ def fuzz(options: argparse.Namespace) -> bool:
         kinds = mutants(folder, options.files, options.seed)
         made_up_results()
         began = time.monotonic()
-        outcome = child(lambda: scan([folder], [table], workers=2), limit=options.limit * options.files)
+        outcome = child(
+            lambda: scan([folder], [table], workers=2), limit=options.limit * options.files
+        )
         seconds = time.monotonic() - began
         if outcome != 0:
             print(f"fuzz: the run ended with {outcome}")
@@ -161,19 +174,27 @@ def fuzz(options: argparse.Namespace) -> bool:
         codes = Counter(row["error"] for row in rows if row["error"])
         unknown = set(codes) - set(decode.CODES)
         missing = len({*kinds} - files)
-        print(f"fuzz: {options.files} files in {seconds:.0f} s; {len(files)} in the table, {missing} missing")
+        print(
+            f"fuzz: {options.files} files in {seconds:.0f} s; {len(files)} in the table, {missing} missing"
+        )
         print(
             f"  read: {len(files) - codes.total()}; codes: {dict(codes.most_common())}; unknown codes: {unknown or 0}"
         )
         hung = [row["path"] for row in rows if row["error"] in ("timeout", "crashed")]
-        print(f"  stopped or crashed in their own process: {len(hung)} {[kinds[path] for path in hung[:5]]}")
+        print(
+            f"  stopped or crashed in their own process: {len(hung)} {[kinds[path] for path in hung[:5]]}"
+        )
         return not missing and not unknown
 
 
 def many(options: argparse.Namespace) -> bool:
     """Very many files: memory while it goes on, and the table."""
     with tempfile.TemporaryDirectory() as place:
-        folder, table, facts = Path(place, "photos"), Path(place, "people.csv"), Path(place, "facts.json")
+        folder, table, facts = (
+            Path(place, "photos"),
+            Path(place, "people.csv"),
+            Path(place, "facts.json"),
+        )
         make_files(folder, options.files, options.folders, options.broken)
         made_up_results()
         outcome = child(lambda: facts.write_text(json.dumps(measured(folder, table))))
@@ -184,8 +205,12 @@ def many(options: argparse.Namespace) -> bool:
         rows = read_table(table).to_pylist()
         counts = Counter(row["status"] for row in rows)
         photos_ = {row["path"] for row in rows}
-        print(f"many: {len(photos_)} of {options.files} photos in {found['seconds']:.0f} s, {counts['error']} failed")
-        print(f"  memory in MiB at each tenth: {found['memory']}; peak with the tables written: {found['peak']}")
+        print(
+            f"many: {len(photos_)} of {options.files} photos in {found['seconds']:.0f} s, {counts['error']} failed"
+        )
+        print(
+            f"  memory in MiB at each tenth: {found['memory']}; peak with the tables written: {found['peak']}"
+        )
         broken = len(range(0, options.files, options.files // options.broken))
         flat = max(found["memory"][GROWN:]) <= MORE_MEMORY * found["memory"][GROWN - 1]
         print(f"  {'flat' if flat else 'not flat'} after the first {GROWN} tenths")
@@ -214,13 +239,18 @@ def readers(options: argparse.Namespace) -> bool:
     """Our own readers and mergers against hypothesis: see the tests named test_fuzz.py."""
     tests = sorted((Path(__file__).parents[1] / "tests").rglob("test_fuzz.py"))
     environment = {**os.environ, "MIVOLO_FUZZ": str(options.executions)}
-    done = subprocess.run([sys.executable, "-m", "pytest", *tests, "--hypothesis-show-statistics"], env=environment)
-    print(f"readers: {options.executions} executions of each of the harnesses, exit code {done.returncode}")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *tests, "--hypothesis-show-statistics"], env=environment
+    )
+    print(
+        f"readers: {options.executions} executions of each of the harnesses, exit code {done.returncode}"
+    )
     return done.returncode == 0
 
 
 def disk(options: argparse.Namespace) -> bool:
-    """Disks of several sizes that fill up at different moments; then they grow, and the same command finishes."""
+    """Disks of several sizes that fill up at different moments; then they grow, and the same
+    command finishes."""
     with tempfile.TemporaryDirectory() as place:
         folder, whole, mount = Path(place, "photos"), Path(place, "whole.csv"), Path(place, "disk")
         make_files(folder, 1000, 10, broken=0)
@@ -236,7 +266,9 @@ def disk(options: argparse.Namespace) -> bool:
                 grow()
                 scan([folder], [mount / "people.csv"])
                 equal = (mount / "people.csv").read_bytes() == whole.read_bytes()
-                print(f"disk of {size} KiB: {message or 'was enough'}; {kept} parts kept; then equal: {equal}")
+                print(
+                    f"disk of {size} KiB: {message or 'was enough'}; {kept} parts kept; then equal: {equal}"
+                )
                 good &= equal and (tidy or not message)
     return good
 
@@ -262,18 +294,28 @@ WORKS = {"kills": kills, "fuzz": fuzz, "many": many, "readers": readers, "disk":
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("works", nargs="*", help=f"of {', '.join(WORKS)}; default: all")
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--photos", type=int, default=2000, help="of each killed run")
     parser.add_argument("--files", type=int, help="default: 5000 for fuzz, 100000 for many")
-    parser.add_argument("--limit", type=float, default=2.0, help="seconds a fuzzed file, on average")
+    parser.add_argument(
+        "--limit", type=float, default=2.0, help="seconds a fuzzed file, on average"
+    )
     parser.add_argument("--folders", type=int, default=1000)
     parser.add_argument("--broken", type=int, default=20_000)
-    parser.add_argument("--executions", type=int, default=5000, help="of each harness of the readers")
     parser.add_argument(
-        "--sizes", type=int, nargs="*", default=[4, 32, 64, 100, 140, 180, 220], help="of disks, in KiB"
+        "--executions", type=int, default=5000, help="of each harness of the readers"
+    )
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="*",
+        default=[4, 32, 64, 100, 140, 180, 220],
+        help="of disks, in KiB",
     )
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

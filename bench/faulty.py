@@ -17,17 +17,37 @@ import numpy as np
 import PIL.Image
 import pillow_heif
 
-FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "tif": "TIFF", "bmp": "BMP", "gif": "GIF", "avif": "AVIF"}
+FORMATS = {
+    "jpg": "JPEG",
+    "png": "PNG",
+    "webp": "WEBP",
+    "tif": "TIFF",
+    "bmp": "BMP",
+    "gif": "GIF",
+    "avif": "AVIF",
+}
 FORMATS |= {"heic": "HEIF"}
-EXTREMES = (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\xff\xff", b"\0\0")
+EXTREMES = (
+    b"\xff\xff\xff\xff",
+    b"\0\0\0\0",
+    b"\x7f\xff\xff\xff",
+    b"\x80\0\0\0",
+    b"\xff\xff",
+    b"\0\0",
+)
 
 
 def child(
-    work: Callable[[], object], prepare: Callable[[], None] | None = None, after: float | None = None, limit: float = 0
+    work: Callable[[], object],
+    prepare: Callable[[], None] | None = None,
+    after: float | None = None,
+    limit: float = 0,
 ) -> int:
-    """Run in a forked process; killed `after` so many seconds if it is still there. 0, or what became of it.
+    """Run in a forked process; killed `after` so many seconds if it is still there. 0, or what
+    became of it.
 
-    `prepare` runs in the child before the work. A child that is still there after `limit` seconds has hung: 999.
+    `prepare` runs in the child before the work. A child that is still there after `limit` seconds
+    has hung: 999.
     """
     pid = os.fork()
     if pid == 0:
@@ -60,7 +80,8 @@ def _run(work: Callable[[], object], prepare: Callable[[], None] | None) -> None
 
 
 def kill_at_step(step: int) -> Callable[[], None]:
-    """Kill this process just before, or just after, the so-maniest call that puts something on the disk for good."""
+    """Kill this process just before, or just after, the so-maniest call that puts something on the
+    disk for good."""
 
     def prepare() -> None:
         left, before = step, random.random() < 0.5
@@ -114,16 +135,21 @@ def originals() -> list[tuple[str, bytes]]:
     made += [("jpg", coded(picture, "JPEG", progressive=True, optimize=True))]
     made += [("jpg", coded(picture.convert("CMYK"), "JPEG"))]
     made += [
-        ("tif", coded(picture, "TIFF", compression=name)) for name in ("tiff_lzw", "jpeg", "tiff_deflate", "packbits")
+        ("tif", coded(picture, "TIFF", compression=name))
+        for name in ("tiff_lzw", "jpeg", "tiff_deflate", "packbits")
     ]
     made += [
         ("png", coded(picture.convert("P"), "PNG", transparency=3)),
         ("png", coded(picture.convert("I;16"), "PNG")),
     ]
     made += [
-        (suffix, coded(picture, FORMATS[suffix], save_all=True, append_images=[picture])) for suffix in ("gif", "webp")
+        (suffix, coded(picture, FORMATS[suffix], save_all=True, append_images=[picture]))
+        for suffix in ("gif", "webp")
     ]
-    made += [("webp", coded(picture, "WEBP", lossless=True)), ("bmp", coded(picture.convert("P"), "BMP"))]
+    made += [
+        ("webp", coded(picture, "WEBP", lossless=True)),
+        ("bmp", coded(picture.convert("P"), "BMP")),
+    ]
     return made
 
 
@@ -133,8 +159,11 @@ def coded(picture: PIL.Image.Image, format: str, **options: Any) -> bytes:
 
 
 def mutate(chance: random.Random, content: bytes, others: list[bytes]) -> tuple[str, bytes]:
-    """Bits turned over, an end cut off, the beginning of another file put before, or an extreme number written in."""
-    kind = chance.choice(("flips", "flips in front", "cut", "spliced", "extreme", "hole", "doubled"))
+    """Bits turned over, an end cut off, the beginning of another file put before, or an extreme
+    number written in."""
+    kind = chance.choice(
+        ("flips", "flips in front", "cut", "spliced", "extreme", "hole", "doubled")
+    )
     data = bytearray(content)
     if kind.startswith("flips"):
         reach = min(len(data), 200) if kind.endswith("front") else len(data)

@@ -1,11 +1,13 @@
-"""Make the detectors' graphs as they are shipped out of graphs that came from TensorFlow, once and for all.
+"""Make the detectors' graphs as they are shipped out of graphs that came from TensorFlow, once and
+for all.
 
     pip install onnx onnxruntime
     python bench/layout.py published.onnx shipped.onnx
 
-Converters from TensorFlow put a transposition before and after each convolution; in BlazeFace they take two thirds of
-the time. ONNX Runtime moves them through the graph until they meet and vanish. Weights that are whole in half precision
-are stored in it. The answers stay the same to the last bit, which is checked.
+Converters from TensorFlow put a transposition before and after each convolution; in BlazeFace they
+take two thirds of the time. ONNX Runtime moves them through the graph until they meet and vanish.
+Weights that are whole in half precision are stored in it. The answers stay the same to the last
+bit, which is checked.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ STORED = "stored:"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("published", type=Path)
     parser.add_argument("shipped", type=Path)
     options = parser.parse_args()

@@ -1,4 +1,5 @@
-"""Peak memory of a scan of many small photos against that of few: it must not grow with their number.
+"""Peak memory of a scan of many small photos against that of few: it must not grow with their
+number.
 
     python bench/memory.py [--few 500] [--many 20000] [--json memory.json]
 
@@ -26,7 +27,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--few", type=int, default=500)
     parser.add_argument("--many", type=int, default=20_000)
     parser.add_argument("--json", type=Path)
@@ -45,7 +48,9 @@ def main() -> None:
 
 def peak(folder: Path, table: Path) -> float:
     arguments = ["scan", str(folder), "-o", str(table), "--quiet"]
-    run = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], check=True, stdout=subprocess.PIPE, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments], check=True, stdout=subprocess.PIPE, text=True
+    )
     return int(run.stdout.split()[-1]) / (1024 if sys.platform != "darwin" else 1024**2)
 
 

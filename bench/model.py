@@ -1,9 +1,11 @@
 """How many persons a second each engine and precision does, and which share of the machine that is.
 
-    python bench/model.py [--variants mivolo_d1_224 mivolo_xs] [--batches 8 32] [--device cuda] [--json model.json]
+    python bench/model.py [--variants mivolo_d1_224 mivolo_xs] [--batches 8 32] [--device cuda]
+    [--json model.json]
 
-The share is that of the fastest matrix multiplication, of several sizes, in the same precision and run. Persons have
-face and body; the last column is the gain for persons of one input, who do not pay for the other's stem.
+The share is that of the fastest matrix multiplication, of several sizes, in the same precision and
+run. Persons have face and body; the last column is the gain for persons of one input, who do not
+pay for the other's stem.
 """
 
 from __future__ import annotations
@@ -22,18 +24,21 @@ from mivolo_cli.errors import MivoloError
 from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.records import Pixels
 from mivolo_cli.runtime.engines import choose_device
-from mivolo_cli.runtime.graph_cache import Calibration
+from mivolo_cli.runtime.graph_cache import Int8Samples
 from mivolo_cli.runtime.load import open_model
 
 GFLOP = {"mivolo_d1_224": 18.1}
 """A person's cost where it is known, by the plan of the house."""
 SIDES = {True: (512, 1024, 1536, 2048, 4096), False: (4096, 8192, 16384)}
-"""Sides of the matrices of the peak, on a CPU and on a GPU: small ones stay in caches, large ones fill all cores."""
+"""MinSize of the matrices of the peak, on a CPU and on a GPU: small ones stay in caches, large ones
+fill all cores."""
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--variants", nargs="+", default=["mivolo_d1_224", "mivolo_xs"])
     parser.add_argument("--batches", nargs="+", type=int, default=[32])
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16", "int8"])
@@ -43,7 +48,11 @@ def main() -> None:
     options = parser.parse_args()
     device = choose_device(options.device)[0]
     rows = []
-    peaks = {precision: peak(device, TYPES[precision]) for precision in options.precisions if precision in TYPES}
+    peaks = {
+        precision: peak(device, TYPES[precision])
+        for precision in options.precisions
+        if precision in TYPES
+    }
     with tempfile.TemporaryDirectory() as place:
         for variant in options.variants:
             model = random_model(Path(place), variant)
@@ -51,33 +60,60 @@ def main() -> None:
                 base: float | None = None
                 for engine in ("torch", "openvino") if device == "cpu" else ("torch",):
                     for precision in options.precisions:
-                        row = measure(model, variant, device, engine, precision, batch, options.runs)
+                        row = measure(
+                            model, variant, device, engine, precision, batch, options.runs
+                        )
                         if row is None:
                             continue
                         base = base or row["persons/s"]
                         cost = GFLOP.get(variant)
-                        share = cost and precision in peaks and row["persons/s"] * cost / peaks[precision]
+                        share = (
+                            cost
+                            and precision in peaks
+                            and row["persons/s"] * cost / peaks[precision]
+                        )
                         one = row.pop("one input")
-                        rows.append(row | {"ratio": row["persons/s"] / base, "of peak": share or "", "one input": one})
+                        rows.append(
+                            row
+                            | {
+                                "ratio": row["persons/s"] / base,
+                                "of peak": share or "",
+                                "one input": one,
+                            }
+                        )
     show(rows, options.json)
-    print("GFLOP/s of a matrix multiplication:", {name: round(value) for name, value in peaks.items()})
+    print(
+        "GFLOP/s of a matrix multiplication:", {name: round(value) for name, value in peaks.items()}
+    )
 
 
-def measure(model: Path, variant: str, device: str, engine: str, precision: str, batch: int, runs: int) -> dict | None:
+def measure(
+    model: Path, variant: str, device: str, engine: str, precision: str, batch: int, runs: int
+) -> dict | None:
     """A row of the table; None where this engine has no such precision."""
     try:
-        opened, spec = open_model(str(model), device, precision, engine, calibration=Calibration("noise", noise))
+        opened, spec = open_model(
+            str(model), device, precision, engine, int8_samples=Int8Samples("noise", noise)
+        )
     except MivoloError:
         return None
     (pixels, both), *_ = noise(spec, batch)
     face = both & [True, False]
     speed, alone = (batch / seconds(lambda p=p: opened.run(pixels, p), runs) for p in (both, face))
-    about = {"variant": variant, "device": opened.device, "engine": engine, "precision": opened.precision}
+    about = {
+        "variant": variant,
+        "device": opened.device,
+        "engine": engine,
+        "precision": opened.precision,
+    }
     return about | {"batch": batch, "persons/s": speed, "one input": f"{alone / speed - 1:+.0%}"}
 
 
-def noise(spec: ModelSpec, people: int = 8, batches: int = 4) -> Iterator[tuple[Pixels, NDArray[np.bool_]]]:
-    """Batches of nobody: good enough to be timed, and to calibrate a model whose answers do not matter."""
+def noise(
+    spec: ModelSpec, people: int = 8, batches: int = 4
+) -> Iterator[tuple[Pixels, NDArray[np.bool_]]]:
+    """Batches of nobody: good enough to be timed, and to calibrate a model whose answers do not
+    matter."""
     rng = np.random.default_rng(0)
     for _ in range(batches):
         side = spec.input_size
@@ -85,12 +121,14 @@ def noise(spec: ModelSpec, people: int = 8, batches: int = 4) -> Iterator[tuple[
 
 
 def peak(device: str, dtype: torch.dtype) -> float:
-    """GFLOP/s of the fastest of matrix multiplications of several sizes, each given half a second at least."""
+    """GFLOP/s of the fastest of matrix multiplications of several sizes, each given half a second
+    at least."""
     return max(multiplications(device, dtype, side) for side in SIDES[device == "cpu"])
 
 
 def multiplications(device: str, dtype: torch.dtype, side: int) -> float:
-    """GFLOP/s of the best of ten rounds; a round is long enough for what lies around it not to count."""
+    """GFLOP/s of the best of ten rounds; a round is long enough for what lies around it not to
+    count."""
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     out = torch.empty_like(a)
     repeats = max(1, round((5e9 if device == "cpu" else 5e12) / side**3))

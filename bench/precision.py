@@ -1,9 +1,11 @@
 """How far the answers of each engine and precision are from those of PyTorch at fp32.
 
-    python bench/precision.py faces-val.parquet bodies-val.parquet [--model mivolo-xs] [--device auto] [--limit 1000]
+    python bench/precision.py faces-val.parquet bodies-val.parquet [--model mivolo-xs] [--device
+    auto] [--limit 1000]
 
-Bars: fp32 within 0.01 years for everybody; bf16 and fp16 within 0.15 years on average and 0.5 % of genders; int8, where
-nncf is installed, within 0.4 years on average: every second person calibrates it, the others are measured.
+Bars: fp32 within 0.01 years for everybody; bf16 and fp16 within 0.15 years on average and 0.5 % of
+genders; int8, where nncf is installed, within 0.4 years on average: every second person calibrates
+it, the others are measured.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.pipeline.crops import stack
 from mivolo_cli.pipeline.predict import Predictor, channels
 from mivolo_cli.runtime.engines import choose_device
-from mivolo_cli.runtime.graph_cache import Calibration
+from mivolo_cli.runtime.graph_cache import Int8Samples
 from mivolo_cli.runtime.load import open_model
 from mivolo_cli.runtime.quantize import Batches
 
@@ -30,7 +32,9 @@ CALIBRATING = 300
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--model", default="mivolo-xs")
     parser.add_argument("--device", default="auto")
@@ -50,16 +54,27 @@ def main() -> None:
             yield np.ascontiguousarray(channels(pixels, spec)), present
 
     def answers(device: str, engine: str, precision: str) -> tuple[np.ndarray, np.ndarray, str]:
-        calibration = Calibration(f"bench-{len(others)}", people)
-        opened, _ = open_model(options.model, device, precision, engine, calibration=calibration)
+        samples = Int8Samples(f"bench-{len(others)}", people)
+        opened, _ = open_model(options.model, device, precision, engine, int8_samples=samples)
         found = [prediction for prediction in Predictor(opened, spec).predict(crops) if prediction]
-        return np.array([p.age for p in found]), np.array([p.gender for p in found]), opened.precision
+        return (
+            np.array([p.age for p in found]),
+            np.array([p.gender for p in found]),
+            opened.precision,
+        )
 
     ages, genders, _ = answers("cpu", "torch", "fp32")
     rows, failed = [], False
-    kinds = [(device, engine) for engine in (("torch", "openvino") if device == "cpu" else ("torch",))]
+    kinds = [
+        (device, engine) for engine in (("torch", "openvino") if device == "cpu" else ("torch",))
+    ]
     for place, engine in [*kinds, *([("cpu", "openvino")] if device != "cpu" else [])]:
-        for precision in ("fp32", "bf16", *(() if place == "cpu" else ("fp16",)), *with_int8(place, engine)):
+        for precision in (
+            "fp32",
+            "bf16",
+            *(() if place == "cpu" else ("fp16",)),
+            *with_int8(place, engine),
+        ):
             other, kinds_of, used = answers(place, engine, precision)
             years, swapped = np.abs(other - ages), float((kinds_of != genders).mean())
             good = {
@@ -68,7 +83,11 @@ def main() -> None:
             }.get(used, years.mean() <= 0.15 and swapped <= 0.005)
             failed |= not good
             row = {"device": place, "engine": engine, "precision": used, "people": len(ages)}
-            row |= {"mean years": float(years.mean()), "most years": float(years.max()), "other gender": swapped}
+            row |= {
+                "mean years": float(years.mean()),
+                "most years": float(years.max()),
+                "other gender": swapped,
+            }
             rows.append(row | {"bar": "met" if good else "missed"})
     show(rows, options.json)
     sys.exit(failed)

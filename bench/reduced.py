@@ -1,9 +1,11 @@
-"""Whether ages and genders are as good when large JPEGs are decoded at a part of their size, as a scan does it.
+"""Whether ages and genders are as good when large JPEGs are decoded at a part of their size, as a
+scan does it.
 
     python bench/reduced.py faces-val.parquet [--photos 200]
 
-Labelled faces, enlarged, are put in pairs on photos of 12 megapixels made on the spot; each photo is looked at whole
-and reduced. A face counts that both ways found. The interval of the difference in MAE is by bootstrap over faces.
+Labelled faces, upscaled, are put in pairs on photos of 12 megapixels made on the spot; each photo
+is looked at whole and reduced. A face counts that both ways found. The interval of the difference
+in MAE is by bootstrap over faces.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ RESAMPLES = 2000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("faces", type=Path)
     parser.add_argument("--photos", type=int, default=200)
     parser.add_argument("--model", default="mivolo-xs")
@@ -47,7 +51,10 @@ def main() -> None:
             pair = chosen[2 * number : 2 * number + 2]
             file = Path(folder) / "photo.jpg"
             places = make_photo(file, pair, number)
-            answers = [look(file, least, detector, predictor, places) for least in (None, stages.LEAST)]
+            answers = [
+                look(file, min_size, detector, predictor, places)
+                for min_size in (None, stages.MIN_SIZE)
+            ]
             for sample, full, part in zip(pair, *answers, strict=True):
                 if full and part and sample.label.age is not None:
                     truths.append((sample.label.age, sample.label.gender))
@@ -57,33 +64,46 @@ def main() -> None:
 
 
 def make_photo(file: Path, pair: list[Sample], seed: int) -> list[float]:
-    """A JPEG with a person on each side of its middle; gives where their middles are, in parts of the width."""
+    """A JPEG with a person on each side of its middle; gives where their middles are, in parts of
+    the width."""
     rng = np.random.default_rng(seed)
     ground = PIL.Image.fromarray(rng.integers(60, 200, (6, 8, 3), np.uint8)).resize((WIDTH, HEIGHT))
     places = []
     for left, sample in zip((0, WIDTH // 2), pair, strict=True):
         side = int(rng.integers(500, 1700))
         x, y = left + int(rng.integers(WIDTH // 2 - side)), int(rng.integers(HEIGHT - side))
-        face = PIL.Image.fromarray(sample.pixels()).resize((side, side), PIL.Image.Resampling.LANCZOS)
+        face = PIL.Image.fromarray(sample.pixels()).resize(
+            (side, side), PIL.Image.Resampling.LANCZOS
+        )
         ground.paste(face, (x, y))
         places.append((x + side / 2) / WIDTH)
     noise = rng.normal(0, 3, (HEIGHT, WIDTH, 1))
-    PIL.Image.fromarray((np.asarray(ground, np.float32) + noise).clip(0, 255).astype(np.uint8)).save(file, quality=90)
+    PIL.Image.fromarray(
+        (np.asarray(ground, np.float32) + noise).clip(0, 255).astype(np.uint8)
+    ).save(file, quality=90)
     return places
 
 
 def look(
-    file: Path, least: decode.Sides | None, detector: detect.Detector, predictor: Predictor, places: list[float]
+    file: Path,
+    min_size: decode.MinSize | None,
+    detector: detect.Detector,
+    predictor: Predictor,
+    places: list[float],
 ) -> list[Prediction | None]:
     """What is said of the face nearest to each place; None where there is none near."""
     photo = Photo(str(file.parent), file.name)
     size = predictor.spec.input_size
-    seen = stages.sight([decode.decode(photo, least)], detector, size, "face", decode=decode.decode)
+    seen = stages.sight(
+        [decode.decode(photo, min_size)], detector, size, "face", decode=decode.decode
+    )
     (result,) = stages.predict(seen, predictor)
     assert isinstance(result, Result)
     found = dict(faces(result))
     near = [min(found, key=lambda x, place=place: abs(x - place), default=-1.0) for place in places]
-    return [found[x] if abs(x - place) < 0.1 else None for x, place in zip(near, places, strict=True)]
+    return [
+        found[x] if abs(x - place) < 0.1 else None for x, place in zip(near, places, strict=True)
+    ]
 
 
 def faces(result: Result) -> Iterator[tuple[float, Prediction | None]]:
@@ -103,9 +123,14 @@ def report(
     rows = []
     for name, found in (("whole", whole), ("reduced", reduced)):
         misses[name] = np.abs(np.array([prediction.age for prediction in found]) - ages)
-        right = [prediction.gender == gender for prediction, (_, gender) in zip(found, truths, strict=True)]
+        right = [
+            prediction.gender == gender
+            for prediction, (_, gender) in zip(found, truths, strict=True)
+        ]
         row = {"decoded": name, "faces": len(ages), "MAE": float(misses[name].mean())}
-        rows.append(row | {"CS@5": float((misses[name] <= 5).mean()), "gender": float(np.mean(right))})
+        rows.append(
+            row | {"CS@5": float((misses[name] <= 5).mean()), "gender": float(np.mean(right))}
+        )
     show(rows, options.json)
     worse = misses["reduced"] - misses["whole"]
     rng = np.random.default_rng(0)
@@ -113,7 +138,9 @@ def report(
     low, high = np.percentile(means, (2.5, 97.5))
     moved = np.abs([a.age - b.age for a, b in zip(whole, reduced, strict=True)])
     print(f"MAE reduced less MAE whole: {worse.mean():+.2f} years ({low:+.2f} to {high:+.2f})")
-    print(f"an age moves by {moved.mean():.2f} years on average, {np.median(moved):.2f} in the middle")
+    print(
+        f"an age moves by {moved.mean():.2f} years on average, {np.median(moved):.2f} in the middle"
+    )
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     python bench/rescan.py [--photos 100000] [--folders 1000]
 
-Makes that many small files, lets a first run finish with answers that are made up, and times whole later runs of the
-program: start, walk, comparison, end. At least 15,000 photos/s are wanted on a machine with nothing else to do; ends
-with 1 if the quickest run of the program has fewer.
+Makes that many small files, lets a first run finish with answers that are made up, and times whole
+later runs of the program: start, walk, comparison, end. At min_size 15,000 photos/s are wanted on a
+machine with nothing else to do; ends with 1 if the quickest run of the program has fewer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ WANTED = 15_000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--photos", type=int, default=100_000)
     parser.add_argument("--folders", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=3)
@@ -44,8 +46,13 @@ def main() -> None:
         quickest = 0.0
         for _ in range(options.runs):
             started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run([sys.executable, __file__.replace("rescan", "fixtures"), photos, table], check=True)
-            seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run(
+                [sys.executable, __file__.replace("rescan", "fixtures"), photos, table], check=True
+            )
+            seconds, after = (
+                time.perf_counter() - started,
+                resource.getrusage(resource.RUSAGE_CHILDREN),
+            )
             cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             show("the whole program", options.photos, seconds, cpu)
             quickest = max(quickest, options.photos / seconds)
@@ -53,7 +60,8 @@ def main() -> None:
 
 
 def show(what: str, photos: int, seconds: float, cpu: float) -> None:
-    """On a machine that does other things too, the seconds of a core say more than those of the clock."""
+    """On a machine that does other things too, the seconds of a core say more than those of the
+    clock."""
     print(
         f"{what}: {seconds:.2f} s, {photos / seconds:,.0f} photos/s; {cpu:.2f} s of a core,"
         f" {photos / cpu:,.0f} photos a second of a core (wanted: {WANTED:,})"

@@ -1,13 +1,15 @@
-"""What millions of photos would take on many cores: stages measured here, and a cluster simulated with them.
+"""What millions of photos would take on many cores: stages measured here, and a cluster simulated
+with them.
 
-    python bench/scale.py [--photos 64] [--megapixels 12] [--cores 100 1000] [--failures 0.001] [--json scale.json]
+    python bench/scale.py [--photos 64] [--megapixels 12] [--cores 100 1000] [--failures 0.001]
+    [--json scale.json]
 
-Measured, on this machine, where nothing else should run meanwhile: core-seconds of every stage, photo by photo, so
-that slow photos are as many as here; what it costs to pass pixels from process to process; what the one driver does
-for each photo (list, keep, publish); how long a process takes to start with its model. Simulated: windows of chunks,
-dealt out to cores as they become free, of which some fail; a chunk that fails is done again behind a new start.
-Assumed: how often a core fails (`--failures`, an hour), that all cores are like these, and that storage keeps up with
-them.
+Measured, on this machine, where nothing else should run meanwhile: core-seconds of every stage,
+photo by photo, so that slow photos are as many as here; what it costs to pass pixels from process
+to process; what the one driver does for each photo (list, keep, publish); how long a process takes
+to start with its model. Simulated: windows of chunks, dealt out to cores as they become free, of
+which some fail; a chunk that fails is done again behind a new start. Assumed: how often a core
+fails (`--failures`, an hour), that all cores are like these, and that storage keeps up with them.
 """
 
 from __future__ import annotations
@@ -32,9 +34,9 @@ from numpy.typing import NDArray
 from timing import make_scenes, show
 
 from mivolo_cli.photos import decode, walk
-from mivolo_cli.photos.sandbox import Decoders
+from mivolo_cli.photos.sandbox import Sandbox
 from mivolo_cli.pipeline import components
-from mivolo_cli.pipeline.stages import LEAST, predict, sight
+from mivolo_cli.pipeline.stages import MIN_SIZE, predict, sight
 from mivolo_cli.records import SCHEMA, Image, Photo, Result
 from mivolo_cli.scan import plan, ray_backend, store
 from mivolo_cli.scan.run import ScanOptions
@@ -51,7 +53,8 @@ SIMULATED_WINDOWS = 8
 
 @dataclass(frozen=True)
 class Measured:
-    """Core-seconds of a photo by stage, one value for each photo; of the driver, one for all; and of a start."""
+    """Core-seconds of a photo by stage, one value for each photo; of the driver, one for all; and
+    of a start."""
 
     stages: dict[str, Seconds]
     driver: dict[str, float]
@@ -63,12 +66,16 @@ class Measured:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--photos", type=int, default=64, help="to measure with")
     parser.add_argument("--megapixels", type=float, default=12.0)
     parser.add_argument("--totals", type=float, nargs="*", default=[1e6, 1e7, 1e8, 1e9])
     parser.add_argument("--cores", type=int, nargs="*", default=[100, 1000, 10_000])
-    parser.add_argument("--machine", type=int, default=16, help="cores of a machine, for machine-hours")
+    parser.add_argument(
+        "--machine", type=int, default=16, help="cores of a machine, for machine-hours"
+    )
     parser.add_argument("--failures", type=float, default=0.001, help="of a core in an hour")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -78,10 +85,16 @@ def main() -> None:
     show([stage_row(name, values) for name, values in found.stages.items()], None)
     for name, value in found.driver.items():
         print(f"the driver, {name}: {1e6 * value:,.0f} microseconds a photo")
-    print(f"a process with a model starts in {found.start:.1f} s; GPU-seconds are not measured here")
+    print(
+        f"a process with a model starts in {found.start:.1f} s; GPU-seconds are not measured here"
+    )
     print(f"\nsimulated, with {options.failures:g} failures of a core in an hour (assumed):")
     show(
-        [simulate(found, int(total), cores, options) for total in options.totals for cores in options.cores],
+        [
+            simulate(found, int(total), cores, options)
+            for total in options.totals
+            for cores in options.cores
+        ],
         options.json,
     )
 
@@ -91,22 +104,30 @@ def measure(place: Path, count: int, megapixels: float) -> Measured:
     options = ScanOptions([], device="cpu", workers=1)
     detector, (predictor, _) = components.open_detector(options), components.open_predictor(options)
     size = predictor.spec.input_size
-    whole = partial(decode.decode_or_fail, decoders=Decoders())
+    whole = partial(decode.decode_or_fail, sandbox=Sandbox())
     stages: dict[str, list[float]] = {}
     results = []
     for file in [files[0], *files]:  # the first one only warms up
         photo = Photo(str(file.parent), file.name)
-        image = timed(stages, "read, decode", lambda photo=photo: decode.decode(photo, LEAST))
+        image = timed(stages, "read, decode", lambda photo=photo: decode.decode(photo, MIN_SIZE))
         image = timed(stages, "pass on", lambda image=image: passed_on(image))
         (sighting,) = timed(
             stages,
             "detect, pair, crop",
             lambda image=image: list(sight([image], detector, size, decode=whole)),
         )
-        results += timed(stages, "predict", lambda sighting=sighting: list(predict([sighting], predictor)))
+        results += timed(
+            stages, "predict", lambda sighting=sighting: list(predict([sighting], predictor))
+        )
     measured = {name: np.array(values[1:]) for name, values in stages.items()}
-    starts = [clock(lambda what=what: started(what)) for what in ("open_detector", "open_predictor")]
-    return Measured(measured, driver(place, [result for result in results if isinstance(result, Result)]), max(starts))
+    starts = [
+        clock(lambda what=what: started(what)) for what in ("open_detector", "open_predictor")
+    ]
+    return Measured(
+        measured,
+        driver(place, [result for result in results if isinstance(result, Result)]),
+        max(starts),
+    )
 
 
 def timed(stages: dict[str, list[float]], name: str, work: Callable[[], Any]) -> Any:
@@ -139,9 +160,11 @@ def passed_on(image: Image) -> Any:
 def driver(place: Path, results: Sequence[Result], count: int = 4096) -> dict[str, float]:
     """Seconds a photo of what the driver does alone, waiting for its disk included."""
     make_files(place / "many", count, 16, broken=0)
-    kept = plan.Plan(store.Results())
+    kept = plan.Plan(store.Store())
     found: list[Photo] = []
-    listing = clock(lambda: found.extend(kept.todo(walk.walk([place / "many"]), lambda photo: None)))
+    listing = clock(
+        lambda: found.extend(kept.todo(walk.walk([place / "many"]), lambda photo: None))
+    )
     metadata = {store.FINGERPRINT: "measured"}
 
     def keep() -> None:
@@ -149,7 +172,10 @@ def driver(place: Path, results: Sequence[Result], count: int = 4096) -> dict[st
         for number in range(-(-count // store.PART_PHOTOS)):
             run = list(islice(waiting, store.PART_PHOTOS))
             file = place / f"part-{number:06}.parquet"
-            answers = [Result(photo, 4000, 3000, None, results[n % len(results)].people) for n, photo in enumerate(run)]
+            answers = [
+                Result(photo, 4000, 3000, None, results[n % len(results)].people)
+                for n, photo in enumerate(run)
+            ]
             store.write_part(file, metadata, answers)
             kept.keep(file, metadata[store.FINGERPRINT], run)
 
@@ -166,7 +192,9 @@ def stage_row(name: str, values: Seconds) -> dict[str, Any]:
     return {"stage, core ms a photo": name, "mean": 1000 * float(values.mean()), **tail}
 
 
-def simulate(found: Measured, total: int, cores: int, options: argparse.Namespace) -> dict[str, Any]:
+def simulate(
+    found: Measured, total: int, cores: int, options: argparse.Namespace
+) -> dict[str, Any]:
     """Hours of a run, window by window."""
     chance = np.random.default_rng(0)
     typical = chunk_seconds(found, ray_backend.CHUNK, 4096, chance)
@@ -206,9 +234,15 @@ def chunk_seconds(found: Measured, chunk: int, count: int, chance: np.random.Gen
 
 
 def window_seconds(
-    found: Measured, total: int, cores: int, typical: Seconds, failures: float, chance: np.random.Generator
+    found: Measured,
+    total: int,
+    cores: int,
+    typical: Seconds,
+    failures: float,
+    chance: np.random.Generator,
 ) -> float:
-    """Until the last chunk is done; or until the driver has kept the photos and listed those of the next window."""
+    """Until the last chunk is done; or until the driver has kept the photos and listed those of the
+    next window."""
     chunk = min(ray_backend.CHUNK, max(1, total // (ray_backend.CHUNKS_A_CORE * cores)))
     works = chance.choice(typical, -(-total // chunk)) * chunk / ray_backend.CHUNK
     failed = chance.random(len(works)) < failures * works / 3600

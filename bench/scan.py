@@ -2,11 +2,12 @@
 
     python bench/scan.py [--photos 96] [--megapixels 12] [--loop 8] [--json scan.json]
 
-The plain loop decodes each photo whole, looks for people, and asks MiVOLO photo by photo, in PyTorch at fp32, with the
-same weights. It is run with the embedded detectors and model, and with YOLOv8x and mivolo_d1 (random weights; the
-people are those that the embedded detector finds, so that both sides have the same work). All is run in turns, several
-times, and medians count. The stages' core-seconds are measured one stage after the other; their sum over the cores is
-the least time that a scan can take.
+The plain loop decodes each photo whole, looks for people, and asks MiVOLO photo by photo, in
+PyTorch at fp32, with the same weights. It is run with the embedded detectors and model, and with
+YOLOv8x and mivolo_d1 (random weights; the people are those that the embedded detector finds, so
+that both sides have the same work). All is run in turns, several times, and medians count. The
+stages' core-seconds are measured one stage after the other; their sum over the cores is the
+min_size time that a scan can take.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from mivolo_cli.photos import decode
 from mivolo_cli.pipeline.crops import cut
 from mivolo_cli.pipeline.pair import pair
 from mivolo_cli.pipeline.predict import Predictor
-from mivolo_cli.pipeline.stages import LEAST, predict, sight
+from mivolo_cli.pipeline.stages import MIN_SIZE, predict, sight
 from mivolo_cli.records import Detections, Image, Photo
 from mivolo_cli.runtime.load import open_model
 from mivolo_cli.scan import run as scanning
@@ -40,14 +41,17 @@ EMBEDDED = "mivolo-xs"
 
 
 class RandomYolo:
-    """Works like YOLOv8x, and answers what the embedded detector saw before: random weights see nobody."""
+    """Works like YOLOv8x, and answers what the embedded detector saw before: random weights see
+    nobody."""
 
     name, sha256 = "random yolov8x", "0" * 64
 
-    def __init__(self, file: Path, seen: dict[str, Detections], engine: str = "auto", precision: str = "fp32") -> None:
+    def __init__(
+        self, file: Path, seen: dict[str, Detections], engine: str = "auto", precision: str = "fp32"
+    ) -> None:
         self.notes: list[str] = []
         self._yolo = yolo.YoloDetector(file, engine=engine, precision=precision)
-        self.batch, self.lanes = self._yolo.batch, self._yolo.lanes
+        self.batch, self.streams = self._yolo.batch, self._yolo.streams
         self._seen = seen
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
@@ -66,15 +70,19 @@ def look(files: Sequence[Path]) -> dict[str, Detections]:
 
 def scaled(found: Detections, x: float, y: float) -> Detections:
     by = np.array((x, y, x, y), np.float32)
-    return replace(found, persons=found.persons * by, faces=found.faces * by, enlarged=False)
+    return replace(found, persons=found.persons * by, faces=found.faces * by, upscaled=False)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--photos", type=int, default=96)
     parser.add_argument("--megapixels", type=float, default=12.0)
     parser.add_argument("--loop", type=int, default=8, help="photos of the plain loops")
-    parser.add_argument("--rounds", type=int, default=3, help="how often everything is run, for medians")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="how often everything is run, for medians"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
@@ -96,29 +104,44 @@ def main() -> None:
         }
         rounds = [[work() for _, work in works.values()] for _ in range(options.rounds)]
         medians = [statistics.median(taken) for taken in zip(*rounds, strict=True)]
-        rows = [row(what, taken, len(of)) for (what, (of, _)), taken in zip(works.items(), medians, strict=True)]
+        rows = [
+            row(what, taken, len(of))
+            for (what, (of, _)), taken in zip(works.items(), medians, strict=True)
+        ]
         show(rows, options.json)
         pace = [entry["photos/s"] for entry in rows]
         print(f"embedded scan / embedded loop: {pace[0] / pace[1]:.2f} (wanted: 2)")
         print(f"embedded scan / loop with YOLOv8x and d1: {pace[0] / pace[3]:.1f} (wanted: 15)")
         print(f"scan / loop, both with YOLOv8x and d1: {pace[2] / pace[3]:.2f} (wanted: 2.5)")
-        print(f"scan in bf16 / loop in fp32, both with YOLOv8x and d1: {pace[4] / pace[3]:.2f} (wanted: 2.5)")
+        print(
+            f"scan in bf16 / loop in fp32, both with YOLOv8x and d1: {pace[4] / pace[3]:.2f} (wanted: 2.5)"
+        )
         stages = core_seconds(files[:32], embedded)
         limit = (os.cpu_count() or 1) / sum(stages.values())
-        show([{"stage": name, "core ms a photo": 1000 * value} for name, value in stages.items()], None)
-        print(f"limit {limit:.1f} photos/s; the scan reaches {pace[0] / limit:.0%} of it (wanted: 70 %)")
+        show(
+            [{"stage": name, "core ms a photo": 1000 * value} for name, value in stages.items()],
+            None,
+        )
+        print(
+            f"limit {limit:.1f} photos/s; the scan reaches {pace[0] / limit:.0%} of it (wanted: 70 %)"
+        )
 
 
 def row(what: str, seconds: float, count: int) -> dict[str, Any]:
     return {"what": what, "photos": count, "seconds": seconds, "photos/s": count / seconds}
 
 
-def scan(files: Sequence[Path], detector: Any = None, model: str = EMBEDDED, precision: str = "fp32") -> float:
-    """Seconds of a scan once everything is open; a detector may be put in the place of the embedded one."""
+def scan(
+    files: Sequence[Path], detector: Any = None, model: str = EMBEDDED, precision: str = "fp32"
+) -> float:
+    """Seconds of a scan once everything is open; a detector may be put in the place of the embedded
+    one."""
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder, "people.csv")
         names = [file.name for file in files]
-        options = scanning.ScanOptions([files[0].parent], [table], model=model, precision=precision, include=names)
+        options = scanning.ScanOptions(
+            [files[0].parent], [table], model=model, precision=precision, include=names
+        )
         tools = scanning.open_tools(options)
         opened = tools if detector is None else replace(tools, detector=detector)
         before: Callable[..., Any] = scanning.open_tools
@@ -149,7 +172,7 @@ def core_seconds(files: Sequence[Path], detector: Any) -> dict[str, float]:
     engine, spec = open_model(EMBEDDED, "cpu")
     predictor = Predictor(engine, spec)
     started = [time.process_time()]
-    images = [decode.decode(Photo(str(file.parent), file.name), LEAST) for file in files]
+    images = [decode.decode(Photo(str(file.parent), file.name), MIN_SIZE) for file in files]
     started.append(time.process_time())
 
     def whole(photo: Photo) -> Image:
@@ -160,7 +183,9 @@ def core_seconds(files: Sequence[Path], detector: Any) -> dict[str, float]:
     assert len(list(predict(seen, predictor))) == len(files)
     started.append(time.process_time())
     names = ("decode", "detect, pair, crop", "predict")
-    return {name: (b - a) / len(files) for name, a, b in zip(names, started, started[1:], strict=False)}
+    return {
+        name: (b - a) / len(files) for name, a, b in zip(names, started, started[1:], strict=False)
+    }
 
 
 def random_yolo(folder: Path) -> Path:

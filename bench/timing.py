@@ -20,21 +20,29 @@ from mivolo_cli.model.architecture import create_model
 
 
 def make_scenes(folder: Path, photos: int, megapixels: float = 12.0) -> list[Path]:
-    """JPEGs of 4:3 with the two people of ultralytics' zidane.jpg in each, in several sizes and places, with noise."""
+    """JPEGs of 4:3 with the two people of ultralytics' zidane.jpg in each, in several sizes and
+    places, with noise."""
     folder.mkdir(parents=True, exist_ok=True)
     spec = find_spec("ultralytics")
     assert spec is not None and spec.submodule_search_locations
-    people = PIL.Image.open(Path(spec.submodule_search_locations[0], "assets", "zidane.jpg")).convert("RGB")
+    people = PIL.Image.open(
+        Path(spec.submodule_search_locations[0], "assets", "zidane.jpg")
+    ).convert("RGB")
     height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
     width = round(height * 4 / 3)
     files = []
     for number in range(photos):
         rng = np.random.default_rng(number)
-        ground = PIL.Image.fromarray(rng.integers(60, 200, (6, 8, 3), np.uint8)).resize((width, height))
+        ground = PIL.Image.fromarray(rng.integers(60, 200, (6, 8, 3), np.uint8)).resize(
+            (width, height)
+        )
         side = round(width * rng.uniform(0.55, 0.9))
         pasted = people.resize((side, round(side * people.height / people.width)))
         pasted = pasted.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT) if number % 2 else pasted
-        ground.paste(pasted, (int(rng.integers(width - pasted.width)), int(rng.integers(height - pasted.height))))
+        ground.paste(
+            pasted,
+            (int(rng.integers(width - pasted.width)), int(rng.integers(height - pasted.height))),
+        )
         noise = rng.normal(0, 4, (height // 2, width // 2, 1)).repeat(2, 0).repeat(2, 1)
         pixels = np.asarray(ground, np.float32)[: noise.shape[0], : noise.shape[1]] + noise
         files.append(folder / f"{number:05}.jpg")
@@ -65,14 +73,20 @@ def _time(work: Callable[[], Any]) -> float:
 
 
 def show(rows: Sequence[dict[str, Any]], file: Path | None) -> None:
-    """Print rows of the same columns as a table, and write them as JSON with what machine it was."""
+    """Print rows of the same columns as a table, and write them as JSON with what machine it
+    was."""
     lines = [list(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip(), flush=True)
+        print(
+            "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip(),
+            flush=True,
+        )
     if file:
         about = {"cores": os.cpu_count(), "torch": torch.__version__, "load": os.getloadavg()[0]}
-        file.write_text(json.dumps({"machine": about, "rows": list(rows)}, indent=2) + "\n", "utf-8")
+        file.write_text(
+            json.dumps({"machine": about, "rows": list(rows)}, indent=2) + "\n", "utf-8"
+        )
 
 
 def _text(value: Any) -> str:

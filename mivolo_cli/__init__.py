@@ -11,7 +11,8 @@ __all__ = ["Answer", "Answers", "Mivolo", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """The Python API, imported when it is asked for: it needs heavy libraries, and the command line does not."""
+    """The Python API, imported when it is asked for: it needs heavy libraries, and the command line
+    does not."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from . import api

@@ -1,4 +1,5 @@
-"""For scripts and notebooks: `from mivolo_cli import Mivolo`, the stages of a scan on pictures in memory or on disk."""
+"""For scripts and notebooks: `from mivolo_cli import Mivolo`, the stages of a scan on pictures in
+memory or on disk."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from . import draw, storage
 from .errors import BadInput, MivoloError
 from .photos import decode, walk
 from .photos.rgb import to_pixels, to_rgb
-from .photos.sandbox import Decoders
+from .photos.sandbox import Sandbox
 from .pipeline import stages
 from .records import SCHEMA, Failure, Image, Person, Photo, Pixels, Prediction, Result, Use, rows
 from .scan import run
@@ -36,7 +37,8 @@ MEMORY = "(memory)"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What was found on one picture. `pixels` are those that were given; of a file they are read again when needed."""
+    """What was found on one picture. `pixels` are those that were given; of a file they are read
+    again when needed."""
 
     result: Result | Failure
     pixels: Pixels | None = field(default=None, repr=False)
@@ -48,7 +50,8 @@ class Answer:
 
     @property
     def people(self) -> Sequence[tuple[Person, Prediction | None]]:
-        """From left to right, boxes in pixels of the upright picture; no prediction where no crop was usable."""
+        """From left to right, boxes in pixels of the upright picture; no prediction where no crop
+        was usable."""
         return () if isinstance(self.result, Failure) else self.result.people
 
     @property
@@ -85,19 +88,25 @@ class Answers(Sequence[Answer]):
         return f"<{len(self)} pictures, {people} people>"
 
     def to_arrow(self) -> pa.Table:
-        """The table that a scan writes, with all its columns; polars takes it as `polars.from_arrow(...)`."""
-        return pa.Table.from_pylist([row for answer in self for row in rows(answer.result)], schema=SCHEMA)
+        """The table that a scan writes, with all its columns; polars takes it as
+        `polars.from_arrow(...)`."""
+        return pa.Table.from_pylist(
+            [row for answer in self for row in rows(answer.result)], schema=SCHEMA
+        )
 
     def to_pandas(self) -> pd.DataFrame:
         """The same as a DataFrame. Raises MivoloError where pandas is not installed."""
         try:
             return self.to_arrow().to_pandas()
         except ModuleNotFoundError as error:
-            raise MivoloError("pandas is not installed", hint="pip install pandas, or use to_arrow()") from error
+            raise MivoloError(
+                "pandas is not installed", hint="pip install pandas, or use to_arrow()"
+            ) from error
 
 
 class Mivolo:
-    """A model and a detector, opened once. The names are those of `mivolo scan`'s options. Raises BadInput."""
+    """A model and a detector, opened once. The names are those of `mivolo scan`'s options. Raises
+    BadInput."""
 
     def __init__(
         self,
@@ -108,7 +117,7 @@ class Mivolo:
         device: str = "auto",
         engine: str = "auto",
         precision: str = "fp32",
-        calibration: Path | None = None,
+        int8_samples: Path | None = None,
         compile: bool = False,
         use: Use = "both",
         full_resolution: bool = False,
@@ -123,7 +132,7 @@ class Mivolo:
             device=device,
             engine=engine,
             precision=precision,
-            calibration=calibration,
+            int8_samples=int8_samples,
             compile=compile,
             use=use,
             full_resolution=full_resolution,
@@ -133,29 +142,38 @@ class Mivolo:
         self._tools = run.open_tools(self._options)
 
     def predict(self, pictures: Picture | Iterable[Picture]) -> Answers:
-        """Find the people of one picture or many. Files that cannot be read become answers with an `error`."""
+        """Find the people of one picture or many. Files that cannot be read become answers with an
+        `error`."""
         return Answers(self.stream(pictures))
 
     def stream(self, pictures: Picture | Iterable[Picture]) -> Iterator[Answer]:
-        """The same one by one, for more pictures than memory holds; batches of people cross pictures."""
+        """The same one by one, for more pictures than memory holds; batches of people cross
+        pictures."""
         kept: dict[str, Pixels] = {}
         images = self._images(_listed(pictures), kept)
         predictor, use = self._tools.predictor, self._options.use
-        with closing(Decoders()) as decoders:
-            whole = partial(decode.decode_or_fail, decoders=decoders)
-            sightings = stages.sight(images, self._tools.detector, predictor.spec.input_size, use, decode=whole)
+        with closing(Sandbox()) as sandbox:
+            whole = partial(decode.decode_or_fail, sandbox=sandbox)
+            sightings = stages.sight(
+                images, self._tools.detector, predictor.spec.input_size, use, decode=whole
+            )
             for result in stages.predict(sightings, predictor):
                 photo = result.photo
                 yield Answer(result, kept.pop(photo.path) if photo.root == MEMORY else None)
 
-    def _images(self, pictures: Iterable[Picture], kept: dict[str, Pixels]) -> Iterator[Image | Failure]:
-        """Files decoded ahead in threads; pixels from memory are kept by their names until their answer is out."""
-        count, least = 0, run.least_sides(self._options, self._tools)
-        for on_disk, group in groupby(pictures, key=lambda item: isinstance(item, (str, os.PathLike))):
+    def _images(
+        self, pictures: Iterable[Picture], kept: dict[str, Pixels]
+    ) -> Iterator[Image | Failure]:
+        """Files decoded ahead in threads; pixels from memory are kept by their names until their
+        answer is out."""
+        count, min_size = 0, run.min_size(self._options, self._tools)
+        for on_disk, group in groupby(
+            pictures, key=lambda item: isinstance(item, (str, os.PathLike))
+        ):
             if on_disk:
                 places = (storage.place(os.fspath(item)) for item in group)  # type: ignore[arg-type]  # the group's key
                 found = (photo for place in places for photo in walk.opened(walk.walk([place])))
-                yield from decode.decode_all(found, self._options.workers, least)
+                yield from decode.decode_all(found, self._options.workers, min_size)
                 continue
             for item in group:
                 name, count = f"picture {count}", count + 1
@@ -173,7 +191,12 @@ def _pixels(picture: Any) -> Pixels:
     """Upright RGB."""
     if isinstance(picture, PIL.Image.Image):
         return to_pixels(to_rgb(PIL.ImageOps.exif_transpose(picture)))
-    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
+    if (
+        isinstance(picture, np.ndarray)
+        and picture.dtype == np.uint8
+        and picture.ndim == 3
+        and picture.shape[2] == 3
+    ):
         return picture
     shape = f" {picture.shape} {picture.dtype}" if isinstance(picture, np.ndarray) else ""
     raise BadInput(

@@ -1,4 +1,5 @@
-"""Files and folders that appear under their names only when they are complete, and never in another's place."""
+"""Files and folders that appear under their names only when they are complete, and never in
+another's place."""
 
 from __future__ import annotations
 
@@ -13,9 +14,13 @@ from .errors import BadInput, OutputError
 
 
 def check_file(path: Path, suffix: str, replace: bool) -> None:
-    """Refuse, before any work, a file that could not be written or stands already. Raises BadInput."""
+    """Refuse, before any work, a file that could not be written or stands already. Raises
+    BadInput."""
     if path.suffix.lower() != suffix:
-        raise BadInput(f"{path} does not end in {suffix}", hint=f"name the output {path.with_suffix(suffix).name}")
+        raise BadInput(
+            f"{path} does not end in {suffix}",
+            hint=f"name the output {path.with_suffix(suffix).name}",
+        )
     _check_parent(path)
     if os.path.lexists(path) and not (replace and path.is_file()):
         hint = "choose another name" if path.is_dir() else "choose another name, or add --replace"
@@ -23,15 +28,19 @@ def check_file(path: Path, suffix: str, replace: bool) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Refuse, before any work, a folder that could not be made or already holds something. Raises BadInput."""
+    """Refuse, before any work, a folder that could not be made or already holds something. Raises
+    BadInput."""
     _check_parent(path)
-    if os.path.lexists(path) and not (path.is_dir() and not path.is_symlink() and not any(path.iterdir())):
+    if os.path.lexists(path) and not (
+        path.is_dir() and not path.is_symlink() and not any(path.iterdir())
+    ):
         raise BadInput(f"{path} exists and is not an empty folder", hint="choose another name")
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` to write; it takes the name if the block ends without an exception.
+    """A temporary file beside `path` to write; it takes the name if the block ends without an
+    exception.
 
     Raises OutputError.
     """
@@ -49,7 +58,8 @@ def new_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """A temporary folder beside `path` to fill; it takes the name if the block ends without an exception.
+    """A temporary folder beside `path` to fill; it takes the name if the block ends without an
+    exception.
 
     A folder that stands there is empty, unless its content is to be replaced. Raises OutputError.
     """
@@ -92,6 +102,11 @@ def _beside(path: Path) -> Path:
 def _check_parent(path: Path) -> None:
     folder = Path(os.path.realpath(path)).parent
     if not folder.is_dir():
-        raise BadInput(f"the folder of {path} does not exist", hint=f"create {folder} or choose another one")
+        raise BadInput(
+            f"the folder of {path} does not exist", hint=f"create {folder} or choose another one"
+        )
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise BadInput(f"no permission to write into {folder}", hint="choose another folder or change its permissions")
+        raise BadInput(
+            f"no permission to write into {folder}",
+            hint="choose another folder or change its permissions",
+        )

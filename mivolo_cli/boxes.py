@@ -1,4 +1,5 @@
-"""Box arithmetic: boxes are (n, 4) float32 arrays of x1, y1, x2, y2 in pixels, x2 and y2 exclusive."""
+"""Box arithmetic: boxes are (n, 4) float32 arrays of x1, y1, x2, y2 in pixels, x2 and y2
+exclusive."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ def area(boxes: Boxes) -> NDArray[np.float32]:
 
 def intersection(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     """The shared area of every box of a with every box of b: (n, 4), (m, 4) -> (n, m)."""
-    corners = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])  # n, m, 2
+    corners = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(
+        a[:, None, :2], b[None, :, :2]
+    )  # n, m, 2
     return np.maximum(corners, 0).prod(axis=2)
 
 

@@ -1,4 +1,5 @@
-"""Boxes and labels onto a copy of the photo: one colour a person, text that can be read on any background."""
+"""Boxes and labels onto a copy of the photo: one colour a person, text that can be read on any
+background."""
 
 from __future__ import annotations
 
@@ -40,11 +41,12 @@ PALETTE: tuple[Colour, ...] = (
     (200, 255, 77),
     (122, 46, 158),
 )
-"""Chosen so that any two stay apart for the three kinds of colour blindness, neighbours in the list most of all."""
+"""Chosen so that any two stay apart for the three kinds of colour blindness, neighbours in the list
+most of all."""
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 RIM = 0.4
-"""How strong the rim around lines and labels is: black around bright colours and white around dark ones, so that each
-is visible on photos as bright or as dark as itself."""
+"""How strong the rim around lines and labels is: black around bright colours and white around dark
+ones, so that each is visible on photos as bright or as dark as itself."""
 MIN_TEXT, MIN_SMALL_TEXT = 11, 10
 JPEG_QUALITY = 92
 JPEG_MAX_SIDE = 65_500
@@ -69,7 +71,7 @@ class Style:
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class Caption:
     """Texts side by side, each with its size in pixels, the largest first."""
 
     parts: tuple[tuple[str, int], ...]
@@ -98,9 +100,11 @@ class Label:
 
 
 def annotate(pixels: Pixels, people: Annotated) -> Pixels:
-    """A copy of `pixels` (height, width, 3) with a face box, a body box and a label for each person.
+    """A copy of `pixels` (height, width, 3) with a face box, a body box and a label for each
+    person.
 
-    A face and its body share a colour. People without a prediction get dashed boxes and a question mark.
+    A face and its body share a colour. People without a prediction get dashed boxes and a question
+    mark.
     """
     canvas = np.array(pixels)
     height, width = canvas.shape[:2]
@@ -109,7 +113,13 @@ def annotate(pixels: Pixels, people: Annotated) -> Pixels:
         for index, (person, prediction) in enumerate(people):
             box: Box | None = getattr(person, kind)
             if box is not None:
-                _draw_frame(canvas, _whole(box, width, height), style, colour(index), dashed=prediction is None)
+                _draw_frame(
+                    canvas,
+                    _whole(box, width, height),
+                    style,
+                    colour(index),
+                    dashed=prediction is None,
+                )
     for index, label, place in place_labels(width, height, people, style):
         _draw_label(canvas, label, place, style, colour(index))
     return canvas
@@ -132,15 +142,23 @@ def contrast(a: Colour, b: Colour) -> float:
 
 
 def _luminance(rgb: Colour) -> float:
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (value / 255 for value in rgb)]
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in (value / 255 for value in rgb)
+    ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def choose_style(width: int, height: int, people: Annotated) -> Style:
-    """Text in proportion to the picture, smaller where the people are small, so that crowds stay readable."""
+    """Text in proportion to the picture, smaller where the people are small, so that crowds stay
+    readable."""
     side = (width * height) ** 0.5
     faces = [0.3 * (person.face.x2 - person.face.x1) for person, _ in people if person.face]
-    bodies = [0.2 * (person.body.x2 - person.body.x1) for person, _ in people if person.body and not person.face]
+    bodies = [
+        0.2 * (person.body.x2 - person.body.x1)
+        for person, _ in people
+        if person.body and not person.face
+    ]
     fitting = float(np.median(faces + bodies)) if faces or bodies else side
     text = max(MIN_TEXT, round(min(side / 42, max(fitting, side / 80))))
     return Style(text, max(1, round(text / 8)))
@@ -152,20 +170,26 @@ def font(size: int) -> Font:
     return ImageFont.load_default(size)
 
 
-def labels(prediction: Prediction | None, size: int) -> list[Label]:
+def labels(prediction: Prediction | None, size: int) -> list[Caption]:
     """Ways to say it, the longest first."""
     if prediction is None:
-        return [Label((("?", size),))]
+        return [Caption((("?", size),))]
     age = (str(round(prediction.age)), size)
     if prediction.gender is None or prediction.gender_score is None:
-        return [Label((age,))]
+        return [Caption((age,))]
     gender = (prediction.gender, size)
-    sure = (f"{min(99, round(100 * prediction.gender_score))}%", max(MIN_SMALL_TEXT, round(0.72 * size)))
-    return [Label((age, gender, sure)), Label((age, gender)), Label((age,))]
+    sure = (
+        f"{min(99, round(100 * prediction.gender_score))}%",
+        max(MIN_SMALL_TEXT, round(0.72 * size)),
+    )
+    return [Caption((age, gender, sure)), Caption((age, gender)), Caption((age,))]
 
 
-def place_labels(width: int, height: int, people: Annotated, style: Style) -> Iterator[tuple[int, Label, Rect]]:
-    """Each person's index, label and place, inside of the picture, off faces and other labels where there is room.
+def place_labels(
+    width: int, height: int, people: Annotated, style: Style
+) -> Iterator[tuple[int, Caption, Rect]]:
+    """Each person's index, label and place, inside of the picture, off faces and other labels where
+    there is room.
 
     People whose shortest label is larger than the picture have none.
     """
@@ -173,7 +197,11 @@ def place_labels(width: int, height: int, people: Annotated, style: Style) -> It
     taken: list[Rect] = []
     for index, (person, prediction) in enumerate(people):
         box = person.face or person.body
-        fitting = [x for x in labels(prediction, style.text) if x.extent[0] <= width and x.extent[1] <= height]
+        fitting = [
+            x
+            for x in labels(prediction, style.text)
+            if x.extent[0] <= width and x.extent[1] <= height
+        ]
         if box is None or not fitting:
             continue
         anchor = _whole(box, width, height)
@@ -193,7 +221,13 @@ def _places(anchor: Rect, extent: tuple[int, int], style: Style, inside: bool) -
     spots = [(middle, above), (left, above), (right - width, above)]
     if inside:
         spots += [(middle, top + style.line + gap), (middle, bottom - style.line - gap - height)]
-    spots += [(right + gap, top), (left - gap - width, top), (middle, below), (left, below), (right - width, below)]
+    spots += [
+        (right + gap, top),
+        (left - gap - width, top),
+        (middle, below),
+        (left, below),
+        (right - width, below),
+    ]
     spots += [(right + gap, bottom - height), (left - gap - width, bottom - height)]
     spots += [(middle, above - step * (height + gap)) for step in (1, 2)]
     spots += [(middle, below + step * (height + gap)) for step in (1, 2)]
@@ -209,7 +243,8 @@ def _moved_inside(place: Rect, width: int, height: int) -> Rect:
 
 
 def _best(places: Sequence[Rect], placed: Sequence[Rect], faces: Sequence[Rect]) -> Rect:
-    """The place that hides the least; labels count double, and the earlier of two equal places wins."""
+    """The place that hides the least; labels count double, and the earlier of two equal places
+    wins."""
     hidden = 2 * _overlaps(places, placed) + _overlaps(places, faces)
     return places[int(hidden.argmin())]
 
@@ -218,14 +253,21 @@ def _overlaps(places: Sequence[Rect], others: Sequence[Rect]) -> NDArray[np.int6
     """The area of each place that the others cover, added up."""
     a = np.array(places, np.int64).reshape(-1, 1, 4)
     b = np.array(others, np.int64).reshape(1, -1, 4)
-    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])  # places, others, 2
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(
+        a[..., :2], b[..., :2]
+    )  # places, others, 2
     return np.maximum(sides, 0).prod(axis=2).sum(axis=1)
 
 
 def _whole(box: Box, width: int, height: int) -> Rect:
     """The box in whole pixels, at least one of them, inside of the picture."""
     left, top = min(max(round(box.x1), 0), width - 1), min(max(round(box.y1), 0), height - 1)
-    return left, top, min(max(round(box.x2), left + 1), width), min(max(round(box.y2), top + 1), height)
+    return (
+        left,
+        top,
+        min(max(round(box.x2), left + 1), width),
+        min(max(round(box.y2), top + 1), height),
+    )
 
 
 def _draw_frame(canvas: Pixels, rect: Rect, style: Style, colour: Colour, dashed: bool) -> None:
@@ -233,14 +275,27 @@ def _draw_frame(canvas: Pixels, rect: Rect, style: Style, colour: Colour, dashed
     for part, along in _edges(rect, style, canvas.shape[1], canvas.shape[0]):
         depth = _depth(part, rect, style.radius)
         dashes = _dashes(part, rect, style, along) if dashed else 1.0
-        rim = np.clip(depth + style.rim + 0.5, 0, 1) * np.clip(style.line + style.rim + 0.5 - depth, 0, 1)
+        rim = np.clip(depth + style.rim + 0.5, 0, 1) * np.clip(
+            style.line + style.rim + 0.5 - depth, 0, 1
+        )
         _blend(canvas, part, text_colour(colour), RIM * rim * dashes)
-        _blend(canvas, part, colour, np.clip(depth + 0.5, 0, 1) * np.clip(style.line + 0.5 - depth, 0, 1) * dashes)
+        _blend(
+            canvas,
+            part,
+            colour,
+            np.clip(depth + 0.5, 0, 1) * np.clip(style.line + 0.5 - depth, 0, 1) * dashes,
+        )
 
 
 def _edges(rect: Rect, style: Style, width: int, height: int) -> Iterator[tuple[Rect, int]]:
-    """The picture's parts, without overlap, that a frame touches; with each the axis its line runs along (0: x)."""
-    left, top, right, bottom = rect[0] - style.rim, rect[1] - style.rim, rect[2] + style.rim, rect[3] + style.rim
+    """The picture's parts, without overlap, that a frame touches; with each the axis its line runs
+    along (0: x)."""
+    left, top, right, bottom = (
+        rect[0] - style.rim,
+        rect[1] - style.rim,
+        rect[2] + style.rim,
+        rect[3] + style.rim,
+    )
     reach = style.radius + style.line + 2 * style.rim + 1
     upper, lower = min(top + reach, bottom), max(bottom - reach, min(top + reach, bottom))
     inner, outer = min(left + reach, right), max(right - reach, min(left + reach, right))
@@ -254,13 +309,18 @@ def _edges(rect: Rect, style: Style, width: int, height: int) -> Iterator[tuple[
 
 
 def _depth(part: Rect, rect: Rect, radius: float) -> NDArray[np.floating]:
-    """How far inside of the rounded rect the centre of each pixel of the part lies; negative outside."""
+    """How far inside of the rounded rect the centre of each pixel of the part lies; negative
+    outside."""
     left, top, right, bottom = rect
     radius = min(radius, (right - left) / 2, (bottom - top) / 2)
     x, y = _centres(part)
     across = np.abs(x - (left + right) / 2) - (right - left) / 2 + radius
     down = np.abs(y - (top + bottom) / 2) - (bottom - top) / 2 + radius
-    return radius - np.hypot(np.maximum(across, 0), np.maximum(down, 0)) - np.minimum(np.maximum(across, down), 0)
+    return (
+        radius
+        - np.hypot(np.maximum(across, 0), np.maximum(down, 0))
+        - np.minimum(np.maximum(across, down), 0)
+    )
 
 
 def _dashes(part: Rect, rect: Rect, style: Style, along: int) -> Cover:
@@ -278,7 +338,7 @@ def _centres(part: Rect) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return x, np.arange(top, bottom, dtype=np.float32)[:, None] + np.float32(0.5)
 
 
-def _draw_label(canvas: Pixels, label: Label, place: Rect, style: Style, colour: Colour) -> None:
+def _draw_label(canvas: Pixels, label: Caption, place: Rect, style: Style, colour: Colour) -> None:
     """A rounded plate in the person's colour with the text on it."""
     left, top, right, bottom = place
     part = max(left - style.rim, 0), max(top - style.rim, 0), right + style.rim, bottom + style.rim
@@ -289,7 +349,7 @@ def _draw_label(canvas: Pixels, label: Label, place: Rect, style: Style, colour:
     _blend(canvas, place, text_colour(colour), _letters(label))
 
 
-def _letters(label: Label) -> Cover:
+def _letters(label: Caption) -> Cover:
     mask = Pictures.new("L", label.extent)
     pen = ImageDraw.Draw(mask)
     for (text, size), left in zip(label.parts, label.starts, strict=False):
@@ -306,7 +366,8 @@ def _blend(canvas: Pixels, part: Rect, colour: Colour, cover: Cover) -> None:
 
 @lru_cache(maxsize=1)
 def root_folders(roots: tuple[str, ...]) -> Mapping[str, str]:
-    """A folder name for each root: its own name, with a number where an earlier root has it already."""
+    """A folder name for each root: its own name, with a number where an earlier root has it
+    already."""
     names: dict[str, str] = {}
     taken: set[str] = set()
     for root in dict.fromkeys(roots):
@@ -320,10 +381,11 @@ def root_folders(roots: tuple[str, ...]) -> Mapping[str, str]:
 
 
 def annotated_path(folder: Path, photo: Photo, roots: Sequence[str] = ()) -> Path:
-    """Where the annotated picture goes: the photo's own path below `folder`, with `.jpg` added to its whole name.
+    """Where the annotated picture goes: the photo's own path below `folder`, with `.jpg` added to
+    its whole name.
 
-    Where there are several `roots`, a folder named after the photo's root comes first. Different photos never
-    share a path. Raises BadInput for a path that would leave the folder.
+    Where there are several `roots`, a folder named after the photo's root comes first. Different
+    photos never share a path. Raises BadInput for a path that would leave the folder.
     """
     path = Path(photo.path)
     if path.anchor or not path.name or ".." in path.parts:
@@ -335,7 +397,8 @@ def annotated_path(folder: Path, photo: Photo, roots: Sequence[str] = ()) -> Pat
 
 
 def _fitting(name: str) -> str:
-    """A name that a folder can hold: of one that is too long, the beginning, and a hash instead of the rest."""
+    """A name that a folder can hold: of one that is too long, the beginning, and a hash instead of
+    the rest."""
     coded = os.fsencode(name)
     if len(coded) <= LONGEST_NAME:
         return name
@@ -343,12 +406,16 @@ def _fitting(name: str) -> str:
     return coded[: LONGEST_NAME - len(mark)].decode("utf-8", "ignore") + mark
 
 
-def save_annotated(pixels: Pixels, people: Annotated, folder: Path, photo: Photo, roots: Sequence[str] = ()) -> Path:
-    """Annotate, and write the picture as JPEG to annotated_path(). Raises BadInput and OutputError."""
+def save_annotated(
+    pixels: Pixels, people: Annotated, folder: Path, photo: Photo, roots: Sequence[str] = ()
+) -> Path:
+    """Annotate, and write the picture as JPEG to annotated_path(). Raises BadInput and
+    OutputError."""
     target = annotated_path(folder, photo, roots)
     if not Path(os.path.realpath(target.parent)).is_relative_to(os.path.realpath(folder)):
         raise BadInput(
-            f"a link leads from {target.parent} out of {folder}", hint="choose another folder for the pictures"
+            f"a link leads from {target.parent} out of {folder}",
+            hint="choose another folder for the pictures",
         )
     temporary = target.with_name(f".{secrets.token_hex(8)}.part")
     picture = Pictures.fromarray(annotate(pixels, people))

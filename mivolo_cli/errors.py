@@ -12,7 +12,8 @@ class MivoloError(Exception):
 
 
 class BadInput(MivoloError):
-    """The command cannot begin as it was given: a wrong option, path or file. Nothing has been touched."""
+    """The command cannot begin as it was given: a wrong option, path or file. Nothing has been
+    touched."""
 
     exit_code = 2
 
@@ -30,7 +31,8 @@ class OutputError(MivoloError):
 
 
 class Stopped(MivoloError):
-    """The run had to stop midway. Finished work is kept, and the same command goes on from there."""
+    """The run had to stop midway. Finished work is kept, and the same command goes on from
+    there."""
 
     exit_code = 4
 

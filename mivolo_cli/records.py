@@ -19,7 +19,7 @@ Pixels = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
 Use = Literal["both", "face", "body"]
 
-IN_SHARD = re.compile(r"(.+?\.(?:tar|parquet))/(.+)", re.IGNORECASE | re.DOTALL)
+IN_ARCHIVE = re.compile(r"(.+?\.(?:tar|parquet))/(.+)", re.IGNORECASE | re.DOTALL)
 
 SCHEMA_VERSION = "1"
 BOX_COLUMNS = ("x1", "y1", "x2", "y2", "score")
@@ -50,10 +50,11 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A file that should hold a picture: `path` is relative to the absolute folder `root`, with forward slashes.
+    """A file that should hold a picture: `path` is relative to the absolute folder `root`, with
+    forward slashes.
 
-    `root` may be the URL of a folder in a bucket, and `path` may go on inside of a shard (see shard_of).
-    `bytes` and `mtime_ns` are None where the file could not be asked for them.
+    `root` may be the URL of a folder in a bucket, and `path` may go on inside of an archive (see
+    archive_of). `bytes` and `mtime_ns` are None where the file could not be asked for them.
     """
 
     root: str
@@ -63,7 +64,8 @@ class Photo:
 
     @property
     def file(self) -> Path:
-        """On this computer; no file of that name is there for a photo in a bucket or in a shard."""
+        """On this computer; no file of that name is there for a photo in a bucket or in an
+        archive."""
         return Path(self.root, self.path)
 
     @property
@@ -76,26 +78,28 @@ class Photo:
 class Image:
     """A decoded photo: `pixels` (height, width, 3) uint8 RGB, turned upright.
 
-    `whole` is the photo's width and height where it was decoded to fewer pixels than it has.
+    `original_size` is the photo's width and height where it was decoded to fewer pixels than it
+    has.
     """
 
     photo: Photo
     pixels: Pixels
     taken_at: datetime | None = None
-    whole: tuple[int, int] | None = None
+    original_size: tuple[int, int] | None = None
 
     @property
     def width(self) -> int:
-        return self.whole[0] if self.whole else self.pixels.shape[1]
+        return self.original_size[0] if self.original_size else self.pixels.shape[1]
 
     @property
     def height(self) -> int:
-        return self.whole[1] if self.whole else self.pixels.shape[0]
+        return self.original_size[1] if self.original_size else self.pixels.shape[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A photo that could not be read: `code` is stable and meant for scripts, `message` is for people."""
+    """A photo that could not be read: `code` is stable and meant for scripts, `message` is for
+    people."""
 
     photo: Photo
     code: str
@@ -104,7 +108,8 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Corners in pixels of the upright photo; the score is the detector's, None where the user drew the box."""
+    """Corners in pixels of the upright photo; the score is the detector's, None where the user drew
+    the box."""
 
     x1: float
     y1: float
@@ -119,24 +124,28 @@ class Box:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """What a detector saw on one photo: boxes (n, 4) and scores (n,) float32 of persons and of faces.
+    """What a detector saw on one photo: boxes (n, 4) and scores (n,) float32 of persons and of
+    faces.
 
-    Boxes are xyxy in pixels of the upright photo. A score is NaN where none is known. `enlarged` says that the
-    detector had to enlarge a part of the photo, so that more pixels would have told it more.
+    Boxes are xyxy in pixels of the upright photo. A score is NaN where none is known. `upscaled`
+    says that the detector had to enlarge a part of the photo, so that more pixels would have told
+    it more.
     """
 
     persons: Boxes
     person_scores: NDArray[np.float32]
     faces: Boxes
     face_scores: NDArray[np.float32]
-    enlarged: bool = False
+    upscaled: bool = False
 
     def __post_init__(self) -> None:
         for boxes, scores in ((self.persons, self.person_scores), (self.faces, self.face_scores)):
             if boxes.dtype != np.float32 or boxes.ndim != 2 or boxes.shape[1] != 4:
                 raise ValueError(f"boxes must be (n, 4) float32, not {boxes.shape} {boxes.dtype}")
             if scores.dtype != np.float32 or scores.shape != (len(boxes),):
-                raise ValueError(f"{len(boxes)} boxes need scores ({len(boxes)},) float32, not {scores.shape}")
+                raise ValueError(
+                    f"{len(boxes)} boxes need scores ({len(boxes)},) float32, not {scores.shape}"
+                )
 
     @staticmethod
     def boxes(boxes: Boxes, scores: NDArray[np.float32]) -> list[Box]:
@@ -157,8 +166,9 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model says of one person: age in years, the interval that holds 80 % (None: not calibrated),
-    the gender and its probability (0.5 to 1; both None from a model of age only), and the inputs it saw."""
+    """What the model says of one person: age in years, the interval that holds 80 % (None: not
+    calibrated), the gender and its probability (0.5 to 1; both None from a model of age only), and
+    the inputs it saw."""
 
     age: float
     gender: str | None
@@ -170,7 +180,8 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A photo that was read, and its people from left to right; a prediction is None where no crop was usable."""
+    """A photo that was read, and its people from left to right; a prediction is None where no crop
+    was usable."""
 
     photo: Photo
     width: int
@@ -183,7 +194,12 @@ def rows(result: Result | Failure) -> Iterator[dict[str, Any]]:
     """The photo's rows of the table; every row has every column of SCHEMA."""
     blank: dict[str, Any] = dict.fromkeys(SCHEMA.names)
     photo = result.photo
-    blank |= {"path": text(photo.path), "root": text(photo.root), "bytes": photo.bytes, "mtime_ns": photo.mtime_ns}
+    blank |= {
+        "path": text(photo.path),
+        "root": text(photo.root),
+        "bytes": photo.bytes,
+        "mtime_ns": photo.mtime_ns,
+    }
     if isinstance(result, Failure):
         yield blank | {"status": "error", "error": result.code, "message": text(result.message)}
         return
@@ -192,24 +208,34 @@ def rows(result: Result | Failure) -> Iterator[dict[str, Any]]:
         yield blank | {"status": "no_people"}
     for index, (person, prediction) in enumerate(result.people):
         row = blank | {"person": index, **_box("face", person.face), **_box("body", person.body)}
-        yield row | ({"status": "no_usable_crop"} if prediction is None else _prediction(prediction))
+        yield row | (
+            {"status": "no_usable_crop"} if prediction is None else _prediction(prediction)
+        )
 
 
-def shard_of(path: str) -> tuple[str, str]:
-    """The path of the tar or Parquet file that a photo's path goes through, and the rest, which is empty for others."""
-    match = IN_SHARD.fullmatch(path)
+def archive_of(path: str) -> tuple[str, str]:
+    """The path of the tar or Parquet file that a photo's path goes through, and the rest, which is
+    empty for others."""
+    match = IN_ARCHIVE.fullmatch(path)
     return (match[1], match[2]) if match else (path, "")
 
 
 def stays_inside(path: str) -> bool:
-    """Whether a path below a root leads nowhere else, on any system: tables may come from strangers."""
+    """Whether a path below a root leads nowhere else, on any system: tables may come from
+    strangers."""
     parts = path.replace("\\", "/").split("/")
-    return bool(path) and parts[0] != "" and ".." not in parts and "\0" not in path and not PurePath(path).anchor
+    return (
+        bool(path)
+        and parts[0] != ""
+        and ".." not in parts
+        and "\0" not in path
+        and not PurePath(path).anchor
+    )
 
 
 def same_file(name: str) -> str:
-    """What names have in common that are one file on some system: Windows and macOS ignore case, macOS also whether an
-    accent is a character of its own."""
+    """What names have in common that are one file on some system: Windows and macOS ignore case,
+    macOS also whether an accent is a character of its own."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
@@ -222,7 +248,11 @@ def _box(kind: str, box: Box | None) -> dict[str, float | None]:
     if box is None:
         return {}
     score = None if box.score is None else _shortest(box.score)
-    return dict(zip((f"{kind}_{c}" for c in BOX_COLUMNS), (*map(_shortest, box.corners), score), strict=True))
+    return dict(
+        zip(
+            (f"{kind}_{c}" for c in BOX_COLUMNS), (*map(_shortest, box.corners), score), strict=True
+        )
+    )
 
 
 def _prediction(prediction: Prediction) -> dict[str, Any]:
@@ -233,10 +263,13 @@ def _prediction(prediction: Prediction) -> dict[str, Any]:
         "age_low": None if prediction.age_low is None else _shortest(prediction.age_low),
         "age_high": None if prediction.age_high is None else _shortest(prediction.age_high),
         "gender": prediction.gender,
-        "gender_score": None if prediction.gender_score is None else _shortest(prediction.gender_score),
+        "gender_score": None
+        if prediction.gender_score is None
+        else _shortest(prediction.gender_score),
     }
 
 
 def _shortest(value: float) -> float:
-    """The double with the fewest digits that is still this float32: every format shows 0.4, not 0.4000000059."""
+    """The double with the fewest digits that is still this float32: every format shows 0.4, not
+    0.4000000059."""
     return float(str(np.float32(value)))

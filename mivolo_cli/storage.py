@@ -1,8 +1,8 @@
 """Object stores (S3, Google Cloud Storage, Azure) by their URLs, through fsspec: list, read, write.
 
-Every complaint of a library leaves this module as an OSError: FileNotFoundError, PermissionError (also where
-credentials are missing), ConnectionError for the rest; `hint` says what to do about it. Credentials, endpoints and
-retries are the libraries' own.
+Every complaint of a library leaves this module as an OSError: FileNotFoundError, PermissionError
+(also where credentials are missing), ConnectionError for the rest; `hint` says what to do about it.
+Credentials, endpoints and retries are the libraries' own.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ HTTP_DENIED = (401, 403)
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """How a kind of store is reached: the extra of this program that brings its library, what that raises beside
-    OSErrors, which of it is about credentials, and how the user gives these."""
+    """How a kind of store is reached: the extra of this program that brings its library, what that
+    raises beside OSErrors, which of it is about credentials, and how the user gives these."""
 
     extra: str
     raises: tuple[str, ...]
@@ -47,7 +47,12 @@ S3 = Store(
     "s3",
     ("botocore.exceptions:BotoCoreError", "botocore.exceptions:ClientError", "aiohttp:ClientError"),
     (
-        *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"),
+        *(
+            "NoCredentialsError",
+            "PartialCredentialsError",
+            "CredentialRetrievalError",
+            "ProfileNotFound",
+        ),
         *("TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError"),
     ),
     "log in with `aws configure` or `aws sso login`, or set AWS_PROFILE; FSSPEC_S3_ANON=true reads public buckets",
@@ -56,7 +61,11 @@ GOOGLE = Store(
     "gs",
     (
         *("gcsfs.retry:HttpError", "gcsfs.retry:ChecksumError", "gcsfs.retry:NonRetryableError"),
-        *("google.auth.exceptions:GoogleAuthError", "aiohttp:ClientError", "requests.exceptions:RequestException"),
+        *(
+            "google.auth.exceptions:GoogleAuthError",
+            "aiohttp:ClientError",
+            "requests.exceptions:RequestException",
+        ),
     ),
     ("DefaultCredentialsError", "RefreshError"),
     "log in with `gcloud auth application-default login`; FSSPEC_GS_TOKEN=anon reads public buckets",
@@ -80,32 +89,40 @@ class Unavailable(OSError):
 
 
 class Url(_Path):
-    """`s3://bucket/key` and the like in the place of a path; what is read of it comes over the network."""
+    """`s3://bucket/key` and the like in the place of a path; what is read of it comes over the
+    network."""
 
     def __str__(self) -> str:
         return super().__str__().replace("\\", "/").replace(":/", "://", 1)
 
     def open(self, *args: Any, **kwargs: Any) -> Any:
-        """The object's bytes, read in pieces where they are asked for; mode `rb` alone. Raises OSError."""
+        """The object's bytes, read in pieces where they are asked for; mode `rb` alone. Raises
+        OSError."""
         url = str(self)
         with _translated(url):
-            return io.BufferedReader(_Reader(url, _filesystem(url).open(_key(url), "rb", block_size=BLOCK)), BLOCK)
+            return io.BufferedReader(
+                _Reader(url, _filesystem(url).open(_key(url), "rb", block_size=BLOCK)), BLOCK
+            )
 
     @property
-    def room(self) -> Path:
+    def staging_dir(self) -> Path:
         """A folder on this computer for finished work on its way to this place."""
         mark = hashlib.blake2b(str(self).encode(), digest_size=8).hexdigest()
-        return platformdirs.user_data_path("mivolo", appauthor=False) / "buckets" / f"{self.name[:100]}-{mark}.mivolo"
+        return (
+            platformdirs.user_data_path("mivolo", appauthor=False)
+            / "buckets"
+            / f"{self.name[:100]}-{mark}.mivolo"
+        )
 
 
-class Facts(NamedTuple):
+class Stat(NamedTuple):
     """Of an object; of a folder (what keys begin with) neither size nor time is known."""
 
     bytes: int | None
     mtime_ns: int | None
 
 
-class Found(NamedTuple):
+class Listed(NamedTuple):
     """An object that was listed: its key below the folder, size, and time."""
 
     key: str
@@ -114,7 +131,8 @@ class Found(NamedTuple):
 
 
 def place(path: Path | str) -> Path:
-    """What the user means by a path: a Url for a bucket, a plain path for `file:///...` and all others."""
+    """What the user means by a path: a Url for a bucket, a plain path for `file:///...` and all
+    others."""
     match = NAMED.fullmatch(str(path))
     if match and match[1] in STORES:
         return path if isinstance(path, Url) else Url(f"{match[1]}://{match[2]}")
@@ -146,17 +164,18 @@ def hint(error: OSError, url: str) -> str:
     return "check the network, and run the same command again: it goes on where it stopped"
 
 
-def look(url: str) -> Facts:
+def stat(url: str) -> Stat:
     """What is there: an object, or a folder. Raises OSError."""
     with _translated(url):
         info = _filesystem(url).info(_key(url))
-    return Facts(None, None) if info["type"] == "directory" else Facts(info["size"], _time(info))
+    return Stat(None, None) if info["type"] == "directory" else Stat(info["size"], _time(info))
 
 
 def answers(url: str) -> bool | None:
-    """Whether the bucket can be read: None if it cannot be reached or is not there, False if it may not be asked."""
+    """Whether the bucket can be read: None if it cannot be reached or is not there, False if it may
+    not be asked."""
     try:
-        look(bucket(url))
+        stat(bucket(url))
     except PermissionError:
         return False
     except OSError:
@@ -164,8 +183,9 @@ def answers(url: str) -> bool | None:
     return True
 
 
-def listing(url: str) -> Iterator[Found]:
-    """The objects below a folder in the order of their keys, while they are asked for. Raises OSError.
+def listing(url: str) -> Iterator[Listed]:
+    """The objects below a folder in the order of their keys, while they are asked for. Raises
+    OSError.
 
     Of S3 a page of a thousand keys is in memory, of other stores a folder with those around it.
     """
@@ -173,13 +193,15 @@ def listing(url: str) -> Iterator[Found]:
         prefix = f"{_key(url).rstrip('/')}/"
         pages = _pages if url.startswith("s3://") else _folders
         for key, size, time in pages(_filesystem(url), prefix):
-            yield Found(key.removeprefix(prefix), size, time)
+            yield Listed(key.removeprefix(prefix), size, time)
 
 
 def read(url: str, end: int | None = None) -> bytes:
     """The object's content, or its first bytes. Raises OSError."""
     with _translated(url):
-        content: bytes = _filesystem(url).cat_file(_key(url), start=None if end is None else 0, end=end)
+        content: bytes = _filesystem(url).cat_file(
+            _key(url), start=None if end is None else 0, end=end
+        )
     return content
 
 
@@ -226,13 +248,16 @@ class _Reader(io.RawIOBase):
 
 @cache
 def _library(scheme: str) -> Any:
-    """One client for all threads; it remembers nothing of what is in buckets. Raises Unavailable."""
+    """One client for all threads; it remembers nothing of what is in buckets. Raises
+    Unavailable."""
     import fsspec
 
     try:
         return fsspec.filesystem(scheme, use_listings_cache=False)
     except ImportError as error:
-        raise Unavailable(errno.ENOSYS, f"the package for {scheme}:// is not installed", f"{scheme}://") from error
+        raise Unavailable(
+            errno.ENOSYS, f"the package for {scheme}:// is not installed", f"{scheme}://"
+        ) from error
 
 
 def _filesystem(url: str) -> Any:
@@ -267,7 +292,9 @@ def _folders(filesystem: Any, prefix: str) -> Iterator[tuple[str, int, int]]:
             yield name, entry["size"], _time(entry)
             continue
         inside = {_full(entry): entry for entry in filesystem.ls(name, detail=True)}
-        waiting += sorted(((key, _object(entry)) for key, entry in inside.items() if key != name), reverse=True)
+        waiting += sorted(
+            ((key, _object(entry)) for key, entry in inside.items() if key != name), reverse=True
+        )
 
 
 def _full(entry: dict[str, Any]) -> str:

@@ -13,7 +13,9 @@ from mivolo_cli.records import Pixels
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("filterwarnings", r"ignore:::PIL\..*")  # as photos.decode does it, but for every test
+    config.addinivalue_line(
+        "filterwarnings", r"ignore:::PIL\..*"
+    )  # as photos.decode does it, but for every test
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -58,7 +60,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def no_weights_of_the_user(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_weights_of_the_user(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The user's own folder of weights is empty."""
     monkeypatch.setenv("MIVOLO_HOME", str(tmp_path_factory.mktemp("home")))
 
@@ -69,8 +73,17 @@ def scan_given(tiny_model: Path, no_weights_of_the_user: None) -> Callable[..., 
 
     from mivolo_cli.scan.run import ScanOptions, scan
 
-    def run_scan(*paths: Path, boxes: Path, report: Callable[[Any], None] | None = None, **options: Any) -> Any:
-        settings = {"model": str(tiny_model), "detector": "given", "device": "cpu", "workers": 2} | options
-        return scan(ScanOptions(paths=paths, boxes=boxes, **settings), *([report] if report else []))
+    def run_scan(
+        *paths: Path, boxes: Path, report: Callable[[Any], None] | None = None, **options: Any
+    ) -> Any:
+        settings = {
+            "model": str(tiny_model),
+            "detector": "given",
+            "device": "cpu",
+            "workers": 2,
+        } | options
+        return scan(
+            ScanOptions(paths=paths, boxes=boxes, **settings), *([report] if report else [])
+        )
 
     return run_scan

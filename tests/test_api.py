@@ -25,15 +25,21 @@ FACE = (20.0, 10.0, 45.0, 40.0)
 def mivolo(tmp_path: Path, tiny_model: Path, no_weights_of_the_user: None) -> Mivolo:
     names = ["a.jpg", "b.jpg", "picture 0", "picture 1"]
     boxes = write_boxes(tmp_path / "boxes.csv", [(name, "face", FACE) for name in names])
-    return Mivolo(model=str(tiny_model), detector="given", boxes=boxes, device="cpu", batch_size=2, workers=1)
+    return Mivolo(
+        model=str(tiny_model), detector="given", boxes=boxes, device="cpu", batch_size=2, workers=1
+    )
 
 
-def test_files_folders_arrays_and_pictures_are_answered_in_order(tmp_path: Path, mivolo: Mivolo) -> None:
+def test_files_folders_arrays_and_pictures_are_answered_in_order(
+    tmp_path: Path, mivolo: Mivolo
+) -> None:
     scene = draw_scene(150, 110)
     a = save_photo(tmp_path / "in" / "a.jpg", pixels=scene)
     save_photo(tmp_path / "in" / "b.jpg", pixels=scene)
     broken = save_broken(tmp_path / "c.jpg", "empty")
-    answers = mivolo.predict([scene, tmp_path / "in", str(broken), PIL.Image.fromarray(scene), tmp_path / "gone.jpg"])
+    answers = mivolo.predict(
+        [scene, tmp_path / "in", str(broken), PIL.Image.fromarray(scene), tmp_path / "gone.jpg"]
+    )
     assert [answer.file and answer.file.name for answer in answers] == [
         None,
         "a.jpg",
@@ -79,7 +85,9 @@ def test_answers_are_a_sequence(mivolo: Mivolo) -> None:
     assert repr(answers) == "<2 pictures, 2 people>"
 
 
-@pytest.mark.parametrize("picture", [np.zeros((8, 8, 3), np.float32), np.zeros((8, 8), np.uint8), 7])
+@pytest.mark.parametrize(
+    "picture", [np.zeros((8, 8, 3), np.float32), np.zeros((8, 8), np.uint8), 7]
+)
 def test_what_is_no_picture_is_refused(mivolo: Mivolo, picture: object) -> None:
     with pytest.raises(BadInput, match="a picture cannot be"):
         mivolo.predict([picture])  # type: ignore[list-item]  # that is what is refused
@@ -88,6 +96,9 @@ def test_what_is_no_picture_is_refused(mivolo: Mivolo, picture: object) -> None:
 def test_the_package_is_typed_and_imports_nothing_by_itself() -> None:
     assert (Path(mivolo_cli.__file__).parent / "py.typed").is_file()
     code = "import sys, mivolo_cli; print('torch' in sys.modules or 'pyarrow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+        == "False\n"
+    )
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         mivolo_cli.Nothing  # noqa: B018

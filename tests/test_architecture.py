@@ -1,4 +1,5 @@
-"""The rules of the house: imports point one way, only the command line talks, one library has one adapter."""
+"""The rules of the house: imports point one way, only the command line talks, one library has one
+adapter."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ RANKS = {
     "untag": 11, "votes": 11,
     "api": 12, "cli.help": 12, "cli.interrupt": 12, "cli.options": 12, "cli.progress": 12, "cli.settings": 12,
     "cli.text": 12,
-    "cli.voice": 13,
+    "cli.console": 13,
     "cli.evaluate": 14, "cli.export": 14, "cli.info": 14, "cli.merge": 14, "cli.purge": 14, "cli.report": 14,
     "cli.tag": 14, "cli.train": 14, "cli.votes": 14, "cli.weights": 14,
     "cli.scan": 15,
@@ -64,18 +65,40 @@ ADAPTERS = {
     "pyarrow": {
         *("records", "sinks", "sinks.csv", "sinks.folder", "sinks.jsonl", "sinks.parquet"),
         *("sinks.formats", "sinks.targets"),
-        *("api", "cluster", "datasets.tables", "detect.given", "parts", "results", "rgb", "samples", "votes"),
+        *(
+            "api",
+            "cluster",
+            "datasets.tables",
+            "detect.given",
+            "parts",
+            "results",
+            "rgb",
+            "samples",
+            "votes",
+        ),
     },
     "pyexiv2": {"metadata.embed"},
     "ray": {"cluster"},
     "safetensors": {"checkpoint"},
     "timm": {"model", "outlook", "trainer"},
-    "typer": {name for name in RANKS if name.split(".")[0] == "cli"} - {"cli.interrupt", "cli.text"},
+    "typer": {name for name in RANKS if name.split(".")[0] == "cli"}
+    - {"cli.interrupt", "cli.text"},
     "tqdm": {"cli.progress"},
     "vl_convert": {"report.page"},
     "xlsxwriter": {"export.xlsx"},
 }
-VERBS = ("calibrate", "evaluate", "export", "merge", "report", "scan", "tag", "train", "untag", "votes")
+VERBS = (
+    "calibrate",
+    "evaluate",
+    "export",
+    "merge",
+    "report",
+    "scan",
+    "tag",
+    "train",
+    "untag",
+    "votes",
+)
 
 
 def module_name(file: Path) -> str:
@@ -89,7 +112,9 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 everywhere = pytest.mark.parametrize("name", TREES)
 
 
-def imports(node: ast.AST, inside: bool = False) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
+def imports(
+    node: ast.AST, inside: bool = False
+) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
     """All imports that run, and whether they do so only when a function is called."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, (ast.Import, ast.ImportFrom)):
@@ -111,7 +136,9 @@ def own_imports(name: str, tree: ast.Module) -> Iterator[tuple[str, bool]]:
             )
             continue
         if not node.level:
-            assert (node.module or "").split(".")[0] != "mivolo_cli", f"{name}: relative imports, please"
+            assert (node.module or "").split(".")[0] != "mivolo_cli", (
+                f"{name}: relative imports, please"
+            )
             continue
         up = node.level - is_package
         parent = base[: len(base) - up] if up > 0 else base
@@ -124,7 +151,9 @@ def own_imports(name: str, tree: ast.Module) -> Iterator[tuple[str, bool]]:
 def libraries(tree: ast.Module) -> set[str]:
     nodes = [node for node, _ in imports(tree)]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    names |= {
+        node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level
+    }
     return {name.split(".")[0] for name in names}
 
 
@@ -170,7 +199,9 @@ def test_verbs_do_not_know_each_other() -> None:
 
 @everywhere
 def test_only_an_adapter_imports_its_library(name: str) -> None:
-    strangers = {lib for lib in libraries(TREES[name]) if lib in ADAPTERS and name not in ADAPTERS[lib]}
+    strangers = {
+        lib for lib in libraries(TREES[name]) if lib in ADAPTERS and name not in ADAPTERS[lib]
+    }
     assert not strangers
 
 
@@ -182,9 +213,23 @@ def test_every_adapter_is_one() -> None:
 @everywhere
 def test_only_the_command_line_talks_and_exits(name: str) -> None:
     calls = [ast.unparse(node.func) for node in ast.walk(TREES[name]) if isinstance(node, ast.Call)]
-    loud = {"print", "sys.exit", "exit", "quit", "os._exit", "SystemExit", "typer.Exit", "typer.echo", "input"}
+    loud = {
+        "print",
+        "sys.exit",
+        "exit",
+        "quit",
+        "os._exit",
+        "SystemExit",
+        "typer.Exit",
+        "typer.echo",
+        "input",
+    }
     loud |= {"sys.stdout.write", "sys.stderr.write"}
-    raised = {ast.unparse(node.exc) for node in ast.walk(TREES[name]) if isinstance(node, ast.Raise) and node.exc}
+    raised = {
+        ast.unparse(node.exc)
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.Raise) and node.exc
+    }
     found = {call for call in calls if call in loud} | (raised & {"SystemExit", "typer.Exit"})
     assert name.split(".")[0] == "cli" or not found
 

@@ -1,4 +1,5 @@
-"""What is printed for people to read: the reference equals the program, and commands parse as they are printed."""
+"""What is printed for people to read: the reference equals the program, and commands parse as they
+are printed."""
 
 from __future__ import annotations
 
@@ -17,17 +18,32 @@ from mivolo_cli import cli
 from mivolo_cli.cli import settings
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/commands.md", "docs/millions.md"]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/architecture.md",
+    "docs/commands.md",
+    "docs/millions.md",
+]
 PROGRAM: Any = typer.main.get_command(cli.app)
 
 
 def printed_commands() -> list[str]:
     """Lines of the README's and the pages' plain blocks of code, and the examples of every help."""
     pages = [(ROOT / page).read_text("utf-8") for page in ("README.md", "docs/millions.md")]
-    blocks = [block for page in pages for block in re.findall(r"^```(\w*)\n(.*?)^```$", page, re.S | re.M)]
+    blocks = [
+        block for page in pages for block in re.findall(r"^```(\w*)\n(.*?)^```$", page, re.S | re.M)
+    ]
     lines = [line for language, block in blocks if not language for line in block.splitlines()]
-    lines += [line for _, command in commands(PROGRAM) for line in (command.epilog or "").splitlines()]
-    return [part.strip() for line in lines for part in line.split("|") if part.strip().startswith("mivolo ")]
+    lines += [
+        line for _, command in commands(PROGRAM) for line in (command.epilog or "").splitlines()
+    ]
+    return [
+        part.strip()
+        for line in lines
+        for part in line.split("|")
+        if part.strip().startswith("mivolo ")
+    ]
 
 
 def commands(group: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -58,14 +74,20 @@ def test_the_reference_equals_the_program(tmp_path: Path) -> None:
     arguments = ["mivolo_cli.cli", "utils", "docs", "--name", "mivolo", "--output", str(made)]
     out = CliRunner().invoke(typer_app, arguments)
     assert out.exit_code == 0, out.output
-    assert (ROOT / "docs" / "commands.md").read_text("utf-8") == made.read_text("utf-8"), "run `make docs`"
+    assert (ROOT / "docs" / "commands.md").read_text("utf-8") == made.read_text("utf-8"), (
+        "run `make docs`"
+    )
 
 
-@pytest.mark.parametrize("name, command", [(" ".join(names), command) for names, command in commands(PROGRAM)])
+@pytest.mark.parametrize(
+    "name, command", [(" ".join(names), command) for names, command in commands(PROGRAM)]
+)
 def test_the_reference_has_what_help_says(name: str, command: Any) -> None:
     page = (ROOT / "docs" / "commands.md").read_text("utf-8")
     section = page.split(f"## `mivolo {name}`\n", 1)[1].split("\n## ")[0]
-    shown = CliRunner().invoke(cli.app, [*name.split(), "--help"], env={"TERMINAL_WIDTH": "400"}).stdout
+    shown = (
+        CliRunner().invoke(cli.app, [*name.split(), "--help"], env={"TERMINAL_WIDTH": "400"}).stdout
+    )
     options = set(re.findall(r"--[a-z][a-z-]+", shown))
     assert options and not {option for option in options if option not in section}
 

@@ -1,4 +1,5 @@
-"""Tests of mivolo_cli.draw: what stands where on an annotated picture, and where the picture goes."""
+"""Tests of mivolo_cli.draw: what stands where on an annotated picture, and where the picture
+goes."""
 
 from __future__ import annotations
 
@@ -26,10 +27,24 @@ from mivolo_cli.draw import (
 from mivolo_cli.errors import BadInput, OutputError
 from mivolo_cli.records import Box, Person, Photo, Pixels, Prediction
 
-COLOUR_BLINDNESS: dict[str, list[list[float]]] = {  # Machado, Oliveira and Fernandes (2009), severity 1, on linear RGB
-    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
-    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+COLOUR_BLINDNESS: dict[
+    str, list[list[float]]
+] = {  # Machado, Oliveira and Fernandes (2009), severity 1, on linear RGB
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.01182, 0.04294, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.3039],
+    ],
     "none": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
 }
 
@@ -126,12 +141,18 @@ def test_lines_and_text_grow_with_the_picture() -> None:
 def test_tiny_pictures_do_not_fail(size: tuple[int, int]) -> None:
     width, height = size
     whole = Box(0, 0, width, height)
-    people = [(Person(whole, whole), female()), (Person(None, Box(0, 0, 0.2, 0.2)), None), (Person(whole, None), None)]
+    people = [
+        (Person(whole, whole), female()),
+        (Person(None, Box(0, 0, 0.2, 0.2)), None),
+        (Person(whole, None), None),
+    ]
     assert annotate(picture(width, height), people).shape == (height, width, 3)
 
 
 def test_boxes_that_reach_out_of_the_picture_are_cut() -> None:
-    pixels = annotate(picture(), [(Person(Box(-50, -50, 20, 20), Box(390, 250, 500, 900)), female())])
+    pixels = annotate(
+        picture(), [(Person(Box(-50, -50, 20, 20), Box(390, 250, 500, 900)), female())]
+    )
     assert is_colour(pixels[299, 393:397], 0).all()
 
 
@@ -162,7 +183,9 @@ def test_contrast_is_that_of_wcag() -> None:
 def test_the_label_is_drawn_as_text_on_a_plate() -> None:
     people = row_of(1, size=100)
     pixels = annotate(picture(1000, 800), people)
-    ((_, _, (left, top, right, bottom)),) = place_labels(1000, 800, people, choose_style(1000, 800, people))
+    ((_, _, (left, top, right, bottom)),) = place_labels(
+        1000, 800, people, choose_style(1000, 800, people)
+    )
     plate = pixels[top:bottom, left:right]
     assert is_colour(plate, 0).mean() > 0.5
     assert (plate < 30).all(axis=-1).sum() > 60
@@ -181,9 +204,17 @@ def test_labels_stay_inside_of_the_picture_and_off_the_face(x: int, y: int) -> N
 
 
 def test_labels_avoid_faces_and_one_another() -> None:
-    people = [(person(100 + 50 * x, 120 + 70 * y, 40, body=False), female()) for y in range(2) for x in range(5)]
-    places = [place for _, _, place in place_labels(500, 400, people, choose_style(500, 400, people))]
-    faces = [(100 + 50 * x, 120 + 70 * y, 140 + 50 * x, 160 + 70 * y) for y in range(2) for x in range(5)]
+    people = [
+        (person(100 + 50 * x, 120 + 70 * y, 40, body=False), female())
+        for y in range(2)
+        for x in range(5)
+    ]
+    places = [
+        place for _, _, place in place_labels(500, 400, people, choose_style(500, 400, people))
+    ]
+    faces = [
+        (100 + 50 * x, 120 + 70 * y, 140 + 50 * x, 160 + 70 * y) for y in range(2) for x in range(5)
+    ]
     assert len(places) == 10
     assert not any(overlap(a, b) for a, b in combinations(places, 2))
     assert not any(overlap(place, face) for place in places for face in faces)
@@ -191,7 +222,9 @@ def test_labels_avoid_faces_and_one_another() -> None:
 
 def test_a_label_stands_by_the_face_or_else_by_the_body() -> None:
     people = [(person(100, 150), female()), (person(250, 150, face=False), female())]
-    by_face, by_body = (place for _, _, place in place_labels(400, 400, people, choose_style(400, 400, people)))
+    by_face, by_body = (
+        place for _, _, place in place_labels(400, 400, people, choose_style(400, 400, people))
+    )
     assert 0 <= 150 - by_face[3] < 10
     assert 0 <= 130 - by_body[3] < 10
 
@@ -219,9 +252,17 @@ def test_colours_can_be_told_apart(kind: str) -> None:
 def _oklab(rgb: tuple[int, int, int], blindness: list[list[float]]) -> np.ndarray:
     """Perceived lightness and colour; distances of 0.02 are just visible."""
     value = np.array(rgb) / 255
-    linear = np.clip(blindness @ np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4), 0, 1)
+    linear = np.clip(
+        blindness @ np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4),
+        0,
+        1,
+    )
     cones = np.cbrt(
-        [[0.41222147, 0.53633254, 0.05144599], [0.2119035, 0.68069955, 0.10739696], [0.08830246, 0.28171884, 0.6299787]]
+        [
+            [0.41222147, 0.53633254, 0.05144599],
+            [0.2119035, 0.68069955, 0.10739696],
+            [0.08830246, 0.28171884, 0.6299787],
+        ]
         @ linear
     )
     opponent = [[0.21045426, 0.79361779, -0.00407205], [1.9779985, -2.42859221, 0.45059371]]
@@ -232,17 +273,38 @@ def _oklab(rgb: tuple[int, int, int], blindness: list[list[float]]) -> np.ndarra
 
 
 def test_the_folder_tree_is_kept() -> None:
-    assert annotated_path(Path("out"), Photo("/photos", "2021/may/IMG_1.png")) == Path("out/2021/may/IMG_1.png.jpg")
-    assert annotated_path(Path("out"), Photo("/photos", "IMG_1.jpg"), ["/photos"]) == Path("out/IMG_1.jpg.jpg")
+    assert annotated_path(Path("out"), Photo("/photos", "2021/may/IMG_1.png")) == Path(
+        "out/2021/may/IMG_1.png.jpg"
+    )
+    assert annotated_path(Path("out"), Photo("/photos", "IMG_1.jpg"), ["/photos"]) == Path(
+        "out/IMG_1.jpg.jpg"
+    )
 
 
 def test_different_photos_never_meet() -> None:
-    names = ["a", "a.jpg", "a.JPG", "a.png", "a.png.jpg", "a.jpg.jpg", "x/a.jpg", "y/a.jpg", "x/y/a.jpg", "x-2/a.jpg"]
+    names = [
+        "a",
+        "a.jpg",
+        "a.JPG",
+        "a.png",
+        "a.png.jpg",
+        "a.jpg.jpg",
+        "x/a.jpg",
+        "y/a.jpg",
+        "x/y/a.jpg",
+        "x-2/a.jpg",
+    ]
     roots = ["/one/x", "/two/x", "/three/x-2", "/four/X", "/one/x", "/"]
-    paths = [annotated_path(Path("out"), Photo(root, name), roots) for root in set(roots) for name in names]
+    paths = [
+        annotated_path(Path("out"), Photo(root, name), roots)
+        for root in set(roots)
+        for name in names
+    ]
     assert len(set(paths)) == len(paths) == 5 * len(names)
     assert all(path.is_relative_to("out") for path in paths)
-    assert len({path.parts[1].casefold() for path in paths}) == 5, "folders would meet where case does not count"
+    assert len({path.parts[1].casefold() for path in paths}) == 5, (
+        "folders would meet where case does not count"
+    )
     alone = [annotated_path(Path("out"), Photo("/one", name)) for name in names]
     assert len(set(alone)) == len(names)
 
@@ -302,7 +364,9 @@ def test_a_picture_too_long_for_jpeg_is_scaled_down(tmp_path: Path) -> None:
         assert saved.size[0] == draw.JPEG_MAX_SIDE
 
 
-def test_a_picture_that_cannot_be_written_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_cannot_be_written_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails(source: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 

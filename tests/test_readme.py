@@ -26,7 +26,10 @@ def run(code: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("library", TABLES)
 def test_tables_open_in(
-    library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    library: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -34,7 +37,10 @@ def test_tables_open_in(
     monkeypatch.chdir(tmp_path)
     face = Person(Box(1, 2, 3, 4), None)
     people = [("a.jpg", 30.0, "female"), ("b.jpg", 8.0, "male")]
-    found = [Result(Photo("/p", n), 9, 9, None, [(face, Prediction(a, g, 0.9, "face"))]) for n, a, g in people]
+    found = [
+        Result(Photo("/p", n), 9, 9, None, [(face, Prediction(a, g, 0.9, "face"))])
+        for n, a, g in people
+    ]
     save_results(tmp_path / "people.parquet", [*found, Result(Photo("/p", "c.jpg"), 9, 9)])
     (code,) = [code for code in SNIPPETS if re.search(rf"^(import|from) {library}\b", code, re.M)]
     run(code, tmp_path)

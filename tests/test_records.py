@@ -10,14 +10,28 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mivolo_cli.records import SCHEMA, Box, Detections, Failure, Image, Person, Photo, Prediction, Result, rows, text
+from mivolo_cli.records import (
+    SCHEMA,
+    Box,
+    Detections,
+    Failure,
+    Image,
+    Person,
+    Photo,
+    Prediction,
+    Result,
+    rows,
+    text,
+)
 
 PHOTO = Photo("/photos", "trip/a.jpg", 1234, 5678)
 FILE_COLUMNS = {"path": "trip/a.jpg", "root": "/photos", "bytes": 1234, "mtime_ns": 5678}
 TAKEN = datetime(2020, 1, 31, 12, 0)
 FACE = Box(1.5, 2.25, 30.0, 40.0, float(np.float32(0.9)))
 BODY = Box(0.0, 0.0, float(np.float32(63.4)), 99.0)
-SURE = Prediction(float(np.float32(31.4)), "female", float(np.float32(0.97)), "face+body", 25.5, 38.0)
+SURE = Prediction(
+    float(np.float32(31.4)), "female", float(np.float32(0.97)), "face+body", 25.5, 38.0
+)
 
 
 def test_the_schema_is_that_of_version_1() -> None:
@@ -71,10 +85,17 @@ def test_a_photo_without_people_has_one_row() -> None:
 
 
 def test_a_person_without_a_usable_crop_keeps_its_boxes_and_its_number() -> None:
-    _, row = rows(Result(PHOTO, 64, 100, None, [(Person(FACE, None), SURE), (Person(None, BODY), None)]))
+    _, row = rows(
+        Result(PHOTO, 64, 100, None, [(Person(FACE, None), SURE), (Person(None, BODY), None)])
+    )
     filled = {name: value for name, value in row.items() if value is not None}
     boxes = {"body_x1": 0.0, "body_y1": 0.0, "body_x2": 63.4, "body_y2": 99.0}
-    assert filled == FILE_COLUMNS | boxes | {"width": 64, "height": 100, "person": 1, "status": "no_usable_crop"}
+    assert filled == FILE_COLUMNS | boxes | {
+        "width": 64,
+        "height": 100,
+        "person": 1,
+        "status": "no_usable_crop",
+    }
 
 
 def test_a_failure_says_what_was_wrong_and_nothing_about_a_picture() -> None:
@@ -91,7 +112,9 @@ def test_a_failure_says_what_was_wrong_and_nothing_about_a_picture() -> None:
 
 
 def test_a_model_of_age_only_leaves_gender_empty() -> None:
-    (row,) = rows(Result(PHOTO, 64, 100, None, [(Person(FACE, None), Prediction(40.0, None, None, "face"))]))
+    (row,) = rows(
+        Result(PHOTO, 64, 100, None, [(Person(FACE, None), Prediction(40.0, None, None, "face"))])
+    )
     assert (row["status"], row["age"], row["gender"], row["gender_score"], row["age_low"]) == (
         "ok",
         40,
@@ -103,7 +126,11 @@ def test_a_model_of_age_only_leaves_gender_empty() -> None:
 
 def test_rows_of_every_kind_fit_the_schema() -> None:
     people = [(Person(FACE, BODY), SURE), (Person(None, BODY), None)]
-    found = [*rows(Result(PHOTO, 64, 100, TAKEN, people)), *rows(Result(PHOTO, 1, 1)), *rows(Failure(PHOTO, "a", "b"))]
+    found = [
+        *rows(Result(PHOTO, 64, 100, TAKEN, people)),
+        *rows(Result(PHOTO, 1, 1)),
+        *rows(Failure(PHOTO, "a", "b")),
+    ]
     table = pa.Table.from_pylist(found, schema=SCHEMA)
     table.validate(full=True)
     assert table["status"].to_pylist() == ["ok", "no_usable_crop", "no_people", "error"]
@@ -112,9 +139,15 @@ def test_rows_of_every_kind_fit_the_schema() -> None:
 @pytest.mark.parametrize("value", [0.4, 31.4, 1 / 3, 1e-7, 123456.7, 0.0])
 def test_floats_are_the_shortest_that_mean_the_same_float32(value: float) -> None:
     single = np.float32(value)
-    (row,) = rows(Result(PHOTO, 1, 1, None, [(Person(FACE, None), Prediction(float(single), None, None, "face"))]))
+    (row,) = rows(
+        Result(
+            PHOTO, 1, 1, None, [(Person(FACE, None), Prediction(float(single), None, None, "face"))]
+        )
+    )
     assert np.float32(row["age"]) == single
-    assert repr(row["age"]) == repr(float(str(single))) and len(repr(row["age"])) <= len(repr(float(single)))
+    assert repr(row["age"]) == repr(float(str(single))) and len(repr(row["age"])) <= len(
+        repr(float(single))
+    )
 
 
 def test_names_that_are_not_utf8_are_written_in_escapes() -> None:
@@ -148,7 +181,9 @@ def test_detections_become_boxes_in_order_and_unknown_scores_none() -> None:
         (np.zeros((2, 4), np.float32), np.zeros(2, np.float64)),
     ],
 )
-def test_detections_of_another_shape_or_type_are_refused(boxes: np.ndarray, scores: np.ndarray) -> None:
+def test_detections_of_another_shape_or_type_are_refused(
+    boxes: np.ndarray, scores: np.ndarray
+) -> None:
     none = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
     with pytest.raises(ValueError, match=r"boxes"):
         Detections(boxes, scores, *none)

@@ -35,7 +35,16 @@ from mivolo_cli.tables import folder
 from mivolo_cli.tables.results import read_results
 
 Scan = Callable[..., Progress]
-NAMES = ("b.jpg", "a/2.png", "a/b/1.jpg", "a.jpg", "a b/3.png", "z/x.webp", "ä/é.png", "progressive.jpg")
+NAMES = (
+    "b.jpg",
+    "a/2.png",
+    "a/b/1.jpg",
+    "a.jpg",
+    "a b/3.png",
+    "z/x.webp",
+    "ä/é.png",
+    "progressive.jpg",
+)
 
 
 @pytest.fixture
@@ -45,12 +54,16 @@ def scan(monkeypatch: pytest.MonkeyPatch) -> Scan:
     monkeypatch.setattr(scanning, "open_tools", quick.open_tools)
     monkeypatch.setattr(scanning, "results", quick.results)
 
-    def run(source: str | Path, output: str | Path, stop: int | None = None, **given: Any) -> Progress:
+    def run(
+        source: str | Path, output: str | Path, stop: int | None = None, **given: Any
+    ) -> Progress:
         def report(progress: Progress) -> None:
             if stop is not None and progress.photos >= stop:
                 raise KeyboardInterrupt
 
-        return scanning.scan(ScanOptions([place(source)], [place(output)], workers=2, **given), report)
+        return scanning.scan(
+            ScanOptions([place(source)], [place(output)], workers=2, **given), report
+        )
 
     return run
 
@@ -100,7 +113,9 @@ def test_unchanged_objects_are_not_done_again(put: Put, scan: Scan, tmp_path: Pa
     for kept in workdir.find(Url("s3://album/people.parquet")):
         workdir.purge(kept)
     progress = scan("s3://album/trip", "s3://album/people.parquet")
-    assert (progress.photos, progress.reused) == (10, 10), "the table in the bucket is enough to go on from"
+    assert (progress.photos, progress.reused) == (10, 10), (
+        "the table in the bucket is enough to go on from"
+    )
 
 
 def test_an_interrupted_run_goes_on(put: Put, scan: Scan, tmp_path: Path) -> None:
@@ -108,7 +123,7 @@ def test_an_interrupted_run_goes_on(put: Put, scan: Scan, tmp_path: Path) -> Non
     with pytest.raises(KeyboardInterrupt):
         scan("s3://album/trip", "s3://album/people.csv", stop=6)
     with pytest.raises(FileNotFoundError):
-        storage.look("s3://album/people.csv")
+        storage.stat("s3://album/people.csv")
     assert scan("s3://album/trip", "s3://album/people.csv").reused == 4
     scan("s3://album/trip", "s3://album/whole.csv")
     assert storage.read("s3://album/people.csv") == storage.read("s3://album/whole.csv")
@@ -129,20 +144,26 @@ def test_a_connection_that_is_lost_stops_the_run_and_the_same_command_goes_on(
         patch.setattr(storage, "read", lose)
         progress = scan("s3://album/trip", tmp_path / "people.csv")
         assert progress.failures == {"truncated": 1, "unreadable": 1}, "one photo alone is a row"
-        patch.setattr(storage, "answers", lambda url, seen=[]: seen.append(url) or (True if len(seen) == 1 else None))
+        patch.setattr(
+            storage,
+            "answers",
+            lambda url, seen=[]: seen.append(url) or (True if len(seen) == 1 else None),
+        )
         with pytest.raises(Stopped, match="can no longer be read"):
             scan("s3://album/trip", tmp_path / "other.csv")
     assert scan("s3://album/trip", tmp_path / "other.csv").reused == 8
     assert scan("s3://album/trip", tmp_path / "people.csv").failures == {"truncated": 1}
 
 
-def test_a_server_that_is_gone(server: None, scan: Scan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_gone(
+    server: None, scan: Scan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     forget_clients()
     with pytest.raises(BadInput, match="does not answer") as caught:
         scan("s3://album", tmp_path / "people.csv")
     assert "network" in caught.value.hint
-    monkeypatch.setattr(storage, "look", lambda url: storage.Facts(None, None))
+    monkeypatch.setattr(storage, "stat", lambda url: storage.Stat(None, None))
     with pytest.raises(Stopped, match="cannot list"):
         list(walk.walk([Url("s3://album")]))
 
@@ -160,7 +181,9 @@ def test_a_listing_comes_page_by_page(put: Put, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(filesystem, "call_s3", small)
     found = storage.listing("s3://album/many")
     assert (next(found).key, len(pages)) == ("0.jpg", 1)
-    assert [entry.key for entry in found] == [f"{number}.jpg" for number in range(1, 7)] and len(pages) == 3
+    assert [entry.key for entry in found] == [f"{number}.jpg" for number in range(1, 7)] and len(
+        pages
+    ) == 3
 
 
 def test_what_is_selected(put: Put) -> None:
@@ -168,13 +191,19 @@ def test_what_is_selected(put: Put) -> None:
         put(f"x/{key}", b"\xff\xd8\xff")
 
     def names(**options: Any) -> list[str]:
-        return [item.path for item in walk.walk([Url("s3://album/x")], **options) if isinstance(item, Photo)]
+        return [
+            item.path
+            for item in walk.walk([Url("s3://album/x")], **options)
+            if isinstance(item, Photo)
+        ]
 
     assert names() == ["a.jpg", "raw/b.jpg", "trip/e.png"]
     assert names(exclude=["raw"]) == ["a.jpg", "trip/e.png"]
     assert names(include=["trip/**"]) == ["trip/e.png"]
     assert ".hidden/c.jpg" in names(hidden=True) and "s.tar" in names(shards=True)
-    outside = [item for item in walk.walk([Url("s3://album/x")], hidden=True) if isinstance(item, Failure)]
+    outside = [
+        item for item in walk.walk([Url("s3://album/x")], hidden=True) if isinstance(item, Failure)
+    ]
     assert [(item.photo.path, item.code) for item in outside] == [("../f.jpg", "not_a_file")]
     twice = [Url("s3://album/x/a.jpg"), Url("s3://album/x")]
     assert [(item.root, item.path) for item in walk.walk(twice)][:2] == [
@@ -183,7 +212,9 @@ def test_what_is_selected(put: Put) -> None:
     ]
 
 
-def test_an_object_that_was_replaced_has_the_facts_of_what_was_read(put: Put, tmp_path: Path) -> None:
+def test_an_object_that_was_replaced_has_the_facts_of_what_was_read(
+    put: Put, tmp_path: Path
+) -> None:
     put("a.png", save_photo(tmp_path / "a.png").read_bytes())
     (photo,) = walk.walk([Url("s3://album/a.png")])
     assert isinstance(photo, Photo)
@@ -204,7 +235,9 @@ def test_shards_of_a_bucket_are_merged_in_the_bucket(put: Put, scan: Scan, tmp_p
         scan("s3://album/trip", file, shard=Shard(number, 2))
     merge(MergeOptions([place(file) for file in tables], [place("s3://album/people.parquet")]))
     scan("s3://album/trip", "s3://album/whole.parquet")
-    merged, whole = (read_results(place(f"s3://album/{name}.parquet")).table for name in ("people", "whole"))
+    merged, whole = (
+        read_results(place(f"s3://album/{name}.parquet")).table for name in ("people", "whole")
+    )
     assert merged.drop_columns("age").equals(whole.drop_columns("age"))
 
 
@@ -212,7 +245,9 @@ def test_results_in_a_bucket_are_read(put: Put, scan: Scan, tmp_path: Path) -> N
     fill(put, tmp_path / "album")
     scan("s3://album/trip", "s3://album/people.parquet")
     out = tmp_path / "people.json"
-    done = CliRunner().invoke(app, ["export", "s3://album/people.parquet", "--to", "coco", "-o", str(out)])
+    done = CliRunner().invoke(
+        app, ["export", "s3://album/people.parquet", "--to", "coco", "-o", str(out)]
+    )
     assert done.exit_code == 0, done.output
     assert '"a/b/1.jpg"' in out.read_text("utf-8")
     first = next(iter(read_results(place("s3://album/people.parquet"))))
@@ -221,13 +256,16 @@ def test_results_in_a_bucket_are_read(put: Put, scan: Scan, tmp_path: Path) -> N
 
 def test_commands_take_urls(put: Put, tmp_path: Path) -> None:
     put("notes.txt", b"x")
-    run = CliRunner().invoke(app, ["scan", "s3://album", "-o", "s3://album/notes.txt.csv", "--json"])
+    run = CliRunner().invoke(
+        app, ["scan", "s3://album", "-o", "s3://album/notes.txt.csv", "--json"]
+    )
     assert isinstance(run.exception, BadInput) and "no photos" in str(run.exception)
     run = CliRunner().invoke(app, ["scan", "s3://album", "--tag", "-o", str(tmp_path / "p.csv")])
     assert isinstance(run.exception, BadInput) and "tagged" in str(run.exception)
 
 
-# --- folders of Parquet files, as a cluster writes them ---------------------------------------------------------------
+# --- folders of Parquet files, as a cluster writes them
+# ---------------------------------------------------------------
 
 
 @pytest.fixture
@@ -243,15 +281,20 @@ def keys(url: str) -> list[str]:
     return [found.key for found in storage.listing(url)]
 
 
-def test_a_folder_in_a_bucket_is_the_table_in_several_files(put: Put, scan_folder: Scan, tmp_path: Path) -> None:
+def test_a_folder_in_a_bucket_is_the_table_in_several_files(
+    put: Put, scan_folder: Scan, tmp_path: Path
+) -> None:
     fill(put, tmp_path / "album")
     scan_folder("s3://album/trip", "s3://album/people")
     scan_folder("s3://album/trip", tmp_path / "people")
     stored = keys("s3://album/people")
-    assert stored == ["_SUCCESS", *sorted(file.name for file in (tmp_path / "people").iterdir())] and len(stored) > 2
+    assert (
+        stored == ["_SUCCESS", *sorted(file.name for file in (tmp_path / "people").iterdir())]
+        and len(stored) > 2
+    )
     here, there = (read_results(place(name)) for name in (tmp_path / "people", "s3://album/people"))
     assert there.table.to_pylist() == here.table.to_pylist() and there.made_by == here.made_by
-    assert not list(Url("s3://album/people").room.glob("*.part"))
+    assert not list(Url("s3://album/people").staging_dir.glob("*.part"))
     sizes = sum(file.stat().st_size for file in (tmp_path / "people").iterdir())
     assert sum(found.bytes for found in storage.listing("s3://album/people")) == sizes
 
@@ -266,16 +309,23 @@ def test_a_folder_in_a_bucket_goes_on_and_loses_the_files_it_has_too_many(
     assert scan_folder("s3://album/trip", "s3://album/people").reused == 4
     assert scan_folder("s3://album/trip", "s3://album/people").unchanged
     many = keys("s3://album/people")
-    workdir.purge(Url("s3://album/people").room)
+    workdir.purge(Url("s3://album/people").staging_dir)
     for name in NAMES[:5]:
         storage.remove(f"s3://album/trip/{name}")
     progress = scan_folder("s3://album/trip", "s3://album/people")
-    assert (progress.photos, progress.reused) == (5, 5), "the folder in the bucket is enough to go on from"
+    assert (progress.photos, progress.reused) == (5, 5), (
+        "the folder in the bucket is enough to go on from"
+    )
     assert set(keys("s3://album/people")) < set(many)
-    assert len({row["path"] for row in read_results(place("s3://album/people")).table.to_pylist()}) == 5
+    assert (
+        len({row["path"] for row in read_results(place("s3://album/people")).table.to_pylist()})
+        == 5
+    )
 
 
-def test_a_folder_that_somebody_has_touched_is_written_again(put: Put, scan_folder: Scan, tmp_path: Path) -> None:
+def test_a_folder_that_somebody_has_touched_is_written_again(
+    put: Put, scan_folder: Scan, tmp_path: Path
+) -> None:
     fill(put, tmp_path / "album")
     scan_folder("s3://album/trip", "s3://album/people")
     storage.remove("s3://album/people/part-00001.parquet")
@@ -306,7 +356,9 @@ def test_an_upload_that_breaks_off_says_so_by_a_missing_object(
     assert set(keys("s3://album/people")) >= set(whole)
 
 
-def test_other_things_in_a_bucket_are_no_place_for_a_folder(put: Put, scan_folder: Scan, tmp_path: Path) -> None:
+def test_other_things_in_a_bucket_are_no_place_for_a_folder(
+    put: Put, scan_folder: Scan, tmp_path: Path
+) -> None:
     put("trip/a.jpg", save_photo(tmp_path / "a.jpg").read_bytes())
     put("diary/day.txt", b"Dear diary")
     put("file", b"x")
@@ -316,7 +368,9 @@ def test_other_things_in_a_bucket_are_no_place_for_a_folder(put: Put, scan_folde
     assert keys("s3://album/diary") == ["day.txt"] and storage.read("s3://album/file") == b"x"
 
 
-def test_shards_in_folders_are_merged_into_a_folder(put: Put, scan_folder: Scan, tmp_path: Path) -> None:
+def test_shards_in_folders_are_merged_into_a_folder(
+    put: Put, scan_folder: Scan, tmp_path: Path
+) -> None:
     fill(put, tmp_path / "album")
     shards = [place("s3://album/1"), tmp_path / "2"]
     for number, output in enumerate(shards, 1):
@@ -324,14 +378,17 @@ def test_shards_in_folders_are_merged_into_a_folder(put: Put, scan_folder: Scan,
     done = CliRunner().invoke(app, ["merge", *map(str, shards), "-o", "s3://album/people"])
     assert done.exit_code == 0, done.output
     scan_folder("s3://album/trip", tmp_path / "whole")
-    merged, whole = (read_results(place(name)).table for name in ("s3://album/people", tmp_path / "whole"))
+    merged, whole = (
+        read_results(place(name)).table for name in ("s3://album/people", tmp_path / "whole")
+    )
     assert merged.drop_columns("age").equals(whole.drop_columns("age"))
     storage.write(next((tmp_path / "2").iterdir()), "s3://album/1/part-00000.parquet")
     with pytest.raises(BadInput, match="there twice|says that it is shard"):
         merge(MergeOptions(shards, [tmp_path / "people"]))
 
 
-# --- what goes wrong -------------------------------------------------------------------------------------------------
+# --- what goes wrong
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("url", ["s3://nowhere/a", "s3://album/nothing.jpg"])
@@ -357,7 +414,9 @@ def test_outputs_that_cannot_be(put: Put, scan: Scan, tmp_path: Path) -> None:
         scan("s3://album/a.jpg", tmp_path / "p.csv", annotate=place("s3://album/drawn"))
 
 
-def test_no_credentials(put: Put, scan: Scan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_credentials(
+    put: Put, scan: Scan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     forget_clients()
@@ -375,17 +434,23 @@ def test_no_permission(moto: str, put: Put, scan: Scan, tmp_path: Path) -> None:
         assert "AWS_PROFILE" in caught.value.hint
         with pytest.raises(PermissionError):
             storage.write(tmp_path / "a.jpg", "s3://album/b.jpg")
-        failure = decode.decode_or_fail(Photo("s3://album", "a.jpg", 1, 1), decode.Decoders())
+        failure = decode.decode_or_fail(Photo("s3://album", "a.jpg", 1, 1), decode.Sandbox())
         assert isinstance(failure, Failure) and failure.code == "no_permission"
     finally:
         authenticate_all_but(moto, b"inf")
 
 
 def authenticate_all_but(moto: str, requests: bytes) -> None:
-    urlopen(Request(f"{moto}/moto-api/reset-auth", requests, {"Content-Type": "text/plain"}, method="POST")).close()
+    urlopen(
+        Request(
+            f"{moto}/moto-api/reset-auth", requests, {"Content-Type": "text/plain"}, method="POST"
+        )
+    ).close()
 
 
-def test_a_package_that_is_missing(scan: Scan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_is_missing(
+    scan: Scan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import fsspec
 
     def absent(*_: Any, **__: Any) -> None:
@@ -411,11 +476,12 @@ def test_a_table_that_cannot_be_put_into_the_bucket_is_kept_here(
         with pytest.raises(OutputError, match="does not answer"):
             scan("s3://album/trip", "s3://album/people.csv")
     assert scan("s3://album/trip", "s3://album/people.csv").reused == 10
-    room = Url("s3://album/people.csv").room
-    assert not list(room.glob("*.part"))
+    staging = Url("s3://album/people.csv").staging_dir
+    assert not list(staging.glob("*.part"))
 
 
-# --- names -----------------------------------------------------------------------------------------------------------
+# --- names
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_urls_are_told_from_paths() -> None:
@@ -424,11 +490,17 @@ def test_urls_are_told_from_paths() -> None:
     assert place("file:///a/b%20c.jpg") == Path("/a/b c.jpg") == place(Path("file:///a/b%20c.jpg"))
     assert not isinstance(place("photos/s3"), Url) and not isinstance(place("c:/x"), Url)
     url = Url("gs://b/x/people.csv")
-    assert (str(url.parent), url.suffix, str(url.parent / "a")) == ("gs://b/x", ".csv", "gs://b/x/a")
-    assert url.room != Url("gs://b/y/people.csv").room
+    assert (str(url.parent), url.suffix, str(url.parent / "a")) == (
+        "gs://b/x",
+        ".csv",
+        "gs://b/x/a",
+    )
+    assert url.staging_dir != Url("gs://b/y/people.csv").staging_dir
 
 
-def test_other_stores_are_listed_folder_by_folder_in_the_order_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_stores_are_listed_folder_by_folder_in_the_order_of_keys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(storage.STORES, "memory", storage.GOOGLE)
     storage._library.cache_clear()
     filesystem = storage._library("memory")

@@ -1,4 +1,5 @@
-"""The command line: parse, call a verb, print, exit. Heavy libraries are imported by the command that needs them."""
+"""The command line: parse, call a verb, print, exit. Heavy libraries are imported by the command
+that needs them."""
 
 from __future__ import annotations
 
@@ -13,7 +14,20 @@ from typer.core import TyperGroup
 
 from ..errors import MivoloError
 from ..version import __version__
-from . import evaluate, export, info, merge, purge, report, scan, settings, tag, train, votes, weights
+from . import (
+    evaluate,
+    export,
+    info,
+    merge,
+    purge,
+    report,
+    scan,
+    settings,
+    tag,
+    train,
+    votes,
+    weights,
+)
 from .help import SETTINGS, App
 from .text import wrapped
 
@@ -39,17 +53,21 @@ app.command("purge", epilog=purge.EXAMPLES)(purge.purge)
 
 
 def main() -> None:
-    """The program: errors become one line and a hint on standard error, with --json also an object on standard output,
-    and their exit code."""
+    """The program: errors become one line and a hint on standard error, with --json also an object
+    on standard output, and their exit code."""
     try:
         app(prog_name="mivolo")
     except MivoloError as error:
         line = wrapped(f"error: {error}", sys.stderr)
-        typer.echo(line if os.environ.get("NO_COLOR") else typer.style(line, fg=typer.colors.RED), err=True)
+        typer.echo(
+            line if os.environ.get("NO_COLOR") else typer.style(line, fg=typer.colors.RED), err=True
+        )
         if error.hint:
             typer.echo(wrapped(f"hint: {error.hint}", sys.stderr), err=True)
         if "--json" in sys.argv:
-            typer.echo(json.dumps({"error": str(error), "hint": error.hint, "exit_code": error.exit_code}))
+            typer.echo(
+                json.dumps({"error": str(error), "hint": error.hint, "exit_code": error.exit_code})
+            )
         sys.exit(error.exit_code)
 
 
@@ -66,7 +84,9 @@ def program(
             show_default="mivolo.toml, here or in a folder above",
         ),
     ] = None,
-    no_settings: Annotated[bool, typer.Option("--no-settings", help="Use no settings file.")] = False,
+    no_settings: Annotated[
+        bool, typer.Option("--no-settings", help="Use no settings file.")
+    ] = False,
 ) -> None:
     """Estimate age and gender of every person in a photo collection."""
     if version:

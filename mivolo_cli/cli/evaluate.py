@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .console import Console, print_json
 from .options import (
     DATA,
     RESULT,
@@ -28,10 +29,9 @@ from .options import (
 )
 from .progress import counting
 from .text import UNCERTAINTY, aligned, share, wrapped, years
-from .voice import Voice, print_json
 
 if TYPE_CHECKING:
-    from ..evaluation.evaluate import Evaluation, Report
+    from ..evaluation.evaluate import EvalReport, Evaluation
 
 EXAMPLES = """Examples:
 
@@ -45,7 +45,9 @@ CALIBRATE_EXAMPLES = """Example:
 mivolo calibrate run/model.safetensors faces-val.parquet -o model.safetensors"""
 Data = Annotated[
     list[Path],
-    typer.Argument(help="Labelled pictures: Parquet with the pictures, CSV that names them, or a folder as UTKFace's."),
+    typer.Argument(
+        help="Labelled pictures: Parquet with the pictures, CSV that names them, or a folder as UTKFace's."
+    ),
 ]
 GROUPS = {"used": "seen from", "gender": "gender", "age": "age"}
 HELD = "held: the part of true ages between age_low and age_high, which is meant to be 80 %"
@@ -55,7 +57,9 @@ def evaluate(
     data: Data,
     predictions: Annotated[
         Path | None,
-        typer.Option(metavar="RESULTS", help="Measure this table of a scan instead of running the model."),
+        typer.Option(
+            metavar="RESULTS", help="Measure this table of a scan instead of running the model."
+        ),
     ] = None,
     compare: Annotated[
         Path | None, typer.Option(metavar="RESULTS", help="Measure this table of a scan beside it.")
@@ -65,17 +69,28 @@ def evaluate(
     images: Images = None,
     pictures: Pictures = "face",
     invalid: Invalid = "refuse",
-    level: Annotated[float, typer.Option(min=0, help="The L of CS@L, in years.", rich_help_panel=RESULT)] = 5.0,
+    level: Annotated[
+        float, typer.Option(min=0, help="The L of CS@L, in years.", rich_help_panel=RESULT)
+    ] = 5.0,
     combine: Annotated[
         bool,
-        typer.Option("--combine", help="Also people made of the data's faces and bodies.", rich_help_panel=DATA),
+        typer.Option(
+            "--combine",
+            help="Also people made of the data's faces and bodies.",
+            rich_help_panel=DATA,
+        ),
     ] = False,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="At most so many people of each file, evenly spread.", rich_help_panel=DATA),
+        typer.Option(
+            min=1, help="At most so many people of each file, evenly spread.", rich_help_panel=DATA
+        ),
     ] = None,
     plots: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Draw the results as PNG files in DIR.", rich_help_panel=RESULT)
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Draw the results as PNG files in DIR.", rich_help_panel=RESULT
+        ),
     ] = None,
     device: Device = "auto",
     engine: Engine = "auto",
@@ -84,7 +99,8 @@ def evaluate(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a model, or the results of a scan, on labelled data: MAE, CS@L, bias, gender accuracy, intervals."""
+    """Measure a model, or the results of a scan, on labelled data: MAE, CS@L, bias, gender
+    accuracy, intervals."""
     from ..evaluation.evaluate import EvalOptions
     from ..evaluation.evaluate import evaluate as run
     from ..pipeline import defaults
@@ -120,8 +136,15 @@ def evaluate(
 
 def calibrate(
     model: Annotated[str, typer.Argument(help="A model by name or file.")],
-    data: Annotated[list[Path], typer.Argument(help="Labelled pictures that the model was not trained on.")],
-    out: Annotated[Path, typer.Option("--output", "--out", "-o", metavar="FILE", help="The model with its intervals.")],
+    data: Annotated[
+        list[Path], typer.Argument(help="Labelled pictures that the model was not trained on.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--output", "--out", "-o", metavar="FILE", help="The model with its intervals."
+        ),
+    ],
     images: Images = None,
     pictures: Pictures = "face",
     invalid: Invalid = "refuse",
@@ -129,7 +152,8 @@ def calibrate(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Give a model intervals that hold 80 % of true ages, from labelled people whom it has not seen."""
+    """Give a model intervals that hold 80 % of true ages, from labelled people whom it has not
+    seen."""
     from ..evaluation.calibrate import CalibrateOptions
     from ..evaluation.calibrate import calibrate as run
     from ..pipeline import defaults
@@ -145,7 +169,7 @@ def calibrate(
         for check in checks
     ]
     facts = {"model": out, "checks": [asdict(check) for check in checks]}
-    Voice("calibrate", quiet, as_json).finish([*lines, f"model: {out}"], facts)
+    Console("calibrate", quiet, as_json).finish([*lines, f"model: {out}"], facts)
 
 
 def _plot(evaluations: Sequence[Evaluation], folder: Path) -> list[Path]:
@@ -153,12 +177,16 @@ def _plot(evaluations: Sequence[Evaluation], folder: Path) -> list[Path]:
 
     files = []
     for item in evaluations:
-        stem = "-".join(part.replace(" ", "_") for part in (item.data, item.shows, Path(item.source).stem))
-        files += save_plots(item.outcomes, f"{item.source} on {item.data} ({item.shows})", folder, stem)
+        stem = "-".join(
+            part.replace(" ", "_") for part in (item.data, item.shows, Path(item.source).stem)
+        )
+        files += save_plots(
+            item.outcomes, f"{item.source} on {item.data} ({item.shows})", folder, stem
+        )
     return files
 
 
-def _plain(found: Report, drawn: Sequence[Path], level: float) -> dict[str, Any]:
+def _plain(found: EvalReport, drawn: Sequence[Path], level: float) -> dict[str, Any]:
     return {
         "level": level,
         "evaluations": [item.to_dict() for item in found.evaluations],
@@ -168,10 +196,14 @@ def _plain(found: Report, drawn: Sequence[Path], level: float) -> dict[str, Any]
     }
 
 
-def _lines(found: Report, level: float) -> list[str]:
+def _lines(found: EvalReport, level: float) -> list[str]:
     lines = []
     for item in found.evaluations:
-        lines += ["", f"{item.data}: {item.score.people} x {item.shows}, by {item.source}", *_table(item, level)]
+        lines += [
+            "",
+            f"{item.data}: {item.score.people} x {item.shows}, by {item.source}",
+            *_table(item, level),
+        ]
     if found.problems:
         lines += ["", f"{len(found.problems)} rows were left out, as {found.problems[0].place}:"]
         lines += [f"  {problem.message}" for problem in found.problems[:1]]
@@ -181,7 +213,8 @@ def _lines(found: Report, level: float) -> list[str]:
 
 
 def _table(item: Evaluation, level: float) -> list[str]:
-    """Aligned text: a row for all people and one for each group, and only columns that say something."""
+    """Aligned text: a row for all people and one for each group, and only columns that say
+    something."""
     rows = [("all", item.score), *((f"{GROUPS[g.by]} {g.name}", g.score) for g in item.groups)]
     columns = {
         "people": lambda s: str(s.people),
@@ -198,5 +231,8 @@ def _table(item: Evaluation, level: float) -> list[str]:
     cells = {name: [tell(s) for _, s in rows] for name, tell in columns.items()}
     shown = {name: values for name, values in cells.items() if set(values) != {"-"}}
     names = [name for name, _ in rows]
-    table = [["", *shown], *([names[i], *(values[i] for values in shown.values())] for i in range(len(rows)))]
+    table = [
+        ["", *shown],
+        *([names[i], *(values[i] for values in shown.values())] for i in range(len(rows))),
+    ]
     return aligned(table)

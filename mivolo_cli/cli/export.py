@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from .console import Console
 from .options import AsJson, Log, Quiet
-from .voice import Voice
 
 EXAMPLES = """Examples:
 
@@ -23,25 +23,38 @@ HELP = "Write the results of a scan for another program: COCO, YOLO, Label Studi
 def export(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A table of `mivolo scan`.")],
     to: Annotated[
-        Literal["coco", "yolo", "label-studio", "fiftyone", "xlsx"], typer.Option("--to", help="The format.")
+        Literal["coco", "yolo", "label-studio", "fiftyone", "xlsx"],
+        typer.Option("--to", help="The format."),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="File to write; for yolo and label-studio, a new folder.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="File to write; for yolo and label-studio, a new folder."
+        ),
     ],
-    replace: Annotated[bool, typer.Option("--replace", help="Replace a file that stands there.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace a file that stands there.")
+    ] = False,
     thumbnails: Annotated[
         int,
         typer.Option(
-            min=0, max=400, help="xlsx: pictures this many pixels long in the sheet.", rich_help_panel="By format"
+            min=0,
+            max=400,
+            help="xlsx: pictures this many pixels long in the sheet.",
+            rich_help_panel="By format",
         ),
     ] = 0,
     copy_photos: Annotated[
-        bool, typer.Option(help="yolo: copy the photos into the folder, too.", rich_help_panel="By format")
+        bool,
+        typer.Option(
+            help="yolo: copy the photos into the folder, too.", rich_help_panel="By format"
+        ),
     ] = True,
     url: Annotated[
         str,
         typer.Option(
-            help="label-studio: what stands before a photo's path in its address.", rich_help_panel="By format"
+            help="label-studio: what stands before a photo's path in its address.",
+            rich_help_panel="By format",
         ),
     ] = "/data/local-files/?d=",
     quiet: Quiet = False,
@@ -53,8 +66,11 @@ def export(
     from ..storage import place
 
     settings = Settings(copy_photos=copy_photos, thumbnails=thumbnails, url=url)
-    with Voice("export", quiet, as_json, log) as voice:
+    with Console("export", quiet, as_json, log) as console:
         done = run(ExportOptions(place(results), to, output, replace, settings))
-        lines = [f"{to}: photos {done.photos}, people {done.people}", *(f"written: {file}" for file in done.files)]
+        lines = [
+            f"{to}: photos {done.photos}, people {done.people}",
+            *(f"written: {file}" for file in done.files),
+        ]
         facts = {"format": to, "photos": done.photos, "people": done.people, "files": done.files}
-        voice.finish([*lines, *(f"note: {note}" for note in done.notes)], facts, done.notes)
+        console.finish([*lines, *(f"note: {note}" for note in done.notes)], facts, done.notes)

@@ -20,12 +20,16 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         file = ctx.meta.get(SETTINGS)
-        if file is not None and ctx.default_map and not (ctx.params.get("quiet") or ctx.params.get("as_json")):
+        if (
+            file is not None
+            and ctx.default_map
+            and not (ctx.params.get("quiet") or ctx.params.get("as_json"))
+        ):
             typer.echo(f"settings: {file}", err=True)
         return super().invoke(ctx)
 
 
-class Group(TyperGroup):
+class CommandGroup(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         return _described(super().get_params(ctx))
 
@@ -34,7 +38,9 @@ class App(typer.Typer):
     """A program, or a group of commands, with our help."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(cls=Group, no_args_is_help=True, pretty_exceptions_enable=False, **settings)
+        super().__init__(
+            cls=CommandGroup, no_args_is_help=True, pretty_exceptions_enable=False, **settings
+        )
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[Any], Any]:
         return super().command(name, **{"cls": Command, **settings})
@@ -52,7 +58,8 @@ def _described(params: list[Any]) -> list[Any]:
 
 
 def _metavar(option: TyperOption) -> str | None:
-    """What stands for the value: nothing for a flag, and None for words to choose from, which typer lists."""
+    """What stands for the value: nothing for a flag, and None for words to choose from, which typer
+    lists."""
     if option.is_flag or option.metavar is not None or option.type_descriptor.is_choice:
         return "" if option.is_flag else option.metavar
     annotation = option.type_descriptor.annotation

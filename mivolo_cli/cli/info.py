@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import typer
 
 from ..version import __version__
+from .console import print_json
 from .help import SETTINGS
 from .options import AsJson
 from .text import wrapped
-from .voice import print_json
 
 
 def info(ctx: typer.Context, as_json: AsJson = False) -> None:
@@ -40,7 +40,10 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
         "pyarrow",
     )
     device = defaults.choose_device("auto")
-    model, detector = defaults.choose_model("auto", device.name), defaults.choose_detector("auto", None, device.name)
+    model, detector = (
+        defaults.choose_model("auto", device.name),
+        defaults.choose_detector("auto", None, device.name),
+    )
     licence = registry.get(model.name).licence
     if as_json:
         print_json(
@@ -51,7 +54,11 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
                 "device": device.name,
                 "detector": detector.name,
                 "model": model.name,
-                "reasons": {"device": device.reason, "detector": detector.reason, "model": model.reason},
+                "reasons": {
+                    "device": device.reason,
+                    "detector": detector.reason,
+                    "model": model.reason,
+                },
                 "licence": licence,
                 "settings": ctx.meta.get(SETTINGS),
             }
@@ -69,7 +76,10 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
             ("", f"licence: {licence}"),
             ("processors", f"{os.cpu_count()}"),
             ("weights", f"{registry.folder()} (shipped), {registry.user_folder()} (yours)"),
-            ("settings", f"{ctx.meta.get(SETTINGS) or 'none (no mivolo.toml here or in a folder above)'}"),
+            (
+                "settings",
+                f"{ctx.meta.get(SETTINGS) or 'none (no mivolo.toml here or in a folder above)'}",
+            ),
             ("network", "used by `mivolo weights fetch` alone"),
         ]
     )

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .console import Console
 from .options import RESULT, AsJson, Log, Quiet
-from .voice import Voice
 
 EXAMPLES = """Examples:
 
@@ -20,7 +20,10 @@ mivolo merge 1.parquet 2.parquet -o people.parquet"""
 
 
 def merge(
-    tables: Annotated[list[Path], typer.Argument(help="The Parquet tables of all shards: files, or folders of files.")],
+    tables: Annotated[
+        list[Path],
+        typer.Argument(help="The Parquet tables of all shards: files, or folders of files."),
+    ],
     output: Annotated[
         list[Path],
         typer.Option(
@@ -47,7 +50,7 @@ def merge(
     from ..scan.merge import merge as join
     from ..storage import place
 
-    with Voice("merge", quiet, as_json, log) as voice:
+    with Console("merge", quiet, as_json, log) as console:
         output = [*map(place, output)]
         done = join(MergeOptions([*map(place, tables)], output, spreadsheet_safe))
         lines = [
@@ -55,4 +58,4 @@ def merge(
             *(f"table: {path}" for path in output),
         ]
         facts = {"shards": done.shards, "photos": done.photos, "rows": done.rows, "outputs": output}
-        voice.finish(lines, facts)
+        console.finish(lines, facts)

@@ -13,37 +13,60 @@ if TYPE_CHECKING:
 FIND, MODEL, RESULT, DATA = "Which photos", "Detector and model", "Results", "Labelled data"
 CLUSTER = "Many machines"
 Model = Annotated[
-    str, typer.Option("--model", help="auto, a name of `mivolo weights list`, or a file.", rich_help_panel=MODEL)
+    str,
+    typer.Option(
+        "--model", help="auto, a name of `mivolo weights list`, or a file.", rich_help_panel=MODEL
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL)]
 Engine = Annotated[str, typer.Option(help="auto, torch or openvino.", rich_help_panel=MODEL)]
 Precision = Annotated[str, typer.Option(help="fp32, bf16, fp16 or int8.", rich_help_panel=MODEL)]
 SAY = "What is said"
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.", rich_help_panel=SAY)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.", rich_help_panel=SAY)]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing but errors.", rich_help_panel=SAY)
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object, for scripts.", rich_help_panel=SAY)
+]
 Log = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Add what happens to a log, one JSON object a line.", rich_help_panel=SAY),
+    typer.Option(
+        metavar="FILE",
+        help="Add what happens to a log, one JSON object a line.",
+        rich_help_panel=SAY,
+    ),
 ]
 Flip = Annotated[
     bool,
     typer.Option(
-        "--flip", help="Look at everybody mirrored, too: a little better, twice the work.", rich_help_panel=MODEL
+        "--flip",
+        help="Look at everybody mirrored, too: a little better, twice the work.",
+        rich_help_panel=MODEL,
     ),
 ]
-Use = Annotated[Literal["both", "face", "body"], typer.Option(help="What the model looks at.", rich_help_panel=MODEL)]
+Use = Annotated[
+    Literal["both", "face", "body"],
+    typer.Option(help="What the model looks at.", rich_help_panel=MODEL),
+]
 Images = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="Where the pictures are that a CSV names.", show_default="beside it", rich_help_panel=DATA
+        metavar="DIR",
+        help="Where the pictures are that a CSV names.",
+        show_default="beside it",
+        rich_help_panel=DATA,
     ),
 ]
 Pictures = Annotated[
     Literal["face", "body", "photo"],
-    typer.Option(help="What pictures without boxes show; in a photo the largest person counts.", rich_help_panel=DATA),
+    typer.Option(
+        help="What pictures without boxes show; in a photo the largest person counts.",
+        rich_help_panel=DATA,
+    ),
 ]
 Invalid = Annotated[
-    Literal["refuse", "skip"], typer.Option(help="What to do with rows that cannot be used.", rich_help_panel=DATA)
+    Literal["refuse", "skip"],
+    typer.Option(help="What to do with rows that cannot be used.", rich_help_panel=DATA),
 ]
 
 

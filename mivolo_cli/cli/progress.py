@@ -18,7 +18,8 @@ LINE_SECONDS = 30.0
 
 
 class Bar:
-    """Call it with the number done so far, the total where it is known, and facts to show beside."""
+    """Call it with the number done so far, the total where it is known, and facts to show
+    beside."""
 
     def __init__(self, verb: str, unit: str, quiet: bool = False, scale: bool = False) -> None:
         from tqdm import tqdm
@@ -28,7 +29,12 @@ class Bar:
         self._silent = quiet or moving
         self._due = monotonic() + LINE_SECONDS
         self._bar = tqdm(
-            desc=verb, unit=unit, unit_scale=scale, disable=quiet or not moving, dynamic_ncols=True, leave=False
+            desc=verb,
+            unit=unit,
+            unit_scale=scale,
+            disable=quiet or not moving,
+            dynamic_ncols=True,
+            leave=False,
         )
         self._ended = Event()
         self._clock = Thread(target=self._tick, daemon=True)
@@ -59,7 +65,12 @@ class Bar:
 
     def _line(self, done: int, total: int | None, facts: dict[str, int]) -> str:
         known = self._number(done) + ("" if total is None else f" of {self._number(total)}")
-        return ", ".join([f"{self._verb}: {known}{self._unit}", *(f"{name} {value}" for name, value in facts.items())])
+        return ", ".join(
+            [
+                f"{self._verb}: {known}{self._unit}",
+                *(f"{name} {value}" for name, value in facts.items()),
+            ]
+        )
 
     def _number(self, value: int) -> str:
         return f"{value / 1e6:.1f} M" if self._scale else f"{value}"

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from .console import Console
 from .options import AsJson, Quiet
-from .voice import Voice
 
 EXAMPLES = """Examples:
 
@@ -22,14 +22,18 @@ def purge(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Tables, or folders with tables, whose finished work to remove.", show_default="this folder"
+            help="Tables, or folders with tables, whose finished work to remove.",
+            show_default="this folder",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be removed.")
+    ] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove finished work that is kept beside tables, and the program's cache. Tables and photos stay."""
+    """Remove finished work that is kept beside tables, and the program's cache. Tables and photos
+    stay."""
     from ..scan import workdir
     from ..storage import place
 
@@ -38,6 +42,8 @@ def purge(
     if paths is None:
         removed += workdir.purge_cache(dry_run=dry_run)
     word = "would remove" if dry_run else "removed"
-    lines = [f"{word} {one.folder} ({one.files} files, {one.bytes / 1e6:.1f} MB)" for one in removed]
+    lines = [
+        f"{word} {one.folder} ({one.files} files, {one.bytes / 1e6:.1f} MB)" for one in removed
+    ]
     facts = {"dry_run": dry_run, "removed": [asdict(one) for one in removed]}
-    Voice("purge", quiet, as_json).finish(lines or ["there is nothing to remove"], facts)
+    Console("purge", quiet, as_json).finish(lines or ["there is nothing to remove"], facts)

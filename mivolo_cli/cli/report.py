@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .console import Console
 from .options import RESULT, AsJson, Log, Quiet
 from .progress import counting
-from .voice import Voice
 
 if TYPE_CHECKING:
-    from ..report import Report
+    from ..report import HtmlReport
 
 PICTURES = "Pictures"
 HELP = "Make one page to look at: figures, charts, and a gallery to search and filter. It needs no network."
@@ -29,25 +29,49 @@ mivolo report people.parquet -o report.html --no-pictures # to share without fac
 
 def report(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A table of `mivolo scan`.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write, .html.", rich_help_panel=RESULT)],
-    title: Annotated[str, typer.Option(help="What stands at the top.", rich_help_panel=RESULT)] = "People in photos",
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="The page to write, .html.", rich_help_panel=RESULT),
+    ],
+    title: Annotated[
+        str, typer.Option(help="What stands at the top.", rich_help_panel=RESULT)
+    ] = "People in photos",
     replace: Annotated[
-        bool, typer.Option("--replace", help="Replace any file of that name; a report is replaced anyway.")
+        bool,
+        typer.Option(
+            "--replace", help="Replace any file of that name; a report is replaced anyway."
+        ),
     ] = False,
     no_pictures: Annotated[
-        bool, typer.Option("--no-pictures", help="Leave out pictures and links to photos.", rich_help_panel=PICTURES)
+        bool,
+        typer.Option(
+            "--no-pictures",
+            help="Leave out pictures and links to photos.",
+            rich_help_panel=PICTURES,
+        ),
     ] = False,
     beside: Annotated[
         bool,
         typer.Option(
-            "--beside", help="Put the pictures into a folder beside the page, not into it.", rich_help_panel=PICTURES
+            "--beside",
+            help="Put the pictures into a folder beside the page, not into it.",
+            rich_help_panel=PICTURES,
         ),
     ] = False,
     size: Annotated[
-        int, typer.Option(min=64, max=2048, help="Longer side of the pictures, in pixels.", rich_help_panel=PICTURES)
+        int,
+        typer.Option(
+            min=64,
+            max=2048,
+            help="Longer side of the pictures, in pixels.",
+            rich_help_panel=PICTURES,
+        ),
     ] = 512,
     workers: Annotated[
-        int, typer.Option(min=0, help="Threads that read photos; 0 means one a core.", rich_help_panel=PICTURES)
+        int,
+        typer.Option(
+            min=0, help="Threads that read photos; 0 means one a core.", rich_help_panel=PICTURES
+        ),
     ] = 0,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -66,20 +90,22 @@ def report(
         size=size,
         workers=workers or os.cpu_count() or 1,
     )
-    with Voice("report", quiet, as_json, log) as voice:
+    with Console("report", quiet, as_json, log) as console:
         with counting("report", " photos", quiet) as bar:
             made = run(options, bar)
-        voice.finish(_lines(made), asdict(made), _warnings(made))
+        console.finish(_lines(made), asdict(made), _warnings(made))
 
 
-def _lines(made: Report) -> list[str]:
+def _lines(made: HtmlReport) -> list[str]:
     megabytes = made.page.stat().st_size / 1e6
     lines = [f"page: {made.page} ({megabytes:.1f} MB), photos {made.photos}, people {made.people}"]
     lines += [f"pictures: {made.folder} (keep it beside the page)"] if made.folder else []
     return [*lines, *(f"note: {warning}" for warning in _warnings(made))]
 
 
-def _warnings(made: Report) -> list[str]:
+def _warnings(made: HtmlReport) -> list[str]:
     if not made.missing:
         return []
-    return [f"photos without a picture, because they are not where they were scanned: {made.missing}"]
+    return [
+        f"photos without a picture, because they are not where they were scanned: {made.missing}"
+    ]

@@ -1,4 +1,5 @@
-"""The settings file: options that somebody would otherwise type each time, a table for each command."""
+"""The settings file: options that somebody would otherwise type each time, a table for each
+command."""
 
 from __future__ import annotations
 
@@ -22,43 +23,70 @@ SAID_EACH_TIME = ("help", "overwrite", "replace", "tag", "trust")
 
 def find(start: Path) -> Path | None:
     """The settings file of a folder or of the nearest one above it."""
-    return next((file for folder in (start, *start.parents) if (file := folder / NAME).is_file()), None)
+    return next(
+        (file for folder in (start, *start.parents) if (file := folder / NAME).is_file()), None
+    )
 
 
 def read(file: Path, program: TyperGroup, context: typer.Context) -> dict[str, Any]:
-    """Defaults for the commands of a program, as parameters by command. Raises BadInput for what it does not know."""
+    """Defaults for the commands of a program, as parameters by command. Raises BadInput for what it
+    does not know."""
     try:
         tables = tomllib.loads(file.read_text("utf-8"))
     except OSError as error:
-        raise BadInput(f"cannot read the settings {file}: {error.strerror}", hint="or use --no-settings") from error
+        raise BadInput(
+            f"cannot read the settings {file}: {error.strerror}", hint="or use --no-settings"
+        ) from error
     except ValueError as error:
         raise BadInput(
-            f"the settings {file} are not valid TOML: {error}", hint="text is written in quotes: model = 'auto'"
+            f"the settings {file} are not valid TOML: {error}",
+            hint="text is written in quotes: model = 'auto'",
         ) from error
     return _group(tables, program, context, file, "")
 
 
-def _group(tables: Mapping[str, Any], group: TyperGroup, ctx: typer.Context, file: Path, under: str) -> dict[str, Any]:
+def _group(
+    tables: Mapping[str, Any], group: TyperGroup, ctx: typer.Context, file: Path, under: str
+) -> dict[str, Any]:
     defaults = {}
     for name, table in tables.items():
         command = group.commands.get(name)
         if command is None or not isinstance(table, dict):
-            _refuse(file, f"[{under}{name}]" if isinstance(table, dict) else name, name, group.commands, "a table")
+            _refuse(
+                file,
+                f"[{under}{name}]" if isinstance(table, dict) else name,
+                name,
+                group.commands,
+                "a table",
+            )
         elif isinstance(command, TyperGroup):
             defaults[name] = _group(table, command, ctx, file, f"{name}.")
         else:
-            options = {long_name(param): param for param in command.params if isinstance(param, TyperOption)}
-            defaults[name] = dict(_value(table, key, options, ctx, file, f"{under}{name}") for key in table)
+            options = {
+                long_name(param): param
+                for param in command.params
+                if isinstance(param, TyperOption)
+            }
+            defaults[name] = dict(
+                _value(table, key, options, ctx, file, f"{under}{name}") for key in table
+            )
     return defaults
 
 
 def _value(
-    table: Mapping[str, Any], key: str, options: Mapping[str, TyperOption], ctx: typer.Context, file: Path, command: str
+    table: Mapping[str, Any],
+    key: str,
+    options: Mapping[str, TyperOption],
+    ctx: typer.Context,
+    file: Path,
+    command: str,
 ) -> tuple[str, Any]:
     """The parameter's name and its checked value; paths are relative to the file's folder."""
     settable = [name for name in options if name not in SAID_EACH_TIME]
     if key in SAID_EACH_TIME and key in options:
-        raise BadInput(f"{file}: --{key} of `mivolo {command}` cannot be set there", hint="say it each time")
+        raise BadInput(
+            f"{file}: --{key} of `mivolo {command}` cannot be set there", hint="say it each time"
+        )
     if key not in settable:
         _refuse(file, f"{command}.{key}", key, settable, f"an option of `mivolo {command}`")
     option, value = options[key], table[key]
@@ -67,15 +95,21 @@ def _value(
     if not all(type(one) in wanted for one in values):
         names = " or ".join(kind.__name__ for kind in wanted)
         raise BadInput(
-            f"{file}: {command}.{key} is {value!r}, and has to be {names}", hint=f"see `mivolo {command} --help`"
+            f"{file}: {command}.{key} is {value!r}, and has to be {names}",
+            hint=f"see `mivolo {command} --help`",
         )
     if Path in _kinds(option):
-        values = [one if is_url(one) else os.path.join(file.parent, os.path.expanduser(one)) for one in values]
+        values = [
+            one if is_url(one) else os.path.join(file.parent, os.path.expanduser(one))
+            for one in values
+        ]
     checked = values if option.multiple else values[0]
     try:
         option.process_value(ctx, checked)
     except typer.BadParameter as error:
-        raise BadInput(f"{file}: {command}.{key}: {error.message}", hint=f"see `mivolo {command} --help`") from error
+        raise BadInput(
+            f"{file}: {command}.{key}: {error.message}", hint=f"see `mivolo {command} --help`"
+        ) from error
     return str(option.name), checked
 
 

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import BadInput
+from .console import Console
 from .options import RESULT, AsJson, Log, Quiet
 from .progress import Bar
-from .voice import Voice
 
 if TYPE_CHECKING:
-    from ..tagging.outcome import Outcome, Tally
+    from ..tagging.outcome import TagOutcome, Tally
     from ..tagging.tag import TagOptions
 
 SOME_FAILED = 3
 INTERRUPTED = 130
-STOPPED = "stopped: every photo is whole, with its tags or without them; the same command does the others"
+STOPPED = (
+    "stopped: every photo is whole, with its tags or without them; the same command does the others"
+)
 WRITE, CARE = "What is written", "Care"
 TAG_EXAMPLES = """Examples:
 
@@ -34,9 +36,15 @@ UNTAG_EXAMPLES = """Examples:
 mivolo untag ~/Pictures --dry-run
 
 mivolo untag people.parquet"""
-REPORT = typer.Option(metavar="FILE", help="Write what became of every photo as CSV.", rich_help_panel=RESULT)
-DRY_RUN = typer.Option("--dry-run", help="Write nothing; show what would change.", rich_help_panel=CARE)
-DIFF = typer.Option("--diff", help="With --dry-run: every line of XMP that would change.", rich_help_panel=CARE)
+REPORT = typer.Option(
+    metavar="FILE", help="Write what became of every photo as CSV.", rich_help_panel=RESULT
+)
+DRY_RUN = typer.Option(
+    "--dry-run", help="Write nothing; show what would change.", rich_help_panel=CARE
+)
+DIFF = typer.Option(
+    "--diff", help="With --dry-run: every line of XMP that would change.", rich_help_panel=CARE
+)
 BACKUP = typer.Option("--backup", help="Keep the old file as NAME_original.", rich_help_panel=CARE)
 EXIF_FIELDS = {"usercomment": "UserComment", "imagedescription": "ImageDescription"}
 LABELS = {
@@ -61,32 +69,51 @@ def tag(
         ),
     ] = None,
     keywords: Annotated[
-        bool, typer.Option("--keywords", help="Also keywords, as mivolo/age/30-39.", rich_help_panel=WRITE)
+        bool,
+        typer.Option(
+            "--keywords", help="Also keywords, as mivolo/age/30-39.", rich_help_panel=WRITE
+        ),
     ] = False,
     microsoft: Annotated[
-        bool, typer.Option("--microsoft", help="Also Microsoft's face regions.", rich_help_panel=WRITE)
+        bool,
+        typer.Option("--microsoft", help="Also Microsoft's face regions.", rich_help_panel=WRITE),
     ] = False,
     bodies: Annotated[
-        bool, typer.Option("--bodies", help="Also regions of people without a visible face.", rich_help_panel=WRITE)
+        bool,
+        typer.Option(
+            "--bodies", help="Also regions of people without a visible face.", rich_help_panel=WRITE
+        ),
     ] = False,
     exif: Annotated[
         str | None,
         typer.Option(
-            metavar="FIELD", help="Also a line in EXIF: UserComment or ImageDescription.", rich_help_panel=WRITE
+            metavar="FIELD",
+            help="Also a line in EXIF: UserComment or ImageDescription.",
+            rich_help_panel=WRITE,
         ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Even if that EXIF field has a text.", rich_help_panel=WRITE)
+        bool,
+        typer.Option(
+            "--overwrite", help="Even if that EXIF field has a text.", rich_help_panel=WRITE
+        ),
     ] = False,
     dry_run: Annotated[bool, DRY_RUN] = False,
     diff: Annotated[bool, DIFF] = False,
     backup: Annotated[bool, BACKUP] = False,
     require_reversible: Annotated[
         bool,
-        typer.Option("--require-reversible", help="Only photos whose bytes `untag` can restore.", rich_help_panel=CARE),
+        typer.Option(
+            "--require-reversible",
+            help="Only photos whose bytes `untag` can restore.",
+            rich_help_panel=CARE,
+        ),
     ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; compare tags with results.", rich_help_panel=CARE)
+        bool,
+        typer.Option(
+            "--check", help="Write nothing; compare tags with results.", rich_help_panel=CARE
+        ),
     ] = False,
     report: Annotated[Path | None, REPORT] = None,
     quiet: Quiet = False,
@@ -95,7 +122,8 @@ def tag(
 ) -> None:
     """Put the results of a scan into the photos' own metadata (XMP face regions), or into sidecars.
 
-    The coded picture stays as it is, byte for byte; a photo that cannot be changed safely is left alone, and named.
+    The coded picture stays as it is, byte for byte; a photo that cannot be changed safely is left
+    alone, and named.
     """
     from ..tagging.tag import TagOptions
 
@@ -118,16 +146,21 @@ def tag(
         check=check,
         report=report,
     )
-    with Voice("tag", quiet, as_json, log) as voice:
-        _finish(run_tag(options, voice, diff), voice, dry_run, report)
+    with Console("tag", quiet, as_json, log) as console:
+        _finish(run_tag(options, console, diff), console, dry_run, report)
 
 
 def untag(
-    paths: Annotated[list[Path], typer.Argument(help="Photos, folders, or tables that `mivolo scan` has written.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Photos, folders, or tables that `mivolo scan` has written."),
+    ],
     dry_run: Annotated[bool, DRY_RUN] = False,
     diff: Annotated[bool, DIFF] = False,
     backup: Annotated[bool, BACKUP] = False,
-    hidden: Annotated[bool, typer.Option("--hidden", help="Hidden files and folders, too.")] = False,
+    hidden: Annotated[
+        bool, typer.Option("--hidden", help="Hidden files and folders, too.")
+    ] = False,
     report: Annotated[Path | None, REPORT] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -138,31 +171,33 @@ def untag(
     from ..tagging.untag import untag as run
 
     _require_dry_run(diff, dry_run)
-    with Voice("untag", quiet, as_json, log) as voice:
-        with _Telling("untag", voice, diff) as telling:
+    with Console("untag", quiet, as_json, log) as console:
+        with _Telling("untag", console, diff) as telling:
             tally = run(UntagOptions(paths, dry_run, backup, hidden, report), telling.show)
-        _finish(tally, voice, dry_run, report)
+        _finish(tally, console, dry_run, report)
 
 
 def _require_dry_run(diff: bool, dry_run: bool) -> None:
     if diff and not dry_run:
-        raise BadInput("--diff shows what would change, and belongs to --dry-run", hint="add --dry-run")
+        raise BadInput(
+            "--diff shows what would change, and belongs to --dry-run", hint="add --dry-run"
+        )
 
 
-def run_tag(options: TagOptions, voice: Voice, diff: bool = False) -> Tally:
+def run_tag(options: TagOptions, console: Console, diff: bool = False) -> Tally:
     """Tag with a progress bar."""
     from ..tagging.tag import tag as run
 
-    with _Telling("tag", voice, diff) as telling:
+    with _Telling("tag", console, diff) as telling:
         return run(options, telling.show)
 
 
 class _Telling:
     """A bar; above it, a line for each photo that somebody should know of."""
 
-    def __init__(self, verb: str, voice: Voice, diff: bool) -> None:
-        self._voice, self._diff = voice, diff
-        self._bar = Bar(verb, " photos", voice.quiet)
+    def __init__(self, verb: str, console: Console, diff: bool) -> None:
+        self._voice, self._diff = console, diff
+        self._bar = Bar(verb, " photos", console.quiet)
         self._done = 0
 
     def __enter__(self) -> _Telling:
@@ -175,7 +210,7 @@ class _Telling:
             typer.echo(STOPPED, err=True)
             raise typer.Exit(INTERRUPTED)
 
-    def show(self, outcome: Outcome, total: int | None = None) -> None:
+    def show(self, outcome: TagOutcome, total: int | None = None) -> None:
         self._done += 1
         self._bar(self._done, total)
         if outcome.diff and self._diff:
@@ -198,20 +233,31 @@ class _Telling:
             self._voice.say(line)
 
 
-def _line(outcome: Outcome) -> str:
+def _line(outcome: TagOutcome) -> str:
     """What became of a photo, or would in a dry run, and why."""
     labels = LABELS | WOULD if outcome.diff else LABELS
-    what = labels[outcome.status] + (f" ({outcome.written})" if outcome.written and outcome.code else "")
+    what = labels[outcome.status] + (
+        f" ({outcome.written})" if outcome.written and outcome.code else ""
+    )
     return f"{outcome.photo.path}: {what}: {outcome.message or outcome.code}".removesuffix(": ")
 
 
 def tally_lines(tally: Tally, dry_run: bool = False, report: Path | None = None) -> list[str]:
     """What became of the photos, for people."""
-    lines = [f"{tally.photos} photo{'' if tally.photos == 1 else 's'}" + (", nothing written" if dry_run else "")]
+    lines = [
+        f"{tally.photos} photo{'' if tally.photos == 1 else 's'}"
+        + (", nothing written" if dry_run else "")
+    ]
     lines += [f"  {count} {LABELS[status]}" for status, count in tally.statuses.most_common()]
-    lines += [f"  {tally.irreversible} of them untag cannot restore byte for byte"] if tally.irreversible else []
+    lines += (
+        [f"  {tally.irreversible} of them untag cannot restore byte for byte"]
+        if tally.irreversible
+        else []
+    )
     if tally.codes:
-        lines += [f"reasons: {', '.join(f'{count} {code}' for code, count in tally.codes.most_common())}"]
+        lines += [
+            f"reasons: {', '.join(f'{count} {code}' for code, count in tally.codes.most_common())}"
+        ]
     lines += [f"note: {note}" for note in tally.notes]
     return lines + ([f"report: {report}"] if report is not None else [])
 
@@ -222,8 +268,8 @@ def tally_facts(tally: Tally) -> dict[str, Any]:
     return {name: getattr(tally, name) for name in names}
 
 
-def _finish(tally: Tally, voice: Voice, dry_run: bool, report: Path | None) -> None:
+def _finish(tally: Tally, console: Console, dry_run: bool, report: Path | None) -> None:
     facts = {**tally_facts(tally), "dry_run": dry_run, "report": report}
-    voice.finish(tally_lines(tally, dry_run, report), facts, tally.notes)
+    console.finish(tally_lines(tally, dry_run, report), facts, tally.notes)
     if tally.failed:
         raise typer.Exit(SOME_FAILED)

@@ -17,13 +17,19 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines with the columns below each other: the first one to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        "  ".join(
+            [
+                row[0].ljust(widths[0]),
+                *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)),
+            ]
+        )
         for row in rows
     ]
 
 
 def wrapped(line: str, stream: TextIO, indent: int = 2) -> str:
-    """A sentence in the width of a terminal, never broken inside a word or path; elsewhere a line stays one.
+    """A sentence in the width of a terminal, never broken inside a word or path; elsewhere a line
+    stays one.
 
     The lines that follow the first are indented by that many columns more than it.
     """
@@ -31,7 +37,9 @@ def wrapped(line: str, stream: TextIO, indent: int = 2) -> str:
         return line
     margin = " " * (len(line) - len(line.lstrip()) + indent)
     width = shutil.get_terminal_size().columns
-    return textwrap.fill(line, width, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(
+        line, width, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def years(figure: Figure | None, form: str = "{:.2f}") -> str:

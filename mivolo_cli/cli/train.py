@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .console import Console
 from .options import DATA, MODEL, AsJson, Device, Images, Invalid, Log, Pictures, Quiet, reading
-from .voice import Voice
 
 RECIPE = "Recipe"
 EXAMPLES = """Examples:
@@ -23,39 +23,62 @@ mivolo train labels.csv --images photos -o run --resume"""
 def train(
     data: Annotated[
         list[Path],
-        typer.Argument(help="Labelled pictures: Parquet with them, CSV that names them, or a folder as UTKFace's."),
+        typer.Argument(
+            help="Labelled pictures: Parquet with them, CSV that names them, or a folder as UTKFace's."
+        ),
     ],
     out: Annotated[
-        Path, typer.Option("--output", "--out", "-o", metavar="DIR", help="For the model, its logs and checkpoint.")
+        Path,
+        typer.Option(
+            "--output", "--out", "-o", metavar="DIR", help="For the model, its logs and checkpoint."
+        ),
     ],
     validation: Annotated[
-        list[Path] | None, typer.Option(help="Labelled pictures to measure on; repeatable.", rich_help_panel=DATA)
+        list[Path] | None,
+        typer.Option(help="Labelled pictures to measure on; repeatable.", rich_help_panel=DATA),
     ] = None,
     images: Images = None,
     pictures: Pictures = "face",
     invalid: Invalid = "refuse",
     recipe: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="TOML file of settings.", rich_help_panel=RECIPE)
+        Path | None,
+        typer.Option(metavar="FILE", help="TOML file of settings.", rich_help_panel=RECIPE),
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="How often to see all data.", show_default="the recipe's", rich_help_panel=RECIPE),
+        typer.Option(
+            min=1,
+            help="How often to see all data.",
+            show_default="the recipe's",
+            rich_help_panel=RECIPE,
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of all that is random.", show_default="the recipe's", rich_help_panel=RECIPE)
+        int | None,
+        typer.Option(
+            help="Of all that is random.", show_default="the recipe's", rich_help_panel=RECIPE
+        ),
     ] = None,
     fusion: Annotated[
         str | None,
-        typer.Option(help="attention or concatenation.", show_default="the recipe's", rich_help_panel=RECIPE),
+        typer.Option(
+            help="attention or concatenation.", show_default="the recipe's", rich_help_panel=RECIPE
+        ),
     ] = None,
     init: Annotated[
-        str | None, typer.Option(help="Start from this model (name or file).", rich_help_panel=MODEL)
+        str | None,
+        typer.Option(help="Start from this model (name or file).", rich_help_panel=MODEL),
     ] = None,
-    stems: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Start with these backbones.", rich_help_panel=MODEL)
+    backbones: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Start with these backbones.", rich_help_panel=MODEL),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder.")] = False,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log to DIR/tensorboard.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder.")
+    ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also log to DIR/tensorboard.")
+    ] = False,
     device: Device = "auto",
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -74,20 +97,24 @@ def train(
         validation=validation or [],
         device=defaults.choose_device(device).name,
         init=init,
-        stems=stems,
+        backbones=backbones,
         resume=resume,
         tensorboard=tensorboard,
         reading=reading(images, pictures, invalid),
     )
 
     def show(row: dict[str, object]) -> None:
-        voice.log("progress", **row)
-        if voice.prints_lines:
-            typer.echo("  ".join(f"{name} {_short(value)}" for name, value in row.items() if value is not None))
+        console.log("progress", **row)
+        if console.prints_lines:
+            typer.echo(
+                "  ".join(
+                    f"{name} {_short(value)}" for name, value in row.items() if value is not None
+                )
+            )
 
-    with Voice("train", quiet, as_json, log) as voice:
+    with Console("train", quiet, as_json, log) as console:
         model = run(options, show)
-        voice.finish([f"model: {model}"], {"model": model})
+        console.finish([f"model: {model}"], {"model": model})
 
 
 def _short(value: object) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .console import print_json
 from .options import AsJson, Quiet
 from .text import UNCERTAINTY, aligned, share, years
-from .voice import print_json
 
 if TYPE_CHECKING:
     from ..evaluation.votes import VotesReport
@@ -21,20 +21,32 @@ mivolo votes votes.csv --controls known.csv -o labels.csv"""
 
 
 def votes(
-    table: Annotated[Path, typer.Argument(metavar="VOTES", help="CSV or Parquet with item, annotator, vote (years).")],
-    controls: Annotated[Path, typer.Option(metavar="FILE", help="Items whose age is known: item, age.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="CSV of labels to write.")],
+    table: Annotated[
+        Path,
+        typer.Argument(metavar="VOTES", help="CSV or Parquet with item, annotator, vote (years)."),
+    ],
+    controls: Annotated[
+        Path, typer.Option(metavar="FILE", help="Items whose age is known: item, age.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="CSV of labels to write.")
+    ],
     truth: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Ages (item, age) to compare the votes with.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Ages (item, age) to compare the votes with."),
     ] = None,
     compare: Annotated[
-        Path | None, typer.Option(metavar="RESULTS", help="A scan of the items, measured beside the people.")
+        Path | None,
+        typer.Option(metavar="RESULTS", help="A scan of the items, measured beside the people."),
     ] = None,
-    min_controls: Annotated[int, typer.Option(min=1, help="Controls that an annotator must have voted on.")] = 3,
+    min_controls: Annotated[
+        int, typer.Option(min=1, help="Controls that an annotator must have voted on.")
+    ] = 3,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make age labels out of annotators' votes, weighing each by the annotator's error on control items."""
+    """Make age labels out of annotators' votes, weighing each by the annotator's error on control
+    items."""
     from ..evaluation.votes import VotesOptions, combine_votes
 
     found = combine_votes(VotesOptions(table, controls, output, truth, compare, min_controls))
@@ -49,18 +61,33 @@ def votes(
 
 def _lines(found: VotesReport) -> list[str]:
     head = ["annotator", "votes", "controls", "MAE on controls (years)"]
-    rows = [[a.name, f"{a.votes}", f"{a.controls}", "-" if a.mae is None else f"{a.mae:.2f}"] for a in found.annotators]
+    rows = [
+        [a.name, f"{a.votes}", f"{a.controls}", "-" if a.mae is None else f"{a.mae:.2f}"]
+        for a in found.annotators
+    ]
     lines = [*aligned([head, *rows]), "", f"{found.items} items labelled"]
     left_out = sum(annotator.mae is None for annotator in found.annotators)
     lines += [f"  {left_out} annotators with too few controls are not weighed"] if left_out else []
-    lines += [f"  {found.unweighed} items have the median: none who voted is weighed"] if found.unweighed else []
+    lines += (
+        [f"  {found.unweighed} items have the median: none who voted is weighed"]
+        if found.unweighed
+        else []
+    )
     lines += [f"  {found.missing} votes were missing"] if found.missing else []
-    lines += [f"  {found.repeated} votes were repeated; the mean of each annotator counts"] if found.repeated else []
+    lines += (
+        [f"  {found.repeated} votes were repeated; the mean of each annotator counts"]
+        if found.repeated
+        else []
+    )
     for title, tell in (("MAE (years)", lambda s: years(s.mae)), ("CS@5", lambda s: share(s.cs))):
         if found.comparisons:
             bands = list(found.comparisons[0].by_age)
             table = [
-                [c.who, tell(c.score), *(tell(c.by_age[band]) if band in c.by_age else "-" for band in bands)]
+                [
+                    c.who,
+                    tell(c.score),
+                    *(tell(c.by_age[band]) if band in c.by_age else "-" for band in bands),
+                ]
                 for c in found.comparisons
             ]
             lines += ["", *aligned([[title, "all", *bands], *table])]

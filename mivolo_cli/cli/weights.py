@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 
 from ..errors import BadInput
+from .console import Console, print_json
 from .help import App
 from .options import AsJson, Quiet
 from .progress import counting
 from .text import wrapped
-from .voice import Voice, print_json
 
 
 def list_(as_json: AsJson = False) -> None:
@@ -23,11 +23,19 @@ def list_(as_json: AsJson = False) -> None:
 
     rows = registry.status()
     if as_json:
-        print_json({"weights": [{**asdict(row.entry), "bytes": row.bytes, "path": row.path} for row in rows]})
+        print_json(
+            {
+                "weights": [
+                    {**asdict(row.entry), "bytes": row.bytes, "path": row.path} for row in rows
+                ]
+            }
+        )
         return
     for row in rows:
         size = "" if row.bytes is None else f"{row.bytes / 1e6:.1f} MB"
-        place = "embedded" if row.entry.embedded else "not here" if row.path is None else str(row.path)
+        place = (
+            "embedded" if row.entry.embedded else "not here" if row.path is None else str(row.path)
+        )
         typer.echo(f"{row.entry.name:<22} {row.entry.kind:<9} {size:>10}  {place}")
         typer.echo(wrapped(f"{'':<22} licence: {row.entry.licence}", sys.stdout))
 
@@ -44,7 +52,9 @@ def verify(
 
     checked = registry.verify(names)
     lines = [f"{entry.name:<22} {outcome}" for entry, outcome in checked]
-    Voice("weights verify", quiet, as_json).finish(lines, {entry.name: outcome for entry, outcome in checked})
+    Console("weights verify", quiet, as_json).finish(
+        lines, {entry.name: outcome for entry, outcome in checked}
+    )
     if any(outcome == "mismatch" for _, outcome in checked):
         raise typer.Exit(BadInput.exit_code)
 
@@ -74,7 +84,7 @@ def fetch(
     typer.echo(f"{entry.name} from {entry.url or 'nowhere'}")
     typer.echo(f"licence: {entry.licence} {entry.licence_url}".rstrip())
     with counting("fetch", "B", scale=True) as bar:
-        path = install.fetch(name, offline=offline, progress=bar)
+        path = install.fetch(name, offline=offline, on_progress=bar)
     typer.echo(f"here: {path}")
 
 

@@ -24,8 +24,9 @@ SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class DataOptions:
-    """How labelled data is read. `images` is the folder of the pictures that a CSV file names (default: its own);
-    `shows` says what pictures without boxes show; `invalid` what becomes of rows that cannot be used."""
+    """How labelled data is read. `images` is the folder of the pictures that a CSV file names
+    (default: its own); `shows` says what pictures without boxes show; `invalid` what becomes of
+    rows that cannot be used."""
 
     images: Path | None = None
     shows: Shows = "face"
@@ -42,15 +43,21 @@ class Dataset:
 
 
 def read_dataset(place: Path, options: DataOptions = DataOptions()) -> Dataset:
-    """A Parquet file with pictures, a CSV (or TSV) table that names them, or a folder of UTKFace-style file names.
+    """A Parquet file with pictures, a CSV (or TSV) table that names them, or a folder of
+    UTKFace-style file names.
 
-    Raises BadInput for what is none of these or has nothing usable, and, unless told to skip them, for invalid rows.
+    Raises BadInput for what is none of these or has nothing usable, and, unless told to skip them,
+    for invalid rows.
     """
     found = list(_read(place, options))
     problems = [item for item in found if isinstance(item, Problem)]
     samples = [item for item in found if isinstance(item, Sample)]
     if problems and (options.invalid == "refuse" or not samples):
-        hint = "mend them, or leave them out with --invalid skip" if samples else "none is left to work with"
+        hint = (
+            "mend them, or leave them out with --invalid skip"
+            if samples
+            else "none is left to work with"
+        )
         raise BadInput(describe(place, problems, len(found)), hint=hint)
     return Dataset(place.stem, samples, problems)
 
@@ -62,7 +69,9 @@ def read_samples(places: Sequence[Path], options: DataOptions = DataOptions()) -
 
 def describe(place: Path, problems: Sequence[Problem], total: int) -> str:
     """What is wrong with labelled data: counted by kind, and the first ones named."""
-    kinds = ", ".join(f"{count} {code}" for code, count in Counter(p.code for p in problems).most_common())
+    kinds = ", ".join(
+        f"{count} {code}" for code, count in Counter(p.code for p in problems).most_common()
+    )
     named = "; ".join(f"{problem.place}: {problem.message}" for problem in problems[:SHOWN])
     more = "; and more" if len(problems) > SHOWN else ""
     return f"{len(problems)} of {total} rows of {place} cannot be used ({kinds}): {named}{more}"
@@ -82,14 +91,20 @@ def _read(place: Path, options: DataOptions) -> Iterator[Sample | Problem]:
 
 
 def _read_folder(folder: Path, shows: Shows) -> Iterator[Sample | Problem]:
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
+    files = sorted(
+        file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".")
+    )
     if not files:
-        raise BadInput(f"the folder {folder} is empty", hint="give a folder of pictures named as in UTKFace")
+        raise BadInput(
+            f"the folder {folder} is empty", hint="give a folder of pictures named as in UTKFace"
+        )
     for file in files:
         match = UTKFACE.fullmatch(file.name)
         try:
             if match is None:
-                raise RowError("name", "its name does not begin with age_gender_, as in 26_1_...jpg")
+                raise RowError(
+                    "name", "its name does not begin with age_gender_, as in 26_1_...jpg"
+                )
             row = {"age": match["age"], "gender": UTKFACE_GENDERS[match["gender"]]}
             yield sample_of(file.relative_to(folder).as_posix(), file, row, shows)
         except RowError as error:

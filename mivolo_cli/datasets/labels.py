@@ -1,4 +1,5 @@
-"""What is known about a person in labelled data: an age or a range of ages, and a gender; and how people write them."""
+"""What is known about a person in labelled data: an age or a range of ages, and a gender; and how
+people write them."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ UNDER = re.compile(rf"(?:<|under|less than|below)\s*{NUMBER}")
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Ages in completed years: `age_low` to `age_high`, equal where the age is known, both None where it is not."""
+    """Ages in completed years: `age_low` to `age_high`, equal where the age is known, both None
+    where it is not."""
 
     age_low: float | None = None
     age_high: float | None = None
@@ -44,21 +46,24 @@ class Label:
 
 
 def parse_gender(value: object) -> str | None:
-    """`male` or `female` from the words in use, None from those that mean unknown. Raises ValueError for others."""
+    """`male` or `female` from the words in use, None from those that mean unknown. Raises
+    ValueError for others."""
     word = _word(value)
     if word in UNKNOWN:
         return None
     for gender, words in GENDERS.items():
         if word in words:
             return gender
-    raise ValueError(f"{value!r} is no gender that is known here: write male, female, or leave it empty")
+    raise ValueError(
+        f"{value!r} is no gender that is known here: write male, female, or leave it empty"
+    )
 
 
 def parse_age(value: object) -> tuple[float, float] | None:
     """The lowest and the highest age, from a number or from a range as data sets write them.
 
-    Ranges: 25-32, (25, 32), 25 to 32, 60+, more than 70, under 3. None where the age is unknown; raises ValueError for
-    what is no age or none that people reach.
+    Ranges: 25-32, (25, 32), 25 to 32, 60+, more than 70, under 3. None where the age is unknown;
+    raises ValueError for what is no age or none that people reach.
 
     >>> parse_age("(25, 32)"), parse_age("more than 70"), parse_age(30)
     ((25.0, 32.0), (71.0, 116.0), (30.0, 30.0))

@@ -20,8 +20,8 @@ SMALLEST = 224
 class CombinedPair:
     """A face with its label, and somebody else's body of the same gender and age range.
 
-    The body was chosen by the face's own label, so it tells something of the label: figures on such pairs say whether a
-    fitting body does harm, not how much a real one helps.
+    The body was chosen by the face's own label, so it tells something of the label: figures on such
+    pairs say whether a fitting body does harm, not how much a real one helps.
     """
 
     face: Sample
@@ -55,7 +55,8 @@ def fits(face: Label, body: Label) -> bool:
 
 
 def combine(samples: Sequence[Sample], seed: int = 0) -> list[CombinedPair]:
-    """Each face of a known age with a random fitting body that the crop rules accept; faces without one are dropped."""
+    """Each face of a known age with a random fitting body that the crop rules accept; faces without
+    one are dropped."""
     rng = np.random.default_rng(seed)
     bodies = [s for s in samples if s.shows == "body" and s.crops(SMALLEST).body is not None]
     found = []

@@ -14,7 +14,10 @@ from .labels import OLDEST, Label, age_range, parse_age, parse_gender
 from .sample import Sample, Shows, Size, size_of, whole
 
 CORNERS = {
-    "face": (("face_x0", "face_y0", "face_x1", "face_y1"), ("face_x1", "face_y1", "face_x2", "face_y2")),
+    "face": (
+        ("face_x0", "face_y0", "face_x1", "face_y1"),
+        ("face_x1", "face_y1", "face_x2", "face_y2"),
+    ),
     "body": (
         ("person_x0", "person_y0", "person_x1", "person_y1"),
         ("body_x0", "body_y0", "body_x1", "body_y1"),
@@ -30,7 +33,8 @@ SLACK = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A row that cannot be used: where it is, a code (age, gender, picture, box, label, name), and what is wrong."""
+    """A row that cannot be used: where it is, a code (age, gender, picture, box, label, name), and
+    what is wrong."""
 
     place: str
     code: str
@@ -46,7 +50,8 @@ class RowError(Exception):
 
 
 def label_of(row: Mapping[str, Any]) -> Label:
-    """From the columns age (a number or a range) or age_min and age_max, and gender. Raises RowError."""
+    """From the columns age (a number or a range) or age_min and age_max, and gender. Raises
+    RowError."""
     ages = _checked("age", lambda: parse_age(row.get("age")))
     if ages is None:
         ages = _checked("age", lambda: _age_from_ends(row.get("age_min"), row.get("age_max")))
@@ -56,7 +61,8 @@ def label_of(row: Mapping[str, Any]) -> Label:
 
 
 def sample_of(name: str, source: Path | bytes, row: Mapping[str, Any], shows: Shows) -> Sample:
-    """A sample with the boxes of its row; without any, the whole picture is what `shows` (or its `crop`) says."""
+    """A sample with the boxes of its row; without any, the whole picture is what `shows` (or its
+    `crop`) says."""
     label = label_of(row)
     try:
         size = size_of(name, source)
@@ -73,7 +79,9 @@ def sample_of(name: str, source: Path | bytes, row: Mapping[str, Any], shows: Sh
 
 def has_boxes(row: Mapping[str, Any]) -> bool:
     """Whether the table has columns for boxes, filled or not."""
-    return any(column in row for kinds in CORNERS.values() for columns in kinds for column in columns)
+    return any(
+        column in row for kinds in CORNERS.values() for columns in kinds for column in columns
+    )
 
 
 def with_neighbours(samples: list[Sample]) -> list[Sample]:
@@ -97,7 +105,9 @@ def _age_from_ends(low: object, high: object) -> tuple[float, float] | None:
     ends = [parse_age(end) for end in (low, high)]
     if ends == [None, None]:
         return None
-    return age_range(0.0 if ends[0] is None else ends[0][0], OLDEST if ends[1] is None else ends[1][1])
+    return age_range(
+        0.0 if ends[0] is None else ends[0][0], OLDEST if ends[1] is None else ends[1][1]
+    )
 
 
 def _box(row: Mapping[str, Any], kind: str, size: Size) -> Box | None:

@@ -19,7 +19,8 @@ from ..records import Box, Person, Photo, Pixels, Use
 from .labels import Label
 
 Shows = Literal["face", "body", "photo"]
-"""What a picture shows where no boxes are given: a face or a body filling it, or a whole photo with people in it."""
+"""What a picture shows where no boxes are given: a face or a body filling it, or a whole photo with
+people in it."""
 TURNED = (5, 6, 7, 8)
 """EXIF orientations that exchange width and height."""
 ORIENTATION = 0x0112
@@ -27,10 +28,12 @@ ORIENTATION = 0x0112
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A labelled person: the picture, as a file or as its bytes, and where the face and the body are on it.
+    """A labelled person: the picture, as a file or as its bytes, and where the face and the body
+    are on it.
 
-    Boxes are in pixels of the upright picture. Without either box the picture is a photo that needs a detector.
-    `neighbours` are the others on it, labelled or not: they are blackened out of this person's body.
+    Boxes are in pixels of the upright picture. Without either box the picture is a photo that needs
+    a detector. `neighbours` are the others on it, labelled or not: they are blackened out of this
+    person's body.
     """
 
     name: str
@@ -43,10 +46,14 @@ class Sample:
     @property
     def shows(self) -> str:
         """face+body, face, body or photo."""
-        return "+".join(name for name in ("face", "body") if getattr(self, name) is not None) or "photo"
+        return (
+            "+".join(name for name in ("face", "body") if getattr(self, name) is not None)
+            or "photo"
+        )
 
     def pixels(self) -> Pixels:
-        """The upright picture, (height, width, 3) uint8 RGB. Raises BadInput where it cannot be decoded."""
+        """The upright picture, (height, width, 3) uint8 RGB. Raises BadInput where it cannot be
+        decoded."""
         try:
             if isinstance(self.source, Path):
                 return decode.decode(Photo(str(self.source.parent), self.source.name)).pixels
@@ -66,11 +73,16 @@ class Size(NamedTuple):
 
 
 def size_of(name: str, source: Path | bytes) -> Size:
-    """Of the upright picture, from its first bytes where that is enough. Raises BadInput for what is no picture."""
+    """Of the upright picture, from its first bytes where that is enough. Raises BadInput for what
+    is no picture."""
     try:
         with PIL.Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as picture:
             width, height = picture.size
-            return Size(height, width) if picture.getexif().get(ORIENTATION) in TURNED else Size(width, height)
+            return (
+                Size(height, width)
+                if picture.getexif().get(ORIENTATION) in TURNED
+                else Size(width, height)
+            )
     except (OSError, SyntaxError, ValueError):  # a format that photos knows better, or none at all
         height, width = Sample(name, source, Label()).pixels().shape[:2]
         return Size(width, height)

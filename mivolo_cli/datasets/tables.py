@@ -18,12 +18,15 @@ LABELS = ("age", "age_min", "gender", "sex")
 
 
 def read_parquet(file: Path, shows: Shows) -> Iterator[Sample | Problem]:
-    """Rows in the Hugging Face image convention: `image` (struct of bytes and path), labels, and where there are some,
-    `crop` and boxes. Raises BadInput where the file is none."""
+    """Rows in the Hugging Face image convention: `image` (struct of bytes and path), labels, and
+    where there are some, `crop` and boxes. Raises BadInput where the file is none."""
     table = _table(file, lambda: pq.read_table(file))
-    if "image" not in table.column_names or not pa.types.is_struct(table.schema.field("image").type):
+    if "image" not in table.column_names or not pa.types.is_struct(
+        table.schema.field("image").type
+    ):
         raise BadInput(
-            f"{file} has no column image of bytes and path", hint="save pictures in the Hugging Face image convention"
+            f"{file} has no column image of bytes and path",
+            hint="save pictures in the Hugging Face image convention",
         )
     for index, row in enumerate(_records(table)):
         image = row["image"] or {}
@@ -37,15 +40,20 @@ def read_parquet(file: Path, shows: Shows) -> Iterator[Sample | Problem]:
 
 
 def read_csv(file: Path, images: Path | None, shows: Shows) -> Iterator[Sample | Problem]:
-    """Rows that name a picture below `images` (default: the file's folder), with labels, and perhaps boxes.
+    """Rows that name a picture below `images` (default: the file's folder), with labels, and
+    perhaps boxes.
 
-    These are the published annotations of MiVOLO as well as plain tables of path, age and gender. Rows without a label
-    that have a box are neighbours of the labelled ones. Raises BadInput where the file is no such table.
+    These are the published annotations of MiVOLO as well as plain tables of path, age and gender.
+    Rows without a label that have a box are neighbours of the labelled ones. Raises BadInput where
+    the file is no such table.
     """
     table = _table(file, lambda: read_text(file))
     named = next((name for name in PICTURES if name in table.column_names), None)
     if named is None:
-        raise BadInput(f"{file} has no column that names the picture", hint=f"call it one of {', '.join(PICTURES)}")
+        raise BadInput(
+            f"{file} has no column that names the picture",
+            hint=f"call it one of {', '.join(PICTURES)}",
+        )
     rows = [(f"{file}, row {index}", row) for index, row in enumerate(_records(table), start=1)]
     found: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for place, row in rows:
@@ -98,11 +106,20 @@ def _table(file: Path, read: Any) -> pa.Table:
     try:
         table = read()
         names = table.column_names
-    except (OSError, ValueError, pa.ArrowException) as error:  # a name that is no UTF-8 is a ValueError
+    except (
+        OSError,
+        ValueError,
+        pa.ArrowException,
+    ) as error:  # a name that is no UTF-8 is a ValueError
         first = (str(error).splitlines() or [""])[0]
-        raise BadInput(f"cannot read labelled data from {file}: {first}", hint="give Parquet or CSV files") from error
+        raise BadInput(
+            f"cannot read labelled data from {file}: {first}", hint="give Parquet or CSV files"
+        ) from error
     if not any(name in names for name in LABELS):
-        raise BadInput(f"{file} has neither a column age nor gender", hint="labelled data needs at least one of them")
+        raise BadInput(
+            f"{file} has neither a column age nor gender",
+            hint="labelled data needs at least one of them",
+        )
     if not table.num_rows:
         raise BadInput(f"{file} is empty", hint="give labelled data with at least one row")
     return table

@@ -16,7 +16,7 @@ from ..errors import BadInput
 from ..model import registry as registered
 from ..records import Boxes, Detections, Image, Pixels
 from ..runtime.engines import each_gpu
-from ..runtime.pool import Idle
+from ..runtime.pool import ResourcePool
 
 NAMES = ("embedded", "given", "yolo", "retinaface")
 YOLO_SUFFIXES = (".pt", ".onnx", ".torchscript", ".engine", "_openvino_model")
@@ -29,20 +29,22 @@ T = TypeVar("T")
 class Detector(Protocol):
     """Finds persons and faces in photos.
 
-    `sha256` tells one set of weights or boxes from another. `notes` are lines for the user about how it works here;
-    more may come while it works. It likes to be given `batch` photos at once, by as many threads as it has `lanes`.
+    `sha256` tells one set of weights or boxes from another. `notes` are lines for the user about
+    how it works here; more may come while it works. It likes to be given `batch` photos at once, by
+    as many threads as it has `streams`.
     """
 
     name: str
     sha256: str
     batch: int
-    lanes: int
+    streams: int
 
     @property
     def notes(self) -> list[str]: ...
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """One answer a photo, in order; a photo's answer does not depend on the photos beside it."""
+        """One answer a photo, in order; a photo's answer does not depend on the photos beside
+        it."""
 
 
 def open_detector(
@@ -56,10 +58,10 @@ def open_detector(
 ) -> Detector:
     """The detector of this name, or the one that the weights of this name or at this path are for.
 
-    `boxes` is the table of `given`; `weights` replaces the registered file of `yolo` and `retinaface`; `device` is
-    PyTorch's name of it, or of several GPUs (see engines.each_gpu), `engine` is that of an age model; `precision` is
-    for yolo in OpenVINO, which stays at fp32 for int8. Raises BadInput or WeightsError, and no pickle is opened
-    before it is known to be trusted.
+    `boxes` is the table of `given`; `weights` replaces the registered file of `yolo` and
+    `retinaface`; `device` is PyTorch's name of it, or of several GPUs (see engines.each_gpu),
+    `engine` is that of an age model; `precision` is for yolo in OpenVINO, which stays at fp32 for
+    int8. Raises BadInput or WeightsError, and no pickle is opened before it is known to be trusted.
     """
     name = name_or_path
     if name not in NAMES:
@@ -67,17 +69,24 @@ def open_detector(
         name = _reader(weights)
     if name == "given":
         if boxes is None:
-            raise BadInput("the detector `given` needs a table of boxes", hint="add --boxes FILE (CSV or Parquet)")
+            raise BadInput(
+                "the detector `given` needs a table of boxes",
+                hint="add --boxes FILE (CSV or Parquet)",
+            )
         from .given import GivenDetector
 
         return GivenDetector(boxes)
     if boxes is not None:
-        raise BadInput(f"a table of boxes is no use to the detector {name!r}", hint="use --detector given")
+        raise BadInput(
+            f"a table of boxes is no use to the detector {name!r}", hint="use --detector given"
+        )
     if name == "embedded":
         from .embedded import EmbeddedDetector
 
         return EmbeddedDetector()
-    of_gpus: list[Detector] = [_open(name, weights, gpu, engine, precision) for gpu in each_gpu(device)]
+    of_gpus: list[Detector] = [
+        _open(name, weights, gpu, engine, precision) for gpu in each_gpu(device)
+    ]
     return of_gpus[0] if len(of_gpus) == 1 else SharedDetector(of_gpus)
 
 
@@ -92,14 +101,15 @@ def _open(name: str, weights: Path | None, device: str, engine: str, precision: 
 
 
 class SharedDetector:
-    """The same detector on several GPUs: photos go to one that is idle, from as many threads as there are GPUs."""
+    """The same detector on several GPUs: photos go to one that is idle, from as many threads as
+    there are GPUs."""
 
     def __init__(self, detectors: Sequence[Detector]) -> None:
         self._detectors = detectors
-        self._idle = Idle(detectors)
+        self._pool = ResourcePool(detectors)
         first = detectors[0]
         self.name, self.sha256, self.batch = first.name, first.sha256, first.batch
-        self.lanes = len(detectors)
+        self.streams = len(detectors)
 
     @property
     def notes(self) -> list[str]:
@@ -107,12 +117,13 @@ class SharedDetector:
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """See Detector.detect."""
-        with self._idle.one() as detector:
+        with self._pool.one() as detector:
             return detector.detect(images)
 
 
 def by_shape(images: Sequence[Image], find: Callable[[list[Pixels]], list[T]]) -> list[T]:
-    """What `find` says of each photo, in order; it is given photos of one shape at a time, and not too many."""
+    """What `find` says of each photo, in order; it is given photos of one shape at a time, and not
+    too many."""
     found: dict[int, T] = {}
     places = sorted(range(len(images)), key=lambda place: images[place].pixels.shape)
     for _, group in groupby(places, key=lambda place: images[place].pixels.shape):
@@ -131,17 +142,27 @@ def detections(
     width: int,
     height: int,
 ) -> Detections:
-    """Anyone's boxes (n, 4) xyxy in pixels and scores (n,), made fit for a photo of this size; no scores: None.
+    """Anyone's boxes (n, 4) xyxy in pixels and scores (n,), made fit for a photo of this size; no
+    scores: None.
 
-    They are clipped to the photo and sorted, best first and unknown (NaN) scores last; boxes that are not finite or
-    have no area left are dropped. Raises ValueError where boxes and scores are not as many.
+    They are clipped to the photo and sorted, best first and unknown (NaN) scores last; boxes that
+    are not finite or have no area left are dropped. Raises ValueError where boxes and scores are
+    not as many.
     """
-    return Detections(*_clean(persons, person_scores, width, height), *_clean(faces, face_scores, width, height))
+    return Detections(
+        *_clean(persons, person_scores, width, height), *_clean(faces, face_scores, width, height)
+    )
 
 
-def _clean(found: ArrayLike, scored: ArrayLike | None, width: int, height: int) -> tuple[Boxes, NDArray[np.float32]]:
+def _clean(
+    found: ArrayLike, scored: ArrayLike | None, width: int, height: int
+) -> tuple[Boxes, NDArray[np.float32]]:
     boxes = np.asarray(found, np.float32).reshape(-1, 4)
-    scores = np.full(len(boxes), np.nan, np.float32) if scored is None else np.asarray(scored, np.float32).reshape(-1)
+    scores = (
+        np.full(len(boxes), np.nan, np.float32)
+        if scored is None
+        else np.asarray(scored, np.float32).reshape(-1)
+    )
     if len(scores) != len(boxes):
         raise ValueError(f"{len(boxes)} boxes came with {len(scores)} scores")
     finite = np.isfinite(boxes).all(axis=1)
@@ -153,7 +174,8 @@ def _clean(found: ArrayLike, scored: ArrayLike | None, width: int, height: int) 
 
 
 def _weights(name_or_path: str) -> Path:
-    """The file of a detector's weights. Raises BadInput where there is neither such a name nor such a file."""
+    """The file of a detector's weights. Raises BadInput where there is neither such a name nor such
+    a file."""
     path = Path(name_or_path)
     if path.exists():
         return path
@@ -161,9 +183,15 @@ def _weights(name_or_path: str) -> Path:
     if entry is not None and entry.kind == "detector" and not entry.embedded:
         return registered.find(name_or_path)
     if path.suffix or path.name != name_or_path:
-        raise BadInput(f"there is no detector file {path}", hint="check the path, or use --detector embedded")
+        raise BadInput(
+            f"there is no detector file {path}", hint="check the path, or use --detector embedded"
+        )
     near = difflib.get_close_matches(name_or_path, NAMES, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"use {', '.join(NAMES)} or the path of a detector's weights"
+    hint = (
+        f"did you mean {near[0]}?"
+        if near
+        else f"use {', '.join(NAMES)} or the path of a detector's weights"
+    )
     raise BadInput(f"there is no detector {name_or_path!r}", hint=hint)
 
 

@@ -30,15 +30,18 @@ HINT = "the columns are path, kind (person or face), x1, y1, x2, y2 in pixels of
 class _Given:
     """One photo's boxes and scores."""
 
-    boxes: dict[str, list[list[float]]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    boxes: dict[str, list[list[float]]] = field(
+        default_factory=lambda: {kind: [] for kind in KINDS}
+    )
     scores: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
 
 
 class GivenDetector:
-    """Answers with the boxes of a CSV or Parquet table, by the photo's path (relative to its root, or absolute).
+    """Answers with the boxes of a CSV or Parquet table, by the photo's path (relative to its root,
+    or absolute).
 
-    The whole table is checked when it is opened: BadInput names the first row that cannot be right. A photo that is
-    not in the table has no boxes.
+    The whole table is checked when it is opened: BadInput names the first row that cannot be right.
+    A photo that is not in the table has no boxes.
     """
 
     name, batch = "given", 1
@@ -46,7 +49,7 @@ class GivenDetector:
     def __init__(self, file: Path) -> None:
         if not file.is_file():
             raise BadInput(f"there is no table of boxes {file}", hint="check the path of --boxes")
-        self.sha256, self.lanes = sha256(file), os.cpu_count() or 1
+        self.sha256, self.streams = sha256(file), os.cpu_count() or 1
         self.notes: list[str] = []
         self._photos: dict[str, _Given] = {}
         for path, kind, corners, score in _check(file, _read(file)):
@@ -61,16 +64,20 @@ class GivenDetector:
     def _detect(self, image: Image) -> Detections:
         found = self._find(image.photo)
         boxes = {kind: [box for given in found for box in given.boxes[kind]] for kind in KINDS}
-        scores = {kind: [score for given in found for score in given.scores[kind]] for kind in KINDS}
+        scores = {
+            kind: [score for given in found for score in given.scores[kind]] for kind in KINDS
+        }
         persons, faces = ((boxes[kind], scores[kind]) for kind in KINDS)
         return detections(*persons, *faces, image.width, image.height)
 
     def _find(self, photo: Photo) -> list[_Given]:
-        """The photo's boxes under its relative and absolute path. Where there are none, tables of other systems count:
-        with backslashes, or with accents coded otherwise."""
+        """The photo's boxes under its relative and absolute path. Where there are none, tables of
+        other systems count: with backslashes, or with accents coded otherwise."""
         names = [text(photo.path), text(photo.address)]
         exact = [self._photos[name] for name in names if name in self._photos]
-        return exact or [self._photos[self._alike[_alike(name)]] for name in names if _alike(name) in self._alike]
+        return exact or [
+            self._photos[self._alike[_alike(name)]] for name in names if _alike(name) in self._alike
+        ]
 
 
 def _alike(path: str) -> str:
@@ -78,16 +85,21 @@ def _alike(path: str) -> str:
 
 
 def _read(file: Path) -> pa.Table:
-    """The table with its text untouched. Raises BadInput where it cannot be read or lacks a column."""
+    """The table with its text untouched. Raises BadInput where it cannot be read or lacks a
+    column."""
     try:
         if file.suffix.lower() == ".csv":
-            as_text = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys((*REQUIRED, "score"), pa.string()))
+            as_text = pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys((*REQUIRED, "score"), pa.string())
+            )
             lines = pyarrow.csv.ParseOptions(newlines_in_values=True)
             table = pyarrow.csv.read_csv(file, parse_options=lines, convert_options=as_text)
         elif file.suffix.lower() == ".parquet":
             table = pyarrow.parquet.read_table(file)
         else:
-            raise BadInput(f"{file} is neither .csv nor .parquet", hint="save the boxes as one of them")
+            raise BadInput(
+                f"{file} is neither .csv nor .parquet", hint="save the boxes as one of them"
+            )
         names = table.column_names
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{file} cannot be read: {str(error).splitlines()[0]}", hint=HINT) from error
@@ -98,10 +110,13 @@ def _read(file: Path) -> pa.Table:
 
 
 def _check(file: Path, table: pa.Table) -> Iterator[tuple[str, str, list[float], float]]:
-    """Each row's path, kind, corners and score (NaN: none). Raises BadInput naming the first row that is wrong."""
+    """Each row's path, kind, corners and score (NaN: none). Raises BadInput naming the first row
+    that is wrong."""
     wanted = [name for name in (*REQUIRED, "score") if name in table.column_names]
     largest = 0.0
-    for number, values in enumerate(zip(*(table[name].to_pylist() for name in wanted), strict=True), start=1):
+    for number, values in enumerate(
+        zip(*(table[name].to_pylist() for name in wanted), strict=True), start=1
+    ):
         row = dict(zip(wanted, values, strict=True))
         where = f"row {number} of {file} (not counting the header)"
         corners = [_number(row[name], name, where) for name in CORNERS]
@@ -109,14 +124,24 @@ def _check(file: Path, table: pa.Table) -> Iterator[tuple[str, str, list[float],
         largest = max(largest, *corners)
         kind = str(row["kind"]).strip().lower()
         if kind not in KINDS:
-            raise BadInput(f"{where}: kind is {row['kind']!r}", hint=f"kind must be {' or '.join(KINDS)}")
+            raise BadInput(
+                f"{where}: kind is {row['kind']!r}", hint=f"kind must be {' or '.join(KINDS)}"
+            )
         if not row["path"]:
             raise BadInput(f"{where}: path is empty", hint="give each box the path of its photo")
         score = row.get("score")
         known = score is not None and str(score).strip() not in ("", "nan", "NaN")
-        yield posixpath.normpath(str(row["path"])), kind, corners, _number(score, "score", where) if known else math.nan
+        yield (
+            posixpath.normpath(str(row["path"])),
+            kind,
+            corners,
+            _number(score, "score", where) if known else math.nan,
+        )
     if table.num_rows and largest <= 1:
-        raise BadInput(f"all boxes of {file} lie within one pixel", hint="multiply by the photo's width and height")
+        raise BadInput(
+            f"all boxes of {file} lie within one pixel",
+            hint="multiply by the photo's width and height",
+        )
 
 
 def _number(value: Any, name: str, where: str) -> float:
@@ -132,5 +157,12 @@ def _number(value: Any, name: str, where: str) -> float:
 def _check_corners(corners: Iterable[float], where: str) -> None:
     x1, y1, x2, y2 = corners
     if x2 <= x1 or y2 <= y1:
-        wrong = f"x2 ({x2:g}) is not right of x1 ({x1:g})" if x2 <= x1 else f"y2 ({y2:g}) is not below y1 ({y1:g})"
-        raise BadInput(f"{where}: {wrong}", hint="x1, y1 is the top left corner and x2, y2 the bottom right one")
+        wrong = (
+            f"x2 ({x2:g}) is not right of x1 ({x1:g})"
+            if x2 <= x1
+            else f"y2 ({y2:g}) is not below y1 ({y1:g})"
+        )
+        raise BadInput(
+            f"{where}: {wrong}",
+            hint="x1, y1 is the top left corner and x2, y2 the bottom right one",
+        )

@@ -1,6 +1,8 @@
-"""facexlib's RetinaFace finds the faces, with the user's weights; NanoDet, shipped with the program, finds the persons.
+"""facexlib's RetinaFace finds the faces, with the user's weights; NanoDet, shipped with the
+program, finds the persons.
 
-facexlib is used for its network alone: its loader downloads and unpickles, and the rest guesses the device.
+facexlib is used for its network alone: its loader downloads and unpickles, and the rest guesses the
+device.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from ..errors import BadInput, WeightsError
 from ..model.checkpoint import read_tensors
 from ..model.registry import find, sha256
 from ..records import Boxes, Detections, Image, Pixels
-from ..runtime.engines import BackedEngine, Engine, TorchEngine, choose_engine
+from ..runtime.engines import Engine, FallbackEngine, TorchEngine, choose_engine
 from ..runtime.graph_cache import NotConverted, graph_of, open_graph
 from . import detections
 from .embedded import PersonFinder
@@ -41,17 +43,20 @@ BGR_MEAN = (104.0, 117.0, 123.0)
 class RetinaFaceDetector:
     """Faces by RetinaFace (ResNet-50 or MobileNet 0.25, as the weights are), persons by NanoDet.
 
-    Without a file, the registered ResNet-50 weights. Raises WeightsError for a file that does not fit.
+    Without a file, the registered ResNet-50 weights. Raises WeightsError for a file that does not
+    fit.
     """
 
-    name, batch, lanes = "retinaface", 1, 1
+    name, batch, streams = "retinaface", 1, 1
 
     def __init__(self, file: Path | None = None, device: str = "cpu", engine: str = "auto") -> None:
         file = find(REGISTERED) if file is None else file
         if not file.is_file():
             raise BadInput(f"there is no detector file {file}", hint="check the path")
         network = _load(file)
-        self._variance, self._steps, self._sizes = (network.cfg[key] for key in ("variance", "steps", "min_sizes"))
+        self._variance, self._steps, self._sizes = (
+            network.cfg[key] for key in ("variance", "steps", "min_sizes")
+        )
         weights = sha256(file)
         self._engine = _engine(_FromPixels(network).eval(), weights, device, engine)
         self._persons = PersonFinder()
@@ -75,7 +80,9 @@ class RetinaFaceDetector:
         sides = priors[:, 2:] * np.exp(found[:, 2:4] * self._variance[1])
         boxes = np.concatenate((centres - sides / 2, centres + sides / 2), axis=1)
         kept = arithmetic.nms(boxes, found[:, 4], IOU)
-        scale = np.tile(np.array(pixels.shape[1::-1], np.float32) / (width, height), 2).astype(np.float32)
+        scale = np.tile(np.array(pixels.shape[1::-1], np.float32) / (width, height), 2).astype(
+            np.float32
+        )
         return boxes[kept] * scale, found[kept, 4]
 
     def _detect(self, image: Image) -> Detections:
@@ -85,7 +92,8 @@ class RetinaFaceDetector:
 
 
 class _FromPixels(nn.Module):
-    """RetinaFace from pixels (n, height, width, 3) uint8 RGB to (n, priors, 5): offsets of four sides, the score."""
+    """RetinaFace from pixels (n, height, width, 3) uint8 RGB to (n, priors, 5): offsets of four
+    sides, the score."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -100,16 +108,19 @@ class _FromPixels(nn.Module):
 
 
 def _engine(module: _FromPixels, weights: str, device: str, engine: str) -> Engine:
-    """OpenVINO on a CPU where it takes the network, with PyTorch behind it; else PyTorch. Always fp32."""
+    """OpenVINO on a CPU where it takes the network, with PyTorch behind it; else PyTorch. Always
+    fp32."""
     note = None
     if choose_engine(engine, device, "fp32") == "openvino":
 
         def make() -> tuple[Any, dict[str, str]]:
-            return graph_of(module, (torch.zeros((1, 64, 96, 3), dtype=torch.uint8),), [[-1, -1, -1, 3]]), {}
+            return graph_of(
+                module, (torch.zeros((1, 64, 96, 3), dtype=torch.uint8),), [[-1, -1, -1, 3]]
+            ), {}
 
         try:
             graph, _ = open_graph(f"retinaface-{weights[:16]}", "fp32", make)
-            return BackedEngine(graph, lambda: TorchEngine(module, "cpu"))
+            return FallbackEngine(graph, lambda: TorchEngine(module, "cpu"))
         except NotConverted as error:
             note = f"{error}: the detector works in PyTorch, with the same answers"
     plain = TorchEngine(module, device)
@@ -117,8 +128,11 @@ def _engine(module: _FromPixels, weights: str, device: str, engine: str) -> Engi
     return plain
 
 
-def priors_of(height: int, width: int, steps: Sequence[int], sizes: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-    """The boxes that RetinaFace starts from, as centre x, y, width and height in pixels: (priors, 4)."""
+def priors_of(
+    height: int, width: int, steps: Sequence[int], sizes: Sequence[Sequence[int]]
+) -> NDArray[np.float32]:
+    """The boxes that RetinaFace starts from, as centre x, y, width and height in pixels: (priors,
+    4)."""
     grids = []
     for step, sides in zip(steps, sizes, strict=True):
         y, x = np.mgrid[: -(-height // step), : -(-width // step)]
@@ -130,11 +144,14 @@ def priors_of(height: int, width: int, steps: Sequence[int], sizes: Sequence[Seq
 
 
 def _load(file: Path) -> Any:
-    """facexlib's network with these weights. Raises WeightsError where they are not RetinaFace's."""
+    """facexlib's network with these weights. Raises WeightsError where they are not
+    RetinaFace's."""
     try:
         from facexlib.detection.retinaface import RetinaFace
     except ImportError as error:
-        raise BadInput("the detector `retinaface` needs the package facexlib", hint="pip install facexlib") from error
+        raise BadInput(
+            "the detector `retinaface` needs the package facexlib", hint="pip install facexlib"
+        ) from error
     tensors = {name.removeprefix("module."): value for name, value in read_tensors(file)[0].items()}
     kind = next((network for sign, network in NETWORKS.items() if sign in tensors), None)
     if kind is None:
@@ -143,7 +160,9 @@ def _load(file: Path) -> Any:
             hint="`mivolo weights list` shows the files that are",
         )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # facexlib asks torchvision for no weights in a way that has grown old
+        warnings.simplefilter(
+            "ignore"
+        )  # facexlib asks torchvision for no weights in a way that has grown old
         network = RetinaFace(network_name=kind, device="cpu")
     own = network.state_dict()
     wrong = [f"{name} is missing" for name in own if name not in tensors]

@@ -19,7 +19,13 @@ from torch import Tensor, nn
 from ..errors import BadInput, WeightsError
 from ..model.registry import find, require_trusted_pickle, sha256
 from ..records import Detections, Image, Pixels
-from ..runtime.engines import OpenVinoEngine, choose_engine, fallback_note, first_line, import_openvino
+from ..runtime.engines import (
+    OpenVinoEngine,
+    choose_engine,
+    fallback_note,
+    first_line,
+    import_openvino,
+)
 from ..runtime.graph_cache import NotConverted, graph_of, open_graph
 from . import MOST, YOLO_SUFFIXES, by_shape, detections
 
@@ -40,21 +46,29 @@ TASKS = ("detect", "segment", "pose")
 class YoloDetector:
     """Persons and faces from a model of ultralytics, loaded and tried out when it is made.
 
-    Without a file, the registered weights that MiVOLO was published with. On a CPU the network of a .pt runs in
-    OpenVINO, and all around it is ultralytics' own; what cannot be converted, or fails there, runs in PyTorch. Raises
-    WeightsError for a file that could run code and that nobody vouched for, before ultralytics sees it.
+    Without a file, the registered weights that MiVOLO was published with. On a CPU the network of a
+    .pt runs in OpenVINO, and all around it is ultralytics' own; what cannot be converted, or fails
+    there, runs in PyTorch. Raises WeightsError for a file that could run code and that nobody
+    vouched for, before ultralytics sees it.
     """
 
-    name, lanes = "yolo", 1
+    name, streams = "yolo", 1
 
     def __init__(
-        self, file: Path | None = None, device: str = "cpu", engine: str = "auto", precision: str = "fp32"
+        self,
+        file: Path | None = None,
+        device: str = "cpu",
+        engine: str = "auto",
+        precision: str = "fp32",
     ) -> None:
         file = find(PUBLISHED) if file is None else file
         if not file.exists():
             raise BadInput(f"there is no detector file {file}", hint="check the path")
         if not file.name.lower().endswith(YOLO_SUFFIXES):
-            raise BadInput(f"{file} is not a model of ultralytics", hint=f"they end in {', '.join(YOLO_SUFFIXES)}")
+            raise BadInput(
+                f"{file} is not a model of ultralytics",
+                hint=f"they end in {', '.join(YOLO_SUFFIXES)}",
+            )
         if not file.name.lower().endswith(SAFE_SUFFIXES):
             require_trusted_pickle(file)
         self.sha256 = _sha256(file)
@@ -63,7 +77,9 @@ class YoloDetector:
         self.batch = FEW if device == "cpu" else MOST
         self._model = _load(file)
         self._predictor: type | None = None
-        if choose_engine(engine, device, precision) == "openvino" and isinstance(self._model.model, nn.Module):
+        if choose_engine(engine, device, precision) == "openvino" and isinstance(
+            self._model.model, nn.Module
+        ):
             self._convert("fp32" if precision == "int8" else precision)
         self._try_out(file)
         self._classes = self._known_classes(file)
@@ -82,10 +98,11 @@ class YoloDetector:
         return detections(*persons, *faces, image.width, image.height)
 
     def _predict(self, pixels: list[Pixels], options: dict[str, Any]) -> list[Any]:
-        """ultralytics' boxes for photos (height, width, 3) RGB of one shape; others would be padded to another one.
+        """ultralytics' boxes for photos (height, width, 3) RGB of one shape; others would be padded
+        to another one.
 
-        A batch that fails is tried again photo by photo. A GPU that then fails is left for the CPU, and OpenVINO for
-        PyTorch, once.
+        A batch that fails is tried again photo by photo. A GPU that then fails is left for the CPU,
+        and OpenVINO for PyTorch, once.
         """
         try:
             return self._answers(pixels, options)
@@ -104,7 +121,14 @@ class YoloDetector:
     def _answers(self, pixels: list[Pixels], options: dict[str, Any]) -> list[Any]:
         bgr = [np.ascontiguousarray(picture[..., ::-1]) for picture in pixels]
         own = {} if self._predictor is None else {"predictor": self._predictor}
-        fixed = {"conf": SCORE, "iou": IOU, "imgsz": SIZE, "device": self._device, "verbose": False, "save": False}
+        fixed = {
+            "conf": SCORE,
+            "iou": IOU,
+            "imgsz": SIZE,
+            "device": self._device,
+            "verbose": False,
+            "save": False,
+        }
         with _undisturbed():
             results = self._model.predict(bgr, batch=len(bgr), **fixed, **own, **options)
         return [result.boxes for result in results]
@@ -114,7 +138,11 @@ class YoloDetector:
         if self._model.task != "detect":  # others have more than one output
             return
         try:
-            graph, _ = open_graph(f"yolo-{self.sha256[:16]}-{_version()}", precision, lambda: (_graph(self._model), {}))
+            graph, _ = open_graph(
+                f"yolo-{self.sha256[:16]}-{_version()}",
+                precision,
+                lambda: (_graph(self._model), {}),
+            )
         except NotConverted as error:
             self.notes.append(f"{error}: the detector works in PyTorch, with the same answers")
             return
@@ -125,7 +153,8 @@ class YoloDetector:
         """Answer once, so that a model that cannot work here is found before any work begins."""
         if self._model.task not in TASKS:
             raise BadInput(
-                f"{file} is a model to {self._model.task}, not to detect", hint=f"use one to {', '.join(TASKS)}"
+                f"{file} is a model to {self._model.task}, not to detect",
+                hint=f"use one to {', '.join(TASKS)}",
             )
         try:
             self._predict([np.zeros((64, 64, 3), np.uint8)], {})
@@ -133,33 +162,53 @@ class YoloDetector:
             raise _cannot(file, error) from error
 
     def _known_classes(self, file: Path) -> dict[str, int]:
-        """The model's numbers of the classes person and face. Raises BadInput where it has neither."""
-        names = {str(name).strip().lower(): int(number) for number, name in self._model.names.items()}
+        """The model's numbers of the classes person and face. Raises BadInput where it has
+        neither."""
+        names = {
+            str(name).strip().lower(): int(number) for number, name in self._model.names.items()
+        }
         known = {name: names[name] for name in CLASSES if name in names}
         if not known:
             raise BadInput(
                 f"{file} finds neither persons nor faces but {', '.join(sorted(names)[:10])}",
                 hint="use a model with a class named person or face",
             )
-        self.notes += [f"{file.name} has no class {name}, so it finds none" for name in CLASSES if name not in known]
+        self.notes += [
+            f"{file.name} has no class {name}, so it finds none"
+            for name in CLASSES
+            if name not in known
+        ]
         return known
 
 
 def _load(file: Path) -> Any:
-    """The model, from an ultralytics that installs nothing, calls nobody and writes only to our cache."""
+    """The model, from an ultralytics that installs nothing, calls nobody and writes only to our
+    cache."""
     os.environ.update(YOLO_AUTOINSTALL="false", YOLO_OFFLINE="true", YOLO_VERBOSE="false")
     os.environ.setdefault("YOLO_CONFIG_DIR", platformdirs.user_cache_dir("mivolo", appauthor=False))
-    os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "true")  # even a trusted file may only hold a model
+    os.environ.setdefault(
+        "ULTRALYTICS_SAFE_LOAD", "true"
+    )  # even a trusted file may only hold a model
     with suppress(ImportError):
         import_openvino()  # before ultralytics does: silent about its use
     with _undisturbed():
         try:
             from ultralytics import YOLO
         except ImportError as error:
-            raise BadInput(f"{file.name} needs the package ultralytics", hint="pip install ultralytics") from error
+            raise BadInput(
+                f"{file.name} needs the package ultralytics", hint="pip install ultralytics"
+            ) from error
         try:
             return YOLO(file)
-        except (ImportError, OSError, RuntimeError, TypeError, ValueError, AttributeError, LookupError) as error:
+        except (
+            ImportError,
+            OSError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            LookupError,
+        ) as error:
             raise _cannot(file, error) from error
 
 
@@ -170,7 +219,8 @@ def _version() -> str:
 
 
 def _graph(model: Any) -> Any:
-    """The network (n, 3, h, w) in 0 to 1 -> (n, 4 + classes, boxes) or (n, boxes, 6) as a graph; any h and w."""
+    """The network (n, 3, h, w) in 0 to 1 -> (n, 4 + classes, boxes) or (n, boxes, 6) as a graph;
+    any h and w."""
     network = copy.deepcopy(model.model).float().eval()
     head = network.model[-1]
     head.export = head.dynamic = True  # its answer alone, and cells that follow the input's shape

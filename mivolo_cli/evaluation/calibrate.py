@@ -19,7 +19,8 @@ from .metrics import Figure, Outcome
 
 @dataclass(frozen=True, slots=True)
 class CalibrateOptions:
-    """`data` are people whom the training has not seen; `out` is the file for the model with its intervals."""
+    """`data` are people whom the training has not seen; `out` is the file for the model with its
+    intervals."""
 
     model: str
     data: Sequence[Path]
@@ -37,26 +38,33 @@ class Check:
     width: Figure
 
 
-def calibrate(options: CalibrateOptions, report: Callable[[int], None] = lambda done: None) -> list[Check]:
+def calibrate(
+    options: CalibrateOptions, on_progress: Callable[[int], None] = lambda done: None
+) -> list[Check]:
     """Fit intervals to all these people, and write the model with them to `out`.
 
-    They are checked by halves: every second person with intervals that were fitted to the others. Faces and bodies of
-    the data are also combined to people of both inputs. `report` gets the number of people done. Raises BadInput for
-    data that cannot be used.
+    They are checked by halves: every second person with intervals that were fitted to the others.
+    Faces and bodies of the data are also combined to people of both inputs. `on_progress` gets the
+    number of people done. Raises BadInput for data that cannot be used.
     """
     model, spec = checkpoint.load(options.model)
     sets = [read_dataset(place, options.reading).samples for place in options.data]
     people: list[Sample | CombinedPair] = [sample for samples in sets for sample in samples]
     if any(person.shows == "photo" for person in people):
-        raise BadInput("calibration needs pictures of a face or a body", hint="say which with --pictures face or body")
+        raise BadInput(
+            "calibration needs pictures of a face or a body",
+            hint="say which with --pictures face or body",
+        )
     people += combine([sample for samples in sets for sample in samples])
-    predictor = Predictor(TorchEngine(FromPixels(model), choose_device(options.device)[0]), spec, 64)
+    predictor = Predictor(
+        TorchEngine(FromPixels(model), choose_device(options.device)[0]), spec, 64
+    )
     outcomes = []
     for start in range(0, len(people), 512):
         some = people[start : start + 512]
         found = predictor.predict([person.crops(spec.input_size) for person in some])
         outcomes += [Outcome(person.label, p) for person, p in zip(some, found, strict=True)]
-        report(len(outcomes))
+        on_progress(len(outcomes))
     fitted = intervals.fit(outcomes)
     if not fitted.bands:
         raise BadInput(
@@ -64,13 +72,17 @@ def calibrate(options: CalibrateOptions, report: Callable[[int], None] = lambda 
             hint=f"give at least {2 * intervals.ENOUGH} whose age is known, or a range of ages",
         )
     checkpoint.save(model, replace(spec, intervals=fitted), options.out)
-    return _check([o for o in outcomes if o.prediction is not None and o.prediction.used in fitted.bands])
+    return _check(
+        [o for o in outcomes if o.prediction is not None and o.prediction.used in fitted.bands]
+    )
 
 
 def _check(outcomes: Sequence[Outcome]) -> list[Check]:
     halves = outcomes[::2], outcomes[1::2]
     checked = [
-        _around(o, fitted) for half, fitted in zip(halves, map(intervals.fit, halves[::-1]), strict=True) for o in half
+        _around(o, fitted)
+        for half, fitted in zip(halves, map(intervals.fit, halves[::-1]), strict=True)
+        for o in half
     ]
     checks = []
     for (by, used), part in metrics.groups(checked).items():

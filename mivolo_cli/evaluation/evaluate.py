@@ -19,7 +19,7 @@ from ..records import Box, Image, Photo, Prediction, Use
 from ..runtime.engines import PaddedEngine, choose_device
 from ..runtime.load import open_model
 from . import metrics
-from .match import Person, Predict, from_table
+from .match import Labelled, Predict, from_table
 from .metrics import Outcome, Score, score
 
 CHUNK = 512
@@ -28,10 +28,11 @@ CHUNK = 512
 
 @dataclass(frozen=True, slots=True)
 class EvalOptions:
-    """`predictions` is a result table of a scan over the labelled pictures, instead of running the model on them;
-    `compare` is another one, to be measured beside. `level` is the L of CS@L, in years. `combine` also makes people of
-    both inputs from the data's faces and bodies. `limit` takes so many people of each file at most, from all over it.
-    `resamples` 0 leaves out the bootstrap."""
+    """`predictions` is a result table of a scan over the labelled pictures, instead of running the
+    model on them; `compare` is another one, to be measured beside. `level` is the L of CS@L, in
+    years. `combine` also makes people of both inputs from the data's faces and bodies. `limit`
+    takes so many people of each file at most, from all over it. `resamples` 0 leaves out the
+    bootstrap."""
 
     data: Sequence[Path]
     predictions: Path | None = None
@@ -51,8 +52,9 @@ class EvalOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """The figures of some of the people: `by` is used, gender or age, and `name` what they have in common."""
+class ScoredGroup:
+    """The figures of some of the people: `by` is used, gender or age, and `name` what they have in
+    common."""
 
     by: str
     name: str
@@ -61,13 +63,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The figures of one kind of picture of one file; `source` is the model or the table that was measured."""
+    """The figures of one kind of picture of one file; `source` is the model or the table that was
+    measured."""
 
     data: str
     shows: str
     source: str
     score: Score
-    groups: list[Group]
+    groups: list[ScoredGroup]
     outcomes: list[Outcome] = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,50 +79,60 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """Evaluations in the order of the data, the rows of the data that were left out, and lines for the user."""
+class EvalReport:
+    """Evaluations in the order of the data, the rows of the data that were left out, and lines for
+    the user."""
 
     evaluations: list[Evaluation]
     problems: list[Problem]
     notes: list[str]
 
 
-def evaluate(options: EvalOptions, report: Callable[[int], None] = lambda done: None) -> Report:
-    """One evaluation a file and kind of picture (and table). Raises BadInput for data or results that cannot be used.
+def evaluate(
+    options: EvalOptions, on_progress: Callable[[int], None] = lambda done: None
+) -> EvalReport:
+    """One evaluation a file and kind of picture (and table). Raises BadInput for data or results
+    that cannot be used.
 
-    `report` gets the number of pictures done now and then.
+    `on_progress` gets the number of pictures done now and then.
     """
     sets = [_limited(read_dataset(place, options.reading), options.limit) for place in options.data]
     notes: list[str] = []
-    sources = dict(_sources(options, report, notes.append))
+    sources = dict(_sources(options, on_progress, notes.append))
     found = [
         _evaluate(name, predict, data, shows, people, options)
         for data, shows, people in _kinds(sets, options)
         for name, predict in sources.items()
     ]
-    return Report(found, [problem for data in sets for problem in data.problems], notes)
+    return EvalReport(found, [problem for data in sets for problem in data.problems], notes)
 
 
 def _limited(data: Dataset, limit: int | None) -> Dataset:
     if limit is None or len(data.samples) <= limit:
         return data
-    return replace(data, samples=[data.samples[place * len(data.samples) // limit] for place in range(limit)])
+    return replace(
+        data, samples=[data.samples[place * len(data.samples) // limit] for place in range(limit)]
+    )
 
 
 def _sources(
-    options: EvalOptions, report: Callable[[int], None], note: Callable[[str], None]
+    options: EvalOptions, on_progress: Callable[[int], None], on_note: Callable[[str], None]
 ) -> Iterable[tuple[str, Predict]]:
     if options.combine and (options.predictions or options.compare):
-        raise BadInput("combined pairs are on no photo of a scan", hint="leave out --predictions and --compare")
+        raise BadInput(
+            "combined pairs are on no photo of a scan", hint="leave out --predictions and --compare"
+        )
     if options.predictions:
-        yield options.predictions.name, from_table(options.predictions, note)
+        yield options.predictions.name, from_table(options.predictions, on_note)
     else:
-        yield options.model, from_model(options, report)
+        yield options.model, from_model(options, on_progress)
     if options.compare:
-        yield options.compare.name, from_table(options.compare, note)
+        yield options.compare.name, from_table(options.compare, on_note)
 
 
-def _kinds(sets: Sequence[Dataset], options: EvalOptions) -> Iterable[tuple[str, str, Sequence[Person]]]:
+def _kinds(
+    sets: Sequence[Dataset], options: EvalOptions
+) -> Iterable[tuple[str, str, Sequence[Labelled]]]:
     for data in sets:
         for shows in ("face+body", "face", "body", "photo"):
             people = [sample for sample in data.samples if sample.shows == shows]
@@ -129,44 +142,55 @@ def _kinds(sets: Sequence[Dataset], options: EvalOptions) -> Iterable[tuple[str,
         pairs = combine([sample for data in sets for sample in data.samples])
         if not pairs:
             raise BadInput(
-                "no face of the data fits a body", hint="--combine needs faces with ages, and bodies with age ranges"
+                "no face of the data fits a body",
+                hint="--combine needs faces with ages, and bodies with age ranges",
             )
         yield "combined pairs", "face+body", pairs
         yield "their faces alone", "face", [pair.face for pair in pairs]
 
 
 def _evaluate(
-    source: str, predict: Predict, data: str, shows: str, people: Sequence[Person], options: EvalOptions
+    source: str,
+    predict: Predict,
+    data: str,
+    shows: str,
+    people: Sequence[Labelled],
+    options: EvalOptions,
 ) -> Evaluation:
-    outcomes = [Outcome(person.label, found) for person, found in zip(people, predict(people), strict=True)]
+    outcomes = [
+        Outcome(person.label, found) for person, found in zip(people, predict(people), strict=True)
+    ]
     ranges = metrics.age_ranges(outcomes)
 
     def scored(some: Sequence[Outcome]) -> Score:
         return score(some, options.level, options.resamples, ranges)
 
-    groups = [Group(by, name, scored(part)) for (by, name), part in metrics.groups(outcomes).items()]
+    groups = [
+        ScoredGroup(by, name, scored(part)) for (by, name), part in metrics.groups(outcomes).items()
+    ]
     return Evaluation(data, shows, source, scored(outcomes), groups, outcomes)
 
 
-def from_model(options: EvalOptions, report: Callable[[int], None]) -> Predict:
-    """Predict what a scan would for these pictures, with the labelled boxes, or a detector where there are none."""
+def from_model(options: EvalOptions, on_progress: Callable[[int], None]) -> Predict:
+    """Predict what a scan would for these pictures, with the labelled boxes, or a detector where
+    there are none."""
     device = choose_device(options.device)[0]
     engine, spec = open_model(options.model, device, options.precision, options.engine)
     predictor = Predictor(PaddedEngine(engine), spec, options.batch_size, options.flip)
     detectors: list[Detector] = []
 
-    def crops(person: Person) -> Crops:
+    def crops(person: Labelled) -> Crops:
         if isinstance(person, Sample) and person.shows == "photo":
             if not detectors:
                 detectors.append(open_detector("embedded", device=device))
             return _found(person, detectors[0], spec.input_size, options.use)
         return person.crops(spec.input_size, options.use)
 
-    def predict(people: Sequence[Person]) -> list[Prediction | None]:
+    def predict(people: Sequence[Labelled]) -> list[Prediction | None]:
         found: list[Prediction | None] = []
         for start in range(0, len(people), CHUNK):
             found += predictor.predict([crops(person) for person in people[start : start + CHUNK]])
-            report(len(found))
+            on_progress(len(found))
         return found
 
     return predict

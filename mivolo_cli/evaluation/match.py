@@ -16,14 +16,15 @@ from ..records import Prediction
 
 SAME = 0.3
 """IoU from which a person in the results is the labelled one."""
-Person = Sample | CombinedPair
-Predict = Callable[[Sequence[Person]], list[Prediction | None]]
+Labelled = Sample | CombinedPair
+Predict = Callable[[Sequence[Labelled]], list[Prediction | None]]
 
 
-def from_table(file: Path, note: Callable[[str], None] = lambda line: None) -> Predict:
-    """Look the labelled people up in the results of a scan: on a picture the one whose box is most like theirs.
+def from_table(file: Path, on_note: Callable[[str], None] = lambda line: None) -> Predict:
+    """Look the labelled people up in the results of a scan: on a picture the one whose box is most
+    like theirs.
 
-    `note` is told of labelled pictures that are not in the results.
+    `on_note` is told of labelled pictures that are not in the results.
     """
     by_path: dict[str, list[dict[str, Any]]] = {}
     for row in tables.read_table(file).to_pylist():
@@ -32,12 +33,12 @@ def from_table(file: Path, note: Callable[[str], None] = lambda line: None) -> P
     for path in by_path:
         paths.setdefault(PurePosixPath(path).name, []).append(path)
 
-    def rows(person: Person) -> list[dict[str, Any]]:
+    def rows(person: Labelled) -> list[dict[str, Any]]:
         """By the whole path, or else by the file's name where only one picture has it."""
         same_name = paths.get(PurePosixPath(person.name).name, [])
         return by_path.get(person.name) or (by_path[same_name[0]] if len(same_name) == 1 else [])
 
-    def predict(people: Sequence[Person]) -> list[Prediction | None]:
+    def predict(people: Sequence[Labelled]) -> list[Prediction | None]:
         found = [rows(person) for person in people]
         if not any(found):
             raise BadInput(
@@ -46,22 +47,26 @@ def from_table(file: Path, note: Callable[[str], None] = lambda line: None) -> P
             )
         absent = [person.name for person, there in zip(people, found, strict=True) if not there]
         if absent:
-            note(f"{file} does not have {len(absent)} of {len(people)} labelled people, as {absent[0]}: not answered")
+            on_note(
+                f"{file} does not have {len(absent)} of {len(people)} labelled people, as {absent[0]}: not answered"
+            )
         return [_match(seen, person) for seen, person in zip(found, people, strict=True)]
 
     return predict
 
 
-def _match(seen: Sequence[dict[str, Any]], person: Person) -> Prediction | None:
-    """The prediction for the person with the box most like the labelled one (the largest where that is the whole
-    picture, or unknown); None where nobody is there, or no age was told."""
+def _match(seen: Sequence[dict[str, Any]], person: Labelled) -> Prediction | None:
+    """The prediction for the person with the box most like the labelled one (the largest where that
+    is the whole picture, or unknown); None where nobody is there, or no age was told."""
     assert isinstance(person, Sample)
     kind = "body" if person.face is None and person.body is not None else "face"
     wanted = person.body if kind == "body" else person.face
     there = [row for row in seen if row[f"{kind}_x1"] is not None]
     if not there:
         return None
-    corners = np.array([[row[f"{kind}_{edge}"] for edge in ("x1", "y1", "x2", "y2")] for row in there], np.float32)
+    corners = np.array(
+        [[row[f"{kind}_{edge}"] for edge in ("x1", "y1", "x2", "y2")] for row in there], np.float32
+    )
     whole = (0.0, 0.0, float(there[0]["width"]), float(there[0]["height"]))
     target = whole if wanted is None else wanted.corners
     likeness = boxes.iou(corners, np.array([target], np.float32))[:, 0]
@@ -71,4 +76,6 @@ def _match(seen: Sequence[dict[str, Any]], person: Person) -> Prediction | None:
     row = there[best]
     if row["age"] is None:
         return None
-    return Prediction(row["age"], row["gender"], row["gender_score"], row["used"], row["age_low"], row["age_high"])
+    return Prediction(
+        row["age"], row["gender"], row["gender_score"], row["used"], row["age_low"], row["age_high"]
+    )

@@ -33,7 +33,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A mean over `count` people, and its 95 % interval (None where it was not asked for, or one person is all)."""
+    """A mean over `count` people, and its 95 % interval (None where it was not asked for, or one
+    person is all)."""
 
     value: float
     count: int
@@ -45,10 +46,11 @@ class Figure:
 class Score:
     """What can be said of some people; a figure is None where no label allows it.
 
-    `mae` and `bias` (mean signed error, prediction - truth) in years; `cs` the cumulative score CS@L, the share of
-    people whose age is off by at most L years; `gender` the share of right genders. For people of whom only a range is
-    known: `in_range`, the share of ages within it, and `one_off`, within it or a neighbouring one. Of calibrated
-    intervals: `coverage`, the share that holds the true age or meets the true range, and their mean `width` in years.
+    `mae` and `bias` (mean signed error, prediction - truth) in years; `cs` the cumulative score
+    CS@L, the share of people whose age is off by at most L years; `gender` the share of right
+    genders. For people of whom only a range is known: `in_range`, the share of ages within it, and
+    `one_off`, within it or a neighbouring one. Of calibrated intervals: `coverage`, the share that
+    holds the true age or meets the true range, and their mean `width` in years.
     """
 
     people: int
@@ -78,7 +80,11 @@ def score(
     hits = [p.gender == label.gender for label, p in known if None not in (label.gender, p.gender)]
     ranged = [(label, p.age) for label, p in known if label.is_range]
     missed = _missed_ranges(ranged, ranges or age_ranges(outcomes))
-    bounds = [(p.age_low, p.age_high, label) for label, p in known if p.age_low is not None and p.age_high is not None]
+    bounds = [
+        (p.age_low, p.age_high, label)
+        for label, p in known
+        if p.age_low is not None and p.age_high is not None
+    ]
 
     def figure(values: Iterable[float] | NDArray[np.float64]) -> Figure | None:
         return _figure(np.asarray(list(values), np.float64), resamples)
@@ -92,7 +98,9 @@ def score(
         gender=figure(hits),
         in_range=figure(missed == 0),
         one_off=figure(missed <= 1),
-        coverage=figure(_meets(low, high, label) for low, high, label in bounds if label.age_low is not None),
+        coverage=figure(
+            _meets(low, high, label) for low, high, label in bounds if label.age_low is not None
+        ),
         width=figure(high - low for low, high, _ in bounds),
     )
 
@@ -100,11 +108,18 @@ def score(
 def age_ranges(outcomes: Sequence[Outcome]) -> list[Range]:
     """The ranges of age that the labels distinguish, from the youngest on."""
     labels = [outcome.label for outcome in outcomes if outcome.label.is_range]
-    return sorted({(a.age_low, a.age_high) for a in labels if a.age_low is not None and a.age_high is not None})
+    return sorted(
+        {
+            (a.age_low, a.age_high)
+            for a in labels
+            if a.age_low is not None and a.age_high is not None
+        }
+    )
 
 
 def groups(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], list[Outcome]]:
-    """The same people apart: by what the model saw of them, by gender, and by age; ("used", "face") -> people."""
+    """The same people apart: by what the model saw of them, by gender, and by age; ("used", "face")
+    -> people."""
     found: dict[tuple[str, str], list[Outcome]] = {}
     ways: tuple[tuple[str, Callable[[Outcome], str | None]], ...] = (
         ("used", lambda o: None if o.prediction is None else o.prediction.used),
@@ -159,7 +174,9 @@ def _figure(values: NDArray[np.float64], resamples: int) -> Figure | None:
     return Figure(mean, count, float(found.low), float(found.high))
 
 
-def _missed_ranges(known: Sequence[tuple[Label, float]], ranges: Sequence[Range]) -> NDArray[np.int64]:
+def _missed_ranges(
+    known: Sequence[tuple[Label, float]], ranges: Sequence[Range]
+) -> NDArray[np.int64]:
     """How many ranges each age is away from its own: 0 inside, 1 in a neighbour ...
 
     An age in a gap between ranges belongs to the nearer one.
@@ -170,7 +187,9 @@ def _missed_ranges(known: Sequence[tuple[Label, float]], ranges: Sequence[Range]
     ages = np.array([age for _, age in known])[:, None]
     ends = np.nextafter(highs + 1, 0)  # a completed year lasts until the next begins
     beyond = np.maximum(lows - ages, 0) + np.maximum(ages - ends, 0)
-    place: dict[tuple[float | None, float | None], int] = {pair: index for index, pair in enumerate(ranges)}
+    place: dict[tuple[float | None, float | None], int] = {
+        pair: index for index, pair in enumerate(ranges)
+    }
     own = np.array([place[label.age_low, label.age_high] for label, _ in known])
     return np.where(beyond[np.arange(len(own)), own] == 0, 0, np.abs(beyond.argmin(axis=1) - own))
 
@@ -178,5 +197,7 @@ def _missed_ranges(known: Sequence[tuple[Label, float]], ranges: Sequence[Range]
 def _meets(low: float, high: float, label: Label) -> bool:
     """Whether an interval holds the true age, or meets the true range."""
     assert label.age_low is not None and label.age_high is not None
-    end = label.age_high + (1 - TOLERANCE if label.is_range else TOLERANCE)  # a completed year ends before the next
+    end = label.age_high + (
+        1 - TOLERANCE if label.is_range else TOLERANCE
+    )  # a completed year ends before the next
     return low <= end and high >= label.age_low - TOLERANCE

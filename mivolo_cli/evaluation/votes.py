@@ -1,7 +1,7 @@
 """Make labels out of annotators' votes on ages, and measure the annotators.
 
-Source: Kuprashevich and Tolstykh (arXiv 2307.04616), section 4: each vote counts e^(1/MAE), with the annotator's mean
-absolute error on control items whose age is known.
+Source: Kuprashevich and Tolstykh (arXiv 2307.04616), section 4: each vote counts e^(1/MAE), with
+the annotator's mean absolute error on control items whose age is known.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ HINT = "votes are a CSV or Parquet table with the columns item, annotator, vote;
 
 @dataclass(frozen=True, slots=True)
 class VotesOptions:
-    """`controls` and `truth` are tables of item and age. Annotators with fewer than `min_controls` votes on controls
-    are not weighed. `compare` is a table of a scan over the items, to measure beside the people."""
+    """`controls` and `truth` are tables of item and age. Annotators with fewer than `min_controls`
+    votes on controls are not weighed. `compare` is a table of a scan over the items, to measure
+    beside the people."""
 
     votes: Path
     controls: Path
@@ -60,7 +61,8 @@ class Annotator:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """The votes on one item, and the ages made of them; `weighted_mean` is None where nobody who voted is weighed."""
+    """The votes on one item, and the ages made of them; `weighted_mean` is None where nobody who
+    voted is weighed."""
 
     name: str
     votes: list[float]
@@ -77,7 +79,8 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Against known ages: `who` is people (vote by vote), a way to combine votes, or a table; by age band, too."""
+    """Against known ages: `who` is people (vote by vote), a way to combine votes, or a table; by
+    age band, too."""
 
     who: str
     score: Score
@@ -86,8 +89,8 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class VotesReport:
-    """`missing` votes were empty, `repeated` ones were further votes of somebody on the same item (their mean counts),
-    `unweighed` items had nobody with enough controls."""
+    """`missing` votes were empty, `repeated` ones were further votes of somebody on the same item
+    (their mean counts), `unweighed` items had nobody with enough controls."""
 
     items: int
     annotators: list[Annotator]
@@ -118,7 +121,9 @@ def combine_votes(options: VotesOptions) -> VotesReport:
         )
     items = [combine(name, given, mae) for name, given in votes.items() if name not in controls]
     if not items:
-        raise BadInput(f"all items of {options.votes} are controls", hint="there is nothing left to label")
+        raise BadInput(
+            f"all items of {options.votes} are controls", hint="there is nothing left to label"
+        )
     _write(items, options.out)
     return VotesReport(
         len(items),
@@ -140,7 +145,9 @@ def measure(votes: Votes, controls: dict[str, float], min_controls: int) -> list
             if item in controls:
                 errors.setdefault(who, []).append(abs(vote - controls[item]))
     found = [
-        Annotator(who, number, len(missed), fmean(missed) if len(missed) >= max(1, min_controls) else None)
+        Annotator(
+            who, number, len(missed), fmean(missed) if len(missed) >= max(1, min_controls) else None
+        )
         for who, number in count.items()
         for missed in [errors.get(who, [])]
     ]
@@ -168,22 +175,31 @@ def weighted_mean(votes: Sequence[float], mae: Sequence[float]) -> float:
     return float(np.average(votes, weights=np.exp(exponents - exponents.max())))
 
 
-def _compare(items: Sequence[Item], votes: Votes, known: dict[str, float], table: Path | None) -> Iterator[Comparison]:
+def _compare(
+    items: Sequence[Item], votes: Votes, known: dict[str, float], table: Path | None
+) -> Iterator[Comparison]:
     there = [item for item in items if item.name in known]
     if not there:
         if table is not None:
-            raise BadInput("there are no known ages to compare with", hint="give --truth, a table of item and age")
+            raise BadInput(
+                "there are no known ages to compare with",
+                hint="give --truth, a table of item and age",
+            )
         return
     labels = {item.name: Label(known[item.name], known[item.name]) for item in there}
     single = [(labels[item.name], vote) for item in there for vote in item.votes]
     yield _comparison("people", [Outcome(label, _said(vote)) for label, vote in single])
     for method in METHODS:
         ages = [(item.name, getattr(item, method)) for item in there]
-        yield _comparison(method, [Outcome(labels[n], None if age is None else _said(age)) for n, age in ages])
+        yield _comparison(
+            method, [Outcome(labels[n], None if age is None else _said(age)) for n, age in ages]
+        )
     if table is not None:
         samples = [Sample(item.name, b"", labels[item.name]) for item in there]
         found = from_table(table)(samples)
-        yield _comparison(table.name, [Outcome(s.label, p) for s, p in zip(samples, found, strict=True)])
+        yield _comparison(
+            table.name, [Outcome(s.label, p) for s, p in zip(samples, found, strict=True)]
+        )
 
 
 def _comparison(who: str, outcomes: list[Outcome]) -> Comparison:
@@ -196,7 +212,8 @@ def _said(age: float) -> Prediction:
 
 
 def _read_votes(file: Path) -> tuple[Votes, dict[str, float], int, int]:
-    """The votes, the ages that the table itself knows, and how many votes were missing and repeated."""
+    """The votes, the ages that the table itself knows, and how many votes were missing and
+    repeated."""
     given: dict[str, dict[str, list[float]]] = {}
     known: dict[str, float] = {}
     missing = 0
@@ -226,7 +243,10 @@ def _age(value: object, place: str) -> float | None:
     except ValueError as error:
         raise BadInput(f"{place}: {error}", hint=HINT) from error
     if ends is not None and ends[0] != ends[1]:
-        raise BadInput(f"{place}: {value!r} is a range, not an age", hint="votes and known ages are single numbers")
+        raise BadInput(
+            f"{place}: {value!r} is a range, not an age",
+            hint="votes and known ages are single numbers",
+        )
     return None if ends is None else ends[0]
 
 
@@ -234,13 +254,23 @@ def _rows(file: Path, columns: Sequence[str]) -> Iterable[tuple[str, dict[str, A
     try:
         table = pq.read_table(file) if file.suffix.lower() == ".parquet" else read_text(file)
         known = table.column_names
-    except (OSError, ValueError, pa.ArrowException) as error:  # a name that is no UTF-8 is a ValueError
-        raise BadInput(f"cannot read {file}: {(str(error).splitlines() or [''])[0]}", hint=HINT) from error
+    except (
+        OSError,
+        ValueError,
+        pa.ArrowException,
+    ) as error:  # a name that is no UTF-8 is a ValueError
+        raise BadInput(
+            f"cannot read {file}: {(str(error).splitlines() or [''])[0]}", hint=HINT
+        ) from error
     lacking = [name for name in columns if name not in known]
     if lacking:
         raise BadInput(f"{file} has no column {', '.join(lacking)}", hint=HINT)
     for number, row in enumerate(table.to_pylist(), start=1):
-        names = {name: str(row[name]).strip() for name in ("item", "annotator") if row.get(name) is not None}
+        names = {
+            name: str(row[name]).strip()
+            for name in ("item", "annotator")
+            if row.get(name) is not None
+        }
         if any(not names.get(name) for name in columns if name in ("item", "annotator")):
             raise BadInput(f"{file}, row {number}: an item or an annotator is not named", hint=HINT)
         yield f"{file}, row {number}", row | names
@@ -250,12 +280,26 @@ def _write(items: Sequence[Item], file: Path) -> None:
     """Beside and renamed: the labels appear when they are complete."""
     try:
         with tempfile.NamedTemporaryFile(
-            "w", newline="", encoding="utf-8", dir=file.parent, prefix=f".{file.name}.", delete=False
+            "w",
+            newline="",
+            encoding="utf-8",
+            dir=file.parent,
+            prefix=f".{file.name}.",
+            delete=False,
         ) as opened:
             writer = csv.writer(opened)
             writer.writerow(("path", "age", "votes", *METHODS))
             for item in items:
-                writer.writerow((item.name, item.age, len(item.votes), *(getattr(item, name) for name in METHODS)))
+                writer.writerow(
+                    (
+                        item.name,
+                        item.age,
+                        len(item.votes),
+                        *(getattr(item, name) for name in METHODS),
+                    )
+                )
         os.replace(opened.name, file)
     except OSError as error:
-        raise OutputError(f"cannot write {file}: {error.strerror}", hint="choose another file with -o") from error
+        raise OutputError(
+            f"cannot write {file}: {error.strerror}", hint="choose another file with -o"
+        ) from error

@@ -1,4 +1,5 @@
-"""Export results to the formats of other programs: one module a format, and the table that finds them."""
+"""Export results to the formats of other programs: one module a format, and the table that finds
+them."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from . import coco, fiftyone, label_studio, xlsx, yolo
 from .common import Exported, Settings
 
 
-class Format(Protocol):
+class ExportFormat(Protocol):
     """What a module of this package offers: `SUFFIX` of its file, or "" where it fills a folder."""
 
     SUFFIX: str
@@ -21,7 +22,7 @@ class Format(Protocol):
     def write(self, results: Results, target: Path, settings: Settings) -> Exported: ...
 
 
-FORMATS: dict[str, Format] = {
+FORMATS: dict[str, ExportFormat] = {
     "coco": coco,
     "yolo": yolo,
     "label-studio": label_studio,
@@ -32,7 +33,8 @@ FORMATS: dict[str, Format] = {
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """`output` is a file, for YOLO and Label Studio a folder; what stands there is refused, a file unless `replace`."""
+    """`output` is a file, for YOLO and Label Studio a folder; what stands there is refused, a file
+    unless `replace`."""
 
     results: Path
     format: str
@@ -42,9 +44,12 @@ class ExportOptions:
 
 
 def export(options: ExportOptions) -> Exported:
-    """Write the results in another program's format. Raises BadInput before anything is written, and OutputError."""
+    """Write the results in another program's format. Raises BadInput before anything is written,
+    and OutputError."""
     if options.format not in FORMATS:
-        raise BadInput(f"there is no export format {options.format!r}", hint=f"use one of {', '.join(FORMATS)}")
+        raise BadInput(
+            f"there is no export format {options.format!r}", hint=f"use one of {', '.join(FORMATS)}"
+        )
     format = FORMATS[options.format]
     if format.SUFFIX:
         check_file(options.output, format.SUFFIX, options.replace)

@@ -1,4 +1,5 @@
-"""COCO detection JSON: images, and an annotation for each box with age and gender in `attributes`."""
+"""COCO detection JSON: images, and an annotation for each box with age and gender in
+`attributes`."""
 
 from __future__ import annotations
 
@@ -8,10 +9,24 @@ from typing import Any
 
 from ..records import Box
 from ..tables.results import Results
-from .common import KINDS, NOTICE, Exported, Settings, attributes, boxes, failed_note, name, readable, write_json
+from .common import (
+    KINDS,
+    NOTICE,
+    Exported,
+    Settings,
+    attributes,
+    boxes,
+    failed_note,
+    name,
+    readable,
+    write_json,
+)
 
 SUFFIX = ".json"
-CATEGORIES = [{"id": number, "name": kind, "supercategory": "person"} for number, kind in enumerate(KINDS, start=1)]
+CATEGORIES = [
+    {"id": number, "name": kind, "supercategory": "person"}
+    for number, kind in enumerate(KINDS, start=1)
+]
 
 
 def write(results: Results, target: Path, settings: Settings) -> Exported:
@@ -19,7 +34,9 @@ def write(results: Results, target: Path, settings: Settings) -> Exported:
     return write_dataset(results, target, lambda found: {"attributes": found})
 
 
-def write_dataset(results: Results, target: Path, place: Callable[[dict[str, Any]], dict[str, Any]]) -> Exported:
+def write_dataset(
+    results: Results, target: Path, place: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Exported:
     """Write COCO with the attributes put where `place` puts them."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -30,15 +47,31 @@ def write_dataset(results: Results, target: Path, place: Callable[[dict[str, Any
         images.append(image | ({"date_captured": str(result.taken_at)} if result.taken_at else {}))
         people += len(result.people)
         for index, kind, box, prediction in boxes(result.people):
-            annotation = {"id": len(annotations) + 1, "image_id": number, "category_id": KINDS.index(kind) + 1}
+            annotation = {
+                "id": len(annotations) + 1,
+                "image_id": number,
+                "category_id": KINDS.index(kind) + 1,
+            }
             annotation |= _shape(box) | ({} if box.score is None else {"score": box.score})
             annotations.append(annotation | place(attributes(index, prediction)))
-    info = {"description": f"Age and gender by mivolo. {NOTICE}", "roots": results.roots, **results.made_by}
-    write_json({"info": info, "images": images, "annotations": annotations, "categories": CATEGORIES}, target)
+    info = {
+        "description": f"Age and gender by mivolo. {NOTICE}",
+        "roots": results.roots,
+        **results.made_by,
+    }
+    write_json(
+        {"info": info, "images": images, "annotations": annotations, "categories": CATEGORIES},
+        target,
+    )
     return Exported((target,), len(images), people, failed_note(results))
 
 
 def _shape(box: Box) -> dict[str, Any]:
     """`bbox` is left, top, width, height in pixels of the upright photo."""
     width, height = box.x2 - box.x1, box.y2 - box.y1
-    return {"bbox": [box.x1, box.y1, width, height], "area": width * height, "iscrowd": 0, "segmentation": []}
+    return {
+        "bbox": [box.x1, box.y1, width, height],
+        "area": width * height,
+        "iscrowd": 0,
+        "segmentation": [],
+    }

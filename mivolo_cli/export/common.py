@@ -1,4 +1,5 @@
-"""What the formats share: settings, what was done, the people's boxes in order, and the names of photos."""
+"""What the formats share: settings, what was done, the people's boxes in order, and the names of
+photos."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ NOTICE = "Estimates of how old people look, by a model; not who they are."
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`copy_photos` is YOLO's; `thumbnails` XLSX's, their longer side in pixels, 0 for none; `url` Label Studio's,
-    what stands before a photo's path in the address that its server gives."""
+    """`copy_photos` is YOLO's; `thumbnails` XLSX's, their longer side in pixels, 0 for none; `url`
+    Label Studio's, what stands before a photo's path in the address that its server gives."""
 
     copy_photos: bool = True
     thumbnails: int = 0
@@ -39,11 +40,18 @@ class Exported:
 
 def readable(results: Results) -> Iterator[Result]:
     """The photos that were read; those that failed have no size and no place in a data set."""
-    return (result for result in results if isinstance(result, Result) and result.width and result.height)
+    return (
+        result
+        for result in results
+        if isinstance(result, Result) and result.width and result.height
+    )
 
 
-def boxes(people: Sequence[tuple[Person, Prediction | None]]) -> Iterator[tuple[int, str, Box, Prediction | None]]:
-    """All boxes of a photo: the person's index, one of KINDS, the box, and what was predicted of the person."""
+def boxes(
+    people: Sequence[tuple[Person, Prediction | None]],
+) -> Iterator[tuple[int, str, Box, Prediction | None]]:
+    """All boxes of a photo: the person's index, one of KINDS, the box, and what was predicted of
+    the person."""
     for index, (person, prediction) in enumerate(people):
         for kind, box in zip(KINDS, (person.body, person.face), strict=True):
             if box is not None:
@@ -51,13 +59,15 @@ def boxes(people: Sequence[tuple[Person, Prediction | None]]) -> Iterator[tuple[
 
 
 def attributes(index: int, prediction: Prediction | None) -> dict[str, Any]:
-    """The person's number on the photo and the prediction, each attribute None where it is unknown."""
+    """The person's number on the photo and the prediction, each attribute None where it is
+    unknown."""
     names = ("age", "age_low", "age_high", "gender", "gender_score", "used")
     return {"person": index, **{name: getattr(prediction, name, None) for name in names}}
 
 
 def name(photo: Photo, results: Results) -> str:
-    """The photo's path below the one root that all share, or its whole path where there are several roots."""
+    """The photo's path below the one root that all share, or its whole path where there are several
+    roots."""
     return photo.path if len(results.roots) == 1 else photo.address
 
 
@@ -69,4 +79,6 @@ def failed_note(results: Results) -> tuple[str, ...]:
 
 def write_json(data: Any, target: Path) -> None:
     with new_file(target) as temporary:
-        temporary.write_text(json.dumps(data, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+        temporary.write_text(
+            json.dumps(data, ensure_ascii=False, allow_nan=False), encoding="utf-8"
+        )

@@ -1,4 +1,5 @@
-"""COCO JSON as FiftyOne reads it: further fields of an annotation, not `attributes`, become those of a detection."""
+"""COCO JSON as FiftyOne reads it: further fields of an annotation, not `attributes`, become those
+of a detection."""
 
 from __future__ import annotations
 
@@ -24,8 +25,15 @@ fo.launch_app(dataset).wait()
 
 def write(results: Results, target: Path, settings: Settings) -> Exported:
     """`settings` has nothing for this format."""
-    done = coco.write_dataset(results, target, lambda found: {k: v for k, v in found.items() if v is not None})
-    return Exported(done.files, done.photos, done.people, (*done.notes, f"to import:\n{snippet(results, target)}"))
+    done = coco.write_dataset(
+        results, target, lambda found: {k: v for k, v in found.items() if v is not None}
+    )
+    return Exported(
+        done.files,
+        done.photos,
+        done.people,
+        (*done.notes, f"to import:\n{snippet(results, target)}"),
+    )
 
 
 def snippet(results: Results, target: Path) -> str:

@@ -1,6 +1,8 @@
-"""Label Studio tasks with predictions: boxes in percent, age and gender a region, face and body linked.
+"""Label Studio tasks with predictions: boxes in percent, age and gender a region, face and body
+linked.
 
-Format: https://labelstud.io/guide/predictions. Beside the tasks goes the labelling interface that they need.
+Format: https://labelstud.io/guide/predictions. Beside the tasks goes the labelling interface that
+they need.
 """
 
 from __future__ import annotations
@@ -44,25 +46,37 @@ def write(results: Results, target: Path, settings: Settings) -> Exported:
     with new_folder(target) as folder:
         write_json(tasks, folder / "tasks.json")
         (folder / "interface.xml").write_text(INTERFACE, encoding="utf-8")
-    notes = (f"use {target / 'interface.xml'} as the project's labelling interface", *failed_note(results))
+    notes = (
+        f"use {target / 'interface.xml'} as the project's labelling interface",
+        *failed_note(results),
+    )
     return Exported((target / "tasks.json", target / "interface.xml"), len(tasks), people, notes)
 
 
 def _prediction(result: Result, version: str) -> dict[str, Any]:
-    """The photo's score is that of its least certain person, so that sorting by it finds what to check first."""
+    """The photo's score is that of its least certain person, so that sorting by it finds what to
+    check first."""
     regions: list[dict[str, Any]] = []
     linked: dict[int, str] = {}
     for index, kind, box, prediction in boxes(result.people):
-        key = hashlib.sha256(f"{result.photo.root}\0{result.photo.path}\0{index}\0{kind}".encode()).hexdigest()[:10]
+        key = hashlib.sha256(
+            f"{result.photo.root}\0{result.photo.path}\0{index}\0{kind}".encode()
+        ).hexdigest()[:10]
         regions += _region(key, kind, box, prediction, result)
         if index in linked:
-            regions.append({"type": "relation", "from_id": linked[index], "to_id": key, "direction": "right"})
+            regions.append(
+                {"type": "relation", "from_id": linked[index], "to_id": key, "direction": "right"}
+            )
         linked[index] = key
-    sure = [found.gender_score for _, found in result.people if found and found.gender_score is not None]
+    sure = [
+        found.gender_score for _, found in result.people if found and found.gender_score is not None
+    ]
     return {"model_version": version, "score": min(sure, default=0.0), "result": regions}
 
 
-def _region(key: str, kind: str, box: Box, prediction: Prediction | None, result: Result) -> list[dict[str, Any]]:
+def _region(
+    key: str, kind: str, box: Box, prediction: Prediction | None, result: Result
+) -> list[dict[str, Any]]:
     frame = {"id": key, "to_name": "image", "image_rotation": 0}
     frame |= {"original_width": result.width, "original_height": result.height}
     place = {
@@ -78,7 +92,9 @@ def _region(key: str, kind: str, box: Box, prediction: Prediction | None, result
     if prediction is not None:
         answers.append(("age", "number", "number", prediction.age, None))
         if prediction.gender is not None:
-            answers.append(("gender", "choices", "choices", [prediction.gender], prediction.gender_score))
+            answers.append(
+                ("gender", "choices", "choices", [prediction.gender], prediction.gender_score)
+            )
     return [
         {**frame, "from_name": field, "type": type_, "value": {**place, key_: value}}
         | ({} if score is None else {"score": score})

@@ -1,7 +1,8 @@
-"""A spreadsheet for people: formatted columns, filters, a frozen header, faces by option, and a sheet about it.
+"""A spreadsheet for people: formatted columns, filters, a frozen header, faces by option, and a
+sheet about it.
 
-Text stays text: no formula and no link is ever made from a name, and what begins like a formula is marked as text, so
-that it stays one when the cell is edited.
+Text stays text: no formula and no link is ever made from a name, and what begins like a formula is
+marked as text, so that it stays one when the cell is edited.
 """
 
 from __future__ import annotations
@@ -60,7 +61,11 @@ COLUMNS = (
     Column("message", "Message", 34),
     Column("width", "Width", 8, "0"),
     Column("height", "Height", 8, "0"),
-    *(Column(f"{k}_{c}", f"{k} {c}".capitalize(), 9, "0") for k in ("face", "body") for c in ("x1", "y1", "x2", "y2")),
+    *(
+        Column(f"{k}_{c}", f"{k} {c}".capitalize(), 9, "0")
+        for k in ("face", "body")
+        for c in ("x1", "y1", "x2", "y2")
+    ),
     Column("face_score", "Face score", 11, "0%"),
     Column("body_score", "Body score", 11, "0%"),
     Column("root", "Folder scanned", 34),
@@ -68,8 +73,9 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """The formats of a workbook: the headers', and each column's for numbers, text and text like a formula."""
+class Styles:
+    """The formats of a workbook: the headers', and each column's for numbers, text and text like a
+    formula."""
 
     header: Format
     header_of_numbers: Format
@@ -103,60 +109,75 @@ def _close(book: xlsxwriter.Workbook) -> None:
 
 
 def _write_people(book: xlsxwriter.Workbook, results: Results, side: int) -> tuple[int, int]:
-    sheet, look = book.add_worksheet("People"), _look(book)
+    sheet, styles = book.add_worksheet("People"), _styles(book)
     first = int(bool(side))
-    _write_header(sheet, look, side)
+    _write_header(sheet, styles, side)
     line = photos = people = 0
     for result in results:
-        picture = thumbnail(result.photo, side, "JPEG") if side and isinstance(result, Result) else None
+        picture = (
+            thumbnail(result.photo, side, "JPEG") if side and isinstance(result, Result) else None
+        )
         photos += 1
         for row in rows(result):
             line += 1
             people += row["person"] is not None
             sheet.set_row_pixels(line, side + 6 if picture else ROW_HEIGHT)
             if picture:
-                place = {"image_data": BytesIO(picture), "x_offset": 3, "y_offset": 3, "object_position": 1}
-                sheet.insert_image(line, 0, "photo.jpg", place | {"description": "", "decorative": True})
+                place = {
+                    "image_data": BytesIO(picture),
+                    "x_offset": 3,
+                    "y_offset": 3,
+                    "object_position": 1,
+                }
+                sheet.insert_image(
+                    line, 0, "photo.jpg", place | {"description": "", "decorative": True}
+                )
             for number, column in enumerate(COLUMNS, start=first):
-                _write_cell(sheet, line, number, row[column.name], column, look)
+                _write_cell(sheet, line, number, row[column.name], column, styles)
     sheet.autofilter(0, 0, max(line, 1), first + len(COLUMNS) - 1)
     sheet.print_area(0, 0, line, first + [column.name for column in COLUMNS].index(LAST_PRINTED))
     _colour(book, sheet, line, first)
     return photos, people
 
 
-def _write_header(sheet: Worksheet, look: Look, side: int) -> None:
+def _write_header(sheet: Worksheet, styles: Styles, side: int) -> None:
     first = int(bool(side))
     sheet.set_row_pixels(0, 26)
     sheet.freeze_panes(1, first + 1)
     if side:
         sheet.set_column_pixels(0, 0, side + 6)
-        sheet.write_string(0, 0, "Picture", look.header)
+        sheet.write_string(0, 0, "Picture", styles.header)
     for number, column in enumerate(COLUMNS, start=first):
         sheet.set_column(number, number, column.width)
-        sheet.write_string(0, number, column.title, look.header_of_numbers if column.number else look.header)
+        sheet.write_string(
+            0, number, column.title, styles.header_of_numbers if column.number else styles.header
+        )
     sheet.set_landscape()
     sheet.fit_to_pages(1, 0)
     sheet.repeat_rows(0)
 
 
-def _write_cell(sheet: Worksheet, line: int, number: int, value: Any, column: Column, look: Look) -> None:
+def _write_cell(
+    sheet: Worksheet, line: int, number: int, value: Any, column: Column, styles: Styles
+) -> None:
     if value is None:
         return
     if isinstance(value, str):
-        sheet.write_string(line, number, value, look.quoted if value.startswith(FORMULA_STARTS) else look.text)
+        sheet.write_string(
+            line, number, value, styles.quoted if value.startswith(FORMULA_STARTS) else styles.text
+        )
     elif column.name == "taken_at":
         if value.year >= 1900:  # a spreadsheet's calendar begins there
-            sheet.write_datetime(line, number, value, look.number[column.number])
+            sheet.write_datetime(line, number, value, styles.number[column.number])
     else:
-        sheet.write_number(line, number, value, look.number[column.number])
+        sheet.write_number(line, number, value, styles.number[column.number])
 
 
-def _look(book: xlsxwriter.Workbook) -> Look:
+def _styles(book: xlsxwriter.Workbook) -> Styles:
     plain = {"valign": "vcenter", "font_name": "Calibri", "font_size": 11}
     header = {"bold": True, "font_color": "#ffffff", "bg_color": "#24507a", "border": 0}
     beside = {"indent": 1}  # else a number and the text to its right touch
-    return Look(
+    return Styles(
         book.add_format(plain | header | beside),
         book.add_format(plain | header | {"align": "right"}),
         {c.number: book.add_format(plain | {"num_format": c.number}) for c in COLUMNS if c.number},
@@ -172,13 +193,22 @@ def _colour(book: xlsxwriter.Workbook, sheet: Worksheet, last: int, first: int) 
     red = book.add_format({"font_color": "#9c0006", "bg_color": "#ffe4e1"})
     rule = {"type": "cell", "criteria": "==", "value": '"error"', "format": red}
     sheet.conditional_format(1, status, max(last, 1), status, rule)
-    bar = {"type": "data_bar", "bar_solid": True, "bar_color": "#a9cdec", "min_type": "num", "max_type": "num"}
+    bar = {
+        "type": "data_bar",
+        "bar_solid": True,
+        "bar_color": "#a9cdec",
+        "min_type": "num",
+        "max_type": "num",
+    }
     sheet.conditional_format(1, sure, max(last, 1), sure, bar | {"min_value": 0.5, "max_value": 1})
 
 
 def _write_about(book: xlsxwriter.Workbook, results: Results, photos: int, people: int) -> None:
     sheet = book.add_worksheet("About")
-    bold, wrapped = book.add_format({"bold": True, "valign": "top"}), book.add_format({"text_wrap": True})
+    bold, wrapped = (
+        book.add_format({"bold": True, "valign": "top"}),
+        book.add_format({"text_wrap": True}),
+    )
     sheet.set_column(0, 0, 20)
     sheet.set_column(1, 1, 90)
     for line, (title, value) in enumerate(_facts(results, photos, people)):
@@ -187,10 +217,16 @@ def _write_about(book: xlsxwriter.Workbook, results: Results, photos: int, peopl
 
 
 def _facts(results: Results, photos: int, people: int) -> Iterator[tuple[str, str]]:
-    yield "Photos", f"{photos}, {sum(isinstance(result, Failure) for result in results)} of them unreadable"
+    yield (
+        "Photos",
+        f"{photos}, {sum(isinstance(result, Failure) for result in results)} of them unreadable",
+    )
     yield "People", str(people)
     for key, value in results.made_by.items():
         yield key.capitalize(), value
-    yield "What this is not", f"{NOTICE} Ages are least reliable under 5 and over 65. No proof of age, no identity."
+    yield (
+        "What this is not",
+        f"{NOTICE} Ages are least reliable under 5 and over 65. No proof of age, no identity.",
+    )
     yield "Sure", "The probability of the gender that is named, from 50 % (a guess) to 100 %."
     yield "Boxes", "In pixels of the upright photo: left, top, right, bottom."

@@ -1,4 +1,5 @@
-"""A YOLO data set as ultralytics trains on: images/, labels/ with a text file a photo, and data.yaml.
+"""A YOLO data set as ultralytics trains on: images/, labels/ with a text file a photo, and
+data.yaml.
 
 Photos are copied, never linked: ultralytics rewrites a JPEG in place that it takes for damaged.
 """
@@ -19,11 +20,25 @@ from ..tables.results import Results
 from .common import KINDS, Exported, Settings, boxes, failed_note, readable
 
 SUFFIX = ""
-READ = (".avif", ".bmp", ".dng", ".heic", ".heif", ".jp2", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
+READ = (
+    ".avif",
+    ".bmp",
+    ".dng",
+    ".heic",
+    ".heif",
+    ".jp2",
+    ".jpeg",
+    ".jpg",
+    ".mpo",
+    ".png",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
 """How images are called that ultralytics 8.4 takes; it leaves out others without a word."""
 YAML = """\
-# People and faces found by mivolo. The classes are those of the boxes; ages and genders are not in this format.
-# No `path`: the folder may be moved. Split train and val yourself before training.
+# People and faces found by mivolo. The classes are those of the boxes; ages and genders are not in
+# this format. No `path`: the folder may be moved. Split train and val yourself before training.
 train: images
 val: images
 names:
@@ -35,7 +50,10 @@ def write(results: Results, target: Path, settings: Settings) -> Exported:
     """A folder; photos.csv in it says which photo each image is."""
     photos = people = gone = 0
     unread: Counter[str] = Counter()
-    with new_folder(target) as folder, (folder / "photos.csv").open("w", newline="", encoding="utf-8") as file:
+    with (
+        new_folder(target) as folder,
+        (folder / "photos.csv").open("w", newline="", encoding="utf-8") as file,
+    ):
         listing = csv.writer(file)
         listing.writerow(FIELDS)
         for result, image in _named(results):
@@ -50,17 +68,23 @@ def write(results: Results, target: Path, settings: Settings) -> Exported:
         (folder / "data.yaml").write_text(YAML + names, encoding="utf-8")
         (folder / "images").mkdir(exist_ok=True)
         (folder / "labels").mkdir(exist_ok=True)
-    notes = (*failed_note(results), *([f"photos left out because they could not be copied: {gone}"] if gone else []))
+    notes = (
+        *failed_note(results),
+        *([f"photos left out because they could not be copied: {gone}"] if gone else []),
+    )
     if unread:
         kinds = ", ".join(sorted(unread))
-        notes += (f"photos whose suffix ultralytics does not know and leaves out ({kinds}): {unread.total()}",)
+        notes += (
+            f"photos whose suffix ultralytics does not know and leaves out ({kinds}): {unread.total()}",
+        )
     if not settings.copy_photos:
         notes += (f"put the photos into {target / 'images'}, named as photos.csv says",)
     return Exported((target,), photos, people, notes)
 
 
 def _named(results: Results) -> Iterator[tuple[Result, PurePosixPath]]:
-    """Each photo with its name below images/: its own path, with a number where another has the same labels' name."""
+    """Each photo with its name below images/: its own path, with a number where another has the
+    same labels' name."""
     taken: set[str] = set()
     for result in readable(results):
         path = PurePosixPath(result.photo.path.replace("\\", "_").replace("\0", "_"))
@@ -98,4 +122,6 @@ def _line(kind: str, box: Box, result: Result) -> str:
     """Class, then centre x and y, width and height as shares of the upright photo's sides."""
     centre = (box.x1 + box.x2) / 2 / result.width, (box.y1 + box.y2) / 2 / result.height
     size = (box.x2 - box.x1) / result.width, (box.y2 - box.y1) / result.height
-    return " ".join([str(KINDS.index(kind)), *(f"{value:.6f}" for value in (*centre, *size))]) + "\n"
+    return (
+        " ".join([str(KINDS.index(kind)), *(f"{value:.6f}" for value in (*centre, *size))]) + "\n"
+    )

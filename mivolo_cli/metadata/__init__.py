@@ -27,7 +27,15 @@ REASONS = {
 }
 """Why metadata were not written: the stable codes, and what they mean."""
 WITHOUT_SIDECAR = frozenset(
-    ("missing", "unreadable", "changed", "no_permission", "other_size", "other_picture", "extended_xmp")
+    (
+        "missing",
+        "unreadable",
+        "changed",
+        "no_permission",
+        "other_size",
+        "other_picture",
+        "extended_xmp",
+    )
 )
 """Reasons that a sidecar would not help with."""
 

@@ -1,7 +1,9 @@
-"""A short text in EXIF's UserComment or ImageDescription, in a block that otherwise keeps every byte in its place.
+"""A short text in EXIF's UserComment or ImageDescription, in a block that otherwise keeps every
+byte in its place.
 
-piexif reads every changed block back. It does not write them: it would lay them out anew, and maker notes, which hold
-offsets of their own, would point to nowhere; and in its own blocks values overlap a directory, as exiftool remarks.
+piexif reads every changed block back. It does not write them: it would lay them out anew, and maker
+notes, which hold offsets of their own, would point to nowhere; and in its own blocks values overlap
+a directory, as exiftool remarks.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ FIELDS: dict[Field, tuple[str, int, int | None]] = {
     "UserComment": ("Exif", piexif.ExifIFD.UserComment, 0x8769),
     "ImageDescription": ("0th", piexif.ImageIFD.ImageDescription, None),
 }
-"""piexif's directory, the tag, and the tag that points to the directory if it is not the first one."""
+"""piexif's directory, the tag, and the tag that points to the directory if it is not the first
+one."""
 EXIF_POINTER = 0x8769
 EMPTY = b"MM\0*\0\0\0\0" + bytes(8)
 """A TIFF block without a directory."""
@@ -30,7 +33,9 @@ UNREADABLE = (struct.error, ValueError, LookupError, TypeError, OverflowError)
 """What piexif raises on blocks that it cannot read or write; its own error is a ValueError."""
 
 
-def with_text(block: bytes | None, field: Field, text: str, size: tuple[int, int], *, overwrite: bool) -> bytes:
+def with_text(
+    block: bytes | None, field: Field, text: str, size: tuple[int, int], *, overwrite: bool
+) -> bytes:
     """The TIFF block with the text in the field, for a stored picture of this size (width, height).
 
     Raises Refused where the field is taken, or the block is unsound.
@@ -53,13 +58,14 @@ def with_text(block: bytes | None, field: Field, text: str, size: tuple[int, int
     return new
 
 
-def undo(block: bytes | None) -> str:
+def revert_info(block: bytes | None) -> str:
     """What `restored` needs to make of a changed block the one that it was."""
-    return "none" if block is None else tiff.undo(block)
+    return "none" if block is None else tiff.revert_info(block)
 
 
 def restored(block: bytes, undo: str) -> bytes | None:
-    """The block before the text was put in; None where there was none. Raises Refused if others have changed it."""
+    """The block before the text was put in; None where there was none. Raises Refused if others
+    have changed it."""
     if undo == "none":
         return None
     before = tiff.cut_back(block, undo)
@@ -99,8 +105,11 @@ def _says_something(value: object) -> bool:
     return bool(text.removeprefix(CHARSET).removeprefix(b"UNICODE\0").strip(b" \0"))
 
 
-def _check_text(before: dict[str, Any], after: dict[str, Any], directory: str, tag: int, content: bytes) -> None:
-    """Refuse a change after which piexif does not read the text, or reads a field as another than before."""
+def _check_text(
+    before: dict[str, Any], after: dict[str, Any], directory: str, tag: int, content: bytes
+) -> None:
+    """Refuse a change after which piexif does not read the text, or reads a field as another than
+    before."""
     text = after[directory].get(tag, b"").rstrip(b"\0")
     kept = all(
         after[name].get(key) == value or key == EXIF_POINTER or (name, key) == (directory, tag)

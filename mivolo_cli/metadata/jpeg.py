@@ -1,6 +1,8 @@
-"""JPEG files as bytes: the XMP and Exif segments read, put in, taken out. Every other byte stays as it is.
+"""JPEG files as bytes: the XMP and Exif segments read, put in, taken out. Every other byte stays as
+it is.
 
-One number follows: where an index of further pictures (MPF) says how long the first one is, metadata included.
+One number follows: where an index of further pictures (MPF) says how long the first one is,
+metadata included.
 """
 
 from __future__ import annotations
@@ -41,7 +43,11 @@ def read_xmp(data: bytes) -> bytes | None:
 def read_extended(data: bytes) -> bytes:
     """What the segments of extended XMP hold, joined in the order in which they stand."""
     head = len(EXTENDED) + 40  # a hash, the whole length, the offset
-    return b"".join(s.body(data)[head:] for s in _segments(data) if s.marker == APP1 and _begins(data, s, EXTENDED))
+    return b"".join(
+        s.body(data)[head:]
+        for s in _segments(data)
+        if s.marker == APP1 and _begins(data, s, EXTENDED)
+    )
 
 
 def write_xmp(data: bytes, packet: bytes | None) -> bytes:
@@ -49,12 +55,12 @@ def write_xmp(data: bytes, packet: bytes | None) -> bytes:
     return _write(data, _xmp(data), None if packet is None else XMP + packet)
 
 
-def undo(data: bytes) -> str:
+def revert_info(data: bytes) -> str:
     """Nothing has to be known for a packet to be taken out."""
     return ""
 
 
-def undone(data: bytes, undo: str) -> bytes | None:
+def revert(data: bytes, info: str) -> bytes | None:
     return write_xmp(data, None)
 
 
@@ -70,7 +76,8 @@ def write_exif(data: bytes, block: bytes | None) -> bytes:
 
 
 def untouched(before: bytes, after: bytes) -> bool:
-    """Whether all but XMP, Exif and the length in an index of pictures is the same, byte for byte."""
+    """Whether all but XMP, Exif and the length in an index of pictures is the same, byte for
+    byte."""
     return _rest(before) == _rest(after)
 
 
@@ -95,7 +102,11 @@ def _begins(data: bytes, segment: _Segment, start: bytes) -> bool:
 
 
 def _xmp(data: bytes) -> _Segment | None:
-    found = [segment for segment in _segments(data) if segment.marker == APP1 and _begins(data, segment, XMP)]
+    found = [
+        segment
+        for segment in _segments(data)
+        if segment.marker == APP1 and _begins(data, segment, XMP)
+    ]
     if len(found) > 1:
         raise Refused("bad_container", "there are two XMP packets")
     return found[0] if found else None
@@ -121,7 +132,9 @@ def _place(data: bytes, body: bytes | None) -> tuple[int, int]:
     exif = _exif(data)
     if exif is None or (body or b"").startswith(EXIF):
         return first, first
-    before = [segment for segment in segments if segment.marker == APP2 and segment.start < exif.start]
+    before = [
+        segment for segment in segments if segment.marker == APP2 and segment.start < exif.start
+    ]
     place = first if any(_begins(data, segment, MPF) for segment in before) else exif.end
     return place, place
 
@@ -137,14 +150,18 @@ def _leading(segments: Sequence[_Segment]) -> int:
 
 
 def _check_offsets(data: bytes, place: int) -> None:
-    """Refuse a change between an index of further pictures and those, which it finds by their distance."""
+    """Refuse a change between an index of further pictures and those, which it finds by their
+    distance."""
     for segment in _segments(data):
         if segment.marker == APP2 and _begins(data, segment, MPF) and segment.start < place:
-            raise Refused("bad_container", "its index of further pictures stands before the metadata")
+            raise Refused(
+                "bad_container", "its index of further pictures stands before the metadata"
+            )
 
 
 def _resized(data: bytes, more: int) -> bytes:
-    """After the metadata grew by `more` bytes: with that in the length which an index gives for the first picture."""
+    """After the metadata grew by `more` bytes: with that in the length which an index gives for the
+    first picture."""
     place = _first_length(data)
     if place is None:
         return data
@@ -154,13 +171,16 @@ def _resized(data: bytes, more: int) -> bytes:
 
 
 def _first_length(data: bytes) -> tuple[int, Literal["little", "big"]] | None:
-    """Where an index of further pictures says how long the first one is, and in which order of bytes."""
+    """Where an index of further pictures says how long the first one is, and in which order of
+    bytes."""
     index = next((s for s in _segments(data) if s.marker == APP2 and _begins(data, s, MPF)), None)
     if index is None:
         return None
     block = index.body(data)[len(MPF) :]
     try:
-        entries = tiff.place_of(block, MP_ENTRIES)  # each: attributes, length, offset, of 4 bytes each, and 4 more
+        entries = tiff.place_of(
+            block, MP_ENTRIES
+        )  # each: attributes, length, offset, of 4 bytes each, and 4 more
     except Refused:
         return None
     if entries is None or entries + 12 > len(block) or any(block[entries + 8 : entries + 12]):

@@ -17,10 +17,11 @@ def tags_of(file: Path) -> Tags | None:
 
 
 def was_scanned(photo: Photo, size: int) -> bool:
-    """Whether the photo is the file of that size with our entries put in since, and nothing else changed.
+    """Whether the photo is the file of that size with our entries put in since, and nothing else
+    changed.
 
-    `tag` only writes to a photo that is as it was scanned, and notes its size; the hash that it kept proves that taking
-    our entries out gives the original back.
+    `tag` only writes to a photo that is as it was scanned, and notes its size; the hash that it
+    kept proves that taking our entries out gives the original back.
     """
     try:
         data = replace.read(photo.file)
@@ -30,15 +31,18 @@ def was_scanned(photo: Photo, size: int) -> bool:
         return False
     if left is None or left.tags is None or not left.restored:
         return False
-    return str(size) in (left.tags.mark.original_bytes, left.tags.mark.scanned_bytes)
+    return str(size) in (left.tags.provenance.original_bytes, left.tags.provenance.scanned_bytes)
 
 
 def is_current(photo: Photo, model_sha256: str) -> bool:
-    """Whether the photo carries tags of this model; a sidecar counts if the photo is as long as it was then."""
+    """Whether the photo carries tags of this model; a sidecar counts if the photo is as long as it
+    was then."""
     try:
         tags = tags_of(photo.file)
     except Refused:
         return False
-    if tags is None or tags.mark.model_sha256 != model_sha256:
+    if tags is None or tags.provenance.model_sha256 != model_sha256:
         return False
-    return tags.mark.undo != sidecar.CREATED or tags.mark.scanned_bytes == str(photo.bytes)
+    return tags.provenance.undo != sidecar.CREATED or tags.provenance.scanned_bytes == str(
+        photo.bytes
+    )

@@ -1,6 +1,8 @@
-"""An XMP packet with our entries in it: merge, take out, read. Every byte that others wrote stays as it is.
+"""An XMP packet with our entries in it: merge, take out, read. Every byte that others wrote stays
+as it is.
 
-Ours are: regions with something of our namespace inside, the keywords that we noted, and properties of our namespace.
+Ours are: regions with something of our namespace inside, the keywords that we noted, and properties
+of our namespace.
 """
 
 from __future__ import annotations
@@ -44,21 +46,32 @@ def _name(qualified: str) -> tuple[str, str]:
     return NAMESPACES[prefix], local
 
 
-REGIONS, REGION_LIST, SIZE = _name("mwg-rs:Regions"), _name("mwg-rs:RegionList"), _name("mwg-rs:AppliedToDimensions")
+REGIONS, REGION_LIST, SIZE = (
+    _name("mwg-rs:Regions"),
+    _name("mwg-rs:RegionList"),
+    _name("mwg-rs:AppliedToDimensions"),
+)
 MS_REGIONS, MS_LIST = _name("MP:RegionInfo"), _name("MPRI:Regions")
-QUALIFIED = {_name(qualified): qualified for qualified in ("digiKam:TagsList", "lr:hierarchicalSubject")}
+QUALIFIED = {
+    _name(qualified): qualified for qualified in ("digiKam:TagsList", "lr:hierarchicalSubject")
+}
 KEYWORDS = dict(zip(QUALIFIED, "/|", strict=True))
 SEPARATOR = ";"
-DESCRIPTION, LI, REGION_TEXT = _name("rdf:Description"), _name("rdf:li"), _name("mwg-rs:Description")
+DESCRIPTION, LI, REGION_TEXT = (
+    _name("rdf:Description"),
+    _name("rdf:li"),
+    _name("mwg-rs:Description"),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Provenance:
     """What we say of the whole photo. Byte counts and hashes are of the file before we wrote to it.
 
-    `scanned_bytes` is the size that the results say; `undo` and `exif_undo` are what containers and EXIF need to become
-    again what they were; `exif_text` is what stands in the EXIF field `exif_field`. `keywords` are those that we added,
-    separated by `;`: others like them were there before, and stay.
+    `scanned_bytes` is the size that the results say; `undo` and `exif_undo` are what containers and
+    EXIF need to become again what they were; `exif_text` is what stands in the EXIF field
+    `exif_field`. `keywords` are those that we added, separated by `;`: others like them were there
+    before, and stay.
     """
 
     model: str = ""
@@ -76,13 +89,13 @@ class Mark:
     exif_undo: str = ""
 
     @property
-    def promises(self) -> bool:
+    def is_reversible(self) -> bool:
         """Whether taking our entries out gives the original bytes back."""
         return self.reversible == "True"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class TagEntries:
     """Which entries to write besides the regions."""
 
     keywords: bool = False
@@ -93,7 +106,7 @@ class Wish:
 class Tags:
     """Our entries in a packet."""
 
-    mark: Mark
+    provenance: Provenance
     people: People
 
     def same_people(self, other: Tags) -> bool:
@@ -101,24 +114,27 @@ class Tags:
         return _comparable(self) == _comparable(other)
 
 
-def merge(packet: bytes | None, tags: Tags, wish: Wish = Wish()) -> bytes:
+def merge(packet: bytes | None, tags: Tags, entries: TagEntries = TagEntries()) -> bytes:
     """The packet with our entries added; it must hold none yet (`remove` first).
 
-    Raises Refused for a packet that cannot be understood, and where regions of another shape of picture are there.
+    Raises Refused for a packet that cannot be understood, and where regions of another shape of
+    picture are there.
     """
     data = SKELETON if packet is None else packet
     rdf = _rdf(data)
-    keywords = _missing_keywords(rdf, tags.people.regions) if wish.keywords else {}
+    keywords = _missing_keywords(rdf, tags.people.regions) if entries.keywords else {}
     edits: list[Edit] = []
-    new = _mark(replace(tags.mark, keywords=SEPARATOR.join(chain.from_iterable(keywords.values()))))
+    new = _provenance(
+        replace(tags.provenance, keywords=SEPARATOR.join(chain.from_iterable(keywords.values())))
+    )
     regions = _property(rdf, REGIONS)
-    items = "".join(_region(region, tags.mark) for region in tags.people.regions)
+    items = "".join(_region(region, tags.provenance) for region in tags.people.regions)
     if regions is None:
         new += _new_regions(tags.people, items)
     else:
         _check_size(regions, tags.people.size)
         edits.append(_add_to_list(data, regions, REGION_LIST, "mwg-rs:RegionList", items))
-    if wish.microsoft:
+    if entries.microsoft:
         rectangles = "".join(map(_rectangle, tags.people.regions))
         there = _property(rdf, MS_REGIONS)
         if there is None:
@@ -132,29 +148,40 @@ def merge(packet: bytes | None, tags: Tags, wish: Wish = Wish()) -> bytes:
             new += _bag(QUALIFIED[name], items)
         else:
             edits.append(insert(data, bag, items.encode()))
-    about = next((node.attributes.get((RDF, "about"), "") for node in rdf.children if node.name == DESCRIPTION), "")
+    about = next(
+        (
+            node.attributes.get((RDF, "about"), "")
+            for node in rdf.children
+            if node.name == DESCRIPTION
+        ),
+        "",
+    )
     block = f"<rdf:Description{_xmlns(new)} rdf:about={quoteattr(about)}>{new}</rdf:Description>"
     return apply(data, [*edits, insert(data, rdf, block.encode())])
 
 
 def remove(packet: bytes) -> bytes | None:
-    """The packet without our entries; None where nothing remains of one that we made. Raises Refused."""
+    """The packet without our entries; None where nothing remains of one that we made. Raises
+    Refused."""
     rdf = _rdf(packet)
     left = apply(packet, list(_removals(packet, rdf, _keywords(rdf))))
     return None if left == SKELETON else left
 
 
 def read(packet: bytes) -> Tags | None:
-    """Our entries, or None where there are none. Raises Refused for a packet that cannot be understood."""
+    """Our entries, or None where there are none. Raises Refused for a packet that cannot be
+    understood."""
     rdf = _rdf(packet)
     if not any(map(_speaks_ours, rdf.walk())):
         return None
-    found = {field.name: _text(rdf, field.name) for field in fields(Mark)}
-    nodes = [node for node in rdf.walk() if node.name == LI and _is_region(node) and _mentions(node)]
+    found = {field.name: _text(rdf, field.name) for field in fields(Provenance)}
+    nodes = [
+        node for node in rdf.walk() if node.name == LI and _is_region(node) and _mentions(node)
+    ]
     size = next((node for node in rdf.walk() if node.name == SIZE), None)
     width, height = (_number(size, "stDim:" + side) if size else None for side in "wh")
     regions = [region for node in nodes if (region := _read_region(node)) is not None]
-    return Tags(Mark(**found), People((int(width or 0), int(height or 0)), regions))
+    return Tags(Provenance(**found), People((int(width or 0), int(height or 0)), regions))
 
 
 def reads_elsewhere(packet: bytes) -> bool:
@@ -181,17 +208,23 @@ def _property(rdf: Node, name: tuple[str, str]) -> Node | None:
 
 
 def _struct(node: Node) -> Node:
-    """The element that holds the fields of a structure, in either of RDF's two ways of writing one."""
+    """The element that holds the fields of a structure, in either of RDF's two ways of writing
+    one."""
     inner = node.find(DESCRIPTION)
     return node if inner is None else inner
 
 
 def _list(node: Node) -> Node | None:
-    return next((child for child in node.children if child.name[0] == RDF and child.name[1] in LISTS), None)
+    return next(
+        (child for child in node.children if child.name[0] == RDF and child.name[1] in LISTS), None
+    )
 
 
-def _add_to_list(data: bytes, holder: Node, name: tuple[str, str], qualified: str, items: str) -> Edit:
-    """The edit that adds items to the list called `name` of a structure, and the list if it is not there."""
+def _add_to_list(
+    data: bytes, holder: Node, name: tuple[str, str], qualified: str, items: str
+) -> Edit:
+    """The edit that adds items to the list called `name` of a structure, and the list if it is not
+    there."""
     struct = _struct(holder)
     there = struct.find(name)
     if there is not None:
@@ -205,40 +238,56 @@ def _add_to_list(data: bytes, holder: Node, name: tuple[str, str], qualified: st
 
 
 def _check_size(regions: Node, size: tuple[int, int]) -> None:
-    """Refuse where others' regions are shares of a picture of another shape: ours would be misplaced, or theirs."""
+    """Refuse where others' regions are shares of a picture of another shape: ours would be
+    misplaced, or theirs."""
     there = next((node for node in regions.walk() if node.name == SIZE), None)
     width, height = (_number(there, "stDim:" + side) if there else None for side in "wh")
     if width and height and abs(width / height * size[1] / size[0] - 1) > SHAPE_TOLERANCE:
-        raise Refused("other_size", f"{width:.0f} x {height:.0f}, while this one is {size[0]} x {size[1]}")
+        raise Refused(
+            "other_size", f"{width:.0f} x {height:.0f}, while this one is {size[0]} x {size[1]}"
+        )
 
 
-def _mark(mark: Mark) -> str:
-    named = ((field.name, getattr(mark, field.name)) for field in fields(Mark))
-    return _element("mivolo:Version", "1") + "".join(_field(_tag(name), value) for name, value in named)
+def _provenance(provenance: Provenance) -> str:
+    named = ((field.name, getattr(provenance, field.name)) for field in fields(Provenance))
+    return _element("mivolo:Version", "1") + "".join(
+        _field(_tag(name), value) for name, value in named
+    )
 
 
 def _new_regions(people: People, items: str) -> str:
     width, height = people.size
-    size = _element("stDim:w", str(width)) + _element("stDim:h", str(height)) + _element("stDim:unit", "pixel")
-    inner = _element("mwg-rs:AppliedToDimensions", size, struct=True) + _bag("mwg-rs:RegionList", items)
+    size = (
+        _element("stDim:w", str(width))
+        + _element("stDim:h", str(height))
+        + _element("stDim:unit", "pixel")
+    )
+    inner = _element("mwg-rs:AppliedToDimensions", size, struct=True) + _bag(
+        "mwg-rs:RegionList", items
+    )
     return _element("mwg-rs:Regions", inner, struct=True)
 
 
-def _region(region: Region, mark: Mark) -> str:
-    area = "".join(_element(f"stArea:{side}", number(getattr(region.area, side))) for side in "xywh")
+def _region(region: Region, provenance: Provenance) -> str:
+    area = "".join(
+        _element(f"stArea:{side}", number(getattr(region.area, side))) for side in "xywh"
+    )
     area += _element("stArea:unit", "normalized")
     inner = _element("mwg-rs:Area", area, struct=True) + _field("mwg-rs:Type", region.kind)
     inner += _element("mwg-rs:Description", escape(region.summary))
-    inner += _element("mwg-rs:Extensions", _extensions(region, mark), struct=True)
+    inner += _element("mwg-rs:Extensions", _extensions(region, provenance), struct=True)
     return _item(inner)
 
 
-def _extensions(region: Region, mark: Mark) -> str:
+def _extensions(region: Region, provenance: Provenance) -> str:
     pairs: list[tuple[str, str | float | None]] = [
         ("Age", region.age), ("AgeLow", region.age_low), ("AgeHigh", region.age_high), ("Gender", region.gender),
-        ("GenderScore", region.gender_score), ("SeenFrom", region.used), ("Model", mark.model), ("Date", mark.date),
+        ("GenderScore", region.gender_score), ("SeenFrom", region.used), ("Model", provenance.model), ("Date", provenance.date),
     ]  # fmt: skip
-    texts = ((key, number(value) if isinstance(value, float) else str(value or "")) for key, value in pairs)
+    texts = (
+        (key, number(value) if isinstance(value, float) else str(value or ""))
+        for key, value in pairs
+    )
     return "".join(_field(f"mivolo:{key}", value) for key, value in texts)
 
 
@@ -291,7 +340,9 @@ def _item(content: str, *, plain: bool = False) -> str:
 def _xmlns(content: str) -> str:
     """Declarations of the namespaces that a piece of XML uses."""
     used = set(re.findall(r"(?:</?|\s)([\w-]+):", content)) | {"rdf"}
-    return "".join(f' xmlns:{prefix}="{uri}"' for prefix, uri in NAMESPACES.items() if prefix in used)
+    return "".join(
+        f' xmlns:{prefix}="{uri}"' for prefix, uri in NAMESPACES.items() if prefix in used
+    )
 
 
 def _tag(field: str) -> str:
@@ -327,17 +378,22 @@ def _is_ours(node: Node, keywords: Set[str]) -> bool:
     if node.name[0] == OURS:
         return True
     if node.name == LI:
-        return (_is_region(node) and _mentions(node) and not _is_adopted(node)) or _is_keyword(node, keywords)
+        return (_is_region(node) and _mentions(node) and not _is_adopted(node)) or _is_keyword(
+            node, keywords
+        )
     if node.name == REGION_TEXT:
         return node.parent is not None and _mentions(node.parent) and node.text.startswith(SUMMARY)
     if not node.children or any(name[0] not in (RDF, OURS) for name in node.attributes):
         return False
     ours = [_is_ours(child, keywords) for child in node.children]
-    return any(ours) and all(own or child.name == SIZE for own, child in zip(ours, node.children, strict=True))
+    return any(ours) and all(
+        own or child.name == SIZE for own, child in zip(ours, node.children, strict=True)
+    )
 
 
 def _is_adopted(item: Node) -> bool:
-    """Whether somebody has since given the region a name, or their own words: it is theirs then, and only ours go."""
+    """Whether somebody has since given the region a name, or their own words: it is theirs then,
+    and only ours go."""
     words = _value(item, "mwg-rs:Description")
     named = any(_value(item, name) for name in ("mwg-rs:Name", "MPReg:PersonDisplayName"))
     return named or bool(words and not words.startswith(SUMMARY))
@@ -354,7 +410,8 @@ def _keywords(rdf: Node) -> Set[str]:
 
 
 def _value(node: Node, name: str) -> str | None:
-    """The first simple property of this name in or below the element, be it written as an element or an attribute."""
+    """The first simple property of this name in or below the element, be it written as an element
+    or an attribute."""
     wanted = _name(name)
     for inner in node.walk():
         if wanted in inner.attributes:
@@ -388,7 +445,9 @@ def _read_region(item: Node) -> Region | None:
     age = _number(item, "mivolo:Age")
     if age is None or any(side is None for side in sides):
         return None
-    score, low, high = (_number(item, f"mivolo:{key}") for key in ("GenderScore", "AgeLow", "AgeHigh"))
+    score, low, high = (
+        _number(item, f"mivolo:{key}") for key in ("GenderScore", "AgeLow", "AgeHigh")
+    )
     area = Area(*(side for side in sides if side is not None))
     gender, used = _value(item, "mivolo:Gender"), _value(item, "mivolo:SeenFrom")
     return Region(area, _value(item, "mwg-rs:Type") or "", age, gender, score, low, high, used)
@@ -396,7 +455,12 @@ def _read_region(item: Node) -> Region | None:
 
 def _comparable(tags: Tags) -> object:
     regions = [
-        (number(r.age), r.gender, r.kind, *(number(side) for side in (r.area.x, r.area.y, r.area.w, r.area.h)))
+        (
+            number(r.age),
+            r.gender,
+            r.kind,
+            *(number(side) for side in (r.area.x, r.area.y, r.area.w, r.area.h)),
+        )
         for r in tags.people.regions
     ]
-    return tags.mark.model_sha256, sorted(map(str, regions))
+    return tags.provenance.model_sha256, sorted(map(str, regions))

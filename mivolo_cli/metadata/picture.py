@@ -1,4 +1,5 @@
-"""What a decoder sees in a file: the orientation, the upright size, and a fingerprint of every pixel."""
+"""What a decoder sees in a file: the orientation, the upright size, and a fingerprint of every
+pixel."""
 
 from __future__ import annotations
 
@@ -18,10 +19,11 @@ TURNED_BY_DECODER = ("TIFF", "HEIF")
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class PictureInfo:
     """`format` is Pillow's name, `size` (width, height) upright, `orientation` EXIF's 1 to 8.
 
-    `fingerprint` is a hash of the pixels and the colour profile of all frames; empty if it was not asked for.
+    `fingerprint` is a hash of the pixels and the colour profile of all frames; empty if it was not
+    asked for.
     """
 
     format: str
@@ -30,7 +32,7 @@ class Facts:
     fingerprint: str = ""
 
 
-def examine(data: bytes, *, pixels: bool) -> Facts:
+def examine(data: bytes, *, pixels: bool) -> PictureInfo:
     """Raises Refused for what is no picture or cannot be decoded to its end."""
     try:
         picture = decode.open_picture(BytesIO(data))
@@ -42,9 +44,13 @@ def examine(data: bytes, *, pixels: bool) -> Facts:
         orientation = orientation or picture.getexif().get(ExifTags.Base.Orientation)
         orientation = orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
         size = stored[::-1] if orientation >= 5 and not turned else stored
-        if picture.format == "AVIF":  # its turn is no EXIF: who reads it sees the picture upright, and turns no regions
+        if (
+            picture.format == "AVIF"
+        ):  # its turn is no EXIF: who reads it sees the picture upright, and turns no regions
             orientation = 1
-        return Facts(picture.format or "", size, orientation, _fingerprint(picture) if pixels else "")
+        return PictureInfo(
+            picture.format or "", size, orientation, _fingerprint(picture) if pixels else ""
+        )
     except (MemoryError, PIL.Image.DecompressionBombError, PhotoError) as error:
         raise Refused("unreadable", str(error)) from error
     except decode.DAMAGE as error:
@@ -63,6 +69,8 @@ def _fingerprint(picture: PIL.Image.Image) -> str:
     for frame in range(getattr(picture, "n_frames", 1)):
         picture.seek(frame)
         palette = picture.getpalette() if picture.mode == "P" else None
-        digest.update(repr((picture.mode, picture.size, palette, picture.info.get("duration"))).encode())
+        digest.update(
+            repr((picture.mode, picture.size, palette, picture.info.get("duration"))).encode()
+        )
         digest.update(picture.tobytes())
     return digest.hexdigest()

@@ -1,4 +1,5 @@
-"""PNG files as bytes: the XMP and Exif chunks read, put in, taken out. Every other byte stays as it is."""
+"""PNG files as bytes: the XMP and Exif chunks read, put in, taken out. Every other byte stays as it
+is."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def read_xmp(data: bytes) -> bytes | None:
 
 
 def write_xmp(data: bytes, packet: bytes | None) -> bytes:
-    """With this packet, or with none, instead of the one that is there; compressed if that one was. Raises Refused."""
+    """With this packet, or with none, instead of the one that is there; compressed if that one was.
+    Raises Refused."""
     there = _xmp(data)
     compressed = there is not None and _packet(there.body(data))[0]
     if packet is None:
@@ -41,12 +43,12 @@ def write_xmp(data: bytes, packet: bytes | None) -> bytes:
     return _write(data, there, b"iTXt", KEYWORD + bytes((compressed, 0)) + b"\0\0" + text)
 
 
-def undo(data: bytes) -> str:
+def revert_info(data: bytes) -> str:
     """Nothing has to be known for a packet to be taken out."""
     return ""
 
 
-def undone(data: bytes, undo: str) -> bytes | None:
+def revert(data: bytes, info: str) -> bytes | None:
     return write_xmp(data, None)
 
 
@@ -81,8 +83,12 @@ def _xmp(data: bytes) -> _Chunk | None:
     for chunk in _chunks(data):
         if chunk.kind == b"iTXt" and data.startswith(KEYWORD, chunk.start + 8):
             found.append(chunk)
-        elif chunk.kind in (b"zTXt", b"tEXt", b"iTXt") and data.startswith(RAW_PROFILES, chunk.start + 8):
-            raise Refused("bad_container", "its XMP is in a text chunk that only some programs read")
+        elif chunk.kind in (b"zTXt", b"tEXt", b"iTXt") and data.startswith(
+            RAW_PROFILES, chunk.start + 8
+        ):
+            raise Refused(
+                "bad_container", "its XMP is in a text chunk that only some programs read"
+            )
     if len(found) > 1:
         raise Refused("bad_container", "there are two XMP packets")
     return found[0] if found else None
@@ -109,7 +115,9 @@ def _exif(data: bytes) -> _Chunk | None:
 
 
 def _write(data: bytes, there: _Chunk | None, kind: bytes, body: bytes | None) -> bytes:
-    new = b"" if body is None else len(body).to_bytes(4, "big") + kind + body + _checksum(kind + body)
+    new = (
+        b"" if body is None else len(body).to_bytes(4, "big") + kind + body + _checksum(kind + body)
+    )
     header = next(_chunks(data))
     start, end = (header.end, header.end) if there is None else (there.start, there.end)
     return data[:start] + new + data[end:]
@@ -122,7 +130,9 @@ def _checksum(content: bytes) -> bytes:
 def _rest(data: bytes) -> bytes:
     parts, done = [], 0
     for chunk in _chunks(data):
-        if chunk.kind == b"eXIf" or (chunk.kind == b"iTXt" and data.startswith(KEYWORD, chunk.start + 8)):
+        if chunk.kind == b"eXIf" or (
+            chunk.kind == b"iTXt" and data.startswith(KEYWORD, chunk.start + 8)
+        ):
             parts.append(data[done : chunk.start])
             done = chunk.end
     return b"".join([*parts, data[done:]])

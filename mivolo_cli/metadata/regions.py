@@ -1,7 +1,8 @@
-"""What is said of the people on a photo, and where they are: MWG regions in the frame that the file stores.
+"""What is said of the people on a photo, and where they are: MWG regions in the frame that the file
+stores.
 
-The Metadata Working Group's guidelines (2.0, section 5.9) measure a region by its centre, width and height, as shares
-of the picture as it is stored, before EXIF's orientation turns it.
+The Metadata Working Group's guidelines (2.0, section 5.9) measure a region by its centre, width and
+height, as shares of the picture as it is stored, before EXIF's orientation turns it.
 """
 
 from __future__ import annotations
@@ -51,31 +52,44 @@ class Region:
         if self.age_low is not None and self.age_high is not None:
             text += f" ({self.age_low:.0f} to {self.age_high:.0f})"
         if self.gender is not None:
-            score = "" if self.gender_score is None else f" ({self.gender_score:.0%})".replace("%", " %")
+            score = (
+                ""
+                if self.gender_score is None
+                else f" ({self.gender_score:.0%})".replace("%", " %")
+            )
             text += f", {self.gender}{score}"
         return text
 
     @property
     def keywords(self) -> list[tuple[str, str]]:
-        """The steps below `mivolo` in a hierarchy of keywords: ages in tens of years, and gender."""
+        """The steps below `mivolo` in a hierarchy of keywords: ages in tens of years, and
+        gender."""
         ten = int(self.age // 10) * 10
         return [("age", f"{ten}-{ten + 9}"), *([("gender", self.gender)] if self.gender else [])]
 
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """The regions of one photo and the size (width, height) of the stored picture that they are shares of."""
+    """The regions of one photo and the size (width, height) of the stored picture that they are
+    shares of."""
 
     size: tuple[int, int]
     regions: Sequence[Region]
 
 
 def people(rows: Sequence[Mapping[str, Any]], orientation: int, *, bodies: bool = False) -> People:
-    """From the rows of one photo: everybody with an age and a face; with `bodies`, also who was seen without a face."""
+    """From the rows of one photo: everybody with an age and a face; with `bodies`, also who was
+    seen without a face."""
     width, height = rows[0]["width"], rows[0]["height"]
     found = []
     for row in rows:
-        kind = "face" if row["face_x1"] is not None else "body" if bodies and row["body_x1"] is not None else ""
+        kind = (
+            "face"
+            if row["face_x1"] is not None
+            else "body"
+            if bodies and row["body_x1"] is not None
+            else ""
+        )
         if row["age"] is None or not kind:
             continue
         corners = (row[f"{kind}_x1"], row[f"{kind}_y1"], row[f"{kind}_x2"], row[f"{kind}_y2"])
@@ -85,8 +99,11 @@ def people(rows: Sequence[Mapping[str, Any]], orientation: int, *, bodies: bool 
     return People((height, width) if orientation >= 5 else (width, height), found)
 
 
-def stored_area(corners: tuple[float, float, float, float], size: tuple[int, int], orientation: int) -> Area | None:
-    """The area in the stored picture of a box (xyxy) on the upright one, whose size is (width, height).
+def stored_area(
+    corners: tuple[float, float, float, float], size: tuple[int, int], orientation: int
+) -> Area | None:
+    """The area in the stored picture of a box (xyxy) on the upright one, whose size is (width,
+    height).
 
     None where nothing of the box is on the picture.
     """
@@ -110,5 +127,12 @@ def number(value: float) -> str:
 
 def _region(row: Mapping[str, Any], area: Area, kind: str) -> Region:
     return Region(
-        area, kind, row["age"], row["gender"], row["gender_score"], row["age_low"], row["age_high"], row["used"]
+        area,
+        kind,
+        row["age"],
+        row["gender"],
+        row["gender_score"],
+        row["age_low"],
+        row["age_high"],
+        row["used"],
     )

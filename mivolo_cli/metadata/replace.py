@@ -1,4 +1,5 @@
-"""Put a changed file in the place of the old one: at every moment the whole old file or the whole new one is there."""
+"""Put a changed file in the place of the old one: at every moment the whole old file or the whole
+new one is there."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ BACKUP = "_original"
 WRITE_BITS = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
-def look(file: Path) -> os.stat_result:
+def status(file: Path) -> os.stat_result:
     """Raises Refused where there is no file."""
     try:
         info = file.stat()
@@ -38,10 +39,11 @@ def read(file: Path) -> bytes:
 
 
 def check_writable(file: Path) -> None:
-    """Refuse a file that is write-protected, has other names, or lies in a folder that cannot be written to."""
+    """Refuse a file that is write-protected, has other names, or lies in a folder that cannot be
+    written to."""
     target = Path(os.path.realpath(file))
     check_folder(target)
-    info = look(target)
+    info = status(target)
     if not info.st_mode & WRITE_BITS or not os.access(target, os.W_OK):
         raise Refused("read_only")
     if info.st_nlink > 1 and not (info.st_nlink == 2 and _is_own_backup(target)):
@@ -56,16 +58,21 @@ def check_folder(file: Path) -> None:
 def replace_photo(file: Path, data: bytes, known: os.stat_result, *, backup: bool) -> None:
     """Write over a photo: mode, owner where possible, times and extended attributes stay.
 
-    `known` is what the file was like when it was read: Refused if it is not any more. With `backup` the old file gets
-    the name with `_original` at its end, unless such a file is there from an earlier time.
+    `known` is what the file was like when it was read: Refused if it is not any more. With `backup`
+    the old file gets the name with `_original` at its end, unless such a file is there from an
+    earlier time.
     """
     target = Path(os.path.realpath(file))
     check_writable(target)
     with _part(target, data) as part:
         _keep_owner(target, part)
         shutil.copystat(target, part)
-        now = look(target)
-        if (now.st_size, now.st_mtime_ns, now.st_ino) != (known.st_size, known.st_mtime_ns, known.st_ino):
+        now = status(target)
+        if (now.st_size, now.st_mtime_ns, now.st_ino) != (
+            known.st_size,
+            known.st_mtime_ns,
+            known.st_ino,
+        ):
             raise Refused("changed", "while it was being worked on")
         if backup:
             _keep_backup(target)
@@ -73,7 +80,8 @@ def replace_photo(file: Path, data: bytes, known: os.stat_result, *, backup: boo
 
 
 def write_sidecar(file: Path, data: bytes) -> None:
-    """Write a file that may be new. Its time is now, so that programs read it again; mode and owner stay."""
+    """Write a file that may be new. Its time is now, so that programs read it again; mode and owner
+    stay."""
     target = Path(os.path.realpath(file))
     check_folder(target)
     if target.exists():
@@ -96,7 +104,8 @@ def remove_file(file: Path) -> None:
 
 @contextmanager
 def _part(target: Path, data: bytes) -> Iterator[Path]:
-    """A complete temporary file beside the target, on the disk and read back; it is gone at the end."""
+    """A complete temporary file beside the target, on the disk and read back; it is gone at the
+    end."""
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:

@@ -1,4 +1,5 @@
-"""Sidecars, `photo.jpg.xmp`: XMP packets in files of their own, for photos that cannot or should not be changed."""
+"""Sidecars, `photo.jpg.xmp`: XMP packets in files of their own, for photos that cannot or should
+not be changed."""
 
 from __future__ import annotations
 
@@ -7,16 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import Refused, packet
-from .packet import SKELETON, Tags, Wish
+from .packet import SKELETON, TagEntries, Tags
 
 SUFFIX = ".xmp"
 CREATED = "created"
-"""What `Mark.undo` says where we made the file: taking our entries out removes it."""
+"""What `Provenance.undo` says where we made the file: taking our entries out removes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """What a sidecar holds (None: there is none) and should hold. `reversible` as with embedded entries."""
+    """What a sidecar holds (None: there is none) and should hold. `reversible` as with embedded
+    entries."""
 
     file: Path
     old: bytes | None
@@ -26,8 +28,9 @@ class Sidecar:
 
 
 @dataclass(frozen=True, slots=True)
-class Stripped:
-    """A sidecar without our entries: `data` is None where nothing is left, `tags` where there were none of ours.
+class StrippedSidecar:
+    """A sidecar without our entries: `data` is None where nothing is left, `tags` where there were
+    none of ours.
 
     `superfluous` says that the file was made by us, and that nobody else has written to it.
     """
@@ -49,42 +52,60 @@ def read(photo: Path) -> Tags | None:
     return None if data is None else packet.read(data)
 
 
-def plan(photo: Path, embedded: bytes | None, tags: Tags, wish: Wish) -> Sidecar:
+def plan(photo: Path, embedded: bytes | None, tags: Tags, entries: TagEntries) -> Sidecar:
     """The photo's sidecar with these entries. Raises Refused.
 
-    Programs read a sidecar instead of what is in the photo, so a new one begins with what the photo has `embedded`, or
-    with a sidecar of the other fashion, `photo.xmp`.
+    Programs read a sidecar instead of what is in the photo, so a new one begins with what the photo
+    has `embedded`, or with a sidecar of the other fashion, `photo.xmp`.
     """
     file = path(photo)
     there = _content(file)
     seed = there if there is not None else _content(photo.with_suffix(SUFFIX)) or embedded
-    was = Stripped(seed, None) if seed is None else strip(seed)
-    created = there is None or (was.tags is not None and was.tags.mark.undo == CREATED)
-    mark = replace(tags.mark, undo=CREATED if created else "", reversible="True")
+    was = StrippedSidecar(seed, None) if seed is None else strip(seed)
+    created = there is None or (was.tags is not None and was.tags.provenance.undo == CREATED)
+    provenance = replace(tags.provenance, undo=CREATED if created else "", reversible="True")
     if was.tags is not None:
-        before = was.tags.mark
-        same = _build(was.data, replace(tags, mark=replace(mark, date=before.date)), wish)
+        before = was.tags.provenance
+        same = _build(
+            was.data, replace(tags, provenance=replace(provenance, date=before.date)), entries
+        )
         if same == there:
-            return Sidecar(file, there, same, before.promises, unchanged=True)
-    new = _build(was.data, replace(tags, mark=mark), wish)
+            return Sidecar(file, there, same, before.is_reversible, unchanged=True)
+    new = _build(was.data, replace(tags, provenance=provenance), entries)
     if strip(new).restored:
         return Sidecar(file, there, new, True)
-    return Sidecar(file, there, _build(was.data, replace(tags, mark=replace(mark, reversible="False")), wish), False)
+    return Sidecar(
+        file,
+        there,
+        _build(
+            was.data, replace(tags, provenance=replace(provenance, reversible="False")), entries
+        ),
+        False,
+    )
 
 
-def strip(data: bytes) -> Stripped:
+def strip(data: bytes) -> StrippedSidecar:
     """Raises Refused."""
     tags = packet.read(data)
     if tags is None:
-        return Stripped(data, None)
+        return StrippedSidecar(data, None)
     left = packet.remove(data)
-    restored = tags.mark.promises and _sha256(left or SKELETON) == tags.mark.original_sha256
-    return Stripped(left, tags, restored, left is None or (restored and tags.mark.undo == CREATED))
+    restored = (
+        tags.provenance.is_reversible
+        and _sha256(left or SKELETON) == tags.provenance.original_sha256
+    )
+    return StrippedSidecar(
+        left, tags, restored, left is None or (restored and tags.provenance.undo == CREATED)
+    )
 
 
-def _build(bare: bytes | None, tags: Tags, wish: Wish) -> bytes:
-    mark = replace(tags.mark, original_sha256=_sha256(bare or SKELETON), original_bytes=str(len(bare or SKELETON)))
-    return packet.merge(bare, replace(tags, mark=mark), wish)
+def _build(bare: bytes | None, tags: Tags, entries: TagEntries) -> bytes:
+    provenance = replace(
+        tags.provenance,
+        original_sha256=_sha256(bare or SKELETON),
+        original_bytes=str(len(bare or SKELETON)),
+    )
+    return packet.merge(bare, replace(tags, provenance=provenance), entries)
 
 
 def _content(file: Path) -> bytes | None:

@@ -1,7 +1,9 @@
-"""TIFF files, and the TIFF blocks of Exif, as bytes: an entry is changed by adding a new directory at the end.
+"""TIFF files, and the TIFF blocks of Exif, as bytes: an entry is changed by adding a new directory
+at the end.
 
-Everything in a TIFF finds everything else by its distance from the start, so what was there before stays where it was:
-pictures, maker notes, whatever other programs keep. Only a pointer to the directory changes.
+Everything in a TIFF finds everything else by its distance from the start, so what was there before
+stays where it was: pictures, maker notes, whatever other programs keep. Only a pointer to the
+directory changes.
 """
 
 from __future__ import annotations
@@ -13,7 +15,24 @@ from typing import Literal, NamedTuple
 from . import Refused
 
 XMP_TAG, BYTE, UNDEFINED, MAX_CLASSIC = 700, 1, 7, 2**32 - 1
-SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+SIZES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
 """Bytes of one value of each type."""
 
 
@@ -38,7 +57,8 @@ class _Layout:
 
     @property
     def entry(self) -> int:
-        """Bytes of an entry: its tag and type, the number of values, and they themselves or where they are."""
+        """Bytes of an entry: its tag and type, the number of values, and they themselves or where
+        they are."""
         return 4 + 2 * self.word
 
     @property
@@ -62,18 +82,21 @@ def read_xmp(data: bytes) -> bytes | None:
 
 def write_xmp(data: bytes, packet: bytes | None) -> bytes:
     """With this packet in the first directory, or with none. Raises Refused."""
-    return write_fields(data, {XMP_TAG: None if packet is None else Value(BYTE, len(packet), packet)})
+    return write_fields(
+        data, {XMP_TAG: None if packet is None else Value(BYTE, len(packet), packet)}
+    )
 
 
-def undo(data: bytes) -> str:
+def revert_info(data: bytes) -> str:
     """Where the first directory is, and how long the file is: `undone` cuts it there."""
     layout = _layout(data)
     return f"{layout.number(data, layout.pointer, layout.word)}:{len(data)}"
 
 
-def undone(data: bytes, undo: str) -> bytes | None:
-    """As it was when `undo` was asked; None where that cannot be, since the file has been written by others."""
-    before = cut_back(data, undo)
+def revert(data: bytes, info: str) -> bytes | None:
+    """As it was when `undo` was asked; None where that cannot be, since the file has been written
+    by others."""
+    before = cut_back(data, info)
     same = before is not None and _without_xmp(before) == _without_xmp(data)
     return before if same else None
 
@@ -111,7 +134,8 @@ def read_field(data: bytes, tag: int, through: int | None = None) -> Value | Non
 
 
 def place_of(data: bytes, tag: int) -> int | None:
-    """Where the content of a field of the first directory begins; None where it is so short that it stands in it."""
+    """Where the content of a field of the first directory begins; None where it is so short that it
+    stands in it."""
     layout = _layout(data)
     entry = _entries(data, layout, layout.number(data, layout.pointer, layout.word))[0].get(tag)
     if entry is None or len(_value(data, layout, entry).content) <= layout.word:
@@ -119,17 +143,23 @@ def place_of(data: bytes, tag: int) -> int | None:
     return layout.number(entry, 4 + layout.word, layout.word)
 
 
-def write_fields(data: bytes, fields: Mapping[int, Value | None], through: int | None = None) -> bytes:
-    """With these fields, or without those that are None, in the directory that `read_field` would look into.
+def write_fields(
+    data: bytes, fields: Mapping[int, Value | None], through: int | None = None
+) -> bytes:
+    """With these fields, or without those that are None, in the directory that `read_field` would
+    look into.
 
-    The directory is made if it is not there. What was there stays in the file, unused. Raises Refused.
+    The directory is made if it is not there. What was there stays in the file, unused. Raises
+    Refused.
     """
     layout = _layout(data)
     if through is None:
         data, new = _append(data, layout, layout.number(data, layout.pointer, layout.word), fields)
         return _point(data, layout, layout.pointer, new)
     there = read_field(data, through)
-    data, new = _append(data, layout, 0 if there is None else int.from_bytes(there.content, layout.order), fields)
+    data, new = _append(
+        data, layout, 0 if there is None else int.from_bytes(there.content, layout.order), fields
+    )
     return write_fields(data, {through: Value(4, 1, layout.write(new, 4))})
 
 
@@ -142,7 +172,8 @@ def _layout(data: bytes) -> _Layout:
 
 
 def _entries(data: bytes, layout: _Layout, offset: int) -> tuple[dict[int, bytes], bytes]:
-    """The entries of a directory (at 0: an empty one) by tag, as they are written, and the offset of the next one."""
+    """The entries of a directory (at 0: an empty one) by tag, as they are written, and the offset
+    of the next one."""
     if not offset:
         return {}, bytes(layout.word)
     length = 8 if layout.big else 2
@@ -170,7 +201,9 @@ def _value(data: bytes, layout: _Layout, entry: bytes) -> Value:
     return Value(type_, count, data[at : at + length])
 
 
-def _append(data: bytes, layout: _Layout, offset: int, fields: Mapping[int, Value | None]) -> tuple[bytes, int]:
+def _append(
+    data: bytes, layout: _Layout, offset: int, fields: Mapping[int, Value | None]
+) -> tuple[bytes, int]:
     """The directory at this offset again at the end, with other fields; and where it is now."""
     entries, next_one = _entries(data, layout, offset)
     data += bytes(len(data) % 2)
@@ -180,7 +213,10 @@ def _append(data: bytes, layout: _Layout, offset: int, fields: Mapping[int, Valu
             content = value.content
             place = content.ljust(layout.word, b"\0")
             if len(content) > layout.word:
-                place, data = layout.write(len(data), layout.word), data + content + bytes(len(content) % 2)
+                place, data = (
+                    layout.write(len(data), layout.word),
+                    data + content + bytes(len(content) % 2),
+                )
             count = layout.write(value.values, layout.word)
             entries[tag] = layout.write(tag, 2) + layout.write(value.type, 2) + count + place
     number = layout.write(len(entries), 8 if layout.big else 2)

@@ -1,8 +1,9 @@
-"""XML with the place of every element in the bytes, so that a change touches nothing but what is changed.
+"""XML with the place of every element in the bytes, so that a change touches nothing but what is
+changed.
 
-A tree that is written anew has other quotes, other white space, and sometimes other content; other programs' entries
-must keep every byte. Only the standard library's expat says where an element stands. Documents with a DOCTYPE are
-refused, and with it entities.
+A tree that is written anew has other quotes, other white space, and sometimes other content; other
+programs' entries must keep every byte. Only the standard library's expat says where an element
+stands. Documents with a DOCTYPE are refused, and with it entities.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class NotXml(ValueError):
 
 @dataclass(slots=True)
 class Node:
-    """An element. Names are (namespace, local name); offsets are in bytes: of the whole, and of what is inside."""
+    """An element. Names are (namespace, local name); offsets are in bytes: of the whole, and of
+    what is inside."""
 
     name: tuple[str, str]
     attributes: dict[tuple[str, str], str]
@@ -52,7 +54,11 @@ class Node:
         """The first child of the first name, its first child of the second, and so on."""
         node: Node | None = self
         for name in names:
-            node = next((child for child in node.children if child.name == name), None) if node else None
+            node = (
+                next((child for child in node.children if child.name == name), None)
+                if node
+                else None
+            )
         return node
 
 
@@ -104,7 +110,8 @@ def parse(data: bytes) -> Node:
 
 
 def apply(data: bytes, edits: Sequence[Edit]) -> bytes:
-    """The bytes with the edits made; of edits at one place the first given comes first. None may overlap."""
+    """The bytes with the edits made; of edits at one place the first given comes first. None may
+    overlap."""
     out, done = [], 0
     for start, end, new in sorted(edits, key=lambda edit: edit[:2]):
         if start < done:
@@ -125,13 +132,19 @@ def insert(data: bytes, node: Node, new: bytes) -> Edit:
 
 
 def without_attributes(data: bytes, node: Node, namespace: str) -> list[Edit]:
-    """The edits that take all attributes of a namespace out of a start tag, each with the space before it."""
+    """The edits that take all attributes of a namespace out of a start tag, each with the space
+    before it."""
     if not any(name[0] == namespace for name in node.attributes):
         return []
-    prefixes = re.findall(rb"""xmlns:([^\s=]+)\s*=\s*["']%s["']""" % re.escape(namespace.encode()), data)
+    prefixes = re.findall(
+        rb"""xmlns:([^\s=]+)\s*=\s*["']%s["']""" % re.escape(namespace.encode()), data
+    )
     own = rb"""\s+(?:%s):[^\s=]+\s*=\s*(?:"[^"]*"|'[^']*')""" % b"|".join(map(re.escape, prefixes))
     tag = data[node.start : node.inner]
-    return [(node.start + found.start(), node.start + found.end(), b"") for found in re.finditer(own, tag)]
+    return [
+        (node.start + found.start(), node.start + found.end(), b"")
+        for found in re.finditer(own, tag)
+    ]
 
 
 def _split(name: str) -> tuple[str, str]:

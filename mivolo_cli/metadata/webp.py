@@ -1,6 +1,8 @@
-"""WebP files as bytes: the XMP and Exif chunks read, put in, taken out. Every other chunk stays as it is.
+"""WebP files as bytes: the XMP and Exif chunks read, put in, taken out. Every other chunk stays as
+it is.
 
-A simple file has one chunk, the picture; metadata need the extended form, whose first chunk says what there is.
+A simple file has one chunk, the picture; metadata need the extended form, whose first chunk says
+what there is.
 """
 
 from __future__ import annotations
@@ -24,16 +26,16 @@ def write_xmp(data: bytes, packet: bytes | None) -> bytes:
     return _write(data, XMP, HAS_XMP, packet)
 
 
-def undo(data: bytes) -> str:
+def revert_info(data: bytes) -> str:
     """Whether the file was a simple one."""
     return "" if _chunks(data)[0][0] == HEADER else "simple"
 
 
-def undone(data: bytes, undo: str) -> bytes | None:
+def revert(data: bytes, info: str) -> bytes | None:
     """Without XMP; simple again if it was, and if the picture is all that there is."""
     left = write_xmp(data, None)
     chunks = _chunks(left)
-    if undo != "simple" or len(chunks) != 2:
+    if info != "simple" or len(chunks) != 2:
         return left
     return _file(chunks[1:])
 
@@ -60,7 +62,9 @@ def _chunks(data: bytes) -> list[Chunk]:
     while at < len(data):
         length = int.from_bytes(data[at + 4 : at + 8], "little")
         content = data[at + 8 : at + 8 + length]
-        if len(content) != length or data[at + 8 + length : at + 8 + length + length % 2].strip(b"\0"):
+        if len(content) != length or data[at + 8 + length : at + 8 + length + length % 2].strip(
+            b"\0"
+        ):
             raise Refused("bad_container", f"no chunk at byte {at}")
         chunks.append((data[at : at + 4], content))
         at += 8 + length + length % 2
@@ -71,7 +75,10 @@ def _chunks(data: bytes) -> list[Chunk]:
 
 
 def _file(chunks: Sequence[Chunk]) -> bytes:
-    parts = [kind + len(body).to_bytes(4, "little") + body + bytes(len(body) % 2) for kind, body in chunks]
+    parts = [
+        kind + len(body).to_bytes(4, "little") + body + bytes(len(body) % 2)
+        for kind, body in chunks
+    ]
     whole = b"WEBP" + b"".join(parts)
     return b"RIFF" + len(whole).to_bytes(4, "little") + whole
 
@@ -106,7 +113,11 @@ def _header(kind: bytes, picture: bytes) -> bytes:
         width, height, alpha = width - 1, height - 1, 0
     else:
         raise Refused("bad_container", "its picture cannot be measured")
-    return bytes((alpha * HAS_ALPHA, 0, 0, 0)) + width.to_bytes(3, "little") + height.to_bytes(3, "little")
+    return (
+        bytes((alpha * HAS_ALPHA, 0, 0, 0))
+        + width.to_bytes(3, "little")
+        + height.to_bytes(3, "little")
+    )
 
 
 def _rest(data: bytes) -> list[Chunk]:

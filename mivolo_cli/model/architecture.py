@@ -1,7 +1,9 @@
-"""The MiVOLO architecture: timm's VOLO behind a patch embedding that reads a face and a body together.
+"""The MiVOLO architecture: timm's VOLO behind a patch embedding that reads a face and a body
+together.
 
-Source: Kuprashevich and Tolstykh, "MiVOLO: Multi-input Transformer for Age and Gender Estimation" (arXiv 2307.04616).
-Names in the state dict are those of the published checkpoints. No files and no devices here.
+Source: Kuprashevich and Tolstykh, "MiVOLO: Multi-input Transformer for Age and Gender Estimation"
+(arXiv 2307.04616). Names in the state dict are those of the published checkpoints. No files and no
+devices here.
 """
 
 from typing import Literal
@@ -16,7 +18,7 @@ from torch.nn import functional
 
 from ..errors import BadInput
 from .outlook import Outlook
-from .variants import PATCH_SIZE, STRIDE, Size, parse_variant
+from .variants import PATCH_SIZE, STRIDE, Variant, parse_variant
 
 Fusion = Literal["attention", "concatenation"]
 STEM_STRIDE = 2
@@ -27,7 +29,9 @@ STD = (0.229, 0.224, 0.225)
 
 def stem(width: int) -> nn.Sequential:
     """VOLO's stem for one RGB input: (n, 3, s, s) -> (n, width, s/2, s/2)."""
-    layers: list[nn.Module] = [nn.Conv2d(3, width, kernel_size=7, stride=STEM_STRIDE, padding=3, bias=False)]
+    layers: list[nn.Module] = [
+        nn.Conv2d(3, width, kernel_size=7, stride=STEM_STRIDE, padding=3, bias=False)
+    ]
     for _ in range(2):
         layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
         layers += [nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False)]
@@ -35,7 +39,8 @@ def stem(width: int) -> nn.Sequential:
 
 
 class Backbone(nn.Module):
-    """One of timm's MobileNets as far as a sixteenth of the input: (n, 3, s, s) -> (n, width, s/16, s/16).
+    """One of timm's MobileNets as far as a sixteenth of the input: (n, 3, s, s) -> (n, width, s/16,
+    s/16).
 
     Its first layers bear no rounding (see delicate.py), so they are left out of autocast.
     """
@@ -54,25 +59,28 @@ class Backbone(nn.Module):
         return self.blocks[1:](x)
 
     def freeze(self, stages: int) -> None:
-        """Keep the weights of so many stages from learning; the first includes what lies before it."""
+        """Keep the weights of so many stages from learning; the first includes what lies before
+        it."""
         if stages:
             for part in (self.conv_stem, self.bn1, *self.blocks[:stages]):
                 part.requires_grad_(False)
 
 
-def branch(size: Size, backbone: int) -> tuple[nn.Module, nn.Conv2d]:
+def branch(size: Variant, backbone: int) -> tuple[nn.Module, nn.Conv2d]:
     """What reads one input, and what makes tokens of it; `backbone` counts those of the size."""
     if size.backbones is not None:
         net = Backbone(size.backbones[backbone])
         return net, nn.Conv2d(net.width, size.widths[0], kernel_size=1)
     patch = PATCH_SIZE // STEM_STRIDE
-    return stem(size.stem_width), nn.Conv2d(size.stem_width, size.widths[0], kernel_size=patch, stride=patch)
+    return stem(size.stem_width), nn.Conv2d(
+        size.stem_width, size.widths[0], kernel_size=patch, stride=patch
+    )
 
 
 class OneEmbed(nn.Module):
     """Patch embedding of one input: (n, 3, s, s) -> (n, dim, h, w)."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, size: Variant) -> None:
         super().__init__()
         self.conv, self.proj = branch(size, 0)
 
@@ -81,7 +89,8 @@ class OneEmbed(nn.Module):
 
 
 def queries_keys_values(x: Tensor, qkv: nn.Conv2d) -> list[Tensor]:
-    """(n, dim, h, w) -> three of (n, h*w, dim): the weights are split, which costs nothing, and not the features."""
+    """(n, dim, h, w) -> three of (n, h*w, dim): the weights are split, which costs nothing, and not
+    the features."""
     tokens = x.flatten(2).transpose(1, 2)
     return [functional.linear(tokens, weight) for weight in qkv.weight.flatten(1).chunk(3)]
 
@@ -89,7 +98,8 @@ def queries_keys_values(x: Tensor, qkv: nn.Conv2d) -> list[Tensor]:
 class FeatureEnhancer(nn.Module):
     """Makes one sequence of face and body tokens (section 3.3 of the paper).
 
-    With the fusion `attention` they first look at each other; `concatenation` leaves that out, for comparison.
+    With the fusion `attention` they first attend to each other; `concatenation` leaves that out,
+    for comparison.
     """
 
     def __init__(self, dim: int, grid: int, residual: bool, fusion: Fusion) -> None:
@@ -102,37 +112,43 @@ class FeatureEnhancer(nn.Module):
             self.qkv_p = nn.Conv2d(dim, 3 * dim, kernel_size=1, bias=False)
             self.pos_embed = PosEmbedRel((grid, grid), dim_head=dim, scale=self.scale)
         self.norm = nn.LayerNorm([2 * dim, grid, grid])
-        self.mlp = Mlp(in_features=2 * dim, hidden_features=4 * dim, out_features=dim, use_conv=True)
+        self.mlp = Mlp(
+            in_features=2 * dim, hidden_features=4 * dim, out_features=dim, use_conv=True
+        )
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Each argument (n, h*w, dim) -> what the query's positions gather from the other branch, the same shape."""
+        """Each argument (n, h*w, dim) -> what the query's positions gather from the other branch,
+        the same shape."""
         weights = query @ key.transpose(1, 2) * self.scale + self.pos_embed(query)  # n, h*w, h*w
         return weights.softmax(dim=-1) @ value
 
-    def look(self, face: Tensor, body: Tensor) -> tuple[Tensor, Tensor]:
+    def enhance(self, face: Tensor, body: Tensor) -> tuple[Tensor, Tensor]:
         """What the face gathers from the body, and the body from the face, each (n, dim, h, w)."""
         face_q, face_k, face_v = queries_keys_values(face, self.qkv_f)
         body_q, body_k, body_v = queries_keys_values(body, self.qkv_p)
         seen = self.attend(face_q, body_k, body_v), self.attend(body_q, face_k, face_v)
-        return seen[0].transpose(1, 2).reshape(face.shape), seen[1].transpose(1, 2).reshape(body.shape)
+        return seen[0].transpose(1, 2).reshape(face.shape), seen[1].transpose(1, 2).reshape(
+            body.shape
+        )
 
     def forward(self, face: Tensor, body: Tensor) -> Tensor:
         """Two feature maps (n, dim, h, w) -> one of the same shape."""
-        seen = self.look(face, body) if self.fusion == "attention" else (face, body)
+        seen = self.enhance(face, body) if self.fusion == "attention" else (face, body)
         mixed = self.mlp(self.norm(torch.cat(seen, dim=1)))
         return face + body + mixed if self.residual else mixed
 
 
 class FaceBodyEmbed(nn.Module):
-    """Patch embedding of the two inputs: (n, 6, s, s), face in channels 0-2 and body in 3-5 -> (n, dim, h, w).
+    """Patch embedding of the two inputs: (n, 6, s, s), face in channels 0-2 and body in 3-5 -> (n,
+    dim, h, w).
 
-    With `present` (n, 2) bool, the stem runs only over the inputs that are there: the missing ones are all the same
-    black picture, so one stands for all of them.
+    With `present` (n, 2) bool, the stem runs only over the inputs that are there: the missing ones
+    are all the same black picture, so one stands for all of them.
     """
 
     black: Tensor
 
-    def __init__(self, size: Size, input_size: int, fusion: Fusion) -> None:
+    def __init__(self, size: Variant, input_size: int, fusion: Fusion) -> None:
         super().__init__()
         self.conv1, self.proj1 = branch(size, 0)
         self.conv2, self.proj2 = branch(size, 1)
@@ -141,7 +157,9 @@ class FaceBodyEmbed(nn.Module):
         black = (0 - torch.tensor(MEAN)) / torch.tensor(STD)
         self.register_buffer("black", black.view(1, 3, 1, 1), persistent=False)
 
-    def branch(self, conv: nn.Module, proj: nn.Module, images: Tensor, present: Tensor | None) -> Tensor:
+    def branch(
+        self, conv: nn.Module, proj: nn.Module, images: Tensor, present: Tensor | None
+    ) -> Tensor:
         """(n, 3, s, s), (n,) -> (n, dim, h, w)."""
         if present is None:
             return proj(conv(images))
@@ -157,13 +175,21 @@ class FaceBodyEmbed(nn.Module):
 
 
 class MiVOLO(VOLO):
-    """VOLO with MiVOLO's inputs and outputs: (n, in_chans, s, s) normalised images -> (n, num_classes).
+    """VOLO with MiVOLO's inputs and outputs: (n, in_chans, s, s) normalised images -> (n,
+    num_classes).
 
-    With three outputs the columns are the logits of male and female and the normalised age; with one, the age alone.
+    With three outputs the columns are the logits of male and female and the normalised age; with
+    one, the age alone.
     """
 
     def __init__(
-        self, size: Size, input_size: int, in_chans: int, num_classes: int, drop_path: float, fusion: Fusion
+        self,
+        size: Variant,
+        input_size: int,
+        in_chans: int,
+        num_classes: int,
+        drop_path: float,
+        fusion: Fusion,
     ) -> None:
         has_stem = size.backbones is None
         super().__init__(
@@ -192,7 +218,8 @@ class MiVOLO(VOLO):
             self.patch_embed = OneEmbed(size)
 
     def forward(self, x: Tensor, present: Tensor | None = None) -> Tensor:
-        """`present` (n, 2) bool says which faces and bodies are there; None looks at all, black ones too."""
+        """`present` (n, 2) bool says which faces and bodies are there; None looks at all, black
+        ones too."""
         patches = self.patch_embed(x, present) if self.in_chans == 6 else self.patch_embed(x)
         tokens = self.forward_tokens(patches.permute(0, 2, 3, 1))  # n, h*w, dim
         if self.post_network is None:
@@ -211,23 +238,33 @@ class FromPixels(nn.Module):
         super().__init__()
         self.model = model
         copies = model.in_chans // 3
-        self.register_buffer("mean", 255 * torch.tensor(MEAN * copies).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(STD * copies).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer(
+            "mean", 255 * torch.tensor(MEAN * copies).view(1, -1, 1, 1), persistent=False
+        )
+        self.register_buffer(
+            "std", 255 * torch.tensor(STD * copies).view(1, -1, 1, 1), persistent=False
+        )
 
     def forward(self, pixels: Tensor, present: Tensor | None = None) -> Tensor:
         return self.model((pixels.permute(0, 3, 1, 2) - self.mean) / self.std, present)
 
 
 def create_model(
-    variant: str, in_chans: int = 6, num_classes: int = 3, drop_path: float = 0.0, fusion: Fusion = "attention"
+    variant: str,
+    in_chans: int = 6,
+    num_classes: int = 3,
+    drop_path: float = 0.0,
+    fusion: Fusion = "attention",
 ) -> MiVOLO:
     """Build `mivolo_<size>[_<input size>]` (xs, d1 to d5) with random weights.
 
-    `in_chans` 6 reads face and body, 3 one picture (plain VOLO); `num_classes` 3 answers gender and age, 1 age only.
-    `fusion` is how face and body meet; the published models use attention.
-    Raises BadInput for a variant that does not exist or an input size that the patches do not tile.
+    `in_chans` 6 reads face and body, 3 one picture (plain VOLO); `num_classes` 3 answers gender and
+    age, 1 age only. `fusion` is how face and body meet; the published models use attention. Raises
+    BadInput for a variant that does not exist or an input size that the patches do not tile.
     """
     size, input_size = parse_variant(variant)
     if in_chans not in (3, 6) or num_classes not in (1, 3):
-        raise BadInput(f"{variant!r} takes 3 or 6 channels and 1 or 3 outputs, not {in_chans} and {num_classes}")
+        raise BadInput(
+            f"{variant!r} takes 3 or 6 channels and 1 or 3 outputs, not {in_chans} and {num_classes}"
+        )
     return MiVOLO(size, input_size, in_chans, num_classes, drop_path, fusion)

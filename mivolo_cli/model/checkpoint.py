@@ -1,7 +1,7 @@
 """Files of age models: read what was published, write our own.
 
-What a file is shows in its content, and what the model is shows in the shapes of its weights; names are never believed.
-No file gets to run code: those of PyTorch are read with `weights_only=True`.
+What a file is shows in its content, and what the model is shows in the shapes of its weights; names
+are never believed. No file gets to run code: those of PyTorch are read with `weights_only=True`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..errors import OutputError, WeightsError
 from . import registry
 from .architecture import Fusion, MiVOLO, create_model
 from .spec import METADATA_KEY, ModelSpec
-from .variants import SIZES, STRIDE, Size
+from .variants import SIZES, STRIDE, Variant
 
 V2_PREFIX = "mivolo.model."
 V2_AGES = {"min_age": 0.0, "max_age": 122.0, "avg_age": 61.0}
@@ -38,9 +38,11 @@ STEMS = {
 }
 """The first weight of the stem or backbone, and the channels that a model with it takes."""
 STAGES = (0, 2, 3, 4)
-"""Where VOLO keeps its four stages within `network`; 1 is the downsampling after the first, behind a stem only."""
+"""Where VOLO keeps its four stages within `network`; 1 is the downsampling after the first, behind
+a stem only."""
 COUNTER = "num_batches_tracked"
-"""Batch normalisation's counter of training steps; prediction does not use it, so a file may lack it."""
+"""Batch normalisation's counter of training steps; prediction does not use it, so a file may lack
+it."""
 MAX_INPUT_SIZE = 1024
 MAX_HEADER = 100_000_000
 """Bytes that the safetensors format allows for a header."""
@@ -66,7 +68,8 @@ class Layout:
 
 
 def load(name_or_path: str | Path) -> tuple[MiVOLO, ModelSpec]:
-    """The model of this name in `mivolo weights list`, or else in this file, ready to predict in fp32.
+    """The model of this name in `mivolo weights list`, or else in this file, ready to predict in
+    fp32.
 
     Raises WeightsError where there is neither, or where the file is no whole MiVOLO checkpoint.
     """
@@ -82,7 +85,9 @@ def read(file: Path, name: str) -> tuple[MiVOLO, ModelSpec]:
         layout = detect({key: tuple(value.shape) for key, value in tensors.items()})
         spec = _described(about, layout) if METADATA_KEY in about else None
     except WeightsError as error:
-        raise WeightsError(f"{file} cannot be used as a MiVOLO model: {error}", hint=error.hint) from error
+        raise WeightsError(
+            f"{file} cannot be used as a MiVOLO model: {error}", hint=error.hint
+        ) from error
     if spec is None:
         is_v2 = any(key.startswith(V2_PREFIX) for key in stored)
         spec = _spec(layout, _ages(file, about, V2_AGES if is_v2 else {}), name)
@@ -91,17 +96,23 @@ def read(file: Path, name: str) -> tuple[MiVOLO, ModelSpec]:
     return model.eval(), spec
 
 
-def spec_of(model: MiVOLO, name: str, min_age: float, max_age: float, inputs: str | None = None) -> ModelSpec:
-    """The spec of a model that was built rather than loaded; one of three channels may be told to read bodies."""
+def spec_of(
+    model: MiVOLO, name: str, min_age: float, max_age: float, inputs: str | None = None
+) -> ModelSpec:
+    """The spec of a model that was built rather than loaded; one of three channels may be told to
+    read bodies."""
     spec = _spec(_layout(model), (min_age, max_age, (min_age + max_age) / 2), name)
     return spec if inputs is None else replace(spec, inputs=inputs)
 
 
-def save(model: MiVOLO, spec: ModelSpec, path: Path, dtype: Literal["fp16", "fp32"] = "fp16") -> None:
-    """Write our format; with fp16 the weights are rounded to half precision, statistics and counters never are.
+def save(
+    model: MiVOLO, spec: ModelSpec, path: Path, dtype: Literal["fp16", "fp32"] = "fp16"
+) -> None:
+    """Write our format; with fp16 the weights are rounded to half precision, statistics and
+    counters never are.
 
-    Raises OutputError where the file cannot be written, WeightsError for a spec that is not this model's and for
-    weights that are not finite.
+    Raises OutputError where the file cannot be written, WeightsError for a spec that is not this
+    model's and for weights that are not finite.
     """
     _require_agreement(spec, _layout(model))
     tensors = {key: _stored(key, value, dtype) for key, value in model.state_dict().items()}
@@ -119,13 +130,17 @@ def save(model: MiVOLO, spec: ModelSpec, path: Path, dtype: Literal["fp16", "fp3
 
 
 def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """The weights in a safetensors or PyTorch file as they are stored, and what the file says about them.
+    """The weights in a safetensors or PyTorch file as they are stored, and what the file says about
+    them.
 
-    Where a checkpoint holds the average of the weights (`state_dict_ema`) beside the last ones, the average is taken.
-    Raises WeightsError for anything else, and for files that only running their code could read.
+    Where a checkpoint holds the average of the weights (`state_dict_ema`) beside the last ones, the
+    average is taken. Raises WeightsError for anything else, and for files that only running their
+    code could read.
     """
     try:
-        tensors, about = _read_safetensors(file) if file_format(file) == "safetensors" else _read_torch(file)
+        tensors, about = (
+            _read_safetensors(file) if file_format(file) == "safetensors" else _read_torch(file)
+        )
     except OSError as error:
         raise WeightsError(f"cannot read {file}: {error}") from error
     except pickle.UnpicklingError as error:
@@ -134,8 +149,14 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
             hint="get the model as safetensors; a detector that you trust: mivolo weights add --trust FILE",
         ) from error
     except (SafetensorError, *DAMAGED) as error:
-        raise WeightsError(f"{file} is damaged or incomplete", hint="fetch or copy it again") from error
-    odd = [str(key) for key, value in tensors.items() if not isinstance(key, str) or not _is_plain(value)]
+        raise WeightsError(
+            f"{file} is damaged or incomplete", hint="fetch or copy it again"
+        ) from error
+    odd = [
+        str(key)
+        for key, value in tensors.items()
+        if not isinstance(key, str) or not _is_plain(value)
+    ]
     if odd or not tensors:
         raise WeightsError(f"{file} is not a table of weights: {_some(odd) or 'it is empty'}")
     return tensors, about
@@ -152,7 +173,9 @@ def file_format(file: Path) -> Literal["safetensors", "torch"]:
     is_page = head.lstrip().startswith(b"<")
     raise WeightsError(
         f"{file} is {'a web page' if is_page else 'neither a safetensors nor a PyTorch file'}",
-        hint="download the file itself, not the page about it" if is_page else "is it the right file, and whole?",
+        hint="download the file itself, not the page about it"
+        if is_page
+        else "is it the right file, and whole?",
     )
 
 
@@ -173,17 +196,25 @@ def detect(shapes: Mapping[str, tuple[int, ...]]) -> Layout:
     if not 0 < input_size <= MAX_INPUT_SIZE:
         raise WeightsError(f"its pos_embed has the shape {grid}")
     size = min(SIZES, key=lambda name: _distance(SIZES[name], shapes, stem))
-    is_plain = STEMS[stem] == 6 and not any(name.startswith("patch_embed.map.qkv_f") for name in shapes)
+    is_plain = STEMS[stem] == 6 and not any(
+        name.startswith("patch_embed.map.qkv_f") for name in shapes
+    )
     fusion: Fusion = "concatenation" if is_plain else "attention"
     return Layout(f"mivolo_{size}_{input_size}", STEMS[stem], outputs, input_size, fusion)
 
 
-def _distance(size: Size, shapes: Mapping[str, tuple[int, ...]], stem: str) -> tuple[int, int]:
-    """How far the shapes are from this size: what differs in width or kind, then by how many blocks."""
+def _distance(size: Variant, shapes: Mapping[str, tuple[int, ...]], stem: str) -> tuple[int, int]:
+    """How far the shapes are from this size: what differs in width or kind, then by how many
+    blocks."""
     stages = STAGES if size.backbones is None else range(len(size.layers))
-    blocks = [len({name.split(".")[2] for name in shapes if name.startswith(f"network.{stage}.")}) for stage in stages]
+    blocks = [
+        len({name.split(".")[2] for name in shapes if name.startswith(f"network.{stage}.")})
+        for stage in stages
+    ]
     widths = [_length(shapes, f"network.{stage}.0.norm1.weight") for stage in stages]
-    differing = sum(a != b for a, b, layers in zip(widths, size.widths, size.layers, strict=True) if layers)
+    differing = sum(
+        a != b for a, b, layers in zip(widths, size.widths, size.layers, strict=True) if layers
+    )
     differing += ("cls_token" in shapes) != size.class_attention
     differing += ("conv_stem" in stem) != (size.backbones is not None)
     differing += size.backbones is None and _length(shapes, stem) != size.stem_width
@@ -200,7 +231,9 @@ def _layout(model: MiVOLO) -> Layout:
 
 def _spec(layout: Layout, ages: tuple[float, float, float], name: str) -> ModelSpec:
     inputs = "face+body" if layout.in_chans == 6 else "face"
-    return ModelSpec(layout.variant, layout.in_chans, layout.num_classes, layout.input_size, *ages, name, inputs)
+    return ModelSpec(
+        layout.variant, layout.in_chans, layout.num_classes, layout.input_size, *ages, name, inputs
+    )
 
 
 def _described(about: Mapping[str, object], layout: Layout) -> ModelSpec:
@@ -212,14 +245,21 @@ def _described(about: Mapping[str, object], layout: Layout) -> ModelSpec:
 def _require_agreement(spec: ModelSpec, layout: Layout) -> None:
     size = spec.variant.split("_")[1]
     described = Layout(
-        f"mivolo_{size}_{spec.input_size}", spec.in_chans, spec.num_classes, spec.input_size, layout.fusion
+        f"mivolo_{size}_{spec.input_size}",
+        spec.in_chans,
+        spec.num_classes,
+        spec.input_size,
+        layout.fusion,
     )
     if described != layout:
         raise WeightsError(f"it is described as {described}, but its weights are those of {layout}")
 
 
-def _ages(file: Path, about: Mapping[str, Any], default: Mapping[str, Any]) -> tuple[float, float, float]:
-    """The lowest, highest and average age: the file says them, a config.json beside it, or the publisher did."""
+def _ages(
+    file: Path, about: Mapping[str, Any], default: Mapping[str, Any]
+) -> tuple[float, float, float]:
+    """The lowest, highest and average age: the file says them, a config.json beside it, or the
+    publisher did."""
     for source in (about, _config(file.with_name("config.json")), default):
         low, high, average = (source.get(key) for key in ("min_age", "max_age", "avg_age"))
         if low is None or high is None:
@@ -228,7 +268,9 @@ def _ages(file: Path, about: Mapping[str, Any], default: Mapping[str, Any]) -> t
             ages = float(low), float(high)  # what is no number raises
             return *ages, sum(ages) / 2 if average is None else float(average)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise WeightsError(f"the ages that {file} is for are no numbers: {low}, {high}, {average}") from error
+            raise WeightsError(
+                f"the ages that {file} is for are no numbers: {low}, {high}, {average}"
+            ) from error
     missing = [key for key in ("min_age", "max_age") if about.get(key) is None]
     raise WeightsError(
         f"{file} does not say which ages it is for: it lacks {' and '.join(missing)}",
@@ -253,7 +295,9 @@ def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]
 
 def _read_torch(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     with torch.serialization.safe_globals(_harmless()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the pickle's version, which shows itself in what can be read
+        warnings.simplefilter(
+            "ignore"
+        )  # about the pickle's version, which shows itself in what can be read
         content = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(content, dict):
         raise WeightsError(f"{file} holds a {type(content).__name__}, not a table of weights")
@@ -264,18 +308,30 @@ def _read_torch(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
 
 
 def _harmless() -> list[Any]:
-    """Plain data that training programs put beside their weights: NumPy's numbers and parsed arguments."""
+    """Plain data that training programs put beside their weights: NumPy's numbers and parsed
+    arguments."""
     make_scalar = np.float64(0).__reduce__()[0]
     names = [(make_scalar, f"numpy.{package}.multiarray.scalar") for package in ("core", "_core")]
-    return [*names, np.dtype, *(type(np.dtype(code)) for code in ("f4", "f8", "i4", "i8")), argparse.Namespace]
+    return [
+        *names,
+        np.dtype,
+        *(type(np.dtype(code)) for code in ("f4", "f8", "i4", "i8")),
+        argparse.Namespace,
+    ]
 
 
 def _is_plain(value: object) -> bool:
-    return isinstance(value, Tensor) and value.layout == torch.strided and value.is_cpu and not value.is_quantized
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.is_cpu
+        and not value.is_quantized
+    )
 
 
 def _bare(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without what belongs to training (`fds.`), and without the names of the wrappers around the model."""
+    """Without what belongs to training (`fds.`), and without the names of the wrappers around the
+    model."""
     bare = {key: value for key, value in tensors.items() if "fds." not in key}
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in bare):
@@ -290,18 +346,20 @@ def _fill(model: MiVOLO, tensors: Mapping[str, Tensor], complaint: str) -> None:
         "missing": [key for key in own if key not in given],
         "unexpected": [key for key in given if key not in own],
         "of another shape or type": [
-            f"{key} {_look(given[key])} instead of {_look(value)}"
+            f"{key} {_shape_and_dtype(given[key])} instead of {_shape_and_dtype(value)}"
             for key, value in own.items()
-            if key in given and _look(given[key]) != _look(value)
+            if key in given and _shape_and_dtype(given[key]) != _shape_and_dtype(value)
         ],
     }
     if any(wrong.values()):
-        found = "; ".join(f"{len(names)} {what} ({_some(names)})" for what, names in wrong.items() if names)
+        found = "; ".join(
+            f"{len(names)} {what} ({_some(names)})" for what, names in wrong.items() if names
+        )
         raise WeightsError(f"{complaint}: {found}", hint="it is another kind of model, or damaged")
     model.load_state_dict(given)
 
 
-def _look(tensor: Tensor) -> str:
+def _shape_and_dtype(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape)}" + ("" if tensor.is_floating_point() else f" of {tensor.dtype}")
 
 
@@ -310,7 +368,10 @@ def _stored(name: str, value: Tensor, dtype: Literal["fp16", "fp32"]) -> Tensor:
     if dtype == "fp16" and value.is_floating_point() and ".running_" not in name:
         value = value.half()
     if not value.isfinite().all():
-        raise WeightsError(f"{name} holds values that are infinite or no numbers in {dtype}", hint="save it as fp32")
+        raise WeightsError(
+            f"{name} holds values that are infinite or no numbers in {dtype}",
+            hint="save it as fp32",
+        )
     return value
 
 

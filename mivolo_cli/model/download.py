@@ -1,7 +1,8 @@
 """Download one file so that a later call can go on after a break.
 
-What has come lies in `part`, and beside it in `part.tag` the server's mark of this version (its ETag): the rest is only
-asked for where that mark or a known hash makes sure that both halves belong together.
+What has come lies in `part`, and beside it in `part.tag` the server's mark of this version (its
+ETag): the rest is only asked for where that mark or a known hash makes sure that both halves belong
+together.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from ..errors import OutputError, WeightsError
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes that are here and those that will be; None where the server does not say."""
+"""Called with the bytes that are here and those that will be; None where the server does not
+say."""
 
 TIMEOUT = 30
 """Seconds without an answer after which a server is given up."""
@@ -33,7 +35,8 @@ MAX_PAGE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What to download, its size in bytes and hash where they are known, and what to do when that fails."""
+    """What to download, its size in bytes and hash where they are known, and what to do when that
+    fails."""
 
     url: str
     bytes: int | None
@@ -41,10 +44,12 @@ class Source:
     hint: str
 
 
-def download(source: Source, part: Path, progress: Progress | None = None) -> str:
-    """Bring `part` to its full length; returns the sha256 of what is in it, which the caller must compare.
+def download(source: Source, part: Path, on_progress: Progress | None = None) -> str:
+    """Bring `part` to its full length; returns the sha256 of what is in it, which the caller must
+    compare.
 
-    Raises WeightsError where the server does not deliver, OutputError where `part` cannot be written.
+    Raises WeightsError where the server does not deliver, OutputError where `part` cannot be
+    written.
     """
     try:
         offset, digest = _left_behind(part, source)
@@ -54,10 +59,11 @@ def download(source: Source, part: Path, progress: Progress | None = None) -> st
             if response.status != 206:
                 offset, digest = 0, hashlib.sha256()
                 _keep_tag(response, part)
-            _take(response, source, part, offset, digest, progress)
+            _take(response, source, part, offset, digest, on_progress)
     except OSError as error:  # those of the network are WeightsErrors by now
         raise OutputError(
-            f"cannot write {part}: {error.strerror or error}", hint="make room, or choose another folder by MIVOLO_HOME"
+            f"cannot write {part}: {error.strerror or error}",
+            hint="make room, or choose another folder by MIVOLO_HOME",
         ) from error
     return digest.hexdigest()
 
@@ -73,7 +79,8 @@ def tag_file(part: Path) -> Path:
 
 
 def _left_behind(part: Path, source: Source) -> tuple[int, hashlib._Hash]:
-    """Length and hash of what an earlier call left; nothing where the rest could be of another version."""
+    """Length and hash of what an earlier call left; nothing where the rest could be of another
+    version."""
     if not part.is_file() or (source.sha256 is None and not tag_file(part).is_file()):
         return 0, hashlib.sha256()
     with open(part, "rb") as left:
@@ -82,7 +89,8 @@ def _left_behind(part: Path, source: Source) -> tuple[int, hashlib._Hash]:
 
 
 def _ask(source: Source, offset: int, part: Path) -> HTTPResponse:
-    """The response that brings the file: from `offset` on with status 206, otherwise from its beginning."""
+    """The response that brings the file: from `offset` on with status 206, otherwise from its
+    beginning."""
     headers = {"User-Agent": "mivolo-cli"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
@@ -93,10 +101,15 @@ def _ask(source: Source, offset: int, part: Path) -> HTTPResponse:
         response = _behind_page(response, headers, source)
     if response is None:
         return _ask(source, 0, part)
-    if response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+    if response.status == 206 and not response.headers.get("Content-Range", "").startswith(
+        f"bytes {offset}-"
+    ):
         response.close()
         discard(part)
-        raise WeightsError(f"{source.url} sent another part than it was asked for", hint="run the same command again")
+        raise WeightsError(
+            f"{source.url} sent another part than it was asked for",
+            hint="run the same command again",
+        )
     return response
 
 
@@ -110,10 +123,14 @@ def _open(url: str, headers: dict[str, str], source: Source) -> HTTPResponse | N
         error.close()
         if error.code == 416 and "Range" in headers:
             return None
-        raise WeightsError(f"{url} answers {error.code} {error.reason}", hint=source.hint) from error
+        raise WeightsError(
+            f"{url} answers {error.code} {error.reason}", hint=source.hint
+        ) from error
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        raise WeightsError(f"cannot reach {urlsplit(url).hostname}: {reason}", hint=source.hint) from error
+        raise WeightsError(
+            f"cannot reach {urlsplit(url).hostname}: {reason}", hint=source.hint
+        ) from error
 
 
 class _Redirects(HTTPRedirectHandler):
@@ -126,12 +143,19 @@ class _Redirects(HTTPRedirectHandler):
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> Request | None:
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-            raise WeightsError(f"{req.full_url} leads to {newurl}, which is not encrypted", hint=self.hint)
+            raise WeightsError(
+                f"{req.full_url} leads to {newurl}, which is not encrypted", hint=self.hint
+            )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _take(
-    response: HTTPResponse, source: Source, part: Path, offset: int, digest: hashlib._Hash, progress: Progress | None
+    response: HTTPResponse,
+    source: Source,
+    part: Path,
+    offset: int,
+    digest: hashlib._Hash,
+    on_progress: Progress | None,
 ) -> None:
     length = response.headers.get("Content-Length", "")
     total = offset + int(length) if length.isdecimal() else None
@@ -143,8 +167,8 @@ def _take(
             out.write(chunk)
             if offset > (source.bytes or MAX_BYTES):
                 _require_size(source, offset, part)
-            if progress is not None:
-                progress(offset, total)
+            if on_progress is not None:
+                on_progress(offset, total)
         out.flush()
         os.fsync(out.fileno())
     if total is not None and offset < total:
@@ -168,8 +192,14 @@ def _require_size(source: Source, size: int | None, part: Path) -> None:
     right = source.bytes or MAX_BYTES
     if size is not None and (size > right or (source.bytes is not None and size < right)):
         discard(part)
-        limit = f"the file must have {right:,} bytes" if source.bytes else f"more than {right:,} bytes are not taken"
-        raise WeightsError(f"{source.url} sends {size:,} bytes or more, but {limit}", hint=source.hint)
+        limit = (
+            f"the file must have {right:,} bytes"
+            if source.bytes
+            else f"more than {right:,} bytes are not taken"
+        )
+        raise WeightsError(
+            f"{source.url} sends {size:,} bytes or more, but {limit}", hint=source.hint
+        )
 
 
 def _keep_tag(response: HTTPResponse, part: Path) -> None:
@@ -184,8 +214,11 @@ def _is_page(response: HTTPResponse) -> bool:
     return response.headers.get_content_type() == "text/html"
 
 
-def _behind_page(page: HTTPResponse, headers: dict[str, str], source: Source) -> HTTPResponse | None:
-    """Google Drive asks before it sends large files: the answer to its form, or an error for any other page."""
+def _behind_page(
+    page: HTTPResponse, headers: dict[str, str], source: Source
+) -> HTTPResponse | None:
+    """Google Drive asks before it sends large files: the answer to its form, or an error for any
+    other page."""
     with page:
         form = _Form()
         form.feed(_read_page(page, source))
@@ -195,14 +228,18 @@ def _behind_page(page: HTTPResponse, headers: dict[str, str], source: Source) ->
         if response is None or not _is_page(response):
             return response
         response.close()
-    raise WeightsError(f"{source.url} answers with a web page instead of the file", hint=source.hint)
+    raise WeightsError(
+        f"{source.url} answers with a web page instead of the file", hint=source.hint
+    )
 
 
 def _read_page(page: HTTPResponse, source: Source) -> str:
     try:
         return page.read(MAX_PAGE).decode("utf-8", "replace")
     except (OSError, HTTPException) as error:
-        raise WeightsError(f"the answer of {source.url} broke off: {error}", hint=source.hint) from error
+        raise WeightsError(
+            f"the answer of {source.url} broke off: {error}", hint=source.hint
+        ) from error
 
 
 class _Form(HTMLParser):

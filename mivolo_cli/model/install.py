@@ -1,4 +1,5 @@
-"""Bring weights into the user's folder, from the network or from a file at hand; only what is right gets in."""
+"""Bring weights into the user's folder, from the network or from a file at hand; only what is right
+gets in."""
 
 from __future__ import annotations
 
@@ -25,12 +26,12 @@ ONNX_START = b"\x08"
 """An ONNX file begins with the number of its format's version."""
 
 
-def fetch(name: str, *, offline: bool = False, progress: Progress | None = None) -> Path:
+def fetch(name: str, *, offline: bool = False, on_progress: Progress | None = None) -> Path:
     """Download these weights, unless they are here and right. Returns their file.
 
-    It is written to `FILE.part`, which a later call continues, and gets its name when it proved right.
-    Raises WeightsError where it may or can not be downloaded or is not what it must be, OutputError where it cannot be
-    written.
+    It is written to `FILE.part`, which a later call continues, and gets its name when it proved
+    right. Raises WeightsError where it may or can not be downloaded or is not what it must be,
+    OutputError where it cannot be written.
     """
     entry = weights.get(name)
     here = weights.locate(entry)
@@ -39,7 +40,9 @@ def fetch(name: str, *, offline: bool = False, progress: Progress | None = None)
     _require_permission(entry, offline)
     with _own_folder(entry) as folder:
         part = folder / f"{entry.file}.part"
-        digest = download(Source(entry.url, entry.bytes, entry.sha256, _by_hand(entry)), part, progress)
+        digest = download(
+            Source(entry.url, entry.bytes, entry.sha256, _by_hand(entry)), part, on_progress
+        )
         try:
             _require_right(part, entry, digest, trust=False)
             return _let_in(part, entry, digest)
@@ -48,16 +51,21 @@ def fetch(name: str, *, offline: bool = False, progress: Progress | None = None)
 
 
 def add(file: Path, *, name: str | None = None, trust: bool = False) -> Entry:
-    """Check a local file and copy it into the user's folder; returns what it is known as from now on.
+    """Check a local file and copy it into the user's folder; returns what it is known as from now
+    on.
 
-    Registered weights are recognised by their hash or file name. `trust` lets a pickle in without reading it: whoever
-    opens it will run its code. Raises BadInput for a missing file or an impossible name, WeightsError for a file that
-    is not what it must be, OutputError where it cannot be written.
+    Registered weights are recognised by their hash or file name. `trust` lets a pickle in without
+    reading it: whoever opens it will run its code. Raises BadInput for a missing file or an
+    impossible name, WeightsError for a file that is not what it must be, OutputError where it
+    cannot be written.
     """
     if not file.is_file():
         raise BadInput(f"there is no file {file}")
     if name is not None and not NAME.fullmatch(name):
-        raise BadInput(f"{name!r} cannot be a name", hint="use small letters, digits, dots, dashes and underscores")
+        raise BadInput(
+            f"{name!r} cannot be a name",
+            hint="use small letters, digits, dots, dashes and underscores",
+        )
     try:
         digest = weights.sha256(file)
         entry = _identify(file, digest, name, trust)
@@ -78,7 +86,14 @@ def _require_permission(entry: Entry, offline: bool) -> None:
             f"{entry.file} can run any program when it is opened, and no hash is known to tell the right one by",
             hint=_by_hand(entry),
         )
-    variable = next((v for v in OFFLINE_VARIABLES if os.environ.get(v, "").lower() in ("1", "true", "yes", "on")), None)
+    variable = next(
+        (
+            v
+            for v in OFFLINE_VARIABLES
+            if os.environ.get(v, "").lower() in ("1", "true", "yes", "on")
+        ),
+        None,
+    )
     if offline or variable:
         because = "you asked to stay offline" if offline else f"{variable} is set"
         raise WeightsError(f"{entry.url} was not downloaded: {because}", hint=_by_hand(entry))
@@ -100,7 +115,9 @@ def _own_folder(entry: Entry) -> Iterator[Path]:
         with FileLock(folder / f"{entry.file}.lock", timeout=0):
             yield folder
     except Timeout as error:
-        raise WeightsError(f"another mivolo is bringing in {entry.name} just now", hint="wait for it to end") from error
+        raise WeightsError(
+            f"another mivolo is bringing in {entry.name} just now", hint="wait for it to end"
+        ) from error
     except OSError as error:
         raise OutputError(
             f"cannot write to {folder}: {error.strerror or error}",
@@ -113,12 +130,16 @@ def _identify(file: Path, digest: str, name: str | None, trust: bool) -> Entry:
     registry = weights.registry()
     wanted = name or _name_of(file)
     same = next((entry for entry in registry.values() if entry.sha256 == digest), None)
-    claimed = [entry for entry in registry.values() if entry.name == wanted or entry.file == file.name]
+    claimed = [
+        entry for entry in registry.values() if entry.name == wanted or entry.file == file.name
+    ]
     wrong = next((entry for entry in claimed if entry.sha256 not in (None, digest)), None)
     if wrong is not None:
         raise WeightsError(
             f"{file} is not {wrong.name}: its sha256 is {digest}, not {wrong.sha256}",
-            hint=f"mivolo weights fetch {wrong.name}" if wrong.url else "rename it if it is something else",
+            hint=f"mivolo weights fetch {wrong.name}"
+            if wrong.url
+            else "rename it if it is something else",
         )
     if same is not None:
         return same
@@ -133,7 +154,9 @@ def _own_entry(file: Path, name: str, trust: bool) -> Entry:
     kind: weights.Kind = "detector" if is_onnx or is_pickle else "model"
     stored = f"{name}{weights.suffix(file) or '.bin'}"
     if any(entry.file == stored for entry in weights.registry().values()):
-        raise BadInput(f"{stored} is the file of other weights", hint="choose another name by --name")
+        raise BadInput(
+            f"{stored} is the file of other weights", hint="choose another name by --name"
+        )
     return Entry(name, kind, stored, licence=weights.OWN_LICENCE, pickle=is_pickle)
 
 
@@ -158,9 +181,14 @@ def _copy(file: Path, copy: Path, digest: str) -> Path:
 def _require_room(entry: Entry, digest: str) -> None:
     for file, kept in weights.records().items():
         path = weights.user_folder() / file
-        if kept.name == entry.name and (file, kept.sha256) != (entry.file, digest) and path.is_file():
+        if (
+            kept.name == entry.name
+            and (file, kept.sha256) != (entry.file, digest)
+            and path.is_file()
+        ):
             raise WeightsError(
-                f"other weights are called {entry.name} already", hint=f"give another --name, or delete {path}"
+                f"other weights are called {entry.name} already",
+                hint=f"give another --name, or delete {path}",
             )
 
 
@@ -192,7 +220,8 @@ def _require_right_content(file: Path, entry: Entry, trust: bool) -> None:
 
 
 def _let_in(file: Path, entry: Entry, digest: str) -> Path:
-    """Give the file its name in the user's folder; a hash that nobody published is kept from now on."""
+    """Give the file its name in the user's folder; a hash that nobody published is kept from now
+    on."""
     if entry.sha256 is None:
         weights.remember(entry.file, Record(entry.name, entry.kind, digest, trusted=entry.pickle))
     return file.replace(weights.user_folder() / entry.file)

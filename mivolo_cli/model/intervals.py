@@ -1,8 +1,9 @@
 """Intervals around predicted ages that hold a stated share of the true ones.
 
-Split conformal prediction, localised: the quantiles of the signed errors on calibration data, weighted by how near
-their predicted ages are to the one at hand, and apart for each set of inputs that the model saw. Sources: Lei et al.,
-"Distribution-Free Predictive Inference for Regression" (2018); Guan, "Localized Conformal Prediction" (2023).
+Split conformal prediction, localised: the quantiles of the signed errors on calibration data,
+weighted by how near their predicted ages are to the one at hand, and apart for each set of inputs
+that the model saw. Sources: Lei et al., "Distribution-Free Predictive Inference for Regression"
+(2018); Guan, "Localized Conformal Prediction" (2023).
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from ..evaluation.metrics import Outcome
 
 COVERAGE = 0.8
 BANDWIDTH = 4.0
-"""Years of predicted age within which errors count for each other, as the deviation of a normal curve."""
+"""Years of predicted age within which errors count for each other, as the deviation of a normal
+curve."""
 ENOUGH = 200
-"""People that should stand behind each quantile; where there are fewer, the bandwidth grows. The quantiles allow for
-one more person, who may be anywhere: with few people that makes the intervals too wide."""
+"""People that should stand behind each quantile; where there are fewer, the bandwidth grows. The
+quantiles allow for one more person, who may be anywhere: with few people that makes the intervals
+too wide."""
 FEWEST = 60
 """Below so many people with the same inputs there are no intervals for them."""
 STEP = 2.0
@@ -34,10 +37,12 @@ UNDER = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """For some inputs: at these predicted ages, how many years below (negative) and above the truth may lie.
+    """For some inputs: at these predicted ages, how many years below (negative) and above the truth
+    may lie.
 
-    `edges` are where the ranges of age begin, and the last one ends, if nothing else was known of the people behind it.
-    An interval then consists of whole ranges, since nobody knows where in them the truth lies.
+    `edges` are where the ranges of age begin, and the last one ends, if nothing else was known of
+    the people behind it. An interval then consists of whole ranges, since nobody knows where in
+    them the truth lies.
     """
 
     ages: list[float]
@@ -57,7 +62,10 @@ class Band:
         return cls(ages, below, above, edges)
 
     def around(self, age: float) -> tuple[float, float]:
-        low, high = (max(0.0, age + float(np.interp(age, self.ages, offsets))) for offsets in (self.below, self.above))
+        low, high = (
+            max(0.0, age + float(np.interp(age, self.ages, offsets)))
+            for offsets in (self.below, self.above)
+        )
         first = max((edge for edge in self.edges if edge <= low), default=low)
         last = min((edge - UNDER for edge in self.edges if edge > high), default=high)
         return first, last
@@ -65,13 +73,15 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """`bands` by the inputs used (face+body, face, body); inputs that were not calibrated have none."""
+    """`bands` by the inputs used (face+body, face, body); inputs that were not calibrated have
+    none."""
 
     bands: Mapping[str, Band]
     coverage: float = COVERAGE
 
     def around(self, age: float, used: str) -> tuple[float, float] | None:
-        """The interval for a predicted age in years; None where these inputs were not calibrated."""
+        """The interval for a predicted age in years; None where these inputs were not
+        calibrated."""
         band = self.bands.get(used)
         return None if band is None else band.around(age)
 
@@ -83,17 +93,25 @@ class Intervals:
 
 
 def fit(outcomes: Sequence[Outcome], coverage: float = COVERAGE) -> Intervals:
-    """Calibrate on people whose age, or range of ages, is known, apart for each kind of inputs with enough people."""
+    """Calibrate on people whose age, or range of ages, is known, apart for each kind of inputs with
+    enough people."""
     found: dict[str, list[tuple[Label, float]]] = {}
     for outcome in outcomes:
         if outcome.prediction is not None and outcome.label.age_low is not None:
-            found.setdefault(outcome.prediction.used, []).append((outcome.label, outcome.prediction.age))
-    bands = {used: _fit(people, coverage) for used, people in sorted(found.items()) if len(people) >= FEWEST}
+            found.setdefault(outcome.prediction.used, []).append(
+                (outcome.label, outcome.prediction.age)
+            )
+    bands = {
+        used: _fit(people, coverage)
+        for used, people in sorted(found.items())
+        if len(people) >= FEWEST
+    }
     return Intervals(bands, coverage)
 
 
 def signed_miss(age: float, label: Label) -> float:
-    """Years from the predicted age to the true one, or to the nearest age in the true range: 0 within it."""
+    """Years from the predicted age to the true one, or to the nearest age in the true range: 0
+    within it."""
     assert label.age_low is not None and label.age_high is not None
     end = label.age_high + (1 if label.is_range else 0)
     return max(label.age_low - age, 0.0) + min(end - age, 0.0)
@@ -110,18 +128,30 @@ def _fit(people: Sequence[tuple[Label, float]], coverage: float) -> Band:
         below.append(low)
         above.append(high)
     edges = _edges([label for label, _ in people])
-    return Band(ages.round(2).tolist(), np.round(below, 2).tolist(), np.round(above, 2).tolist(), edges)
+    return Band(
+        ages.round(2).tolist(), np.round(below, 2).tolist(), np.round(above, 2).tolist(), edges
+    )
 
 
 def _edges(labels: Sequence[Label]) -> list[float]:
-    """Where the ranges begin, and the last one ends; none where ages are known, or ranges overlap."""
-    ranges = sorted({(label.age_low or 0.0, (label.age_high or 0.0) + 1) for label in labels if label.is_range})
+    """Where the ranges begin, and the last one ends; none where ages are known, or ranges
+    overlap."""
+    ranges = sorted(
+        {(label.age_low or 0.0, (label.age_high or 0.0) + 1) for label in labels if label.is_range}
+    )
     apart = all(end <= start for (_, end), (start, _) in pairwise(ranges))
-    return [*(low for low, _ in ranges), ranges[-1][1]] if apart and all(label.is_range for label in labels) else []
+    return (
+        [*(low for low, _ in ranges), ranges[-1][1]]
+        if apart and all(label.is_range for label in labels)
+        else []
+    )
 
 
-def _offsets(ascending: NDArray[np.float64], weights: NDArray[np.float64], coverage: float) -> tuple[float, float]:
-    """Quantiles that leave out half of the rest at each end; what one end does not use, for ties, the other may."""
+def _offsets(
+    ascending: NDArray[np.float64], weights: NDArray[np.float64], coverage: float
+) -> tuple[float, float]:
+    """Quantiles that leave out half of the rest at each end; what one end does not use, for ties,
+    the other may."""
     rest, total = 1 - coverage, weights.sum()
 
     def lower(tail: float) -> float:
@@ -146,7 +176,10 @@ def _weights(distance: NDArray[np.float64]) -> NDArray[np.float64]:
         bandwidth *= 1.25
 
 
-def _upper_quantile(ascending: NDArray[np.float64], weights: NDArray[np.float64], level: float) -> float:
-    """The smallest value with at least this share below it, counting one more person, who may be anywhere."""
+def _upper_quantile(
+    ascending: NDArray[np.float64], weights: NDArray[np.float64], level: float
+) -> float:
+    """The smallest value with at least this share below it, counting one more person, who may be
+    anywhere."""
     needed = level * (weights.sum() + 1)
     return float(ascending[min(int(np.searchsorted(weights.cumsum(), needed)), len(ascending) - 1)])

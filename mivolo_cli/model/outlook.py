@@ -1,17 +1,21 @@
-"""VOLO's outlook attention without the generic unfold and fold, which copy and transpose what they need not."""
+"""VOLO's outlook attention without the generic unfold and fold, which copy and transpose what they
+need not."""
 
 from timm.models.volo import OutlookAttention
 from torch import Tensor, nn, stack
 from torch.nn import functional
 
 KERNEL, STRIDE, PADDING = 3, 2, 1
-"""Of every outlooker of VOLO: windows of 3 x 3 around every second position. The code here is for these alone."""
+"""Of every outlooker of VOLO: windows of 3 x 3 around every second position. The code here is for
+these alone."""
 
 
 class Outlook(nn.Module):
-    """timm's outlook attention with the same weights under the same names: (n, h, w, dim) -> the same shape.
+    """timm's outlook attention with the same weights under the same names: (n, h, w, dim) -> the
+    same shape.
 
-    Source: Yuan et al., "VOLO: Vision Outlooker for Visual Recognition" (arXiv 2106.13112), section 3.2.
+    Source: Yuan et al., "VOLO: Vision Outlooker for Visual Recognition" (arXiv 2106.13112), section
+    3.2.
     """
 
     def __init__(self, plain: OutlookAttention) -> None:
@@ -29,19 +33,28 @@ class Outlook(nn.Module):
         return self.proj(_overlaid(seen)[:, :height, :width])
 
     def _windows(self, v: Tensor, rows: int, columns: int) -> Tensor:
-        """(n, h, w, dim) -> (n, rows, columns, heads, 9, dim / heads): the neighbours of every second position."""
+        """(n, h, w, dim) -> (n, rows, columns, heads, 9, dim / heads): the neighbours of every
+        second position."""
         below, right = STRIDE * rows - v.shape[1], STRIDE * columns - v.shape[2]
-        v = functional.pad(v, (0, 0, PADDING, right, PADDING, below)).unflatten(-1, (self.heads, -1))
+        v = functional.pad(v, (0, 0, PADDING, right, PADDING, below)).unflatten(
+            -1, (self.heads, -1)
+        )
         return stack(
-            [v[:, y : y + 2 * rows - 1 : 2, x : x + 2 * columns - 1 : 2] for y in range(KERNEL) for x in range(KERNEL)],
+            [
+                v[:, y : y + 2 * rows - 1 : 2, x : x + 2 * columns - 1 : 2]
+                for y in range(KERNEL)
+                for x in range(KERNEL)
+            ],
             dim=4,
         )
 
 
 def _overlaid(windows: Tensor) -> Tensor:
-    """The opposite, where windows overlap their sum: (n, h, w, heads, 9, d) -> (n, 2 h, 2 w, heads * d).
+    """The opposite, where windows overlap their sum: (n, h, w, heads, 9, d) -> (n, 2 h, 2 w, heads
+    * d).
 
-    The middle of a window lies on an even row and column; the odd ones are at the edges of two windows, or of four.
+    The middle of a window lies on an even row and column; the odd ones are at the edges of two
+    windows, or of four.
     """
     window = windows.unflatten(4, (KERNEL, KERNEL))
     before, middle, after = window.unbind(4)  # n, h, w, heads, 3, d

@@ -1,6 +1,7 @@
 """Which weights there are, where they lie, and whether they are still the files that were let in.
 
-Nothing is loaded or downloaded here. Known are the weights of `registry.toml` and those that the user added.
+Nothing is loaded or downloaded here. Known are the weights of `registry.toml` and those that the
+user added.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ OWN_LICENCE = "not known, added by you"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file of weights. `sha256` is None where no hash is known yet; `bytes` where the size was never stated.
+    """One file of weights. `sha256` is None where no hash is known yet; `bytes` where the size was
+    never stated.
 
     A `pickle` can only be read by running code inside it.
     """
@@ -64,7 +66,8 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A row of the list: `path` is None where the file is not here, `bytes` where its size is not known."""
+    """A row of the list: `path` is None where the file is not here, `bytes` where its size is not
+    known."""
 
     entry: Entry
     path: Path | None
@@ -72,18 +75,24 @@ class Status:
 
 
 def folder() -> Path:
-    """The weights that travel with the program: inside the installed package, or beside it in a source checkout."""
+    """The weights that travel with the program: inside the installed package, or beside it in a
+    source checkout."""
     package = Path(__file__).resolve().parents[1]
     for place in (package / "_weights", package.parent / "weights"):
         if (place / REGISTRY).is_file():
             return place
-    raise WeightsError("the folder of the program's own weights is missing", hint="install mivolo-cli again")
+    raise WeightsError(
+        "the folder of the program's own weights is missing", hint="install mivolo-cli again"
+    )
 
 
 def user_folder() -> Path:
-    """Where fetched and added weights lie; the environment variable MIVOLO_HOME moves it. It may not exist yet."""
+    """Where fetched and added weights lie; the environment variable MIVOLO_HOME moves it. It may
+    not exist yet."""
     home = os.environ.get("MIVOLO_HOME")
-    base = Path(home).expanduser() if home else platformdirs.user_data_path("mivolo", appauthor=False)
+    base = (
+        Path(home).expanduser() if home else platformdirs.user_data_path("mivolo", appauthor=False)
+    )
     return base / "weights"
 
 
@@ -93,7 +102,8 @@ def registry() -> dict[str, Entry]:
 
 
 def known() -> dict[str, Entry]:
-    """The registry and the user's own weights by name; hashes that the registry lacks are those of the first use."""
+    """The registry and the user's own weights by name; hashes that the registry lacks are those of
+    the first use."""
     entries = registry()
     recorded = records()
     for entry in entries.values():
@@ -117,46 +127,68 @@ def get(name: str) -> Entry:
 def suggestion(name: str) -> str:
     """A hint for a name that is not known: the names that come near."""
     near = difflib.get_close_matches(name, known())
-    return f"did you mean {' or '.join(near)}?" if near else "`mivolo weights list` shows what there is"
+    return (
+        f"did you mean {' or '.join(near)}?"
+        if near
+        else "`mivolo weights list` shows what there is"
+    )
 
 
 def find(name: str) -> Path:
-    """The file of these weights, here and unchanged. Raises WeightsError where it is missing, altered or unchecked."""
+    """The file of these weights, here and unchanged. Raises WeightsError where it is missing,
+    altered or unchecked."""
     entry = get(name)
     path = locate(entry)
     if path is None:
         raise WeightsError(f"the weights {name!r} are not here yet", hint=_how_to_get(entry))
     if entry.sha256 is None and not _shipped(path):
-        raise WeightsError(f"{path} was never checked", hint=f"`mivolo weights add{_trust(entry)} {path}` checks it")
+        raise WeightsError(
+            f"{path} was never checked",
+            hint=f"`mivolo weights add{_trust(entry)} {path}` checks it",
+        )
     if not matches(path, entry):
         raise WeightsError(
             f"{path} does not have the sha256 that {name!r} must have, so it is not used",
-            hint="install mivolo-cli again" if _shipped(path) else f"delete it, then {_how_to_get(entry)}",
+            hint="install mivolo-cli again"
+            if _shipped(path)
+            else f"delete it, then {_how_to_get(entry)}",
         )
     return path
 
 
 def model_file(name_or_path: str | Path) -> Path:
-    """The file of an age model; its hash is right where one is known. Raises WeightsError where there is none."""
+    """The file of an age model; its hash is right where one is known. Raises WeightsError where
+    there is none."""
     name, path = str(name_or_path), Path(name_or_path)
     if name in known():
         if get(name).kind != "model":
-            raise WeightsError(f"{name} is a detector, not an age model", hint="`mivolo weights list` shows the models")
+            raise WeightsError(
+                f"{name} is a detector, not an age model",
+                hint="`mivolo weights list` shows the models",
+            )
         return find(name)
     if path.is_dir():
-        raise WeightsError(f"{path} is a folder, not a model", hint="name the file of weights in it")
+        raise WeightsError(
+            f"{path} is a folder, not a model", hint="name the file of weights in it"
+        )
     if not path.is_file():
-        raise WeightsError(f"there is no model named {name!r}, and no such file", hint=suggestion(name))
+        raise WeightsError(
+            f"there is no model named {name!r}, and no such file", hint=suggestion(name)
+        )
     return path
 
 
 def locate(entry: Entry) -> Path | None:
     """Where the file lies, unchecked: with the program, else in the user's folder."""
-    return next((path for place in (folder(), user_folder()) if (path := place / entry.file).is_file()), None)
+    return next(
+        (path for place in (folder(), user_folder()) if (path := place / entry.file).is_file()),
+        None,
+    )
 
 
 def matches(path: Path, entry: Entry) -> bool:
-    """Whether the file has the entry's hash; without one, only what travels with the program is taken as it is."""
+    """Whether the file has the entry's hash; without one, only what travels with the program is
+    taken as it is."""
     if entry.sha256 is None:
         return _shipped(path)
     facts = path.stat()
@@ -173,7 +205,8 @@ def status() -> list[Status]:
 
 
 def verify(names: Iterable[str] | None = None) -> list[tuple[Entry, Check]]:
-    """Hash the files of these weights, or of all, anew. Raises WeightsError for a name that is not known."""
+    """Hash the files of these weights, or of all, anew. Raises WeightsError for a name that is not
+    known."""
     entries = list(known().values()) if names is None else [get(name) for name in names]
     return [(entry, _check(entry)) for entry in entries]
 
@@ -185,7 +218,8 @@ def sha256(file: Path) -> str:
 
 
 def require_trusted_pickle(file: Path) -> None:
-    """Raises WeightsError unless this very file is in the registry or was trusted by the user: reading it runs code."""
+    """Raises WeightsError unless this very file is in the registry or was trusted by the user:
+    reading it runs code."""
     trusted = {record.sha256 for record in records().values() if record.trusted}
     trusted |= {entry.sha256 for entry in registry().values() if entry.sha256 is not None}
     if sha256(file) not in trusted:
@@ -199,7 +233,9 @@ def records() -> dict[str, Record]:
     """What the user's folder knows of its files, by file name."""
     path = user_folder() / RECORDS
     try:
-        return {file: Record(**fields) for file, fields in json.loads(path.read_text("utf-8")).items()}
+        return {
+            file: Record(**fields) for file, fields in json.loads(path.read_text("utf-8")).items()
+        }
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -219,12 +255,16 @@ def remember(file: str, record: Record) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
-            kept = {other: known for other, known in records().items() if known.name != record.name} | {file: record}
+            kept = {
+                other: known for other, known in records().items() if known.name != record.name
+            } | {file: record}
             lines = json.dumps({name: asdict(known) for name, known in kept.items()}, indent=2)
             temporary.write_text(f"{lines}\n", "utf-8")
             os.replace(temporary, path)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error}", hint="MIVOLO_HOME chooses another folder") from error
+        raise OutputError(
+            f"cannot write {path}: {error}", hint="MIVOLO_HOME chooses another folder"
+        ) from error
 
 
 def plain_name(file: Path) -> str:
@@ -282,4 +322,8 @@ def _how_to_get(entry: Entry) -> str:
         return "install mivolo-cli again"
     if entry.pickle and entry.sha256 is None:
         return f"download {entry.url}, then: mivolo weights add --trust FILE"
-    return f"mivolo weights fetch {entry.name}" if entry.url else f"mivolo weights add FILE --name {entry.name}"
+    return (
+        f"mivolo weights fetch {entry.name}"
+        if entry.url
+        else f"mivolo weights add FILE --name {entry.name}"
+    )

@@ -39,20 +39,32 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         match = VARIANT.fullmatch(self.variant)
-        if match is None or int(match["input_size"] or SIZES[match["size"]].input_size) != self.input_size:
-            raise WeightsError(f"{self.name}: the variant {self.variant!r} does not take {self.input_size} pixels")
+        if (
+            match is None
+            or int(match["input_size"] or SIZES[match["size"]].input_size) != self.input_size
+        ):
+            raise WeightsError(
+                f"{self.name}: the variant {self.variant!r} does not take {self.input_size} pixels"
+            )
         allowed = {3: ("face", "body"), 6: ("face+body",)}
         if self.inputs not in allowed.get(self.in_chans, ()) or self.num_classes not in (1, 3):
             raise WeightsError(
                 f"{self.name}: {self.in_chans} channels, the inputs {self.inputs!r} and {self.num_classes} outputs"
                 " do not go together"
             )
-        if not all(map(math.isfinite, (self.min_age, self.avg_age, self.max_age))) or self.min_age >= self.max_age:
-            raise WeightsError(f"{self.name}: ages cannot run from {self.min_age} to {self.max_age}")
+        if (
+            not all(map(math.isfinite, (self.min_age, self.avg_age, self.max_age)))
+            or self.min_age >= self.max_age
+        ):
+            raise WeightsError(
+                f"{self.name}: ages cannot run from {self.min_age} to {self.max_age}"
+            )
 
     def years(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """The model's age outputs as years; nobody is younger than 0."""
-        ages: NDArray[np.float32] = np.maximum(outputs * (self.max_age - self.min_age) + self.avg_age, 0)
+        ages: NDArray[np.float32] = np.maximum(
+            outputs * (self.max_age - self.min_age) + self.avg_age, 0
+        )
         return ages
 
     def to_metadata(self) -> dict[str, str]:
@@ -61,7 +73,8 @@ class ModelSpec:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, object]) -> ModelSpec:
-        """Raises WeightsError for what `to_metadata` did not write; fields of later versions are ignored."""
+        """Raises WeightsError for what `to_metadata` did not write; fields of later versions are
+        ignored."""
         try:
             values = json.loads(str(metadata[METADATA_KEY]))
             return cls(
@@ -74,7 +87,9 @@ class ModelSpec:
                 avg_age=float(values["avg_age"]),
                 name=str(values["name"]),
                 inputs=str(values["inputs"]),
-                intervals=None if values.get("intervals") is None else Intervals.from_dict(values["intervals"]),
+                intervals=None
+                if values.get("intervals") is None
+                else Intervals.from_dict(values["intervals"]),
                 card={str(key): str(note) for key, note in values.get("card", {}).items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:

@@ -13,7 +13,7 @@ STRIDE = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class Variant:
     """The numbers that tell one VOLO size from another; lists run over the four stages."""
 
     layers: tuple[int, int, int, int]
@@ -25,15 +25,16 @@ class Size:
     class_attention: bool = True
     """Two class-attention blocks and an auxiliary head; without them the tokens are averaged."""
     residual: bool = False
-    """Adds the branches' own tokens to what the feature enhancer makes of them. The published sizes do not: with one
-    input missing, the other has to find its way through the attention alone, which takes long to learn from scratch."""
+    """Adds the branches' own tokens to what the feature enhancer makes of them. The published sizes
+    do not: with one input missing, the other has to find its way through the attention alone, which
+    takes long to learn from scratch."""
     backbones: tuple[str, str] | None = None
-    """timm's names of the networks that read the face and the body down to a sixteenth, instead of VOLO's stem to an
-    eighth and its downsampling."""
+    """timm's names of the networks that read the face and the body down to a sixteenth, instead of
+    VOLO's stem to an eighth and its downsampling."""
 
 
 SIZES = {
-    "xs": Size(
+    "xs": Variant(
         layers=(1, 1, 5, 0),
         widths=(192, 192, 192, 192),
         heads=(6, 6, 6, 6),
@@ -42,20 +43,26 @@ SIZES = {
         residual=True,
         backbones=("mobilenetv1_100", "mobilenetv2_100"),
     ),
-    "d1": Size((4, 4, 8, 2), (192, 384, 384, 384), (6, 12, 12, 12)),
-    "d2": Size((6, 4, 10, 4), (256, 512, 512, 512), (8, 16, 16, 16)),
-    "d3": Size((8, 8, 16, 4), (256, 512, 512, 512), (8, 16, 16, 16)),
-    "d4": Size((8, 8, 16, 4), (384, 768, 768, 768), (12, 16, 16, 16)),
-    "d5": Size((12, 12, 20, 4), (384, 768, 768, 768), (12, 16, 16, 16), mlp_ratio=4.0, stem_width=128),
+    "d1": Variant((4, 4, 8, 2), (192, 384, 384, 384), (6, 12, 12, 12)),
+    "d2": Variant((6, 4, 10, 4), (256, 512, 512, 512), (8, 16, 16, 16)),
+    "d3": Variant((8, 8, 16, 4), (256, 512, 512, 512), (8, 16, 16, 16)),
+    "d4": Variant((8, 8, 16, 4), (384, 768, 768, 768), (12, 16, 16, 16)),
+    "d5": Variant(
+        (12, 12, 20, 4), (384, 768, 768, 768), (12, 16, 16, 16), mlp_ratio=4.0, stem_width=128
+    ),
 }
 VARIANT = re.compile(r"mivolo_(?P<size>xs|d[1-5])(?:_(?P<input_size>\d+))?")
 
 
-def parse_variant(variant: str) -> tuple[Size, int]:
-    """The size and the side of the input in pixels that a variant's name stands for. Raises BadInput."""
+def parse_variant(variant: str) -> tuple[Variant, int]:
+    """The size and the side of the input in pixels that a variant's name stands for. Raises
+    BadInput."""
     match = VARIANT.fullmatch(variant)
     if match is None:
-        raise BadInput(f"there is no model variant {variant!r}", hint="variants look like mivolo_xs or mivolo_d1_224")
+        raise BadInput(
+            f"there is no model variant {variant!r}",
+            hint="variants look like mivolo_xs or mivolo_d1_224",
+        )
     size = SIZES[match["size"]]
     input_size = int(match["input_size"] or size.input_size)
     if input_size <= 0 or input_size % STRIDE:

@@ -1,7 +1,8 @@
-"""Pictures inside of files: WebDataset's tar shards, and Parquet with a column of pictures.
+"""Pictures inside of files: WebDataset's tar archives, and Parquet with a column of pictures.
 
-Such a file is a folder to a scan: `train-000.tar/0001.jpg` is the member 0001.jpg, `train.parquet/17/cat.jpg` the row
-17, whose picture calls itself cat.jpg. Size and time of a sample are those of the file that holds it.
+Such a file is a folder to a scan: `train-000.tar/0001.jpg` is the member 0001.jpg,
+`train.parquet/17/cat.jpg` the row 17, whose picture calls itself cat.jpg. Size and time of a sample
+are those of the file that holds it.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ import pyarrow.parquet as pq
 
 from .. import storage
 from ..errors import PhotoError
-from ..records import Photo, shard_of
+from ..records import Photo, archive_of
 
 CHANGED = "changed", "the file was changed while it was read"
-OPEN_SHARDS, OPEN_GROUPS = 4, 2
+OPEN_ARCHIVES, OPEN_GROUPS = 4, 2
 MAX_BYTES = 1024**3
 """Of one picture."""
 COLUMNS = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp")
 """Columns that may hold pictures as plain bytes; a column of bytes and path may have any name."""
 
 
-class Shard(Protocol):
+class Archive(Protocol):
     def names(self) -> Iterator[str]:
         """The samples, in the file's order."""
 
@@ -42,20 +43,22 @@ class Shard(Protocol):
         """A sample's bytes. Raises KeyError where there is no such sample."""
 
 
-def listing(shard: Photo) -> Iterator[Photo]:
-    """The samples in a file. Raises OSError, ValueError (it is damaged or holds no pictures) and PhotoError."""
-    if shard.bytes is None or shard.mtime_ns is None:
+def listing(archive: Photo) -> Iterator[Photo]:
+    """The samples in a file. Raises OSError, ValueError (it is damaged or holds no pictures) and
+    PhotoError."""
+    if archive.bytes is None or archive.mtime_ns is None:
         raise PhotoError(*CHANGED)
-    for name in _SHELF.get(shard.root, shard.path, shard.bytes, shard.mtime_ns).names():
-        yield Photo(shard.root, f"{shard.path}/{name}", shard.bytes, shard.mtime_ns)
+    for name in _SHELF.get(archive.root, archive.path, archive.bytes, archive.mtime_ns).names():
+        yield Photo(archive.root, f"{archive.path}/{name}", archive.bytes, archive.mtime_ns)
 
 
 def read(photo: Photo) -> bytes | None:
-    """A sample's bytes; None where the photo is a file of its own, in a folder that is called like a shard.
+    """A sample's bytes; None where the photo is a file of its own, in a folder that is called like
+    a archive.
 
     Raises OSError, ValueError and PhotoError.
     """
-    file, name = shard_of(photo.path)
+    file, name = archive_of(photo.path)
     if not name or not _is_file(photo.root, file):
         return None
     if photo.bytes is None or photo.mtime_ns is None:
@@ -73,7 +76,11 @@ class _Tar:
         self._file, self._lock = file, Lock()
         try:
             with tarfile.open(fileobj=file, mode="r:") as members:
-                self._places = {m.name: (m.offset_data, m.size) for m in members if m.isreg() and not m.issparse()}
+                self._places = {
+                    m.name: (m.offset_data, m.size)
+                    for m in members
+                    if m.isreg() and not m.issparse()
+                }
         except (tarfile.TarError, EOFError, OverflowError, RecursionError) as error:
             raise ValueError(f"no tar file, or an incomplete one ({error})") from error
 
@@ -113,7 +120,9 @@ class _Rows:
         with self._lock, _as_value_errors():
             column = self._table.read(columns=[self._path]).column(0)
         for row, picture in enumerate(column):
-            own = PurePosixPath(str((picture.as_py() or {}).get("path") or "").replace("\\", "/")).name
+            own = PurePosixPath(
+                str((picture.as_py() or {}).get("path") or "").replace("\\", "/")
+            ).name
             yield f"{row}/{own}" if own else str(row)
 
     def read(self, name: str) -> bytes:
@@ -160,24 +169,24 @@ class _Shelf:
     """The files that were opened last; one that is let go closes when its last reader has."""
 
     def __init__(self) -> None:
-        self._shards: dict[tuple[str, str, int, int], Shard] = {}
+        self._archives: dict[tuple[str, str, int, int], Archive] = {}
         self._lock = Lock()
 
-    def get(self, root: str, path: str, size: int, mtime_ns: int) -> Shard:
+    def get(self, root: str, path: str, size: int, mtime_ns: int) -> Archive:
         """Raises PhotoError where it is not the file that is meant any more."""
         key = root, path, size, mtime_ns
-        if (found := self._shards.get(key)) is not None:
+        if (found := self._archives.get(key)) is not None:
             return found
         with self._lock:
-            if key not in self._shards:
-                shard = _open(*key)
-                for old in list(self._shards)[: -OPEN_SHARDS + 1]:
-                    self._shards.pop(old, None)
-                self._shards[key] = shard
-            return self._shards[key]
+            if key not in self._archives:
+                archive = _open(*key)
+                for old in list(self._archives)[: -OPEN_ARCHIVES + 1]:
+                    self._archives.pop(old, None)
+                self._archives[key] = archive
+            return self._archives[key]
 
     def holds(self, root: str, path: str) -> bool:
-        return any(key[:2] == (root, path) for key in list(self._shards))
+        return any(key[:2] == (root, path) for key in list(self._archives))
 
 
 _SHELF = _Shelf()
@@ -186,18 +195,19 @@ _SHELF = _Shelf()
 def _is_file(root: str, path: str) -> bool:
     if not storage.is_url(root):
         return os.path.isfile(os.path.join(root, path))
-    return _SHELF.holds(root, path) or storage.look(f"{root}/{path}").bytes is not None
+    return _SHELF.holds(root, path) or storage.stat(f"{root}/{path}").bytes is not None
 
 
-def _open(root: str, path: str, size: int, mtime_ns: int) -> Shard:
-    """A tar file in a bucket is copied first: what is in it is known only when all of it has been read."""
+def _open(root: str, path: str, size: int, mtime_ns: int) -> Archive:
+    """A tar file in a bucket is copied first: what is in it is known only when all of it has been
+    read."""
     whole = f"{root}/{path}"
     is_tar = path.lower().endswith(".tar")
     facts: tuple[int | None, int | None]
     if storage.is_url(root):
-        facts, file = storage.look(whole), storage.Url(whole).open("rb")
+        facts, file = storage.stat(whole), storage.Url(whole).open("rb")
     else:
-        file = open(os.path.join(root, path), "rb")  # noqa: SIM115  # it closes with the shard
+        file = open(os.path.join(root, path), "rb")  # noqa: SIM115  # it closes with the archive
         info = os.fstat(file.fileno())
         facts = info.st_size, info.st_mtime_ns
     if facts != (size, mtime_ns):
@@ -209,7 +219,7 @@ def _open(root: str, path: str, size: int, mtime_ns: int) -> Shard:
 
 
 def _copy(file: IO[bytes]) -> IO[bytes]:
-    copy = TemporaryFile()  # noqa: SIM115  # it closes with the shard
+    copy = TemporaryFile()  # noqa: SIM115  # it closes with the archive
     with file:
         shutil.copyfileobj(file, copy, storage.BLOCK)
     copy.seek(0)

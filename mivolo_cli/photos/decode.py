@@ -27,7 +27,7 @@ from ..errors import PhotoError
 from ..records import Failure, Image, Photo
 from . import archives
 from .rgb import to_pixels, to_rgb
-from .sandbox import CRASHED, TIMEOUT, Decoders, ends_early, is_progressive
+from .sandbox import CRASHED, TIMEOUT, Sandbox, ends_early, is_progressive
 
 CODES = {
     "missing": "there is no such file, or no longer",
@@ -53,15 +53,22 @@ SIGNATURES = {
     "AVIF": rb".{4}ftyp(avi[fs]|mif1|msf1)",
     "HEIF": rb".{4}ftyp(hei[cxms]|hev[cxms]|mif1|msf1)",
 }
-"""The formats that are read, by Pillow's name, and how their files begin. Nothing else is ever given to a decoder."""
-EXTENSIONS = re.compile(r"\.(jpe?g|jpe|jfif|jif|mpo|a?png|webp|tiff?|bmp|dib|gif|avifs?|hei[cf]s?|hif)")
+"""The formats that are read, by Pillow's name, and how their files begin. Nothing else is ever
+given to a decoder."""
+EXTENSIONS = re.compile(
+    r"\.(jpe?g|jpe|jfif|jif|mpo|a?png|webp|tiff?|bmp|dib|gif|avifs?|hei[cf]s?|hif)"
+)
 """What is taken for a photo in a folder, whatever the file then turns out to hold."""
 
 MAX_PIXELS = 1024**3 // 4 // 3
 """Pillow's limit, for when a library has switched Pillow's off."""
 USUAL_BYTES = 64 * 1024**2
 FIRST_PHOTOGRAPH = 1826
-TIME_TAGS = (ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized, ExifTags.Base.DateTime)
+TIME_TAGS = (
+    ExifTags.Base.DateTimeOriginal,
+    ExifTags.Base.DateTimeDigitized,
+    ExifTags.Base.DateTime,
+)
 TURNS = {
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
     3: PIL.Image.Transpose.ROTATE_180,
@@ -75,25 +82,32 @@ TURNS = {
 LYING = (5, 6, 7, 8)
 """Those that swap width and height."""
 CUT_SHORT = re.compile("truncated|end of file|no more images|requires a buffer")
-"""What decoders say, in lower case, of a file whose end is missing."""
+"""What sandbox say, in lower case, of a file whose end is missing."""
 SCALES = (2, 4, 8)
 """By which libjpeg makes a picture smaller while it decodes it."""
-Sides = tuple[int, int]
+MinSize = tuple[int, int]
 """A longer and a shorter side, in pixels."""
-DAMAGE: tuple[type[Exception], ...] = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError)
+DAMAGE: tuple[type[Exception], ...] = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+)
 DAMAGE += (RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zlib.error)
 """What Pillow and its plugins raise on damaged files."""
 
 
-def decode(photo: Photo, least: Sides | None = None, data: bytes | None = None) -> Image:
-    """Read a photo, or its bytes where they are here already: upright, sRGB, the first frame of an animation, white
-    where it is transparent.
+def decode(photo: Photo, min_size: MinSize | None = None, data: bytes | None = None) -> Image:
+    """Read a photo, or its bytes where they are here already: upright, sRGB, the first frame of an
+    animation, white where it is transparent.
 
-    A JPEG may be read at a half, a quarter or an eighth of its size, which is much quicker, as far as its longer and
-    shorter side keep the pixels of `least`; None reads all of it.
+    A JPEG may be read at a half, a quarter or an eighth of its size, which is much quicker, as far
+    as its longer and shorter side keep the pixels of `min_size`; None reads all of it.
 
-    Its size and time in the answer are those of the file that was read, which may have replaced the one that was
-    found. Raises PhotoError with one of CODES.
+    Its size and time in the answer are those of the file that was read, which may have replaced the
+    one that was found. Raises PhotoError with one of CODES.
     """
     prepare()
     try:
@@ -103,7 +117,7 @@ def decode(photo: Photo, least: Sides | None = None, data: bytes | None = None) 
             facts = _facts(file, photo)
             picture = _open(file)
             size = picture.size
-            scale = 1 if least is None else _scale(size, least)
+            scale = 1 if min_size is None else _scale(size, min_size)
             if scale > 1:  # of formats other than JPEG, Pillow takes no notice of this
                 picture.draft(None, (size[0] // scale, size[1] // scale))
             picture.load()
@@ -115,22 +129,27 @@ def decode(photo: Photo, least: Sides | None = None, data: bytes | None = None) 
         if orientation in TURNS:
             picture = picture.transpose(TURNS[orientation])
         whole = None if reduced == size else (size[1], size[0]) if orientation in LYING else size
-        return Image(replace(photo, bytes=facts[0], mtime_ns=facts[1]), to_pixels(picture), taken_at, whole)
+        return Image(
+            replace(photo, bytes=facts[0], mtime_ns=facts[1]), to_pixels(picture), taken_at, whole
+        )
     except (MemoryError, PIL.Image.DecompressionBombError) as error:
         raise PhotoError("too_large", CODES["too_large"]) from error
     except DAMAGE as error:
         raise PhotoError(*diagnosis(error)) from error
 
 
-def _scale(size: tuple[int, int], least: Sides) -> int:
+def _scale(size: tuple[int, int], min_size: MinSize) -> int:
     """How many times smaller a picture of this size may be made."""
-    longer, shorter = least
-    allowed = [scale for scale in SCALES if max(size) >= scale * longer and min(size) >= scale * shorter]
+    longer, shorter = min_size
+    allowed = [
+        scale for scale in SCALES if max(size) >= scale * longer and min(size) >= scale * shorter
+    ]
     return max(allowed, default=1)
 
 
 def fetched(photo: Photo) -> tuple[Photo, bytes | None]:
-    """The bytes of a photo in a bucket or in a shard, and its facts when it was read; None for a file of its own.
+    """The bytes of a photo in a bucket or in an archive, and its facts when it was read; None for a
+    file of its own.
 
     Raises PhotoError.
     """
@@ -141,7 +160,7 @@ def fetched(photo: Photo) -> tuple[Photo, bytes | None]:
             raise MemoryError
         data = storage.read(photo.address)
         if len(data) != photo.bytes:  # it was replaced since it was found
-            facts = storage.look(photo.address)
+            facts = storage.stat(photo.address)
             if len(data) != facts.bytes:
                 raise PhotoError(*archives.CHANGED)
             photo = replace(photo, bytes=facts.bytes, mtime_ns=facts.mtime_ns)
@@ -153,41 +172,49 @@ def fetched(photo: Photo) -> tuple[Photo, bytes | None]:
 
 
 def open_picture(file: IO[bytes]) -> PIL.Image.Image:
-    """By what the file holds, not by how it is called; nothing is decoded yet. Raises PhotoError and DAMAGE."""
+    """By what the file holds, not by how it is called; nothing is decoded yet. Raises PhotoError
+    and DAMAGE."""
     prepare()
     return _open(file)
 
 
 def decode_all(
-    photos: Iterable[Photo | Failure], workers: int, least: Sides | None = None
+    photos: Iterable[Photo | Failure], workers: int, min_size: MinSize | None = None
 ) -> Generator[Image | Failure, None, None]:
-    """Decode in threads, and risky formats in processes, keeping the order; failures that come in go out in place.
+    """Decode in threads, and risky formats in processes, keeping the order; failures that come in
+    go out in place.
 
-    At most 2 * workers photos are under way, from the asking for a photo to the handing out of its result. Closing
-    the generator waits for those being decoded and drops the others.
+    At most 2 * workers photos are under way, from the asking for a photo to the handing out of its
+    result. Closing the generator waits for those being decoded and drops the others.
     """
-    pool, decoders = ThreadPoolExecutor(workers, thread_name_prefix="decode"), Decoders()
+    pool, sandbox = ThreadPoolExecutor(workers, thread_name_prefix="decode"), Sandbox()
     waiting: deque[Future[Image | Failure] | Failure] = deque()
     try:
         for photo in photos:
-            waiting.append(photo if isinstance(photo, Failure) else pool.submit(decode_or_fail, photo, decoders, least))
+            waiting.append(
+                photo
+                if isinstance(photo, Failure)
+                else pool.submit(decode_or_fail, photo, sandbox, min_size)
+            )
             if len(waiting) == 2 * workers:
                 yield _outcome(waiting.popleft())
         while waiting:
             yield _outcome(waiting.popleft())
     finally:
-        decoders.close()
+        sandbox.close()
         pool.shutdown(cancel_futures=True)
 
 
-def decode_or_fail(photo: Photo, decoders: Decoders, least: Sides | None = None) -> Image | Failure:
-    """Read a photo: in a process of its own, and whole, where its format is risky; whole from a bucket, too, lest it be
-    fetched again for what `least` leaves out."""
+def decode_or_fail(
+    photo: Photo, sandbox: Sandbox, min_size: MinSize | None = None
+) -> Image | Failure:
+    """Read a photo: in a process of its own, and whole, where its format is risky; whole from a
+    bucket, too, lest it be fetched again for what `min_size` leaves out."""
     try:
         photo, data = fetched(photo)
         if _is_risky(photo, data):
-            return decoders.decode(photo, data)
-        return decode(photo, None if storage.is_url(photo.root) else least, data)
+            return sandbox.decode(photo, data)
+        return decode(photo, None if storage.is_url(photo.root) else min_size, data)
     except PhotoError as error:
         return Failure(photo, error.code if error.code in CODES else CRASHED[0], str(error))
 
@@ -195,13 +222,16 @@ def decode_or_fail(photo: Photo, decoders: Decoders, least: Sides | None = None)
 def _is_risky(photo: Photo, data: bytes | None) -> bool:
     """Whether to decode a file in a process of its own: all but PNG and plain JPEG of usual size.
 
-    Their decoders are small and have been attacked for decades; but a progressive JPEG may take hours.
+    Their sandbox are small and have been attacked for decades; but a progressive JPEG may take
+    hours.
     """
     try:
         with open(photo.file, "rb") if data is None else BytesIO(data) as file:
             formats = formats_of(file.read(32))
             large = (photo.bytes or 0 if data is None else len(data)) > USUAL_BYTES
-            return bool(formats) and (formats not in (["JPEG"], ["PNG"]) or large or is_progressive(file))
+            return bool(formats) and (
+                formats not in (["JPEG"], ["PNG"]) or large or is_progressive(file)
+            )
     except OSError:
         return False
 
@@ -225,9 +255,10 @@ def formats_of(start: bytes) -> list[str]:
 
 @cache
 def prepare() -> None:
-    """Load the decoders, and keep what they remark about odd files from the terminal.
+    """Load the sandbox, and keep what they remark about odd files from the terminal.
 
-    That is done once and for the whole process: to do it for each call would not be safe among threads.
+    That is done once and for the whole process: to do it for each call would not be safe among
+    threads.
     """
     import cv2  # noqa: F401  # which rgb needs: before a process is given its limit of memory
     import pillow_heif
@@ -236,15 +267,18 @@ def prepare() -> None:
     pillow_heif.register_heif_opener(thumbnails=False)
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
-    with suppress(OSError, AttributeError):  # a Pillow that was built otherwise may not show its libtiff
+    with suppress(
+        OSError, AttributeError
+    ):  # a Pillow that was built otherwise may not show its libtiff
         ctypes.CDLL(PIL.Image.core.__file__).TIFFSetErrorHandler(None)
 
 
 def _open(file: IO[bytes]) -> PIL.Image.Image:
     """By what the file holds, not by how it is called; nothing is decoded yet.
 
-    The plugins are asked directly because ultralytics, once imported, puts a function of its own in the place of
-    PIL.Image.open, which goes and installs packages when it meets a file that is no picture.
+    The plugins are asked directly because ultralytics, once imported, puts a function of its own in
+    the place of PIL.Image.open, which goes and installs packages when it meets a file that is no
+    picture.
     """
     start = file.read(32)
     formats = formats_of(start)
@@ -264,23 +298,30 @@ def _open(file: IO[bytes]) -> PIL.Image.Image:
             raise
     limit = PIL.Image.MAX_IMAGE_PIXELS or MAX_PIXELS
     if picture.width * picture.height > limit:
-        size = f"{picture.width} x {picture.height} pixels, the limit being {limit // 10**6} million"
+        size = (
+            f"{picture.width} x {picture.height} pixels, the limit being {limit // 10**6} million"
+        )
         raise PhotoError("too_large", f"{CODES['too_large']}: {size}")
     return picture
 
 
 def _read_exif(picture: PIL.Image.Image) -> tuple[int, datetime | None]:
-    """The orientation and when the photo was taken, from a loaded picture; damaged EXIF data say nothing."""
+    """The orientation and when the photo was taken, from a loaded picture; damaged EXIF data say
+    nothing."""
     tags: dict[int, object] = {}
     try:
         exif = picture.getexif()
         tags |= {tag: exif.get(tag) for tag in (ExifTags.Base.Orientation, ExifTags.Base.DateTime)}
-        tags |= {tag: value for tag, value in exif.get_ifd(ExifTags.IFD.Exif).items() if tag in TIME_TAGS}
+        tags |= {
+            tag: value for tag, value in exif.get_ifd(ExifTags.IFD.Exif).items() if tag in TIME_TAGS
+        }
     except DAMAGE:
         pass
     orientation = tags.get(ExifTags.Base.Orientation)
     times = (_time(tags.get(tag)) for tag in TIME_TAGS)
-    return orientation if isinstance(orientation, int) else 1, next((time for time in times if time), None)
+    return orientation if isinstance(orientation, int) else 1, next(
+        (time for time in times if time), None
+    )
 
 
 def _time(value: object) -> datetime | None:

@@ -19,8 +19,8 @@ STRIP = 2**19
 def to_rgb(picture: PIL.Image.Image) -> PIL.Image.Image:
     """The picture, already loaded, as mode RGB in the sRGB space.
 
-    16-bit values are divided by 257. What is transparent shows white. An embedded colour profile is applied; one that
-    is broken or made for another kind of picture is ignored.
+    16-bit values are divided by 257. What is transparent shows white. An embedded colour profile is
+    applied; one that is broken or made for another kind of picture is ignored.
     """
     profile, alpha = picture.info.get("icc_profile"), None
     if picture.mode.startswith("I") or picture.mode == "F":
@@ -41,7 +41,8 @@ def to_rgb(picture: PIL.Image.Image) -> PIL.Image.Image:
 def to_pixels(picture: PIL.Image.Image) -> Pixels:
     """The pixels (height, width, 3) uint8 of a picture in RGB.
 
-    Through Arrow, which sees Pillow's four bytes a pixel: NumPy alone would have them copied three times.
+    Through Arrow, which sees Pillow's four bytes a pixel: NumPy alone would have them copied three
+    times.
     """
     import cv2  # not needed where no photo is decoded
 
@@ -60,14 +61,16 @@ def _eight_bit(picture: PIL.Image.Image) -> PIL.Image.Image:
     values = np.asarray(picture)
     if picture.mode.startswith("I;16"):
         return PIL.Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
-    return PIL.Image.fromarray(_stretch(values.astype(np.float32), (1,) if picture.mode == "F" else (255, 65535)))
+    return PIL.Image.fromarray(
+        _stretch(values.astype(np.float32), (1,) if picture.mode == "F" else (255, 65535))
+    )
 
 
 def _stretch(values: NDArray[np.float32], whites: tuple[int, ...]) -> NDArray[np.uint8]:
     """Values (h, w) whose range no format tells -> (h, w) from black to white.
 
-    Black is 0, or the least value where that is negative; white is the first of `whites` that none exceeds, or else
-    the greatest value. What is not a number is black.
+    Black is 0, or the least value where that is negative; white is the first of `whites` that none
+    exceeds, or else the greatest value. What is not a number is black.
     """
     finite = values[np.isfinite(values)]
     least, greatest = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)

@@ -1,6 +1,8 @@
-"""Decode photos in processes of their own: one that crashes, hangs or eats all memory costs that photo only.
+"""Decode photos in processes of their own: one that crashes, hangs or eats all memory costs that
+photo only.
 
-The processes run `sandbox_worker`. What they answer is not trusted: a line of JSON, and as many pixels as it says.
+The processes run `sandbox_worker`. What they answer is not trusted: a line of JSON, and as many
+pixels as it says.
 """
 
 from __future__ import annotations
@@ -25,20 +27,31 @@ from ..records import Image, Photo, Pixels
 SECONDS = 60.0
 """The longest that a photo may take, reading it from a slow drive included."""
 MEMORY = 3 * 1024**3
-"""Bytes that decoding may take: the largest picture that is let in needs half of it in the worst of formats."""
+"""Bytes that decoding may take: the largest picture that is let in needs half of it in the worst of
+formats."""
 MAX_LINE = 65_536
 MAX_SEGMENTS = 1000
 TIMEOUT = "timeout", "decoding it took too long, and was stopped"
 CRASHED = "crashed", "the decoder broke down on it"
 
 
-class Decoders:
-    """As many processes as there are threads that ask at once, started when the first of them asks."""
+class Sandbox:
+    """As many processes as there are threads that ask at once, started when the first of them
+    asks."""
 
-    def __init__(self, seconds: float | None = None, memory: int = MEMORY, command: Sequence[str] = ()) -> None:
+    def __init__(
+        self, seconds: float | None = None, memory: int = MEMORY, command: Sequence[str] = ()
+    ) -> None:
         self._seconds = SECONDS if seconds is None else seconds
         self._command = list(command) or [
-            *(sys.executable, "-P", "-m", f"{__package__}.sandbox_worker", str(self._seconds + 5), str(memory))
+            *(
+                sys.executable,
+                "-P",
+                "-m",
+                f"{__package__}.sandbox_worker",
+                str(self._seconds + 5),
+                str(memory),
+            )
         ]
         self._lock = Lock()
         self._idle: list[_Process] = []
@@ -102,14 +115,17 @@ def is_progressive(file: IO[bytes]) -> bool:
 
 
 def ends_early(file: IO[bytes]) -> bool:
-    """Whether a WebP, AVIF or HEIC file is shorter than it says itself; their decoders do not tell."""
+    """Whether a WebP, AVIF or HEIC file is shorter than it says itself; their sandbox do not
+    tell."""
     size = file.seek(0, os.SEEK_END)
     end = file.seek(0)
     start = file.read(8)
     if start[:4] == b"RIFF":
         return size < 8 + int.from_bytes(start[4:], "little")
     length = int.from_bytes(start[:4], "big") if start[4:] == b"ftyp" else 0
-    while length >= 8 and end < size:  # box after box; those of other lengths reach to the end, or are huge
+    while (
+        length >= 8 and end < size
+    ):  # box after box; those of other lengths reach to the end, or are huge
         end = file.seek(end + length)
         length = int.from_bytes(file.read(4), "big")
     return end > size
@@ -119,7 +135,9 @@ class _Process:
     """One process, for one photo at a time."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        path = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
+        path = os.pathsep.join(
+            filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")))
+        )
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -142,7 +160,15 @@ class _Process:
         timer.start()
         try:
             return self._ask(photo, data)
-        except (OSError, EOFError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        except (
+            OSError,
+            EOFError,
+            ValueError,
+            TypeError,
+            KeyError,
+            OverflowError,
+            RecursionError,
+        ) as error:
             raise PhotoError(*(TIMEOUT if late else CRASHED)) from error
         finally:
             timer.cancel()
@@ -157,7 +183,12 @@ class _Process:
 
     def _ask(self, photo: Photo, data: bytes | None) -> Image:
         assert self._process.stdin is not None and self._process.stdout is not None
-        request = {"root": photo.root, "path": photo.path, "bytes": photo.bytes, "mtime_ns": photo.mtime_ns}
+        request = {
+            "root": photo.root,
+            "path": photo.path,
+            "bytes": photo.bytes,
+            "mtime_ns": photo.mtime_ns,
+        }
         follow = None if data is None else len(data)
         self._process.stdin.write(json.dumps({"photo": request, "follow": follow}).encode() + b"\n")
         self._process.stdin.write(data or b"")
@@ -166,7 +197,9 @@ class _Process:
         if "code" in answer:
             raise PhotoError(str(answer["code"]), str(answer["message"]))
         pixels = self._read_pixels(int(answer["height"]), int(answer["width"]))
-        taken_at = None if answer["taken_at"] is None else datetime.fromisoformat(answer["taken_at"])
+        taken_at = (
+            None if answer["taken_at"] is None else datetime.fromisoformat(answer["taken_at"])
+        )
         facts = replace(photo, bytes=int(answer["bytes"]), mtime_ns=int(answer["mtime_ns"]))
         return Image(facts, pixels, taken_at)
 

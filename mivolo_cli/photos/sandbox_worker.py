@@ -1,4 +1,5 @@
-"""The process behind `decoders`: decodes the photos that it is asked for, within limits of time and memory."""
+"""The process behind `decoders`: decodes the photos that it is asked for, within limits of time and
+memory."""
 
 from __future__ import annotations
 
@@ -15,9 +16,11 @@ from . import decode
 
 
 def serve(requests: BinaryIO, answers: BinaryIO, seconds: float) -> None:
-    """Answer each line with a line, and with pixels where there are some. Ends when there are no more requests.
+    """Answer each line with a line, and with pixels where there are some. Ends when there are no
+    more requests.
 
-    A line says which photo is meant, and how many bytes of it follow where it is no file on this computer.
+    A line says which photo is meant, and how many bytes of it follow where it is no file on this
+    computer.
 
     A photo that takes longer ends the process, even where nobody is left to stop it.
     """

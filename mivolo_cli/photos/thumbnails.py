@@ -19,7 +19,8 @@ QUALITY = {"WEBP": 72, "JPEG": 80}
 
 
 def thumbnail(photo: Photo, side: int, kind: Kind = "WEBP") -> bytes | None:
-    """The upright photo, its longer side at most `side` pixels; None if it cannot be read any more."""
+    """The upright photo, its longer side at most `side` pixels; None if it cannot be read any
+    more."""
     if not stays_inside(photo.path):
         return None
     try:
@@ -32,7 +33,9 @@ def thumbnail(photo: Photo, side: int, kind: Kind = "WEBP") -> bytes | None:
     return coded.getvalue()
 
 
-def thumbnails(found: Iterable[Photo], side: int, kind: Kind, workers: int) -> Iterator[bytes | None]:
+def thumbnails(
+    found: Iterable[Photo], side: int, kind: Kind, workers: int
+) -> Iterator[bytes | None]:
     """One for each photo, in order; at most 2 * workers are made ahead."""
     with ThreadPoolExecutor(workers, thread_name_prefix="thumbnail") as pool:
         waiting: deque[Future[bytes | None]] = deque()

@@ -1,4 +1,5 @@
-"""Find photos in folders: each file once, in an order that stays the same, while they are asked for."""
+"""Find photos in folders: each file once, in an order that stays the same, while they are asked
+for."""
 
 from __future__ import annotations
 
@@ -19,8 +20,9 @@ from . import archives
 from .decode import CODES, EXTENSIONS, diagnosis, formats_of
 
 NOWHERE = (errno.ENOENT, errno.ELOOP)
-"""The errors of a link without a target, and of a name that vanished after its folder was listed."""
-SHARDS = (".tar", ".parquet")
+"""The errors of a link without a target, and of a name that vanished after its folder was
+listed."""
+ARCHIVES = (".tar", ".parquet")
 """Files that hold pictures; where they were found in a folder, only if they are asked for."""
 FolderId = tuple[int, int] | str
 Patterns = Sequence[re.Pattern[str]]
@@ -28,7 +30,11 @@ Patterns = Sequence[re.Pattern[str]]
 
 def check_paths(paths: Iterable[Path]) -> None:
     """Raise BadInput naming the paths where there is nothing, or a bucket that cannot be read."""
-    absent = [str(path) for path in paths if not (_is_stored(path) if isinstance(path, Url) else _is_there(path))]
+    absent = [
+        str(path)
+        for path in paths
+        if not (_is_stored(path) if isinstance(path, Url) else _is_there(path))
+    ]
     if absent:
         names = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
         hint = f"check the spelling; names that do not begin with {os.sep} are looked for in {os.getcwd()}"
@@ -46,64 +52,77 @@ def walk(
     hidden: bool = False,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
-    shards: bool = False,
+    archives: bool = False,
 ) -> Iterator[Photo | Failure]:
     """The photos at and below the paths, each file once, found while they are asked for.
 
-    Arguments keep their order; a folder's content is sorted by name (code points), subfolders in their place; that of
-    a bucket by whole keys. Links are followed, and hard links are files of their own.
+    Arguments keep their order; a folder's content is sorted by name (code points), subfolders in
+    their place; that of a bucket by whole keys. Links are followed, and hard links are files of
+    their own.
 
-    From folders are taken: files with a picture's extension, files with no extension that begin like a picture; with
-    a leading dot in the name, or below such a folder, only if `hidden`. A path that was given is taken whatever it is
-    called. With `shards`, tar and Parquet files are taken from folders, too; `opened` tells what is in them.
+    From folders are taken: files with a picture's extension, files with no extension that begin
+    like a picture; with a leading dot in the name, or below such a folder, only if `hidden`. A path
+    that was given is taken whatever it is called. With `archives`, tar and Parquet files are taken
+    from folders, too; `opened` tells what is in them.
 
-    `include` and `exclude` are globs for the path below the argument or for the name alone, upper and lower
-    case being the same: `*.jpg`, `trip/**`, `**/raw/*.png`; only `**` reaches into subfolders. Excluded folders are
-    not entered. Raises BadInput, at once, for a glob that cannot be understood, and Stopped where a bucket cannot be
-    listed to its end.
+    `include` and `exclude` are globs for the path below the argument or for the name alone, upper
+    and lower case being the same: `*.jpg`, `trip/**`, `**/raw/*.png`; only `**` reaches into
+    subfolders. Excluded folders are not entered. Raises BadInput, at once, for a glob that cannot
+    be understood, and Stopped where a bucket cannot be listed to its end.
     """
-    search = _Search(hidden, [_glob(pattern) for pattern in include], [_glob(pattern) for pattern in exclude], shards)
+    search = _Search(
+        hidden,
+        [_glob(pattern) for pattern in include],
+        [_glob(pattern) for pattern in exclude],
+        archives,
+    )
     return (
         found
         for path in paths
-        for found in (search.stored(str(path)) if isinstance(path, Url) else search.at(_absolute(path)))
+        for found in (
+            search.stored(str(path)) if isinstance(path, Url) else search.at(_absolute(path))
+        )
     )
 
 
-def is_shard(found: Photo | Failure) -> bool:
-    return isinstance(found, Photo) and _extension(found.path) in SHARDS
+def is_archive(found: Photo | Failure) -> bool:
+    return isinstance(found, Photo) and _extension(found.path) in ARCHIVES
 
 
 def opened(found: Iterable[Photo | Failure]) -> Iterator[Photo | Failure]:
-    """The same, with the pictures in a tar or Parquet file in its place; one that cannot be read is a failure."""
+    """The same, with the pictures in a tar or Parquet file in its place; one that cannot be read is
+    a failure."""
     for item in found:
-        if isinstance(item, Photo) and is_shard(item):
-            yield from _samples(item)
+        if isinstance(item, Photo) and is_archive(item):
+            yield from _in_archive(item)
         else:
             yield item
 
 
-def _samples(shard: Photo) -> Iterator[Photo | Failure]:
+def _in_archive(archive: Photo) -> Iterator[Photo | Failure]:
     try:
-        for photo in archives.listing(shard):
+        for photo in archives.listing(archive):
             if not stays_inside(photo.path):
                 yield Failure(photo, "not_a_file", "its name leads out of its folder")
-            elif _extension(shard.path) == ".parquet" or EXTENSIONS.fullmatch(_extension(photo.path)):
+            elif _extension(archive.path) == ".parquet" or EXTENSIONS.fullmatch(
+                _extension(photo.path)
+            ):
                 yield photo
     except PhotoError as error:
-        yield Failure(shard, error.code, str(error))
+        yield Failure(archive, error.code, str(error))
     except (OSError, ValueError) as error:
-        yield Failure(shard, *diagnosis(error))
+        yield Failure(archive, *diagnosis(error))
 
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """What one walk is looking for, and what it has found: the names given of each folder, and the folders done."""
+    """What one walk is looking for, and what it has found: the names given of each folder, and the
+    folders done."""
 
     hidden: bool
     include: Patterns
     exclude: Patterns
-    shards: bool = False
+    archives: bool = False
     given: defaultdict[FolderId, set[str]] = field(default_factory=lambda: defaultdict(set))
     done: set[FolderId] = field(default_factory=set)
 
@@ -128,7 +147,7 @@ class _Search:
         """What is at a URL, be it a folder in a bucket or an object."""
         root, name = os.path.split(url)
         try:
-            size, time = storage.look(url)
+            size, time = storage.stat(url)
         except OSError as error:
             yield Failure(Photo(root, name), *diagnosis(error))
             return
@@ -143,18 +162,23 @@ class _Search:
                     outside = Failure(photo, "not_a_file", "its name leads out of its folder")
                     yield photo if stays_inside(key) else outside
         except OSError as error:
-            raise Stopped(f"cannot list {url}: {error.strerror}", hint=storage.hint(error, url)) from error
+            raise Stopped(
+                f"cannot list {url}: {error.strerror}", hint=storage.hint(error, url)
+            ) from error
 
     def _takes_key(self, url: str, key: str) -> bool:
         """As _content and _takes do in folders."""
         ends = [place for place, letter in enumerate(key) if letter == "/"]
         hidden = key.startswith(".") or "/." in key
-        if (hidden and not self.hidden) or any(_matches(self.exclude, key[:end], key[: end + 1]) for end in ends):
+        if (hidden and not self.hidden) or any(
+            _matches(self.exclude, key[:end], key[: end + 1]) for end in ends
+        ):
             return False
         return self._takes(f"{url}/{key}", key)
 
     def _below(self, root: str) -> Iterator[Photo | Failure]:
-        """Depth first. Beside each waiting path are the folders it lies in, outermost first, to see links go round."""
+        """Depth first. Beside each waiting path are the folders it lies in, outermost first, to see
+        links go round."""
         waiting: list[tuple[str, tuple[FolderId, ...]]] = [("", ())]
         while waiting:
             path, above = waiting.pop()
@@ -163,37 +187,58 @@ class _Search:
                 info = os.stat(full)
                 if stat.S_ISDIR(info.st_mode):
                     folder = info.st_dev, info.st_ino
-                    waiting += [(inner, (*above, folder)) for inner in self._content(full, path, folder, above)]
-                elif stat.S_ISREG(info.st_mode) and self._takes(full, path) and self._is_new(full, above[-1]):
+                    waiting += [
+                        (inner, (*above, folder))
+                        for inner in self._content(full, path, folder, above)
+                    ]
+                elif (
+                    stat.S_ISREG(info.st_mode)
+                    and self._takes(full, path)
+                    and self._is_new(full, above[-1])
+                ):
                     yield Photo(root, path, info.st_size, info.st_mtime_ns)
             except OSError as error:
                 if error.errno not in NOWHERE or EXTENSIONS.fullmatch(_extension(path)):
                     yield Failure(Photo(root, path or "."), *diagnosis(error))
 
-    def _content(self, full: str, path: str, folder: FolderId, above: tuple[FolderId, ...]) -> list[str]:
+    def _content(
+        self, full: str, path: str, folder: FolderId, above: tuple[FolderId, ...]
+    ) -> list[str]:
         """The paths in a folder, last name first; none if the walk is in it or has been."""
         if folder in above or folder in self.done:
             return []
-        names = sorted(os.listdir(os.path.join(full, ".")), reverse=True)  # "." may be entered: so may the names
+        names = sorted(
+            os.listdir(os.path.join(full, ".")), reverse=True
+        )  # "." may be entered: so may the names
         if not self.include and not self.exclude:
             self.done.add(folder)
-        inner = [f"{path}/{name}" if path else name for name in names if self.hidden or not name.startswith(".")]
+        inner = [
+            f"{path}/{name}" if path else name
+            for name in names
+            if self.hidden or not name.startswith(".")
+        ]
         return [name for name in inner if not _matches(self.exclude, name, name + "/")]
 
     def _takes(self, full: str, path: str) -> bool:
-        """Whether a file found in a folder is selected, and by its extension, or else its first bytes, a picture."""
+        """Whether a file found in a folder is selected, and by its extension, or else its first
+        bytes, a picture."""
         extension = _extension(path)
         if not self._selects(path):
             return False
-        if self.shards and extension in SHARDS:
+        if self.archives and extension in ARCHIVES:
             return True
-        return bool(EXTENSIONS.fullmatch(extension)) or (not extension and _begins_like_a_picture(full))
+        return bool(EXTENSIONS.fullmatch(extension)) or (
+            not extension and _begins_like_a_picture(full)
+        )
 
     def _selects(self, path: str) -> bool:
-        return not _matches(self.exclude, path) and (not self.include or _matches(self.include, path))
+        return not _matches(self.exclude, path) and (
+            not self.include or _matches(self.include, path)
+        )
 
     def _is_new(self, file: str, folder: FolderId) -> bool:
-        """Whether the file, which lies in the folder, is met for the first time; from now on it is not."""
+        """Whether the file, which lies in the folder, is met for the first time; from now on it is
+        not."""
         if os.path.islink(file):
             file = os.path.realpath(file)
             folder = _folder_id(os.path.dirname(file))
@@ -219,18 +264,20 @@ def _is_there(path: Path) -> bool:
 
 def _is_stored(url: Url) -> bool:
     try:
-        storage.look(str(url))
+        storage.stat(str(url))
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise BadInput(f"cannot read {url}: {error.strerror}", hint=storage.hint(error, str(url))) from error
+        raise BadInput(
+            f"cannot read {url}: {error.strerror}", hint=storage.hint(error, str(url))
+        ) from error
     return True
 
 
 def _root(path: Path) -> str:
     if isinstance(path, Url):
         try:
-            is_folder = storage.look(str(path)).bytes is None
+            is_folder = storage.stat(str(path)).bytes is None
         except OSError:  # what is wrong with it is said when it is walked
             is_folder = False
         return str(path) if is_folder else os.path.dirname(str(path))
@@ -239,7 +286,8 @@ def _root(path: Path) -> str:
 
 
 def _absolute(path: Path) -> str:
-    """Absolute, with links as they were named; without `..` where leaving it out means the same folder."""
+    """Absolute, with links as they were named; without `..` where leaving it out means the same
+    folder."""
     short, full = os.path.abspath(path), os.path.join(os.getcwd(), path)
     if ".." not in path.parts:
         return short
@@ -267,7 +315,9 @@ def _glob(pattern: str) -> re.Pattern[str]:
         return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)
     except re.error as error:
         hint = "for a bracket that is part of a name write [[]"
-        raise BadInput(f"the pattern {pattern!r} cannot be understood: {error}", hint=hint) from error
+        raise BadInput(
+            f"the pattern {pattern!r} cannot be understood: {error}", hint=hint
+        ) from error
 
 
 def _choice(brackets: str) -> str:
@@ -280,7 +330,9 @@ def _choice(brackets: str) -> str:
 
 def _matches(patterns: Patterns, *paths: str) -> bool:
     """Whether one of the patterns fits one of the paths or the name that ends it."""
-    candidates = [candidate for path in paths for candidate in (path, path[path.rstrip("/").rfind("/") + 1 :])]
+    candidates = [
+        candidate for path in paths for candidate in (path, path[path.rstrip("/").rfind("/") + 1 :])
+    ]
     return any(pattern.fullmatch(candidate) for pattern in patterns for candidate in candidates)
 
 

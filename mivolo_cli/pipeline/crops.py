@@ -15,7 +15,8 @@ from ..records import Box, Boxes, Person, Pixels, Use
 MIN_OVERLAP = 1e-6
 """IoU from which a neighbour is blackened."""
 SNAP = 0.3
-"""A blackened person grows to the crop's border when it comes this near, in parts of the crop's side."""
+"""A blackened person grows to the crop's border when it comes this near, in parts of the crop's
+side."""
 MIN_BODY_SIDE = 50
 MIN_BODY_SHARE = 0.4
 """A body is refused when fewer of its values than this stay non-zero."""
@@ -23,14 +24,16 @@ MIN_BODY_SHARE = 0.4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crops:
-    """A person's inputs, each (size, size, 3) uint8 RGB, None where there is none that can be used."""
+    """A person's inputs, each (size, size, 3) uint8 RGB, None where there is none that can be
+    used."""
 
     face: Pixels | None
     body: Pixels | None
 
     @property
     def used(self) -> str | None:
-        """The inputs by name as in the result table: face+body, face, body; None when nothing is left."""
+        """The inputs by name as in the result table: face+body, face, body; None when nothing is
+        left."""
         names = [name for name in ("face", "body") if getattr(self, name) is not None]
         return "+".join(names) or None
 
@@ -38,7 +41,8 @@ class Crops:
 def cut(pixels: Pixels, people: Sequence[Person], size: int, use: Use = "both") -> list[Crops]:
     """The inputs of all people of one photo, in order.
 
-    `pixels` (height, width, 3) uint8; `people` must be everyone detected: neighbours are blackened out of bodies.
+    `pixels` (height, width, 3) uint8; `people` must be everyone detected: neighbours are blackened
+    out of bodies.
     """
     height, width = pixels.shape[:2]
     faces = [whole_pixels(person.face, width, height) for person in people]
@@ -48,14 +52,17 @@ def cut(pixels: Pixels, people: Sequence[Person], size: int, use: Use = "both") 
         face_crop = None if face is None or use == "body" else cut_face(pixels, face, size)
         others = bodies[:i] + bodies[i + 1 :]
         body_crop = (
-            None if body is None or use == "face" else cut_body(pixels, body, stacked(others), stacked(faces), size)
+            None
+            if body is None or use == "face"
+            else cut_body(pixels, body, stacked(others), stacked(faces), size)
         )
         found.append(Crops(face_crop, body_crop))
     return found
 
 
 def stack(crops: Sequence[Crops], size: int) -> tuple[Pixels, NDArray[np.bool_]]:
-    """A batch (n, size, size, 6) uint8, face in channels 0-2 and body in 3-5, and which inputs are there, (n, 2).
+    """A batch (n, size, size, 6) uint8, face in channels 0-2 and body in 3-5, and which inputs are
+    there, (n, 2).
 
     A missing input is black.
     """
@@ -76,7 +83,8 @@ def cut_face(pixels: Pixels, box: Boxes, size: int) -> Pixels | None:
 
 
 def cut_body(pixels: Pixels, box: Boxes, persons: Boxes, faces: Boxes, size: int) -> Pixels | None:
-    """The body's box (4,) with the other persons (n, 4) and all faces (m, 4) blackened; None where it is refused."""
+    """The body's box (4,) with the other persons (n, 4) and all faces (m, 4) blackened; None where
+    it is refused."""
     x1, y1, x2, y2 = box
     if min(x2 - x1, y2 - y1) < MIN_BODY_SIDE:
         return None
@@ -85,7 +93,8 @@ def cut_body(pixels: Pixels, box: Boxes, persons: Boxes, faces: Boxes, size: int
 
 
 def blackened_body(pixels: Pixels, box: Boxes, persons: Boxes, faces: Boxes) -> Pixels | None:
-    """What `cut_body` scales, in its own size however small; None where too little of the body is left to see."""
+    """What `cut_body` scales, in its own size however small; None where too little of the body is
+    left to see."""
     crop = inside(pixels, box).copy()
     for person in _meeting(persons, box):
         _blacken(crop, _snap(person - np.tile(box[:2], 2), crop.shape[1], crop.shape[0]))
@@ -95,7 +104,8 @@ def blackened_body(pixels: Pixels, box: Boxes, persons: Boxes, faces: Boxes) -> 
 
 
 def letterbox(picture: Pixels, size: int) -> Pixels:
-    """Scale to fit into (size, size, 3), centred on black, with the bilinear filter of the published models."""
+    """Scale to fit into (size, size, 3), centred on black, with the bilinear filter of the
+    published models."""
     height, width = picture.shape[:2]
     ratio = min(size / height, size / width)
     fitted = max(1, round(width * ratio)), max(1, round(height * ratio))

@@ -1,4 +1,5 @@
-"""What `auto` means for the model, the detector and the device, with the reason in words for the user."""
+"""What `auto` means for the model, the detector and the device, with the reason in words for the
+user."""
 
 from __future__ import annotations
 
@@ -28,19 +29,26 @@ def choose_device(wanted: str, engine: str = "auto", several: bool = False) -> C
 
 
 def choose_model(wanted: str, device: str) -> Choice:
-    """On a GPU the most accurate model that is here, on a CPU the small one that travels with the program."""
+    """On a GPU the most accurate model that is here, on a CPU the small one that travels with the
+    program."""
     if wanted != "auto":
         return Choice(wanted, "as asked")
     here = [name for name in MODELS if _is_here(name)]
     if not here:
-        return Choice(EMBEDDED_MODEL, "it travels with the program, and no published model has been fetched")
+        return Choice(
+            EMBEDDED_MODEL, "it travels with the program, and no published model has been fetched"
+        )
     if device == "cpu":
-        return Choice(EMBEDDED_MODEL, f"it is fast on a CPU; --model {here[0]} is more accurate and much slower")
+        return Choice(
+            EMBEDDED_MODEL,
+            f"it is fast on a CPU; --model {here[0]} is more accurate and much slower",
+        )
     return Choice(here[0], "the most accurate model here, and there is a GPU for it")
 
 
 def choose_detector(wanted: str, boxes: Path | None, device: str) -> Choice:
-    """The user's boxes where there are some; on a GPU the published YOLO if it is here; else the embedded detectors."""
+    """The user's boxes where there are some; on a GPU the published YOLO if it is here; else the
+    embedded detectors."""
     if wanted != "auto":
         return Choice(wanted, "as asked")
     if boxes is not None:

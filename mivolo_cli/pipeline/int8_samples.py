@@ -16,7 +16,7 @@ from ..errors import BadInput
 from ..model.spec import ModelSpec
 from ..photos import decode, walk
 from ..records import Failure, Photo, Pixels, Use
-from ..runtime.graph_cache import Calibration
+from ..runtime.graph_cache import Int8Samples
 from ..runtime.quantize import Batches
 from . import stages
 from .predict import Predictor
@@ -28,23 +28,33 @@ PEOPLE = 8
 T = TypeVar("T")
 
 
-def from_photos(found: Iterable[Photo | Failure], detector: Detector, use: Use, workers: int) -> Calibration:
+def from_photos(
+    found: Iterable[Photo | Failure], detector: Detector, use: Use, workers: int
+) -> Int8Samples:
     """By the people in these photos, whichever are the first to calibrate this model."""
-    return Calibration("", lambda spec: _batches(_spread(found), detector, spec, use, workers))
+    return Int8Samples("", lambda spec: _batches(_spread(found), detector, spec, use, workers))
 
 
-def from_folder(folder: Path, detector: Detector, use: Use, workers: int) -> Calibration:
-    """By the people in the photos of this folder, while these stay the same. Raises BadInput where there are none."""
+def from_folder(folder: Path, detector: Detector, use: Use, workers: int) -> Int8Samples:
+    """By the people in the photos of this folder, while these stay the same. Raises BadInput where
+    there are none."""
     walk.check_paths([folder])
     chosen = [photo for photo in _spread(walk.walk([folder])) if isinstance(photo, Photo)]
     if not chosen:
-        raise BadInput(f"there are no photos in {folder}", hint="give --calibration a folder of photos of people")
+        raise BadInput(
+            f"there are no photos in {folder}",
+            hint="give --int8-samples a folder of photos of people",
+        )
     facts = [f"{photo.path} {photo.bytes} {photo.mtime_ns}" for photo in chosen]
-    key = hashlib.sha256("\n".join([use, detector.sha256, *facts]).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return Calibration(key, lambda spec: _batches(chosen, detector, spec, use, workers))
+    key = hashlib.sha256(
+        "\n".join([use, detector.sha256, *facts]).encode("utf-8", "surrogateescape")
+    ).hexdigest()[:16]
+    return Int8Samples(key, lambda spec: _batches(chosen, detector, spec, use, workers))
 
 
-def _batches(chosen: Iterable[Photo | Failure], detector: Detector, spec: ModelSpec, use: Use, workers: int) -> Batches:
+def _batches(
+    chosen: Iterable[Photo | Failure], detector: Detector, spec: ModelSpec, use: Use, workers: int
+) -> Batches:
     """All people as an engine would get them."""
     recorder = _Recorder(spec.num_classes)
     with closing(decode.decode_all(chosen, workers)) as images:
@@ -71,7 +81,8 @@ class _Recorder:
 
 
 def _spread(items: Iterable[T], most: int = PHOTOS) -> list[T]:
-    """Of any number of items up to `most`, evenly spread: every one, every second, every fourth ..."""
+    """Of any number of items up to `most`, evenly spread: every one, every second, every fourth
+    ..."""
     kept: list[T] = []
     step = 1
     for number, item in enumerate(items):

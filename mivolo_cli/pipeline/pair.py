@@ -14,14 +14,16 @@ MIN_PAIR_SCORE = 0.0001
 def match(persons: Boxes, faces: Boxes) -> list[tuple[int, int]]:
     """The best total assignment as (person, face) indices; those without a partner are left out.
 
-    A pair's score is the mean of its IoU and of the face's share inside the person, on boxes cut to whole pixels
-    (as published).
+    A pair's score is the mean of its IoU and of the face's share inside the person, on boxes cut to
+    whole pixels (as published).
     """
     persons, faces = np.trunc(persons), np.trunc(faces)
     face_area = np.maximum(boxes.area(faces), 1e-9)
     score = (boxes.iou(persons, faces) + boxes.intersection(persons, faces) / face_area) / 2
     best = zip(*linear_sum_assignment(score, maximize=True), strict=True)
-    return [(int(person), int(face)) for person, face in best if score[person, face] > MIN_PAIR_SCORE]
+    return [
+        (int(person), int(face)) for person, face in best if score[person, face] > MIN_PAIR_SCORE
+    ]
 
 
 def pair(detections: Detections) -> list[Person]:
@@ -31,7 +33,9 @@ def pair(detections: Detections) -> list[Person]:
     matches = match(detections.persons, detections.faces)
     people = [Person(faces[face], bodies[person]) for person, face in matches]
     matched_bodies, matched_faces = {person for person, _ in matches}, {face for _, face in matches}
-    people += [Person(None, body) for index, body in enumerate(bodies) if index not in matched_bodies]
+    people += [
+        Person(None, body) for index, body in enumerate(bodies) if index not in matched_bodies
+    ]
     people += [Person(face, None) for index, face in enumerate(faces) if index not in matched_faces]
     return sorted(people, key=_place)
 

@@ -16,38 +16,57 @@ GENDERS = ("male", "female")
 """The order of the model's first two outputs."""
 
 
-class Engine(Protocol):
-    """Runs a model on a device: uint8 batch (n, s, s, channels) and which inputs are there (n, 2) -> (n, outputs)."""
+class AgeEngine(Protocol):
+    """Runs a model on a device: uint8 batch (n, s, s, channels) and which inputs are there (n, 2)
+    -> (n, outputs)."""
 
     def run(self, batch: Pixels, present: NDArray[np.bool_], /) -> NDArray[np.float32]: ...
 
 
 class Predictor:
-    """A model on an engine; with `flip` it also looks at everybody mirrored, and takes the mean of both answers.
+    """A model on an engine; with `flip` it also looks at everybody mirrored, and takes the mean of
+    both answers.
 
-    `lanes` is how many batches may be under way while the next people are found: one a GPU, and none on a CPU, whose
-    cores the detector needs.
+    `streams` is how many batches may be under way while the next people are found: one a GPU, and
+    none on a CPU, whose cores the detector needs.
     """
 
     def __init__(
-        self, engine: Engine, spec: ModelSpec, batch_size: int = 32, flip: bool = False, lanes: int = 0
+        self,
+        engine: AgeEngine,
+        spec: ModelSpec,
+        batch_size: int = 32,
+        flip: bool = False,
+        streams: int = 0,
     ) -> None:
-        self.engine, self.spec, self.batch_size, self.flip, self.lanes = engine, spec, batch_size, flip, lanes
+        self.engine, self.spec, self.batch_size, self.flip, self.streams = (
+            engine,
+            spec,
+            batch_size,
+            flip,
+            streams,
+        )
 
     def predict(self, crops: Sequence[Crops]) -> list[Prediction | None]:
-        """One prediction a person, in order; None for a person without an input that this model reads."""
+        """One prediction a person, in order; None for a person without an input that this model
+        reads."""
         seen = [self._readable(crop) for crop in crops]
         usable = [crop for crop in seen if crop.used is not None]
         answers = iter([p for batch in self._batches(usable) for p in self._predict_batch(batch)])
         return [None if crop.used is None else next(answers) for crop in seen]
 
     def _batches(self, crops: Sequence[Crops]) -> Iterator[Sequence[Crops]]:
-        return (crops[start : start + self.batch_size] for start in range(0, len(crops), self.batch_size))
+        return (
+            crops[start : start + self.batch_size]
+            for start in range(0, len(crops), self.batch_size)
+        )
 
     def _readable(self, crop: Crops) -> Crops:
         """Without the inputs that a single-input model cannot take."""
         inputs = self.spec.inputs.split("+")
-        return Crops(crop.face if "face" in inputs else None, crop.body if "body" in inputs else None)
+        return Crops(
+            crop.face if "face" in inputs else None, crop.body if "body" in inputs else None
+        )
 
     def _predict_batch(self, crops: Sequence[Crops]) -> list[Prediction]:
         pixels, present = stack(crops, self.spec.input_size)
@@ -66,17 +85,24 @@ def channels(pixels: Pixels, spec: ModelSpec) -> Pixels:
     return pixels[..., 3:] if spec.inputs == "body" else pixels[..., :3]
 
 
-def predictions(outputs: NDArray[np.float32], spec: ModelSpec, used: Sequence[str]) -> list[Prediction]:
+def predictions(
+    outputs: NDArray[np.float32], spec: ModelSpec, used: Sequence[str]
+) -> list[Prediction]:
     """The model's outputs (n, 1 or 3) as predictions of people whose inputs were `used`."""
     ages = [float(age) for age in spec.years(outputs[:, -1])]
     ends = [_ends(spec, age, name) for age, name in zip(ages, used, strict=True)]
     if spec.num_classes == 1:
-        return [Prediction(a, None, None, name, *end) for a, name, end in zip(ages, used, ends, strict=True)]
+        return [
+            Prediction(a, None, None, name, *end)
+            for a, name, end in zip(ages, used, ends, strict=True)
+        ]
     logits = outputs[:, :2].astype(np.float64)
     scores = 1 / (1 + np.exp(-np.abs(logits[:, 0] - logits[:, 1])))  # softmax of the larger of two
     return [
         Prediction(age, GENDERS[best], float(score), name, *end)
-        for age, best, score, name, end in zip(ages, logits.argmax(axis=1), scores, used, ends, strict=True)
+        for age, best, score, name, end in zip(
+            ages, logits.argmax(axis=1), scores, used, ends, strict=True
+        )
     ]
 
 

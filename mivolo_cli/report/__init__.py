@@ -1,4 +1,5 @@
-"""Report: one page to look at, with everything it needs inside, and pictures inside or beside it."""
+"""Report: one page to look at, with everything it needs inside, and pictures inside or beside
+it."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ PICTURE = re.compile(r"\d+\.webp")
 
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
-    """`size` is the longer side of a picture in pixels. A report of ours is replaced, another file if `replace`."""
+    """`size` is the longer side of a picture in pixels. A report of ours is replaced, another file
+    if `replace`."""
 
     results: Path
     output: Path
@@ -37,7 +39,7 @@ class ReportOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class HtmlReport:
     """What was made; `missing` counts the photos that were scanned and cannot be read any more."""
 
     page: Path
@@ -47,23 +49,31 @@ class Report:
     missing: int
 
 
-def report(options: ReportOptions, progress: Callable[[int, int], None] = lambda done, total: None) -> Report:
-    """Write the page; `progress` is called after every picture. Raises BadInput before any work, and OutputError."""
+def report(
+    options: ReportOptions, on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> HtmlReport:
+    """Write the page; `on_progress` is called after every picture. Raises BadInput before any work,
+    and OutputError."""
     check_file(options.output, SUFFIX, options.replace or page.is_ours(options.output))
     folder = pictures_folder(options.output) if options.pictures == "beside" else None
     if folder is not None:
         _check_pictures(folder)
     results = read_results(options.results)
     found = [result.photo for result in results if not isinstance(result, Failure)]
-    pictures = _pictures(found, options, progress)
+    pictures = _pictures(found, options, on_progress)
     missing = [] if folder is None else _write_beside(folder, pictures)
-    with new_file(options.output) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-        data = page.summarise(results, options.title, options.output.parent, options.pictures, folder, missing)
+    with (
+        new_file(options.output) as temporary,
+        temporary.open("w", encoding="utf-8", newline="\n") as file,
+    ):
+        data = page.summarise(
+            results, options.title, options.output.parent, options.pictures, folder, missing
+        )
         page.write_head(file, data)
         missing = missing if folder else page.write_inside(file, pictures)
         page.write_end(file)
     people = results.table["person"].drop_null()
-    return Report(options.output, folder, len(data["photos"]), len(people), len(missing))
+    return HtmlReport(options.output, folder, len(data["photos"]), len(people), len(missing))
 
 
 def pictures_folder(output: Path) -> Path:
@@ -71,18 +81,19 @@ def pictures_folder(output: Path) -> Path:
 
 
 def _pictures(
-    found: list[Photo], options: ReportOptions, progress: Callable[[int, int], None]
+    found: list[Photo], options: ReportOptions, on_progress: Callable[[int, int], None]
 ) -> Iterator[tuple[int, bytes | None]]:
     if options.pictures == "none":
         return
     coded = thumbnails(found, options.size, "WEBP", options.workers)
     for number, picture in enumerate(coded):
         yield number, picture
-        progress(number + 1, len(found))
+        on_progress(number + 1, len(found))
 
 
 def _write_beside(folder: Path, pictures: Iterator[tuple[int, bytes | None]]) -> list[int]:
-    """A folder of pictures in the place of the old one, which goes when the new one is complete; which are missing."""
+    """A folder of pictures in the place of the old one, which goes when the new one is complete;
+    which are missing."""
     missing = []
     with new_folder(folder, replace=True) as temporary:
         (temporary / NOTE).write_text(OURS, encoding="utf-8")
@@ -95,7 +106,8 @@ def _write_beside(folder: Path, pictures: Iterator[tuple[int, bytes | None]]) ->
 
 
 def _check_pictures(folder: Path) -> None:
-    """A folder that holds anything but a report's pictures is refused: it is going to be replaced."""
+    """A folder that holds anything but a report's pictures is refused: it is going to be
+    replaced."""
     if not os.path.lexists(folder):
         return
     ours = False
@@ -105,5 +117,6 @@ def _check_pictures(folder: Path) -> None:
         ours = ours and all(PICTURE.fullmatch(name) for name in names - {NOTE})
     if not ours:
         raise BadInput(
-            f"{folder} exists and holds more than a report's pictures", hint="choose another name for the page"
+            f"{folder} exists and holds more than a report's pictures",
+            hint="choose another name for the page",
         )

@@ -1,4 +1,5 @@
-"""The page of a report: its data as JSON, its assets inside, and a policy that lets the browser load nothing else.
+"""The page of a report: its data as JSON, its assets inside, and a policy that lets the browser
+load nothing else.
 
 Nothing of the results is ever written as HTML: the page's script reads JSON and makes text of it.
 """
@@ -19,16 +20,14 @@ from string import Template
 from typing import Any, TextIO
 from urllib.parse import quote
 
-from ..records import Box, Failure, Person, Prediction, Result, shard_of, stays_inside
+from ..records import Box, Failure, Person, Prediction, Result, archive_of, stays_inside
 from ..tables.results import Results
 from ..version import __version__
 
 MARK = "<!doctype html>\n<!-- A report of mivolo -->\n"
 """How a page begins, and how one is told from other files."""
 PLACE_OF_PICTURES = "<!-- pictures -->\n"
-POLICY = (
-    "default-src 'none'; script-src {scripts}; style-src {style}; img-src {images}; base-uri 'none'; form-action 'none'"
-)
+POLICY = "default-src 'none'; script-src {scripts}; style-src {style}; img-src {images}; base-uri 'none'; form-action 'none'"
 
 
 def is_ours(path: Path) -> bool:
@@ -40,7 +39,12 @@ def is_ours(path: Path) -> bool:
 
 
 def summarise(
-    results: Results, title: str, home: Path, pictures: str, folder: Path | None = None, missing: Collection[int] = ()
+    results: Results,
+    title: str,
+    home: Path,
+    pictures: str,
+    folder: Path | None = None,
+    missing: Collection[int] = (),
 ) -> dict[str, Any]:
     """What the page's script works with; links are relative to `home`, the page's folder.
 
@@ -72,7 +76,7 @@ def link(root: str, home: Path) -> str | None:
 
 def _is_linkable(path: str) -> bool:
     """Not what is in a tar or Parquet file."""
-    return stays_inside(path) and not shard_of(path)[1]
+    return stays_inside(path) and not archive_of(path)[1]
 
 
 def write_head(file: TextIO, data: dict[str, Any]) -> None:
@@ -86,7 +90,8 @@ def write_head(file: TextIO, data: dict[str, Any]) -> None:
 
 
 def write_inside(file: TextIO, pictures: Iterator[tuple[int, bytes | None]]) -> list[int]:
-    """The pictures, each in an element of its own that the browser does not look at; which are missing."""
+    """The pictures, each in an element of its own that the browser does not look at; which are
+    missing."""
     missing = []
     for number, picture in pictures:
         if picture is None:
@@ -108,24 +113,34 @@ def as_script(value: Any) -> str:
 
 
 def _photos(results: Results, missing: Collection[int]) -> Iterator[dict[str, Any]]:
-    """Each photo with its short keys; `p` is the number of its picture, `r` its root or -1 where no link may lead."""
+    """Each photo with its short keys; `p` is the number of its picture, `r` its root or -1 where no
+    link may lead."""
     roots = {root: number for number, root in enumerate(results.roots)}
     number = 0
     for result in results:
         path = result.photo.path
-        row: dict[str, Any] = {"path": path, "r": roots[result.photo.root] if _is_linkable(path) else -1}
+        row: dict[str, Any] = {
+            "path": path,
+            "r": roots[result.photo.root] if _is_linkable(path) else -1,
+        }
         if isinstance(result, Failure):
             yield row | {"error": result.code, "message": result.message, "people": []}
             continue
         taken = result.taken_at.strftime("%Y-%m-%dT%H:%M") if result.taken_at else None
         row |= {"w": result.width, "h": result.height, "taken": taken}
         row |= {} if number in missing else {"p": number}
-        yield row | {"people": [_person(person, prediction, result) for person, prediction in result.people]}
+        yield row | {
+            "people": [_person(person, prediction, result) for person, prediction in result.people]
+        }
         number += 1
 
 
 def _person(person: Person, prediction: Prediction | None, result: Result) -> dict[str, Any]:
-    boxes = {kind: _percent(box, result) for kind, box in (("face", person.face), ("body", person.body)) if box}
+    boxes = {
+        kind: _percent(box, result)
+        for kind, box in (("face", person.face), ("body", person.body))
+        if box
+    }
     if prediction is None:
         return boxes
     said = {

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadInput, WeightsError
-from .pool import Idle
+from .pool import ResourcePool
 
 if TYPE_CHECKING:
     import openvino
@@ -40,7 +40,7 @@ _importing = threading.Lock()
 class Engine(Protocol):
     """What runs a network; `notes` are lines for the user, and more may come while it works.
 
-    `name` is that of --engine; `calibration` tells one graph of int8 from others of the same weights.
+    `name` is that of --engine; `int8_key` tells one graph of int8 from others of the same weights.
     """
 
     @property
@@ -53,36 +53,45 @@ class Engine(Protocol):
     def precision(self) -> str: ...
 
     @property
-    def calibration(self) -> str: ...
+    def int8_key(self) -> str: ...
 
     @property
     def notes(self) -> list[str]: ...
 
     def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """The outputs (n, ...) for inputs (n, ...), by position. Raises RuntimeError where they do not fit it.
+        """The outputs (n, ...) for inputs (n, ...), by position. Raises RuntimeError where they do
+        not fit it.
 
         An age model takes pixels (n, s, s, channels) uint8, and which inputs are there (n, 2).
         """
 
 
 class OnnxEngine:
-    """An ONNX graph with one input, compiled when it is made (under a second), for as many threads as there are cores.
+    """An ONNX graph with one input, compiled when it is made (under a second), for as many threads
+    as there are cores.
 
-    Each call computes on one core: small graphs are slower on two than twice on one. `device` is OpenVINO's name for
-    it. On every device it computes in true fp32: OpenVINO would choose less by itself.
+    Each call computes on one core: small graphs are slower on two than twice on one. `device` is
+    OpenVINO's name for it. On every device it computes in true fp32: OpenVINO would choose less by
+    itself.
     """
 
     def __init__(self, file: Path, device: str = "cpu", threads: int | None = None) -> None:
         try:
             openvino = import_openvino()
         except ImportError as error:
-            raise BadInput(f"{file.name} needs the package openvino", hint="pip install openvino") from error
+            raise BadInput(
+                f"{file.name} needs the package openvino", hint="pip install openvino"
+            ) from error
         if not file.is_file():
-            raise WeightsError(f"there is no file {file}", hint="`mivolo weights verify` shows what is missing")
+            raise WeightsError(
+                f"there is no file {file}", hint="`mivolo weights verify` shows what is missing"
+            )
         cores = threads or os.cpu_count() or 1
         streams = {"NUM_STREAMS": str(cores)} if device == "cpu" else {}
         try:
-            self._compiled = openvino.Core().compile_model(file, device.upper(), _settings("fp32", cores) | streams)
+            self._compiled = openvino.Core().compile_model(
+                file, device.upper(), _settings("fp32", cores) | streams
+            )
         except RuntimeError as error:
             raise WeightsError(
                 f"OpenVINO cannot run {file} on {device}: {first_line(error)}",
@@ -99,16 +108,19 @@ class OnnxEngine:
 
 
 class OpenVinoEngine:
-    """A graph on the CPU, compiled when it is made. Raises RuntimeError where OpenVINO cannot run it.
+    """A graph on the CPU, compiled when it is made. Raises RuntimeError where OpenVINO cannot run
+    it.
 
     A precision that this processor does not have is replaced by fp32, which `notes` then say.
     """
 
     name, device = "openvino", "cpu"
 
-    def __init__(self, graph: openvino.Model | Path, precision: str = "fp32", threads: int | None = None) -> None:
+    def __init__(
+        self, graph: openvino.Model | Path, precision: str = "fp32", threads: int | None = None
+    ) -> None:
         openvino = import_openvino()
-        self.precision, self.calibration = precision, ""
+        self.precision, self.int8_key = precision, ""
         self.notes: list[str] = []
         core = openvino.Core()
         if precision in ("bf16", "fp16") and precision.upper() not in core.get_property(
@@ -125,17 +137,23 @@ class OpenVinoEngine:
 
 
 class TorchEngine:
-    """A module on a device; after trouble with a GPU it goes on, on the CPU, and says so once in `notes`.
+    """A module on a device; after trouble with a GPU it goes on, on the CPU, and says so once in
+    `notes`.
 
-    fp32 is true fp32: on CUDA this switches TF32 off for the whole process. bf16 and fp16 are by autocast. `compiled`
-    is for GPUs: the first batch of each size then takes a minute, and the others less time.
+    fp32 is true fp32: on CUDA this switches TF32 off for the whole process. bf16 and fp16 are by
+    autocast. `compiled` is for GPUs: the first batch of each size then takes a minute, and the
+    others less time.
     """
 
-    name, calibration = "torch", ""
+    name, int8_key = "torch", ""
 
-    def __init__(self, module: nn.Module, device: str, precision: str = "fp32", compiled: bool = False) -> None:
+    def __init__(
+        self, module: nn.Module, device: str, precision: str = "fp32", compiled: bool = False
+    ) -> None:
         if precision not in PRECISIONS:
-            raise BadInput(f"there is no precision {precision!r}", hint=f"use {', '.join(PRECISIONS)}")
+            raise BadInput(
+                f"there is no precision {precision!r}", hint=f"use {', '.join(PRECISIONS)}"
+            )
         self.device = device
         self.precision = precision
         self.notes: list[str] = []
@@ -147,13 +165,16 @@ class TorchEngine:
             self._move()
 
     def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """See Engine.run. A batch that the memory does not hold is halved, and so are those after it."""
+        """See Engine.run. A batch that the memory does not hold is halved, and so are those after
+        it."""
         try:
             return self._in_parts(inputs)
         except MemoryError:
             most = len(inputs[0])
             if self._most == sys.maxsize:
-                self.notes.append(f"{self.device} has too little memory for a batch of {most}: going on with fewer")
+                self.notes.append(
+                    f"{self.device} has too little memory for a batch of {most}: going on with fewer"
+                )
             self._most = max(1, min(self._most, most) // 2)
         return self.run(*inputs)
 
@@ -171,7 +192,8 @@ class TorchEngine:
         return np.concatenate(found)
 
     def _after(self, error: RuntimeError, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-        """What the plain module answers after an error of the compiled one, and the CPU after one of a GPU.
+        """What the plain module answers after an error of the compiled one, and the CPU after one
+        of a GPU.
 
         An error of the CPU stays one.
         """
@@ -186,7 +208,8 @@ class TorchEngine:
         return self._in_parts(inputs)
 
     def _move(self) -> None:
-        """Put a copy on the GPU; the original stays, because a GPU in trouble may not give its weights back."""
+        """Put a copy on the GPU; the original stays, because a GPU in trouble may not give its
+        weights back."""
         import torch
 
         try:
@@ -204,7 +227,11 @@ class TorchEngine:
         import torch
 
         half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
-        rounded = torch.autocast(self.device.partition(":")[0], half) if half else contextlib.nullcontext()
+        rounded = (
+            torch.autocast(self.device.partition(":")[0], half)
+            if half
+            else contextlib.nullcontext()
+        )
         with torch.inference_mode(), rounded:
             outputs = self._module(*map(self._on_device, inputs))
             return outputs.float().cpu().numpy()
@@ -214,7 +241,11 @@ class TorchEngine:
         import torch
 
         tensor = torch.from_numpy(array)
-        return tensor.pin_memory().to(self.device, non_blocking=True) if self._is_cuda else tensor.to(self.device)
+        return (
+            tensor.pin_memory().to(self.device, non_blocking=True)
+            if self._is_cuda
+            else tensor.to(self.device)
+        )
 
     @property
     def _is_cuda(self) -> bool:
@@ -225,7 +256,7 @@ class TorchEngine:
         self.device, self._module = "cpu", self._on_cpu
 
 
-class BackedEngine:
+class FallbackEngine:
     """An engine, and one that takes its place for good when it fails, which `notes` then say.
 
     `backup` makes the other one at that moment; what that one raises goes on to the caller.
@@ -235,7 +266,7 @@ class BackedEngine:
         self._engine, self._backup = engine, backup
         self._failed = False
         self._said: list[str] = []
-        self.name, self.calibration = engine.name, engine.calibration
+        self.name, self.int8_key = engine.name, engine.int8_key
 
     @property
     def device(self) -> str:
@@ -265,17 +296,18 @@ class BackedEngine:
         self._engine = backup
 
 
-class DealtEngine:
-    """Several engines of one model, one a GPU: each batch goes to one that is idle, from as many threads as there are.
+class MultiGpuEngine:
+    """Several engines of one model, one a GPU: each batch goes to one that is idle, from as many
+    threads as there are.
 
     What the first one says of itself is true of all.
     """
 
     def __init__(self, engines: Sequence[Engine]) -> None:
         self._engines = list(engines)
-        self._idle = Idle(engines)
+        self._pool = ResourcePool(engines)
         first = engines[0]
-        self.name, self.precision, self.calibration = first.name, first.precision, first.calibration
+        self.name, self.precision, self.int8_key = first.name, first.precision, first.int8_key
 
     @property
     def device(self) -> str:
@@ -287,14 +319,16 @@ class DealtEngine:
 
     def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
         """See Engine.run."""
-        with self._idle.one() as engine:
+        with self._pool.one() as engine:
             return engine.run(*inputs)
 
 
 class PaddedEngine:
-    """An age model's engine that meets few sizes of batches: missing people are made up to a power of two, in black.
+    """An age model's engine that meets few sizes of batches: missing people are made up to a power
+    of two, in black.
 
-    What is said of a person then depends least on who else was there, and an engine prepares for few sizes.
+    What is said of a person then depends least on who else was there, and an engine prepares for
+    few sizes.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -310,7 +344,8 @@ class PaddedEngine:
 
 
 def import_openvino() -> ModuleType:
-    """OpenVINO without its package of telemetry, through which it would report each import to Google Analytics.
+    """OpenVINO without its package of telemetry, through which it would report each import to
+    Google Analytics.
 
     Raises ImportError where it is not installed.
     """
@@ -318,8 +353,8 @@ def import_openvino() -> ModuleType:
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # so that it cannot be imported
         import openvino
 
-        # What knows NumPy in OpenVINO is made at the first array; two threads that bring theirs at once wait for each
-        # other for ever, one with Python's lock and one with that of C++.
+        # What knows NumPy in OpenVINO is made at the first array; two threads that bring theirs at
+        # once wait for each other for ever, one with Python's lock and one with that of C++.
         _ = openvino.Tensor(np.zeros(1, np.float32)).data
     return openvino
 
@@ -327,29 +362,40 @@ def import_openvino() -> ModuleType:
 def choose_engine(wanted: str, device: str, precision: str) -> str:
     """The engine for `auto`, `torch` or `openvino` on a device of PyTorch's.
 
-    Raises BadInput for what does not exist, and for engines and precisions that this device does not have.
+    Raises BadInput for what does not exist, and for engines and precisions that this device does
+    not have.
     """
     if wanted not in ENGINES:
         raise BadInput(f"there is no engine {wanted!r}", hint=f"use {', '.join(ENGINES)}")
     if precision not in PRECISIONS:
         raise BadInput(f"there is no precision {precision!r}", hint=f"use {', '.join(PRECISIONS)}")
     if device != "cpu" and wanted == "openvino":
-        raise BadInput(f"the engine openvino is for the CPU, not for {device}", hint="add --device cpu")
+        raise BadInput(
+            f"the engine openvino is for the CPU, not for {device}", hint="add --device cpu"
+        )
     if precision == "int8" and (device != "cpu" or wanted == "torch"):
-        raise BadInput("int8 is for the CPU and the engine openvino", hint="add --device cpu --engine openvino")
+        raise BadInput(
+            "int8 is for the CPU and the engine openvino", hint="add --device cpu --engine openvino"
+        )
     return wanted if wanted != "auto" else "openvino" if device == "cpu" else "torch"
 
 
 def choose_device(wanted: str = "auto", several: bool = False) -> tuple[str, str]:
-    """The device to use for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`, and why, in words for the user.
+    """The device to use for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`, and why, in words for the
+    user.
 
-    With `several`, `cuda:0,1` is a device too; see `each_gpu`. A GPU that is missing or does not work gives the CPU.
-    Raises BadInput for any other name.
+    With `several`, `cuda:0,1` is a device too; see `each_gpu`. A GPU that is missing or does not
+    work gives the CPU. Raises BadInput for any other name.
     """
     if not DEVICE.fullmatch(wanted):
-        raise BadInput(f"there is no device {wanted!r}", hint="use auto, cpu, cuda, cuda:0 (1, 2 ...) or mps")
+        raise BadInput(
+            f"there is no device {wanted!r}", hint="use auto, cpu, cuda, cuda:0 (1, 2 ...) or mps"
+        )
     if "," in wanted and not several:
-        raise BadInput(f"this command works on one GPU, not on {wanted}", hint=f"use {wanted.partition(',')[0]}")
+        raise BadInput(
+            f"this command works on one GPU, not on {wanted}",
+            hint=f"use {wanted.partition(',')[0]}",
+        )
     if wanted == "cpu":
         return "cpu", "as asked"
     candidates = ("cuda", "mps") if wanted == "auto" else _listed(wanted)
@@ -370,7 +416,8 @@ def choose_device(wanted: str = "auto", several: bool = False) -> tuple[str, str
 
 
 def each_gpu(device: str) -> list[str]:
-    """The GPUs that `cuda` (all that work) and `cuda:0,1` stand for; any other device stands for itself."""
+    """The GPUs that `cuda` (all that work) and `cuda:0,1` stand for; any other device stands for
+    itself."""
     if device != "cuda":
         return _listed(device)
     import torch
@@ -413,7 +460,8 @@ def _joined(gpus: Sequence[str]) -> str:
 
 
 def _driver_may_be_here() -> bool:
-    """Whether to ask PyTorch for GPUs at all, for which it has to be loaded: no on a Linux without any driver."""
+    """Whether to ask PyTorch for GPUs at all, for which it has to be loaded: no on a Linux without
+    any driver."""
     return sys.platform != "linux" or any(os.path.exists(place) for place in DRIVERS)
 
 
@@ -421,9 +469,13 @@ def _present(device: str) -> bool:
     import torch
 
     kind, _, index = device.partition(":")
-    with warnings.catch_warnings():  # PyTorch warns of drivers that it cannot use; the answer says it already
+    with (
+        warnings.catch_warnings()
+    ):  # PyTorch warns of drivers that it cannot use; the answer says it already
         warnings.simplefilter("ignore")
-        count = torch.cuda.device_count() if kind == "cuda" else int(torch.backends.mps.is_available())
+        count = (
+            torch.cuda.device_count() if kind == "cuda" else int(torch.backends.mps.is_available())
+        )
     return int(index or 0) < count
 
 

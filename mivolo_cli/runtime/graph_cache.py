@@ -1,6 +1,7 @@
 """Networks as graphs of OpenVINO: converted once, and kept in the user's cache.
 
-A folder of the cache holds one graph, facts about it, and the hashes of all that; it appears whole or not at all.
+A folder of the cache holds one graph, info about it, and the hashes of all that; it appears whole
+or not at all.
 """
 
 from __future__ import annotations
@@ -42,14 +43,14 @@ EXAMPLE = 2
 """People in the batch that is followed through the model; the graph then takes any number."""
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 Load = Callable[[], tuple["FromPixels", ModelSpec]]
-Facts = dict[str, str]
+GraphInfo = dict[str, str]
 """What is kept beside a graph."""
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
-    """Who calibrates an age model for int8: batches for a model of a spec. `key` tells one choice of photos from
-    another; without one, the first calibration of a model on this machine stands."""
+class Int8Samples:
+    """Who calibrates an age model for int8: batches for a model of a spec. `key` tells one choice
+    of photos from another; without one, the first calibration of a model on this machine stands."""
 
     key: str
     people: Callable[[ModelSpec], Batches]
@@ -60,38 +61,44 @@ class NotConverted(MivoloError):
 
 
 def open_converted(
-    name: str, precision: str, load: Load, calibration: Calibration | None = None
+    name: str, precision: str, load: Load, int8_samples: Int8Samples | None = None
 ) -> tuple[OpenVinoEngine, ModelSpec]:
-    """The engine and spec of an age model's graph from the cache, or from a new conversion of what `load` gives.
+    """The engine and spec of an age model's graph from the cache, or from a new conversion of what
+    `load` gives.
 
-    Raises WeightsError for the file, NotConverted for all else, and BadInput for int8 that cannot be had.
+    Raises WeightsError for the file, NotConverted for all else, and BadInput for int8 that cannot
+    be had.
     """
     file = registry.model_file(name)
     label = name if name in registry.known() else registry.plain_name(file)
-    key = f"-{calibration.key}" if calibration and calibration.key and precision == "int8" else ""
+    key = (
+        f"-{int8_samples.key}" if int8_samples and int8_samples.key and precision == "int8" else ""
+    )
 
-    def make() -> tuple[openvino.Model, Facts]:
-        if precision == "int8" and calibration is None:
+    def make() -> tuple[openvino.Model, GraphInfo]:
+        if precision == "int8" and int8_samples is None:
             raise BadInput(
                 f"{label} has not been calibrated for int8 on this machine",
                 hint="run `mivolo scan --precision int8` once, over photos with people",
             )
         module, spec = load()
         graph = convert(module, spec)
-        if precision == "int8" and calibration is not None:
-            graph = quantize(graph, calibration.people(spec))
+        if precision == "int8" and int8_samples is not None:
+            graph = quantize(graph, int8_samples.people(spec))
         return graph, spec.to_metadata()
 
-    engine, facts = open_graph(f"{label}-{registry.sha256(file)[:16]}{key}", precision, make)
-    return engine, ModelSpec.from_metadata(facts)
+    engine, info = open_graph(f"{label}-{registry.sha256(file)[:16]}{key}", precision, make)
+    return engine, ModelSpec.from_metadata(info)
 
 
 def open_graph(
-    name: str, precision: str, make: Callable[[], tuple[openvino.Model, Facts]]
-) -> tuple[OpenVinoEngine, Facts]:
-    """The engine of the graph that is kept by this name, with its facts, or of a new one that is then kept.
+    name: str, precision: str, make: Callable[[], tuple[openvino.Model, GraphInfo]]
+) -> tuple[OpenVinoEngine, GraphInfo]:
+    """The engine of the graph that is kept by this name, with its info, or of a new one that is
+    then kept.
 
-    The name must tell all that decides what the graph is, but precision and versions. Raises NotConverted.
+    The name must tell all that decides what the graph is, but precision and versions. Raises
+    NotConverted.
     """
     try:
         openvino = import_openvino()
@@ -102,22 +109,26 @@ def open_graph(
     if kept is not None:
         return kept
     try:
-        graph, facts = make()
-        trouble = _keep(graph, facts, place)
-        # A graph that is read back may answer otherwise in the last digit, and as in all later runs.
+        graph, info = make()
+        trouble = _keep(graph, info, place)
+        # A graph that is read back may answer otherwise in the last digit, and as in all later
+        # runs.
         kept = None if trouble else _kept(place, precision)
         if kept is not None:
             return kept
         engine = _unkept(graph, precision)
     except _refusals() as error:
         raise NotConverted(f"OpenVINO cannot take the model ({first_line(error)})") from error
-    engine.notes.append(f"the converted model cannot be kept in {place.parent} ({trouble or 'it cannot be read back'})")
-    engine.calibration = uuid4().hex if precision == "int8" else ""  # the next one may differ
-    return engine, facts
+    engine.notes.append(
+        f"the converted model cannot be kept in {place.parent} ({trouble or 'it cannot be read back'})"
+    )
+    engine.int8_key = uuid4().hex if precision == "int8" else ""  # the next one may differ
+    return engine, info
 
 
 def convert(module: FromPixels, spec: ModelSpec) -> openvino.Model:
-    """The age model as a graph that takes batches of any size; it computes what the module computes."""
+    """The age model as a graph that takes batches of any size; it computes what the module
+    computes."""
     import torch
 
     side, channels = spec.input_size, spec.in_chans
@@ -126,11 +137,16 @@ def convert(module: FromPixels, spec: ModelSpec) -> openvino.Model:
     return graph_of(module, (pixels, present), [[-1, side, side, channels], [-1, 2]])
 
 
-def graph_of(module: nn.Module, example: tuple[Tensor, ...], shapes: Sequence[Sequence[int]]) -> openvino.Model:
-    """Any module as a graph, followed through with an example of its inputs; -1 in their shapes is any length."""
+def graph_of(
+    module: nn.Module, example: tuple[Tensor, ...], shapes: Sequence[Sequence[int]]
+) -> openvino.Model:
+    """Any module as a graph, followed through with an example of its inputs; -1 in their shapes is
+    any length."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that sizes which never change become constants
-        return import_openvino().convert_model(module, example_input=example, input=[list(shape) for shape in shapes])
+        return import_openvino().convert_model(
+            module, example_input=example, input=[list(shape) for shape in shapes]
+        )
 
 
 def folder() -> Path:
@@ -141,30 +157,33 @@ def folder() -> Path:
 def _place(name: str, openvino_version: str, kind: str) -> Path:
     """Named by all that decides what a graph is; its weights decide the input's shape."""
     safe = re.sub(r"[^\w.-]", "_", name)[-80:]
-    return folder() / f"{safe}-mivolo-{__version__}-{FORM}-openvino-{openvino_version.split('-')[0]}-{kind}"
+    return (
+        folder()
+        / f"{safe}-mivolo-{__version__}-{FORM}-openvino-{openvino_version.split('-')[0]}-{kind}"
+    )
 
 
-def _kept(place: Path, precision: str) -> tuple[OpenVinoEngine, Facts] | None:
+def _kept(place: Path, precision: str) -> tuple[OpenVinoEngine, GraphInfo] | None:
     """What the cache holds of a model; None where it is not there or not whole."""
     try:
         about = json.loads((place / ABOUT).read_text("utf-8"))
-        if about["hashes"] != _hashes(place, about["facts"]):
+        if about["hashes"] != _hashes(place, about["info"]):
             return None
         engine = OpenVinoEngine(place / GRAPH, precision)
     except UNREADABLE:
         return None
-    engine.calibration = _calibration(precision, place)
-    return engine, about["facts"]
+    engine.int8_key = _int8_key(precision, place)
+    return engine, about["info"]
 
 
-def _keep(graph: openvino.Model, facts: Facts, place: Path) -> str:
+def _keep(graph: openvino.Model, info: GraphInfo, place: Path) -> str:
     """Put it into the cache; why not, where it cannot be written."""
     temporary = None
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".", dir=place.parent))
         _write(graph, temporary)
-        about = {"hashes": _hashes(temporary, facts), "facts": facts}
+        about = {"hashes": _hashes(temporary, info), "info": info}
         (temporary / ABOUT).write_text(json.dumps(about), "utf-8")
         shutil.rmtree(place, ignore_errors=True)  # it is there only if it could not be read
         os.replace(temporary, place)
@@ -179,7 +198,10 @@ def _keep(graph: openvino.Model, facts: Facts, place: Path) -> str:
 def _unkept(graph: openvino.Model, precision: str) -> OpenVinoEngine:
     """Through a file all the same where layers are to be spared, if there is room for one."""
     if precision in ("bf16", "fp16"):
-        with suppress(OSError), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as elsewhere:
+        with (
+            suppress(OSError),
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as elsewhere,
+        ):
             _write(graph, Path(elsewhere))
             return OpenVinoEngine(Path(elsewhere) / GRAPH, precision)
     return OpenVinoEngine(graph, precision)
@@ -190,13 +212,13 @@ def _write(graph: openvino.Model, place: Path) -> None:
     spare(place / GRAPH, first_layers(graph))
 
 
-def _hashes(place: Path, facts: Facts) -> dict[str, str]:
-    told = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    return {name: registry.sha256(place / name) for name in (GRAPH, DATA)} | {"facts": told}
+def _hashes(place: Path, info: GraphInfo) -> dict[str, str]:
+    told = hashlib.sha256(json.dumps(info, sort_keys=True).encode()).hexdigest()
+    return {name: registry.sha256(place / name) for name in (GRAPH, DATA)} | {"info": told}
 
 
-def _calibration(precision: str, place: Path) -> str:
-    """See Engine.calibration."""
+def _int8_key(precision: str, place: Path) -> str:
+    """See Engine.int8_key."""
     return registry.sha256(place / DATA)[:16] if precision == "int8" else ""
 
 

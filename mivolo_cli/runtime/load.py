@@ -1,12 +1,13 @@
-"""A model by its name, ready to answer: on which engine, and what becomes of it where that engine cannot."""
+"""A model by its name, ready to answer: on which engine, and what becomes of it where that engine
+cannot."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .engines import BackedEngine, DealtEngine, Engine, TorchEngine, choose_engine, each_gpu
-from .graph_cache import Calibration, NotConverted, open_converted
+from .engines import Engine, FallbackEngine, MultiGpuEngine, TorchEngine, choose_engine, each_gpu
+from .graph_cache import Int8Samples, NotConverted, open_converted
 
 if TYPE_CHECKING:
     from ..model.architecture import FromPixels
@@ -19,24 +20,25 @@ def open_model(
     precision: str = "fp32",
     engine: str = "auto",
     compiled: bool = False,
-    calibration: Calibration | None = None,
+    int8_samples: Int8Samples | None = None,
 ) -> tuple[Engine, ModelSpec]:
-    """The model of this name or file on an engine, and its spec. What OpenVINO refuses or fails at is for PyTorch.
+    """The model of this name or file on an engine, and its spec. What OpenVINO refuses or fails at
+    is for PyTorch.
 
-    `device` is PyTorch's name of it, or of several GPUs: see engines.each_gpu. `calibration` is for int8 where
-    that was not done before. Raises BadInput and WeightsError.
+    `device` is PyTorch's name of it, or of several GPUs: see engines.each_gpu. `int8_samples` is
+    for int8 where that was not done before. Raises BadInput and WeightsError.
     """
     note = None
     if choose_engine(engine, device, precision) == "openvino":
         try:
-            opened, spec = open_converted(name, precision, partial(load, name), calibration)
-            return BackedEngine(opened, partial(_in_pytorch, name, opened.precision)), spec
+            opened, spec = open_converted(name, precision, partial(load, name), int8_samples)
+            return FallbackEngine(opened, partial(_in_pytorch, name, opened.precision)), spec
         except NotConverted as error:
             note = f"{error}: it works in PyTorch, with the same answers"
     module, spec = load(name)
     gpus = [TorchEngine(module, gpu, _exact(precision), compiled) for gpu in each_gpu(device)]
     gpus[0].notes += [note] if note else []
-    return gpus[0] if len(gpus) == 1 else DealtEngine(gpus), spec
+    return gpus[0] if len(gpus) == 1 else MultiGpuEngine(gpus), spec
 
 
 def load(name: str) -> tuple[FromPixels, ModelSpec]:

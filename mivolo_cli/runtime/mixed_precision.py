@@ -1,7 +1,8 @@
 """Which layers of a graph bear no rounding, and how to spare them.
 
-Measured on the embedded model (`bench/precision.py`): rounding the first layers of its MobileNets, which few channels
-pass through, does nearly all the harm that bf16 does; and in int8, the last layer alone costs 15 years.
+Measured on the embedded model (`bench/precision.py`): rounding the first layers of its MobileNets,
+which few channels pass through, does nearly all the harm that bf16 does; and in int8, the last
+layer alone costs 15 years.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ if TYPE_CHECKING:
     import openvino
 
 SPARED = {"name": "DisablePrecisionConversion", "version": "0", "value": "dynamic:f16"}
-"""By this attribute of a layer, OpenVINO's CPU plugin keeps it in fp32, for bf16 as for fp16; Python has no name for
-it, but files have."""
+"""By this attribute of a layer, OpenVINO's CPU plugin keeps it in fp32, for bf16 as for fp16;
+Python has no name for it, but files have."""
 
 
 def first_layers(graph: openvino.Model) -> list[str]:
-    """The convolutions of the finest resolution, if there is a depthwise one among them, and their size is fixed."""
-    convolutions = [node for node in graph.get_ordered_ops() if node.get_type_name().endswith("Convolution")]
+    """The convolutions of the finest resolution, if there is a depthwise one among them, and their
+    size is fixed."""
+    convolutions = [
+        node for node in graph.get_ordered_ops() if node.get_type_name().endswith("Convolution")
+    ]
     finest = max(map(_width, convolutions), default=0)
     first = [node for node in convolutions if _width(node) == finest > 0]
     is_mobile = any(node.get_type_name() == "GroupConvolution" for node in first)
@@ -40,7 +44,8 @@ def last_layers(graph: openvino.Model) -> list[str]:
 
 
 def spare(file: Path, layers: list[str]) -> None:
-    """Have OpenVINO keep these layers of a graph's file (.xml) in fp32, whatever precision the graph runs in."""
+    """Have OpenVINO keep these layers of a graph's file (.xml) in fp32, whatever precision the
+    graph runs in."""
     if layers:
         tree = ElementTree.parse(file)
         for layer in tree.iterfind("layers/layer"):

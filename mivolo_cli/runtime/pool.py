@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Idle(Generic[T]):
+class ResourcePool(Generic[T]):
     """Those that nobody works with at the moment."""
 
     def __init__(self, several: Sequence[T]) -> None:

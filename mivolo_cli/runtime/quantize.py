@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 LEAST = 32
 """People without whom a calibration means little."""
 Batches = Iterable[tuple[NDArray[np.uint8], NDArray[np.bool_]]]
-"""People as an age model takes them: pixels (n, s, s, channels), and which inputs are there (n, 2)."""
+"""People as an age model takes them: pixels (n, s, s, channels), and which inputs are there (n,
+2)."""
 
 
 def quantize(graph: openvino.Model, batches: Batches) -> openvino.Model:
-    """An age model's graph with weights and activations in int8, their ranges learned from these people.
+    """An age model's graph with weights and activations in int8, their ranges learned from these
+    people.
 
     Raises BadInput without NNCF, and for too few people.
     """
@@ -33,13 +35,15 @@ def quantize(graph: openvino.Model, batches: Batches) -> openvino.Model:
     try:
         import nncf
     except ImportError as error:
-        raise BadInput("int8 needs the package nncf", hint="pip install 'mivolo-cli[int8]'") from error
+        raise BadInput(
+            "int8 needs the package nncf", hint="pip install 'mivolo-cli[int8]'"
+        ) from error
     examples: list[Any] = [list(batch) for batch in batches]
     count = sum(len(present) for _, present in examples)
     if count < LEAST:
         raise BadInput(
             f"int8 is calibrated with {LEAST} people or more, and the photos have {count}",
-            hint="give --calibration a folder with more photos of people",
+            hint="give --int8-samples a folder with more photos of people",
         )
     nncf.set_log_level(logging.ERROR)
     with contextlib.redirect_stdout(io.StringIO()):  # its progress bars

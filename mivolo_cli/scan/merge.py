@@ -13,8 +13,17 @@ from typing import Any
 
 from .. import storage
 from ..errors import BadInput
-from ..records import shard_of
-from ..tables import BUFFER_ROWS, UNREADABLE, check_outputs, is_folder, open_sinks, parquet, parquet_files, real
+from ..records import archive_of
+from ..tables import (
+    BUFFER_ROWS,
+    UNREADABLE,
+    check_outputs,
+    is_folder,
+    open_sinks,
+    parquet,
+    parquet_files,
+    real,
+)
 from . import fingerprint, shards, store, workdir
 from .shards import Shard
 
@@ -50,43 +59,56 @@ class _Table:
     metadata: Mapping[str, str]
 
 
-def merge(options: MergeOptions, report: Callable[[int], None] = lambda photos: None) -> Merged:
-    """Write one table of all shards, photos in the order in which one machine would have found them in its folders.
+def merge(
+    options: MergeOptions, on_progress: Callable[[int], None] = lambda photos: None
+) -> Merged:
+    """Write one table of all shards, photos in the order in which one machine would have found them
+    in its folders.
 
-    The shards are read side by side: memory holds a few thousand rows of each. `report` is called with the photos
-    done. Raises BadInput, and nothing is written, unless each shard is there once, made in the same way.
+    The shards are read side by side: memory holds a few thousand rows of each. `on_progress` is
+    called with the photos done. Raises BadInput, and nothing is written, unless each shard is there
+    once, made in the same way.
     """
-    tables = [_look(path) for path in options.tables]
+    tables = [_open_table(path) for path in options.tables]
     _check(tables)
     check_outputs(options.outputs, folders=any(map(is_folder, options.tables)))
     inputs = {real(table.path) for table in tables}
     if (same := next((path for path in options.outputs if real(path) in inputs), None)) is not None:
         raise BadInput(f"{same} is one of the shards", hint="give the whole table another name")
-    metadata = {key: value for key, value in tables[0].metadata.items() if key not in fingerprint.OF_SHARDS}
+    metadata = {
+        key: value for key, value in tables[0].metadata.items() if key not in fingerprint.OF_SHARDS
+    }
     photos = rows = 0
     with (
         ExitStack() as stack,
         workdir.claim(options.outputs),
         open_sinks(options.outputs, metadata, spreadsheet_safe=options.spreadsheet_safe) as out,
     ):
-        roots = {root: place for place, root in enumerate(json.loads(tables[0].metadata[fingerprint.ROOTS]))}
+        roots = {
+            root: place
+            for place, root in enumerate(json.loads(tables[0].metadata[fingerprint.ROOTS]))
+        }
         streams = [stack.enter_context(closing(_photos(table))) for table in tables]
-        together = merged(*streams, key=lambda photo: _place(photo[0]["root"], photo[0]["path"], roots))
+        together = merged(
+            *streams, key=lambda photo: _place(photo[0]["root"], photo[0]["path"], roots)
+        )
         while some := list(islice(together, BUFFER_ROWS)):
             out.write(row for photo in some for row in photo)
             photos, rows = photos + len(some), rows + sum(map(len, some))
-            report(photos)
+            on_progress(photos)
     return Merged(len(tables), photos, rows)
 
 
 def _place(root: str, path: str, roots: Mapping[str, int]) -> tuple[int, list[str]]:
-    """Where a scan finds the photo: by folders, or in a bucket by keys. What is in one shard keeps its order."""
-    file = shard_of(path)[0]
+    """Where a scan finds the photo: by folders, or in a bucket by keys. What is in one shard keeps
+    its order."""
+    file = archive_of(path)[0]
     return roots.get(root, -1), [file] if storage.is_url(root) else file.split("/")
 
 
 def _photos(table: _Table) -> Generator[Rows, None, None]:
-    """Those of one shard, in its order. Raises BadInput where it is damaged or holds a photo of another shard."""
+    """Those of one shard, in its order. Raises BadInput where it is damaged or holds a photo of
+    another shard."""
     try:
         for (_, path), rows in groupby(_rows(table), lambda row: (row["root"], row["path"])):
             if not table.shard.holds(path):
@@ -96,7 +118,9 @@ def _photos(table: _Table) -> Generator[Rows, None, None]:
                 )
             yield list(rows)
     except UNREADABLE as error:
-        raise BadInput(f"cannot read {table.path}: {error}", hint="scan this shard again") from error
+        raise BadInput(
+            f"cannot read {table.path}: {error}", hint="scan this shard again"
+        ) from error
 
 
 def _rows(table: _Table) -> Iterator[dict[str, Any]]:
@@ -105,7 +129,7 @@ def _rows(table: _Table) -> Iterator[dict[str, Any]]:
             yield from parquet.rows(file)
 
 
-def _look(path: Path) -> _Table:
+def _open_table(path: Path) -> _Table:
     try:
         files = parquet_files(path) or [path]
         with files[0].open("rb") as file:
@@ -118,7 +142,8 @@ def _look(path: Path) -> _Table:
         raise BadInput(f"cannot read {path}: {reason}", hint=hint) from error
     if not {fingerprint.SHARD, fingerprint.ROOTS, store.FINGERPRINT} <= metadata.keys():
         raise BadInput(
-            f"{path} is not a shard", hint="give Parquet tables of mivolo scan --shard; only these say which part it is"
+            f"{path} is not a shard",
+            hint="give Parquet tables of mivolo scan --shard; only these say which part it is",
         )
     return _Table(path, files, shards.parse(metadata[fingerprint.SHARD]), metadata)
 
@@ -143,7 +168,9 @@ def _check(tables: Sequence[_Table]) -> None:
                 raise BadInput(f"{table.path} was made {meaning} than {first.path}", hint=AGAIN)
         if table.shard.number in seen:
             both = f"{seen[table.shard.number]} and {table.path}"
-            raise BadInput(f"shard {table.shard} is there twice: {both}", hint="leave one of them out")
+            raise BadInput(
+                f"shard {table.shard} is there twice: {both}", hint="leave one of them out"
+            )
         seen[table.shard.number] = table.path
     _check_complete(seen, first.shard.count)
 
@@ -151,7 +178,11 @@ def _check(tables: Sequence[_Table]) -> None:
 def _check_complete(seen: Mapping[int, Path], count: int) -> None:
     absent = count - len(seen)
     if absent:
-        some = list(islice((f"{number}/{count}" for number in range(1, count + 1) if number not in seen), SHOWN))
+        some = list(
+            islice(
+                (f"{number}/{count}" for number in range(1, count + 1) if number not in seen), SHOWN
+            )
+        )
         more = f" and {absent - len(some)} more" if absent > len(some) else ""
         raise BadInput(
             f"{absent} of {count} shards missing: {', '.join(some)}{more}",

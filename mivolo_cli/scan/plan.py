@@ -1,4 +1,5 @@
-"""The plan of a run: which photos have results, which are to be done, and the order of all of them in the table."""
+"""The plan of a run: which photos have results, which are to be done, and the order of all of them
+in the table."""
 
 from __future__ import annotations
 
@@ -18,15 +19,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Known = Callable[[Photo, int], bool]
-"""Whether a photo shows what it showed when it had so many bytes, be it that it has changed since."""
+"""Whether a photo shows what it showed when it had so many bytes, be it that it has changed
+since."""
 Entry = bytes | Failure
 """A photo in the table: the key of its result, or what the walk said of it."""
 
 
 class Plan:
-    """Grows while the photos are found: `order` is the table's, `roots` are those under which there were any."""
+    """Grows while the photos are found: `order` is the table's, `roots` are those under which there
+    were any."""
 
-    def __init__(self, kept: store.Results) -> None:
+    def __init__(self, kept: store.Store) -> None:
         self.kept = kept
         self.order: list[Entry] = []
         self.roots: set[str] = set()
@@ -40,10 +43,12 @@ class Plan:
         reuse: Callable[[Photo], None],
         known: Known = lambda photo, size: False,
     ) -> Iterator[Photo]:
-        """The photos without a result, in their order; at the end those that failed for a reason that may be over.
+        """The photos without a result, in their order; at the end those that failed for a reason
+        that may be over.
 
-        `reuse` is called for each of the others. Done in runs from the front, they make the same runs after a kill.
-        `known` is asked of a photo that has a result of the same time, but of another size.
+        `reuse` is called for each of the others. Done in runs from the front, they make the same
+        runs after a kill. `known` is asked of a photo that has a result of the same time, but of
+        another size.
         """
         again = []
         for photo in found:
@@ -66,16 +71,20 @@ class Plan:
         yield from again
 
     def _find_older(self, photo: Photo, key: bytes, known: Known) -> None:
-        """Give a photo the result that it had before somebody wrote to it, if that was `mivolo tag` or `untag`."""
+        """Give a photo the result that it had before somebody wrote to it, if that was `mivolo tag`
+        or `untag`."""
         older = self.kept.of_other_sizes(photo)
         if older is not None and (older[1] == photo.bytes or known(photo, older[1])):
             self.kept.rename(older[0], key)
 
     def keep(self, part: Path, fingerprint: str, done: Sequence[Photo]) -> None:
-        """Take in the part that holds the results of these photos, as `todo` gave them. Raises OutputError."""
+        """Take in the part that holds the results of these photos, as `todo` gave them. Raises
+        OutputError."""
         keys = [self._waiting.pop(key, key) for key in map(store.key, done)]
         if not self.kept.add(part, fingerprint, keys):
-            raise OutputError(f"{part} cannot be read back", hint="check the disk, and run the same command again")
+            raise OutputError(
+                f"{part} cannot be read back", hint="check the disk, and run the same command again"
+            )
         self.done += len(done)
 
     def absent(self) -> Iterator[tuple[bytes, str, str]]:
@@ -84,7 +93,9 @@ class Plan:
         numbers = [number for key, number in self.kept.index.items() if key not in found]
         last = None
         for table in self.kept.read(numbers):
-            for key, root, path in zip(*(table[name].to_pylist() for name in ("key", "root", "path")), strict=True):
+            for key, root, path in zip(
+                *(table[name].to_pylist() for name in ("key", "root", "path")), strict=True
+            ):
                 if key != last:
                     yield key, root, path
                 last = key
@@ -95,7 +106,9 @@ class Plan:
             if is_failure:
                 yield store.table((entry, None) for entry in entries if isinstance(entry, Failure))
             else:
-                yield from self.kept.read(self.kept.index[entry] for entry in entries if isinstance(entry, bytes))
+                yield from self.kept.read(
+                    self.kept.index[entry] for entry in entries if isinstance(entry, bytes)
+                )
 
     def digest(self) -> str:
         """A hash of the photos in the table and their order."""
@@ -122,7 +135,8 @@ def identity(folder: str) -> tuple[int, int] | None:
 
 
 def is_gone(file: str) -> bool | None:
-    """Whether there is no such file; None where that cannot be found out. In a bucket a listing tells all there is."""
+    """Whether there is no such file; None where that cannot be found out. In a bucket a listing
+    tells all there is."""
     if storage.is_url(file):
         return True
     try:

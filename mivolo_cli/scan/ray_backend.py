@@ -1,11 +1,14 @@
-"""A scan on a Ray cluster: the stages of the pipeline as operators of Ray Data, each with resources of its own.
+"""A scan on a Ray cluster: the stages of the pipeline as operators of Ray Data, each with resources
+of its own.
 
-read and decode in tasks -> detect, pair and crop in actors -> predict in actors -> here, where alone results are kept
+read and decode in tasks -> detect, pair and crop in actors -> predict in actors -> here, where
+alone results are kept
 
-Photos go in by windows, each larger than the one before, so that the folders are listed while the cluster works. A
-window's photos are dealt out in chunks; answers come back in any order. Ray does again what a broken process, actor or
-machine has lost. What it gives up, because every process that takes it on breaks down, comes last, photo by photo, so
-that nothing is lost but the photo whose fault it is.
+Photos go in by windows, each larger than the one before, so that the folders are listed while the
+cluster works. A window's photos are dealt out in chunks; answers come back in any order. Ray does
+again what a broken process, actor or machine has lost. What it gives up, because every process that
+takes it on breaks down, comes last, photo by photo, so that nothing is lost but the photo whose
+fault it is.
 """
 
 from __future__ import annotations
@@ -29,8 +32,8 @@ import pyarrow as pa
 from .. import detect
 from ..errors import BadInput, Stopped
 from ..model import registry
-from ..photos.decode import Sides, decode_all, decode_or_fail
-from ..photos.sandbox import CRASHED, TIMEOUT, Decoders
+from ..photos.decode import MinSize, decode_all, decode_or_fail
+from ..photos.sandbox import CRASHED, TIMEOUT, Sandbox
 from ..pipeline import components, stages
 from ..records import Failure, Image, Photo, Result
 from . import fingerprint
@@ -48,15 +51,18 @@ CHUNKS_A_CORE = 8
 READERS = 2
 """Threads of a task, so that it reads one photo while it decodes another."""
 RETRIES = 3
-"""How often Ray does again what broke down with its process, before it gives the chunk or the block up."""
+"""How often Ray does again what broke down with its process, before it gives the chunk or the block
+up."""
 GIVEN_UP = 16
-"""Blocks of a window that may be given up, and one of a hundred; more than that is no fault of the photos."""
+"""Blocks of a window that may be given up, and one of a hundred; more than that is no fault of the
+photos."""
 ACTOR_CORES = 2
 """Cores of an actor without a GPU at most; on small machines it is a quarter of them."""
 GPU_BATCH = 8
 """Photos that a detector on a GPU sees at once."""
 PATIENCE = 900.0
-"""Seconds without any movement after which a window is given up; what decodes risky photos has a minute for each."""
+"""Seconds without any movement after which a window is given up; what decodes risky photos has a
+minute for each."""
 DETECTORS_ON_GPU = ("yolo", "retinaface")
 GONE = CRASHED[0], "every process that worked on it broke down"
 STUCK = TIMEOUT[0], "no process that worked on it came to an end"
@@ -71,7 +77,7 @@ class About:
     metadata: Mapping[str, str]
     notes: Sequence[str]
     size: int
-    least: Sides | None
+    min_size: MinSize | None
     gpu: bool
     detector: str
 
@@ -107,7 +113,9 @@ class Cluster:
         again = f"{self._again} photos were done again, one by one: processes that worked on them broke down"
         return [*self._about.notes, *([again] if self._again else [])]
 
-    def answers(self, todo: Iterator[Photo]) -> Generator[tuple[Photo, Result | Failure], None, None]:
+    def answers(
+        self, todo: Iterator[Photo]
+    ) -> Generator[tuple[Photo, Result | Failure], None, None]:
         """See scan.Backend."""
         lost: list[Photo] = []
         window = list(islice(todo, FIRST_WINDOW))
@@ -124,14 +132,17 @@ class Cluster:
             yield from self._one_by_one(lost)
 
     def _one_by_one(self, lost: Sequence[Photo]) -> Iterator[tuple[Photo, Result | Failure]]:
-        """Those that Ray gave up, each in a task of its own; an error for those whose fault it is. Raises Stopped."""
+        """Those that Ray gave up, each in a task of its own; an error for those whose fault it is.
+        Raises Stopped."""
         self._again = len(lost)
         left = dict(enumerate(lost))
         for number, result in self._run(lost, one_by_one=True):
             if number in left:
                 yield left.pop(number), result
         if self._stuck and len(left) == len(lost) > 1:
-            raise Stopped(f"nothing moved on the cluster for {PATIENCE / 60:.0f} minutes", hint=GO_ON)
+            raise Stopped(
+                f"nothing moved on the cluster for {PATIENCE / 60:.0f} minutes", hint=GO_ON
+            )
         for photo in left.values():
             yield photo, Failure(photo, *(STUCK if self._stuck else GONE))
 
@@ -142,19 +153,27 @@ class Cluster:
         if self._ours:
             ray.shutdown()
 
-    def _run(self, window: Sequence[Photo], *, one_by_one: bool) -> Iterator[tuple[int, Result | Failure]]:
-        """The answers to these photos, by their numbers, as far as Ray does not give them up. Raises Stopped."""
+    def _run(
+        self, window: Sequence[Photo], *, one_by_one: bool
+    ) -> Iterator[tuple[int, Result | Failure]]:
+        """The answers to these photos, by their numbers, as far as Ray does not give them up.
+        Raises Stopped."""
         import ray
         from ray.data.exceptions import ExecutionTimeoutError, SystemException
         from ray.exceptions import RayError
 
         chunk = 1 if one_by_one else min(CHUNK, max(1, int(len(window) / CHUNKS_A_CORE / _cores())))
         numbered = list(enumerate(window))
-        chunks = [{"chunk": pickle.dumps(numbered[at : at + chunk])} for at in range(0, len(window), chunk)]
+        chunks = [
+            {"chunk": pickle.dumps(numbered[at : at + chunk])}
+            for at in range(0, len(window), chunk)
+        ]
         context = ray.data.DataContext.get_current()
         context.max_errored_blocks = -1 if one_by_one else GIVEN_UP + len(chunks) // 100
         self._stuck = False
-        found = self._stages(ray.data.from_items(chunks, override_num_blocks=len(chunks)), one_by_one)
+        found = self._stages(
+            ray.data.from_items(chunks, override_num_blocks=len(chunks)), one_by_one
+        )
         try:
             for table in found.iter_batches(batch_size=None, batch_format="pyarrow"):
                 for answers in table["answers"].to_pylist():
@@ -170,11 +189,13 @@ class Cluster:
 
         about, options = self._about, self._options
         seeing, asking = _pools(about)
-        queue = 1 if one_by_one else None  # what waits behind a photo whose fault it is would be given up with it
+        queue = (
+            1 if one_by_one else None
+        )  # what waits behind a photo whose fault it is would be given up with it
         actors = {"max_restarts": -1, "max_task_retries": RETRIES}
         images = chunks.map_batches(
             decode,
-            fn_kwargs={"least": about.least},
+            fn_kwargs={"min_size": about.min_size},
             batch_size=None,
             batch_format="pyarrow",
             num_cpus=_reading_cores(),
@@ -202,11 +223,11 @@ class Cluster:
         )
 
 
-def decode(chunks: pa.Table, least: Sides | None) -> Iterator[pa.Table]:
+def decode(chunks: pa.Table, min_size: MinSize | None) -> Iterator[pa.Table]:
     """Stage: the photos of chunks, one a row."""
     for chunk in chunks["chunk"].to_pylist():
         numbered = pickle.loads(chunk)
-        with closing(decode_all((photo for _, photo in numbered), READERS, least)) as images:
+        with closing(decode_all((photo for _, photo in numbered), READERS, min_size)) as images:
             for (number, _), image in zip(numbered, images, strict=True):
                 yield _pack(number, image)
 
@@ -217,11 +238,13 @@ class Detect:
     def __init__(self, options: ScanOptions, size: int) -> None:
         self._use, self._size = options.use, size
         self._detector = components.open_detector(options)
-        self._whole = partial(decode_or_fail, decoders=Decoders())
+        self._whole = partial(decode_or_fail, sandbox=Sandbox())
 
     def __call__(self, images: pa.Table) -> pa.Table:
         numbers, unpacked = images["number"].to_pylist(), _unpack(images)
-        sightings = stages.sight(unpacked, self._detector, self._size, self._use, decode=self._whole)
+        sightings = stages.sight(
+            unpacked, self._detector, self._size, self._use, decode=self._whole
+        )
         return _column("sightings", map(pickle.dumps, zip(numbers, sightings, strict=True)))
 
 
@@ -238,12 +261,15 @@ class Predict:
 
 
 def about(options: ScanOptions) -> About:
-    """Open everything once, on a machine like those that will do the work. Raises BadInput and WeightsError."""
+    """Open everything once, on a machine like those that will do the work. Raises BadInput and
+    WeightsError."""
     opened = components.open_tools(options)
     notes = [*opened.notes, *opened.engine.notes, *opened.detector.notes]
-    size, least = opened.predictor.spec.input_size, components.least_sides(options, opened)
+    size, min_size = opened.predictor.spec.input_size, components.min_size(options, opened)
     metadata = fingerprint.metadata(options, opened)
-    return About(metadata, notes, size, least, opened.engine.device != "cpu", opened.detector.name)
+    return About(
+        metadata, notes, size, min_size, opened.engine.device != "cpu", opened.detector.name
+    )
 
 
 def _pack(number: int, image: Image | Failure) -> pa.Table:
@@ -251,7 +277,9 @@ def _pack(number: int, image: Image | Failure) -> pa.Table:
     pixels = image.pixels if isinstance(image, Image) else np.empty((0, 0, 3), np.uint8)
     head = replace(image, pixels=pixels[:0, :0]) if isinstance(image, Image) else image
     ends = pa.py_buffer(np.array([0, pixels.nbytes], np.int64))
-    coded = pa.Array.from_buffers(pa.large_binary(), 1, [None, ends, pa.py_buffer(np.ascontiguousarray(pixels))])
+    coded = pa.Array.from_buffers(
+        pa.large_binary(), 1, [None, ends, pa.py_buffer(np.ascontiguousarray(pixels))]
+    )
     columns = {
         "number": [number],
         "image": [pickle.dumps(head)],
@@ -267,7 +295,10 @@ def _unpack(images: pa.Table) -> Iterator[Image | Failure]:
         head = pickle.loads(images["image"][row].as_py())
         if isinstance(head, Image):
             shape = images["height"][row].as_py(), images["width"][row].as_py(), 3
-            head = replace(head, pixels=np.frombuffer(images["pixels"][row].as_buffer(), np.uint8).reshape(shape))
+            head = replace(
+                head,
+                pixels=np.frombuffer(images["pixels"][row].as_buffer(), np.uint8).reshape(shape),
+            )
         yield head
 
 
@@ -300,21 +331,31 @@ def _connect(options: ScanOptions) -> bool:
     ours: dict[str, Any] = {}
     if options.ray_address is None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # otherwise Ray keeps one in the home folder
-        ours = {"num_cpus": options.workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        os.environ.setdefault(
+            "RAY_AUTH_TOKEN", secrets.token_hex(32)
+        )  # otherwise Ray keeps one in the home folder
+        ours = {
+            "num_cpus": options.workers,
+            "include_dashboard": False,
+            "_node_ip_address": "127.0.0.1",
+        }
     try:
-        ray.init(options.ray_address or "local", log_to_driver=False, logging_level=logging.ERROR, **ours)
+        ray.init(
+            options.ray_address or "local", log_to_driver=False, logging_level=logging.ERROR, **ours
+        )
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         hint = "check --ray-address; without it, --ray starts a cluster on this machine"
-        raise BadInput(f"there is no Ray cluster to work on: {_last_line(error)}", hint=hint) from error
+        raise BadInput(
+            f"there is no Ray cluster to work on: {_last_line(error)}", hint=hint
+        ) from error
     return True
 
 
 def _be_quiet() -> None:
     """No bars, warnings and log on the terminal; Ray keeps its log in a folder of its own.
 
-    The warnings are of options that Ray sets itself, of actors without work, and of the parameters of retries, which
-    Ray is to lose, and without which it would do again for ever what breaks down.
+    The warnings are of options that Ray sets itself, of actors without work, and of the parameters
+    of retries, which Ray is to lose, and without which it would do again for ever what breaks down.
     """
     from ray.data import DataContext
 
@@ -334,11 +375,15 @@ def _ask(options: ScanOptions) -> About:
 
     gpus = 1 if options.device != "cpu" and ray.cluster_resources().get("GPU") else 0
     try:
-        said: About = ray.get(ray.remote(num_cpus=_reading_cores(), num_gpus=gpus)(about).remote(options))
+        said: About = ray.get(
+            ray.remote(num_cpus=_reading_cores(), num_gpus=gpus)(about).remote(options)
+        )
         return said
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, ImportError):
-            raise BadInput(f"a machine of the cluster lacks something: {error.cause}", hint=INSTALL) from error
+            raise BadInput(
+                f"a machine of the cluster lacks something: {error.cause}", hint=INSTALL
+            ) from error
         raise error.cause from None
     except ray.exceptions.RayError as error:
         raise _stopped(error) from error
@@ -359,7 +404,8 @@ def _pools(about: About) -> tuple[Pool, Pool]:
 
 
 def _reading_cores() -> float:
-    """What a task that decodes holds: as many tasks as cores, for it also waits, and the actors hold the other half."""
+    """What a task that decodes holds: as many tasks as cores, for it also waits, and the actors
+    hold the other half."""
     return min(0.5, _smallest() / 2)
 
 
@@ -377,7 +423,9 @@ def _machines() -> list[float]:
 
     cores = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
     if not any(cores):
-        raise Stopped("the Ray cluster has no machine with a core", hint="`ray status` shows what it has")
+        raise Stopped(
+            "the Ray cluster has no machine with a core", hint="`ray status` shows what it has"
+        )
     return [count for count in cores if count]
 
 

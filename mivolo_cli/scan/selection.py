@@ -20,20 +20,24 @@ if TYPE_CHECKING:
 def check(options: ScanOptions) -> Iterator[Photo | Failure]:
     """Refuse what cannot work; the photos to scan, at least one. Raises BadInput."""
     if not options.outputs and options.annotate is None:
-        raise BadInput("the scan has nowhere to put its results", hint="add -o people.parquet (or .csv, .jsonl)")
+        raise BadInput(
+            "the scan has nowhere to put its results",
+            hint="add -o people.parquet (or .csv, .jsonl)",
+        )
     if options.skip_tagged and any(isinstance(path, storage.Url) for path in options.paths):
         raise BadInput("photos in a bucket carry no tags", hint="leave out --skip-tagged")
     if not options.listed:
         walk.check_paths(options.paths)
     tables.check_outputs(options.outputs, folders=options.ray)
-    if options.ray and options.precision == "int8" and options.calibration is None:
+    if options.ray and options.precision == "int8" and options.int8_samples is None:
         raise BadInput(
             "on a cluster, int8 needs photos to calibrate with",
-            hint="add --calibration FOLDER, which every machine sees",
+            hint="add --int8-samples FOLDER, which every machine sees",
         )
     if options.annotate is not None and options.ray:
         raise BadInput(
-            "--annotate draws on one machine only", hint="leave it out; the same scan without --ray adds the pictures"
+            "--annotate draws on one machine only",
+            hint="leave it out; the same scan without --ray adds the pictures",
         )
     if options.annotate is not None:
         _check_drawings(options.annotate, options.paths)
@@ -42,18 +46,30 @@ def check(options: ScanOptions) -> Iterator[Photo | Failure]:
     if first is None and options.shard is not None:  # a small collection leaves some shards empty
         return iter(())
     if first is None:
-        raise BadInput("there are no photos to scan", hint="check the folder, and --include, --exclude and --hidden")
+        raise BadInput(
+            "there are no photos to scan",
+            hint="check the folder, and --include, --exclude and --hidden",
+        )
     return chain((first,), found)
 
 
 def _check_drawings(folder: Path, paths: Sequence[Path]) -> None:
     if isinstance(folder, storage.Url):
-        raise BadInput("pictures cannot be drawn into a bucket", hint="give --annotate a folder on this computer")
+        raise BadInput(
+            "pictures cannot be drawn into a bucket",
+            hint="give --annotate a folder on this computer",
+        )
     if folder.exists() and not folder.is_dir():
-        raise BadInput(f"{folder} is not a folder", hint="give --annotate a folder for the pictures")
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+        raise BadInput(
+            f"{folder} is not a folder", hint="give --annotate a folder for the pictures"
+        )
+    there = next(
+        place for place in (folder.absolute(), *folder.absolute().parents) if place.exists()
+    )
     if not os.access(there, os.W_OK | os.X_OK):
-        raise BadInput(f"no permission to write into {there}", hint="choose another folder for --annotate")
+        raise BadInput(
+            f"no permission to write into {there}", hint="choose another folder for --annotate"
+        )
     local = (path for path in paths if not isinstance(path, storage.Url))
     inside = [path for path in local if path.resolve().is_relative_to(folder.resolve())]
     if inside:
@@ -64,9 +80,10 @@ def _check_drawings(folder: Path, paths: Sequence[Path]) -> None:
 
 
 def listed(options: ScanOptions) -> Iterator[Photo | Failure]:
-    """The photos to scan, of this shard, without those that the scan itself draws; tar and Parquet files unopened."""
+    """The photos to scan, of this shard, without those that the scan itself draws; tar and Parquet
+    files unopened."""
     patterns = {"include": options.include, "exclude": options.exclude}
-    found = walk.walk(options.paths, hidden=options.hidden, shards=options.samples, **patterns)
+    found = walk.walk(options.paths, hidden=options.hidden, archives=options.archives, **patterns)
     shard, drawn = options.shard, None if options.annotate is None else options.annotate.resolve()
     for item in found:
         photo = item.photo if isinstance(item, Failure) else item

@@ -1,4 +1,5 @@
-"""Shards: a collection cut into parts by a hash of the photos' paths, the same on every machine and at any time."""
+"""Shards: a collection cut into parts by a hash of the photos' paths, the same on every machine and
+at any time."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from ..errors import BadInput
-from ..records import shard_of, text
+from ..records import archive_of, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Shard:
 
         All that lies in one tar or Parquet file is in the same part.
         """
-        digest = hashlib.blake2b(text(shard_of(path)[0]).encode(), digest_size=8).digest()
+        digest = hashlib.blake2b(text(archive_of(path)[0]).encode(), digest_size=8).digest()
         return int.from_bytes(digest) % self.count == self.number - 1
 
 
@@ -34,6 +35,7 @@ def parse(shard: str) -> Shard:
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", shard, re.ASCII)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise BadInput(
-            f"{shard} is not a shard", hint="write i/n, with i from 1 to n: --shard 1/8 is the first of eight"
+            f"{shard} is not a shard",
+            hint="write i/n, with i from 1 to n: --shard 1/8 is the first of eight",
         )
     return Shard(int(match[1]), int(match[2]))

@@ -1,6 +1,8 @@
-"""Results of photos on disk, in Parquet files that are each complete or absent, and found again by the photo's key.
+"""Results of photos on disk, in Parquet files that are each complete or absent, and found again by
+the photo's key.
 
-A part holds the rows of a run of photos in walk order. Its rows are those of the table, and the key of their photo.
+A part holds the rows of a run of photos in walk order. Its rows are those of the table, and the key
+of their photo.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ KEY_BYTES = 16
 KEPT_SCHEMA = SCHEMA.append(pa.field("key", pa.binary(KEY_BYTES)))
 KEY_PREFIX = "mivolo."
 FINGERPRINT = "fingerprint"
-"""The name in a file's metadata of what tells the model, the detector and their settings from others."""
+"""The name in a file's metadata of what tells the model, the detector and their settings from
+others."""
 PASSING = ("missing", "no_permission", "unreadable", "changed")
 """Codes of failures that may be over the next time, though the file is the same."""
 OPEN_GROUPS = 4
@@ -45,7 +48,9 @@ def _key(root: str, path: str, size: int | None, mtime_ns: int | None) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=KEY_BYTES).digest()
 
 
-def write_part(file: Path, metadata: Mapping[str, str], results: Iterable[Result | Failure]) -> None:
+def write_part(
+    file: Path, metadata: Mapping[str, str], results: Iterable[Result | Failure]
+) -> None:
     """Raises OutputError; the file is then absent."""
     with open_store(file, metadata) as store:
         store.write_table(table((result, key(result.photo)) for result in results))
@@ -53,7 +58,9 @@ def write_part(file: Path, metadata: Mapping[str, str], results: Iterable[Result
 
 def table(results: Iterable[tuple[Result | Failure, bytes | None]]) -> pa.Table:
     """The rows of results that are found by these keys."""
-    return pa.Table.from_pylist([row | {"key": k} for result, k in results for row in rows(result)], schema=KEPT_SCHEMA)
+    return pa.Table.from_pylist(
+        [row | {"key": k} for result, k in results for row in rows(result)], schema=KEPT_SCHEMA
+    )
 
 
 def regrouped(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
@@ -73,8 +80,11 @@ def regrouped(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
 
 @contextmanager
 def open_store(file: Path, metadata: Mapping[str, str]) -> Iterator[pq.ParquetWriter]:
-    """Write tables of KEPT_SCHEMA into a file that appears when the block ends without an exception."""
-    schema = KEPT_SCHEMA.with_metadata({KEY_PREFIX + name: value for name, value in metadata.items()})
+    """Write tables of KEPT_SCHEMA into a file that appears when the block ends without an
+    exception."""
+    schema = KEPT_SCHEMA.with_metadata(
+        {KEY_PREFIX + name: value for name, value in metadata.items()}
+    )
     with (
         replacing(file) as out,
         pq.ParquetWriter(out, schema, compression="zstd", write_page_checksum=True) as writer,
@@ -83,7 +93,7 @@ def open_store(file: Path, metadata: Mapping[str, str]) -> Iterator[pq.ParquetWr
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
+class _RowGroup:
     """A row group of a file; its first row has the number `start` among all rows known."""
 
     file: Path
@@ -91,10 +101,12 @@ class _Group:
     start: int
 
 
-class Results:
-    """Results in files, by the key of their photo; what is added later replaces what was there before.
+class Store:
+    """Results in files, by the key of their photo; what is added later replaces what was there
+    before.
 
-    Photos have numbers in the order in which they were added, and so have rows. In memory are keys and numbers alone.
+    Photos have numbers in the order in which they were added, and so have rows. In memory are keys
+    and numbers alone.
     """
 
     def __init__(self) -> None:
@@ -103,7 +115,7 @@ class Results:
         """The numbers of photos that failed for a reason that may be over."""
         self._first_rows = array("q")
         self._rows = 0
-        self._groups: list[_Group] = []
+        self._groups: list[_RowGroup] = []
         self._last_key: bytes | None = None
         self._renamed: dict[bytes, bytes] = {}
         self._by_time: dict[bytes, tuple[bytes, int]] | None = None
@@ -118,19 +130,24 @@ class Results:
             groups = list(_read_keys(file, fingerprint))
         except UNREADABLE:
             return False
-        found = [self._add_group(_Group(file, number, self._rows), *group) for number, group in enumerate(groups)]
+        found = [
+            self._add_group(_RowGroup(file, number, self._rows), *group)
+            for number, group in enumerate(groups)
+        ]
         photos = [photo for group in found for photo in group]
         for photo_key, (_, number) in zip(keys or [own for own, _ in photos], photos, strict=True):
             self.index[photo_key] = number
         return bool(groups)
 
     def rename(self, old: bytes, new: bytes) -> None:
-        """Find a photo's result by another key from now on, and have it in the tables that are read."""
+        """Find a photo's result by another key from now on, and have it in the tables that are
+        read."""
         self._renamed[old] = new
         self.index[new] = self.index.pop(old)
 
     def of_other_sizes(self, photo: Photo) -> tuple[bytes, int] | None:
-        """The key of a result of the same path and time, if there is one, and the file's size then."""
+        """The key of a result of the same path and time, if there is one, and the file's size
+        then."""
         if self._by_time is None:
             self._by_time = dict(self._read_times())
         found = self._by_time.get(_key(photo.root, photo.path, None, photo.mtime_ns))
@@ -142,7 +159,8 @@ class Results:
         return self._first_rows[number], end
 
     def read(self, numbers: Iterable[int]) -> Iterator[pa.Table]:
-        """The rows of these photos, in their order, as tables of KEPT_SCHEMA. Raises OutputError for damaged files."""
+        """The rows of these photos, in their order, as tables of KEPT_SCHEMA. Raises OutputError
+        for damaged files."""
         start = end = 0
         for number in numbers:
             first, after = self.rows_of(number)
@@ -157,8 +175,11 @@ class Results:
         found = [row for some in self.read([self.index[key(photo)]]) for row in some.to_pylist()]
         return [_person(row) for row in found if row["person"] is not None]
 
-    def _add_group(self, group: _Group, keys: list[bytes | None], errors: list[str | None]) -> list[tuple[bytes, int]]:
-        """The photos of a row group with their numbers. A photo cut in two by the group's border goes on in it."""
+    def _add_group(
+        self, group: _RowGroup, keys: list[bytes | None], errors: list[str | None]
+    ) -> list[tuple[bytes, int]]:
+        """The photos of a row group with their numbers. A photo cut in two by the group's border
+        goes on in it."""
         photos = []
         last = self._last_key if self._groups and self._groups[-1].file == group.file else None
         for row, (photo_key, error) in enumerate(zip(keys, errors, strict=True)):
@@ -181,20 +202,27 @@ class Results:
             group = self._groups[place]
             after = self._groups[place + 1].start if place + 1 < len(self._groups) else self._rows
             stop = min(end, after)
-            rows = self._read_group(group.file, group.number).slice(start - group.start, stop - start)
+            rows = self._read_group(group.file, group.number).slice(
+                start - group.start, stop - start
+            )
             yield self._with_new_keys(rows)
             start = stop
 
     def _with_new_keys(self, rows: pa.Table) -> pa.Table:
         if not self._renamed:
             return rows
-        keys = pa.array([self._renamed.get(key, key) for key in rows["key"].to_pylist()], pa.binary(KEY_BYTES))
+        keys = pa.array(
+            [self._renamed.get(key, key) for key in rows["key"].to_pylist()], pa.binary(KEY_BYTES)
+        )
         return rows.set_column(rows.column_names.index("key"), KEPT_SCHEMA.field("key"), keys)
 
     def _read_times(self) -> Iterator[tuple[bytes, tuple[bytes, int]]]:
-        """Path and time of each photo, hashed, with its key and size; once, since few runs need it."""
+        """Path and time of each photo, hashed, with its key and size; once, since few runs need
+        it."""
         for table in self.read(sorted(self.index.values())):
-            columns = (table[name].to_pylist() for name in ("key", "root", "path", "bytes", "mtime_ns"))
+            columns = (
+                table[name].to_pylist() for name in ("key", "root", "path", "bytes", "mtime_ns")
+            )
             for photo_key, root, path, size, time in zip(*columns, strict=True):
                 if photo_key is not None and size is not None:
                     yield _key(root, path, None, time), (photo_key, size)
@@ -209,8 +237,11 @@ def _person(row: Mapping[str, Any]) -> tuple[Person, Prediction | None]:
     return Person(face, body), Prediction(*facts)
 
 
-def _read_keys(file: Path, fingerprint: str) -> Iterator[tuple[list[bytes | None], list[str | None]]]:
-    """The keys and error codes of the rows of each row group; nothing where the fingerprint is another one."""
+def _read_keys(
+    file: Path, fingerprint: str
+) -> Iterator[tuple[list[bytes | None], list[str | None]]]:
+    """The keys and error codes of the rows of each row group; nothing where the fingerprint is
+    another one."""
     with pq.ParquetFile(file, page_checksum_verification=True) as opened:
         about: Mapping[bytes, bytes] = opened.schema_arrow.metadata or {}
         if about.get((KEY_PREFIX + FINGERPRINT).encode()) != fingerprint.encode():
@@ -232,10 +263,16 @@ def _read_group(file: Path, number: int) -> pa.Table:
 
 
 def _keyed(group: pa.Table) -> pa.Table:
-    """A row group of a part, or of a result table, as KEPT_SCHEMA; a row about no file that was there has no key."""
+    """A row group of a part, or of a result table, as KEPT_SCHEMA; a row about no file that was
+    there has no key."""
     if "key" not in group.column_names:
-        columns: list[list[Any]] = [group[name].to_pylist() for name in ("root", "path", "bytes", "mtime_ns")]
+        columns: list[list[Any]] = [
+            group[name].to_pylist() for name in ("root", "path", "bytes", "mtime_ns")
+        ]
         facts = zip(*columns, strict=True)
-        keys = [None if size is None else _key(root, path, size, time) for root, path, size, time in facts]
+        keys = [
+            None if size is None else _key(root, path, size, time)
+            for root, path, size, time in facts
+        ]
         group = group.append_column("key", pa.array(keys, pa.binary(KEY_BYTES)))
     return group.select(KEPT_SCHEMA.names).cast(KEPT_SCHEMA)

@@ -1,7 +1,8 @@
-"""The hidden folder beside an output: finished parts, what the last run left, and a lock against a second run.
+"""The hidden folder beside an output: finished parts, what the last run left, and a lock against a
+second run.
 
-`people.csv` has `.people.csv.mivolo`; of several outputs, the first one's holds the parts and the others' a lock. An
-output in a bucket has its folder on this computer: a bucket has no locks.
+`people.csv` has `.people.csv.mivolo`; of several outputs, the first one's holds the parts and the
+others' a lock. An output in a bucket has its folder on this computer: a bucket has no locks.
 """
 
 from __future__ import annotations
@@ -36,9 +37,11 @@ OTHER_RUN = "wait for it to end, or stop it, or give this run another output"
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a finished run was asked, what it made its results with, and the outputs as it left them.
+    """What a finished run was asked, what it made its results with, and the outputs as it left
+    them.
 
-    `order` is a hash of the photos in the table, in their order; `outputs` are names, sizes and times.
+    `order` is a hash of the photos in the table, in their order; `outputs` are names, sizes and
+    times.
     """
 
     request: Mapping[str, Any]
@@ -57,7 +60,7 @@ class Purged:
     bytes: int
 
 
-class Workplace:
+class Workdir:
     """The folders of the outputs of one run, which holds their locks."""
 
     def __init__(self, outputs: Sequence[Path]) -> None:
@@ -71,9 +74,10 @@ class Workplace:
         """What the last finished run left, if it can be read."""
         return _receipt(self.folder)
 
-    def results(self, fingerprint: str) -> store.Results:
-        """What has been finished with this fingerprint; without any of it, what stands in Parquet tables of results."""
-        results = store.Results()
+    def results(self, fingerprint: str) -> store.Store:
+        """What has been finished with this fingerprint; without any of it, what stands in Parquet
+        tables of results."""
+        results = store.Store()
         kept = [folder / WHOLE for folder in self._folders]
         kept += [file for folder in self._folders for _, file in _parts(folder)]
         found = [results.add(file, fingerprint) for file in kept]
@@ -84,27 +88,34 @@ class Workplace:
 
     def new_part(self) -> Path:
         """Where the next part goes: numbers only grow, so that what is younger counts."""
-        return self.folder / f"part-{max((number for number, _ in _parts(self.folder)), default=-1) + 1:06}.parquet"
+        return (
+            self.folder
+            / f"part-{max((number for number, _ in _parts(self.folder)), default=-1) + 1:06}.parquet"
+        )
 
     def is_untouched(self, receipt: Receipt) -> bool:
         """Whether all outputs are still those that the receipt tells of."""
         known = {json.dumps(output) for output in receipt.outputs}
-        return all(json.dumps(_look(output)) in known for output in self._outputs)
+        return all(json.dumps(_state(output)) in known for output in self._outputs)
 
     def finish(self, receipt: Callable[[list[list[Any]]], Receipt]) -> None:
-        """After the outputs have been published: drop the parts, and leave a receipt for the outputs as they are."""
+        """After the outputs have been published: drop the parts, and leave a receipt for the
+        outputs as they are."""
         for folder in self._folders:
             for name in os.listdir(folder):
                 old = name in (WHOLE, RECEIPT) and folder != self.folder
                 if old or PART.fullmatch(name) or PUBLISHED.fullmatch(name):
                     (folder / name).unlink(missing_ok=True)
         with tables.replacing(self.folder / RECEIPT) as out:
-            out.write(json.dumps(asdict(receipt([_look(output) for output in self._outputs]))).encode())
+            out.write(
+                json.dumps(asdict(receipt([_state(output) for output in self._outputs]))).encode()
+            )
 
 
 def made_by(table: Path) -> Mapping[str, Any]:
-    """What made a table of any format, by the receipt beside it; nothing if somebody has written to it since."""
-    here = json.dumps(_look(table))
+    """What made a table of any format, by the receipt beside it; nothing if somebody has written to
+    it since."""
+    here = json.dumps(_state(table))
     for folder in find(tables.real(table).parent):
         receipt = _receipt(folder)
         if receipt is not None and here in map(json.dumps, receipt.outputs):
@@ -113,27 +124,33 @@ def made_by(table: Path) -> Mapping[str, Any]:
 
 
 @contextmanager
-def claim(outputs: Sequence[Path]) -> Iterator[Workplace]:
+def claim(outputs: Sequence[Path]) -> Iterator[Workdir]:
     """Keep every other run away from the outputs; what killed runs left half-written is removed.
 
-    Raises BadInput where another run is at work on one of them, and OutputError where nothing can be written.
+    Raises BadInput where another run is at work on one of them, and OutputError where nothing can
+    be written.
     """
     with ExitStack() as stack:
         for output in outputs:
             stack.enter_context(_locked(folder_of(output), output))
             tables.remove_leftovers(output)
             _remove_leftovers(folder_of(output))
-        yield Workplace(outputs)
+        yield Workdir(outputs)
 
 
 def folder_of(output: Path) -> Path:
     """The hidden folder of an output, beside the file that a link leads to."""
     target = tables.real(output)
-    return target.room if isinstance(target, Url) else target.with_name(f".{target.name}{ENDING}")
+    return (
+        target.staging_dir
+        if isinstance(target, Url)
+        else target.with_name(f".{target.name}{ENDING}")
+    )
 
 
 def find(path: Path) -> list[Path]:
-    """The folders of finished work of an output; of a folder, those of all outputs in it. Links are not followed."""
+    """The folders of finished work of an output; of a folder, those of all outputs in it. Links are
+    not followed."""
     candidates = [folder_of(path)]
     if not isinstance(path, Url) and path.is_dir():
         candidates += sorted(path.glob(f".*{ENDING}"))
@@ -141,8 +158,13 @@ def find(path: Path) -> list[Path]:
 
 
 def purge(folder: Path, *, dry_run: bool = False) -> Purged:
-    """Remove a folder of finished work, and from it nothing but files of ours. Raises BadInput where a run uses it."""
-    files = [Path(entry) for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False) and _ours(entry.name)]
+    """Remove a folder of finished work, and from it nothing but files of ours. Raises BadInput
+    where a run uses it."""
+    files = [
+        Path(entry)
+        for entry in os.scandir(folder)
+        if entry.is_file(follow_symlinks=False) and _ours(entry.name)
+    ]
     purged = Purged(folder, len(files), sum(file.stat().st_size for file in files))
     with _locked(folder, folder):
         for file in [] if dry_run else files:
@@ -168,9 +190,12 @@ def purge_cache(*, dry_run: bool = False) -> list[Purged]:
 
 @contextmanager
 def _locked(folder: Path, output: Path) -> Iterator[None]:
-    """Hold the folder's lock. A dead process holds none; a folder left with nothing but the lock is removed."""
+    """Hold the folder's lock. A dead process holds none; a folder left with nothing but the lock is
+    removed."""
     if folder.is_symlink():
-        raise BadInput(f"{folder} is a link", hint="remove it: finished work is kept in a folder of that name")
+        raise BadInput(
+            f"{folder} is a link", hint="remove it: finished work is kept in a folder of that name"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK, timeout=0)
@@ -179,7 +204,8 @@ def _locked(folder: Path, output: Path) -> Iterator[None]:
         raise BadInput(f"another run is at work on {output}", hint=OTHER_RUN) from error
     except OSError as error:
         raise OutputError(
-            f"cannot keep finished work in {folder}: {error.strerror or error}", hint="choose another folder for -o"
+            f"cannot keep finished work in {folder}: {error.strerror or error}",
+            hint="choose another folder for -o",
         ) from error
     try:
         yield
@@ -196,7 +222,12 @@ def _receipt(folder: Path) -> Receipt | None:
         receipt = Receipt(**json.loads((folder / RECEIPT).read_text("utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
-    kinds = ((receipt.metadata, dict), (receipt.counts, dict), (receipt.outputs, list), (receipt.order, str))
+    kinds = (
+        (receipt.metadata, dict),
+        (receipt.counts, dict),
+        (receipt.outputs, list),
+        (receipt.order, str),
+    )
     return receipt if all(isinstance(value, kind) for value, kind in kinds) else None
 
 
@@ -209,20 +240,29 @@ def _remove_leftovers(folder: Path) -> None:
 def _parts(folder: Path) -> list[tuple[int, Path]]:
     """The numbers and files of the parts, in order."""
     with suppress(OSError):
-        found = [(match, folder / match[0]) for match in map(PART.fullmatch, os.listdir(folder)) if match]
+        found = [
+            (match, folder / match[0]) for match in map(PART.fullmatch, os.listdir(folder)) if match
+        ]
         return sorted((int(match[1]), file) for match, file in found)
     return []
 
 
 def _ours(name: str) -> bool:
-    return name in (LOCK, RECEIPT, WHOLE) or any(kind.fullmatch(name) for kind in (PART, PUBLISHED, LEFTOVER))
+    return name in (LOCK, RECEIPT, WHOLE) or any(
+        kind.fullmatch(name) for kind in (PART, PUBLISHED, LEFTOVER)
+    )
 
 
 def _nearby(output: Path) -> Iterator[Path]:
-    """The Parquet files of an output, those in a bucket as copies on this computer; none if they cannot be read."""
+    """The Parquet files of an output, those in a bucket as copies on this computer; none if they
+    cannot be read."""
     with suppress(OSError, OutputError):
         for number, file in enumerate(tables.parquet_files(output)):
-            yield _copied(file, output.room / f"published-{number:05}.parquet") if isinstance(output, Url) else file
+            yield (
+                _copied(file, output.staging_dir / f"published-{number:05}.parquet")
+                if isinstance(output, Url)
+                else file
+            )
 
 
 def _copied(file: Path, copy: Path) -> Path:
@@ -231,10 +271,10 @@ def _copied(file: Path, copy: Path) -> Path:
     return copy
 
 
-def _look(output: Path) -> list[Any]:
+def _state(output: Path) -> list[Any]:
     if isinstance(output, Url):
         with suppress(OSError):
-            return [str(output), *_look_into(output)]
+            return [str(output), *_url_state(output)]
         return [str(output), None, None]
     try:
         facts = output.stat()
@@ -243,9 +283,9 @@ def _look(output: Path) -> list[Any]:
     return [str(tables.real(output)), facts.st_size, facts.st_mtime_ns]
 
 
-def _look_into(url: Url) -> tuple[int | None, int | None]:
+def _url_state(url: Url) -> tuple[int | None, int | None]:
     """The bytes and the latest time of an object, or of all those in a folder. Raises OSError."""
     if not tables.is_folder(url):
-        return storage.look(str(url))
+        return storage.stat(str(url))
     found = list(storage.listing(str(url)))
     return sum(one.bytes for one in found), max((one.mtime_ns for one in found), default=None)

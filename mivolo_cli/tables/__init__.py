@@ -1,4 +1,5 @@
-"""Result tables on disk: the suffix chooses the format, and a table appears under its name only when it is complete.
+"""Result tables on disk: the suffix chooses the format, and a table appears under its name only
+when it is complete.
 
 A name without suffix is a folder of Parquet files.
 """
@@ -53,7 +54,8 @@ class Sinks:
         self.add(pa.Table.from_pylist(list(rows), schema=SCHEMA))
 
     def add(self, table: pa.Table) -> None:
-        """Rows with the columns of SCHEMA; they reach the files in runs of BUFFER_ROWS. Raises OutputError."""
+        """Rows with the columns of SCHEMA; they reach the files in runs of BUFFER_ROWS. Raises
+        OutputError."""
         self._waiting.append(table)
         self._rows += table.num_rows
         if self._rows >= BUFFER_ROWS:
@@ -79,15 +81,19 @@ class Sinks:
 def open_sinks(
     paths: Sequence[Path], metadata: Mapping[str, str], *, spreadsheet_safe: bool = False
 ) -> Iterator[Sinks]:
-    """Write tables that replace what stands under `paths` when the block ends without an exception, and only then.
+    """Write tables that replace what stands under `paths` when the block ends without an exception,
+    and only then.
 
-    `metadata` says what made the results (model, detector, settings); Parquet keeps it, with the versions added.
-    `spreadsheet_safe` changes text in CSV that a spreadsheet would run as a formula.
-    Raises OutputError; OSErrors of the block itself pass unchanged.
+    `metadata` says what made the results (model, detector, settings); Parquet keeps it, with the
+    versions added. `spreadsheet_safe` changes text in CSV that a spreadsheet would run as a
+    formula. Raises OutputError; OSErrors of the block itself pass unchanged.
     """
     about = {**metadata, "schema_version": SCHEMA_VERSION, "program_version": _program_version()}
     with ExitStack() as stack:
-        targets = [stack.enter_context(open_target(path, about, spreadsheet_safe=spreadsheet_safe)) for path in paths]
+        targets = [
+            stack.enter_context(open_target(path, about, spreadsheet_safe=spreadsheet_safe))
+            for path in paths
+        ]
         sinks = Sinks(targets)
         yield sinks
         sinks.flush()
@@ -98,7 +104,8 @@ def open_sinks(
 
 
 def read_table(path: Path) -> pa.Table:
-    """A result table of any of the formats with SCHEMA's columns and types; further columns are left out.
+    """A result table of any of the formats with SCHEMA's columns and types; further columns are
+    left out.
 
     Parquet's metadata stays on the schema. Raises BadInput for what is not such a table.
     """

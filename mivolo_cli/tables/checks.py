@@ -16,7 +16,8 @@ MOVE_AWAY = "choose another name or move that file or folder away"
 
 
 def check_outputs(paths: Sequence[Path], *, folders: bool = False) -> None:
-    """Refuse, before any work, outputs that could not be written or would destroy something. Raises BadInput.
+    """Refuse, before any work, outputs that could not be written or would destroy something. Raises
+    BadInput.
 
     With `folders`, a name without suffix is a folder of Parquet files.
     """
@@ -31,7 +32,9 @@ def check_outputs(paths: Sequence[Path], *, folders: bool = False) -> None:
     targets = [real(path) for path in paths]
     for index, target in enumerate(targets):
         if target in targets[:index]:
-            raise BadInput(f"{paths[index]} is given twice as an output", hint="give every output another name")
+            raise BadInput(
+                f"{paths[index]} is given twice as an output", hint="give every output another name"
+            )
 
 
 def _check_bucket(path: Url) -> None:
@@ -39,7 +42,9 @@ def _check_bucket(path: Url) -> None:
     try:
         facts = _facts(path)
     except OSError as error:
-        raise BadInput(f"cannot write to {path}: {error.strerror}", hint=storage.hint(error, str(path))) from error
+        raise BadInput(
+            f"cannot write to {path}: {error.strerror}", hint=storage.hint(error, str(path))
+        ) from error
     if facts is None:
         return
     if is_folder(path):
@@ -51,21 +56,26 @@ def _check_bucket(path: Url) -> None:
         _refuse(path, "result table of mivolo")
 
 
-def _facts(path: Url) -> storage.Facts | None:
+def _facts(path: Url) -> storage.Stat | None:
     """Of the object; None where only its bucket is there. Raises OSError."""
     try:
-        return storage.look(str(path))
+        return storage.stat(str(path))
     except FileNotFoundError:
-        storage.look(storage.bucket(str(path)))
+        storage.stat(storage.bucket(str(path)))
         return None
 
 
 def _check_parent(path: Path) -> None:
     parent = real(path).parent
     if not os.path.isdir(parent):
-        raise BadInput(f"the folder of {path} does not exist", hint=f"create {parent} or choose another one")
+        raise BadInput(
+            f"the folder of {path} does not exist", hint=f"create {parent} or choose another one"
+        )
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise BadInput(f"no permission to write into {parent}", hint="choose another folder or change its permissions")
+        raise BadInput(
+            f"no permission to write into {parent}",
+            hint="choose another folder or change its permissions",
+        )
 
 
 def _check_existing(path: Path) -> None:

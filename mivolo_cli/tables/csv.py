@@ -1,4 +1,5 @@
-"""Results as CSV: UTF-8, a header, quotes only where needed. An empty field is null; an empty text is `""`."""
+"""Results as CSV: UTF-8, a header, quotes only where needed. An empty field is null; an empty text
+is `""`."""
 
 from __future__ import annotations
 
@@ -18,8 +19,9 @@ FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 """What spreadsheets take for the beginning of a formula, in the wide forms of East Asia too."""
 
 
-class Writer:
-    """CSV has no place for metadata. `safe` puts an apostrophe before text that begins like a formula."""
+class CsvWriter:
+    """CSV has no place for metadata. `safe` puts an apostrophe before text that begins like a
+    formula."""
 
     def __init__(self, file: BinaryIO, metadata: Mapping[str, str], safe: bool = False) -> None:
         self._file = file

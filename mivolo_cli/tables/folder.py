@@ -1,4 +1,5 @@
-"""Results as a folder of Parquet files, for more rows than one file should hold; a photo's rows are all in one file."""
+"""Results as a folder of Parquet files, for more rows than one file should hold; a photo's rows are
+all in one file."""
 
 from __future__ import annotations
 
@@ -20,8 +21,9 @@ DONE = "_SUCCESS"
 """An empty object that says, as Hadoop and Spark do, that a folder in a bucket is complete."""
 
 
-class Writer:
-    """Fills an empty folder; there is a file even if there are no rows. Each file has the metadata of a whole table."""
+class FolderWriter:
+    """Fills an empty folder; there is a file even if there are no rows. Each file has the metadata
+    of a whole table."""
 
     def __init__(self, folder: Path, metadata: Mapping[str, str]) -> None:
         self._folder, self._metadata = folder, metadata
@@ -46,7 +48,7 @@ class Writer:
 
     def _begin(self) -> None:
         self._file = (self._folder / f"part-{self._files:05}.parquet").open("xb")
-        self._writer = parquet.Writer(self._file, self._metadata)
+        self._writer = parquet.ParquetWriter(self._file, self._metadata)
         self._files, self._rows = self._files + 1, 0
 
     def _add(self, batch: pa.RecordBatch) -> None:
@@ -60,7 +62,7 @@ def exists(folder: Path) -> bool:
     if not isinstance(folder, Url):
         return folder.is_dir()
     try:
-        return storage.look(str(folder)).bytes is None
+        return storage.stat(str(folder)).bytes is None
     except FileNotFoundError:
         return False
 
@@ -71,12 +73,16 @@ def files(folder: Path) -> list[Path]:
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether nothing else is in the folder. Raises pyarrow's ArrowInvalid where a file is no Parquet file at all."""
-    return all(name == DONE or FILE.fullmatch(name) for name in _names(folder)) and all(map(_is_ours, files(folder)))
+    """Whether nothing else is in the folder. Raises pyarrow's ArrowInvalid where a file is no
+    Parquet file at all."""
+    return all(name == DONE or FILE.fullmatch(name) for name in _names(folder)) and all(
+        map(_is_ours, files(folder))
+    )
 
 
 def upload(folder: Path, url: Url) -> None:
-    """Put the files of a folder in the place of those in a bucket, where DONE is missing meanwhile. Raises OSError."""
+    """Put the files of a folder in the place of those in a bucket, where DONE is missing meanwhile.
+    Raises OSError."""
     storage.remove(str(url / DONE))
     new = files(folder)
     for file in new:
@@ -96,7 +102,11 @@ def read(folder: Path) -> pa.Table:
 
 
 def _names(folder: Path) -> list[str]:
-    return [found.key for found in storage.listing(str(folder))] if isinstance(folder, Url) else os.listdir(folder)
+    return (
+        [found.key for found in storage.listing(str(folder))]
+        if isinstance(folder, Url)
+        else os.listdir(folder)
+    )
 
 
 def _read(file: Path) -> pa.Table:

@@ -1,9 +1,11 @@
-"""The formats of result tables: a name's suffix chooses one, and no suffix means a folder of Parquet files."""
+"""The formats of result tables: a name's suffix chooses one, and no suffix means a folder of
+Parquet files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -23,25 +25,29 @@ class TableWriter(Protocol):
         """Write what is still missing; the file stays open. May be called twice."""
 
 
-class Format(Protocol):
-    """What a module of a format offers. Content that is not of its format raises one of UNREADABLE."""
+@dataclass(frozen=True, slots=True)
+class TableFormat:
+    """A format of tables. Content that is not of it raises one of UNREADABLE."""
 
-    def Writer(self, file: BinaryIO, metadata: Mapping[str, str]) -> TableWriter: ...
-
-    def is_ours(self, file: BinaryIO) -> bool: ...
-
-    def columns(self, file: BinaryIO) -> Sequence[str]: ...
-
-    def read(self, file: BinaryIO) -> pa.Table: ...
+    writer: Callable[[BinaryIO, Mapping[str, str]], TableWriter]
+    is_ours: Callable[[BinaryIO], bool]
+    columns: Callable[[BinaryIO], Sequence[str]]
+    read: Callable[[BinaryIO], pa.Table]
 
 
-FORMATS: dict[str, Format] = {".parquet": parquet, ".csv": csv, ".jsonl": jsonl}
+FORMATS = {
+    ".parquet": TableFormat(parquet.ParquetWriter, parquet.is_ours, parquet.columns, parquet.read),
+    ".csv": TableFormat(csv.CsvWriter, csv.is_ours, csv.columns, csv.read),
+    ".jsonl": TableFormat(jsonl.JsonlWriter, jsonl.is_ours, jsonl.columns, jsonl.read),
+}
 
 
-def format_of(path: Path) -> Format:
+def format_of(path: Path) -> TableFormat:
     """Raises BadInput for a name without a known suffix."""
     if path.suffix.lower() not in FORMATS:
-        raise BadInput(f"{path} has no suffix of a known format", hint=f"use one of {', '.join(FORMATS)}")
+        raise BadInput(
+            f"{path} has no suffix of a known format", hint=f"use one of {', '.join(FORMATS)}"
+        )
     return FORMATS[path.suffix.lower()]
 
 
@@ -60,5 +66,6 @@ def is_ours(path: Path) -> bool:
 
 
 def real(path: Path) -> Path:
-    """The file behind links, so that a link stays one. Unlike Path.resolve() this bears links that go in circles."""
+    """The file behind links, so that a link stays one. Unlike Path.resolve() this bears links that
+    go in circles."""
     return path if isinstance(path, Url) else Path(os.path.realpath(path))

@@ -17,7 +17,7 @@ LINE_SEPARATORS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u202
 """JSON allows these inside of text, but many programs would split the line there."""
 
 
-class Writer:
+class JsonlWriter:
     """JSON Lines has no place for metadata."""
 
     def __init__(self, file: BinaryIO, metadata: Mapping[str, str]) -> None:
@@ -33,11 +33,14 @@ class Writer:
 
 
 def plain_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """The rows with timestamps as ISO 8601 text: milliseconds are written only where there are any."""
+    """The rows with timestamps as ISO 8601 text: milliseconds are written only where there are
+    any."""
     for row in batch.to_pylist():
         moment: datetime | None = row["taken_at"]
         if moment is not None:
-            row["taken_at"] = moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds")
+            row["taken_at"] = moment.isoformat(
+                timespec="milliseconds" if moment.microsecond else "seconds"
+            )
         yield row
 
 
@@ -61,6 +64,7 @@ def read(file: BinaryIO) -> pa.Table:
         return SCHEMA.empty_table()
     file.seek(0)
     options = pyarrow.json.ParseOptions(
-        explicit_schema=pa.schema([field.with_nullable(True) for field in SCHEMA]), unexpected_field_behavior="ignore"
+        explicit_schema=pa.schema([field.with_nullable(True) for field in SCHEMA]),
+        unexpected_field_behavior="ignore",
     )
     return pyarrow.json.read_json(file, parse_options=options)

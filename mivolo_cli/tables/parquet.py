@@ -15,7 +15,7 @@ VERSION_KEY = KEY_PREFIX + "schema_version"
 ROWS_AT_ONCE = 4096
 
 
-class Writer:
+class ParquetWriter:
     """Writes a row group a batch; `metadata` is stored with every key under `mivolo.`."""
 
     def __init__(self, file: BinaryIO, metadata: Mapping[str, str]) -> None:
@@ -47,7 +47,11 @@ def metadata(file: BinaryIO) -> dict[str, str]:
     """What was given to the Writer."""
     kept: Mapping[bytes, bytes] = pq.ParquetFile(file).schema_arrow.metadata or {}
     facts = {key.decode(): value.decode() for key, value in kept.items()}
-    return {key.removeprefix(KEY_PREFIX): value for key, value in facts.items() if key.startswith(KEY_PREFIX)}
+    return {
+        key.removeprefix(KEY_PREFIX): value
+        for key, value in facts.items()
+        if key.startswith(KEY_PREFIX)
+    }
 
 
 def rows(file: BinaryIO) -> Iterator[dict[str, Any]]:

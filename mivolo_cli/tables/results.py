@@ -1,4 +1,5 @@
-"""Result tables as the photos and people they were written from; every reader of results starts here."""
+"""Result tables as the photos and people they were written from; every reader of results starts
+here."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ ROWS_AT_ONCE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """A table that has been read; `made_by` names the model and the detector where the format keeps them."""
+    """A table that has been read; `made_by` names the model and the detector where the format keeps
+    them."""
 
     table: pa.Table
     made_by: Mapping[str, str]
@@ -40,8 +42,14 @@ class Results:
 def read_results(path: Path) -> Results:
     """A table of `mivolo scan` in any of its formats. Raises BadInput."""
     table = tables.read_table(path)
-    metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-    made_by = {key: metadata[KEY_PREFIX + key] for key in ("model", "detector") if KEY_PREFIX + key in metadata}
+    metadata = {
+        key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()
+    }
+    made_by = {
+        key: metadata[KEY_PREFIX + key]
+        for key in ("model", "detector")
+        if KEY_PREFIX + key in metadata
+    }
     return Results(table, made_by)
 
 

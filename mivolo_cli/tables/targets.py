@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,7 +25,8 @@ from .formats import TableWriter, format_of, is_folder, real
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An output on its way. This one is a folder: in its place `outputs.new_folder` puts it, after all files."""
+    """An output on its way. This one is a folder: in its place `outputs.new_folder` puts it, after
+    all files."""
 
     path: Path
     writer: TableWriter
@@ -56,7 +58,7 @@ class _BucketFolder(Target):
 
 @dataclass(frozen=True, slots=True)
 class _File(Target):
-    """In a temporary file: beside the output, or in the room of a Url."""
+    """In a temporary file: beside the output, or in the staging folder of a Url."""
 
     target: Path
     temporary: Path
@@ -77,16 +79,23 @@ class _File(Target):
                 os.replace(self.temporary, self.target)
 
 
-def open_target(path: Path, metadata: Mapping[str, str], *, spreadsheet_safe: bool) -> AbstractContextManager[Target]:
+def open_target(
+    path: Path, metadata: Mapping[str, str], *, spreadsheet_safe: bool
+) -> AbstractContextManager[Target]:
     """What is not published when the block ends leaves nothing behind. Raises OutputError."""
     if not is_folder(path):
         return _open_file(path, metadata, spreadsheet_safe)
-    return _open_bucket_folder(path, metadata) if isinstance(path, Url) else _open_folder(path, metadata)
+    return (
+        _open_bucket_folder(path, metadata)
+        if isinstance(path, Url)
+        else _open_folder(path, metadata)
+    )
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path`, complete and on the disk, if the block ends without an exception.
+    """A file that takes the place of `path`, complete and on the disk, if the block ends without an
+    exception.
 
     Raises OutputError; OSErrors of the block count as troubles of this file.
     """
@@ -103,7 +112,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 def remove_leftovers(path: Path) -> None:
     """Delete what a killed run has left of an output beside it. Nobody may be writing it now."""
     target = real(path)
-    if isinstance(target, Url):  # what was on its way there is in its room
+    if isinstance(target, Url):  # what was on its way there is in its staging folder
         return
     leftover = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.part")
     with suppress(OSError):
@@ -116,11 +125,13 @@ def remove_leftovers(path: Path) -> None:
 def _open_file(path: Path, metadata: Mapping[str, str], safe: bool) -> Iterator[Target]:
     target = real(path)
     name = _temporary_name(target)
-    temporary = target.room / name if isinstance(target, Url) else target.with_name(name)
+    temporary = target.staging_dir / name if isinstance(target, Url) else target.with_name(name)
     with _temporary_file(path, target, temporary) as file:
         with _reported(path):
-            chosen = format_of(path)
-            writer = csv.Writer(file, metadata, safe) if chosen is csv else chosen.Writer(file, metadata)
+            open_writer = format_of(path).writer
+            if safe and open_writer is csv.CsvWriter:
+                open_writer = partial(csv.CsvWriter, safe=True)
+            writer = open_writer(file, metadata)
         with _closed(writer):
             yield _File(path, writer, target, temporary, file)
 
@@ -128,18 +139,18 @@ def _open_file(path: Path, metadata: Mapping[str, str], safe: bool) -> Iterator[
 @contextmanager
 def _open_folder(path: Path, metadata: Mapping[str, str]) -> Iterator[Target]:
     with atomic.new_folder(real(path), replace=True) as temporary:
-        writer = folder.Writer(temporary, metadata)
+        writer = folder.FolderWriter(temporary, metadata)
         with _closed(writer):
             yield Target(path, writer)
 
 
 @contextmanager
 def _open_bucket_folder(url: Url, metadata: Mapping[str, str]) -> Iterator[Target]:
-    temporary = url.room / _temporary_name(url)
+    temporary = url.staging_dir / _temporary_name(url)
     try:
         with _reported(url):
             temporary.mkdir()
-            writer = folder.Writer(temporary, metadata)
+            writer = folder.FolderWriter(temporary, metadata)
         with _closed(writer):
             yield _BucketFolder(url, writer, url, temporary)
     finally:
@@ -157,7 +168,8 @@ def _closed(writer: TableWriter) -> Iterator[None]:
 
 @contextmanager
 def _temporary_file(path: Path, target: Path, temporary: Path) -> Iterator[BinaryIO]:
-    """A new file with the permissions of the file it may replace; it is removed unless it was renamed."""
+    """A new file with the permissions of the file it may replace; it is removed unless it was
+    renamed."""
     with _reported(path):
         file = temporary.open("xb")
     try:

@@ -25,11 +25,13 @@ COLUMNS = ("root", "path", "status", "written", "code", "message", "reversible",
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """`written` is the file that was or would be written; `code` is one of REASONS where something could not be done.
+class TagOutcome:
+    """`written` is the file that was or would be written; `code` is one of REASONS where something
+    could not be done.
 
-    `reversible` says whether `untag` can give the original bytes back, None where nothing is written. In a dry
-    run, `people` is what is said of whom, and `diff` is the change of the packet, both for people to read.
+    `reversible` says whether `untag` can give the original bytes back, None where nothing is
+    written. In a dry run, `people` is what is said of whom, and `diff` is the change of the packet,
+    both for people to read.
     """
 
     photo: Photo
@@ -45,7 +47,8 @@ class Outcome:
 
 @dataclass(slots=True)
 class Tally:
-    """How many photos had which outcome, and which reasons were given; `notes` are for the user to read."""
+    """How many photos had which outcome, and which reasons were given; `notes` are for the user to
+    read."""
 
     photos: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
@@ -58,7 +61,7 @@ class Tally:
         """Photos for which something could not be done as it was asked."""
         return self.codes.total() + self.statuses["differs"] + self.statuses["untagged"]
 
-    def count(self, outcome: Outcome) -> None:
+    def count(self, outcome: TagOutcome) -> None:
         self.photos += 1
         self.statuses[outcome.status] += 1
         self.codes.update([outcome.code] if outcome.code else [])
@@ -72,31 +75,41 @@ def diff(old: bytes | None, new: bytes | None, name: str) -> str:
 
 
 @contextmanager
-def open_report(file: Path | None) -> Iterator[Report]:
+def open_report(file: Path | None) -> Iterator[TagReport]:
     """A table (CSV) of all outcomes, complete line by line. Raises OutputError."""
     if file is None:
-        yield Report(None)
+        yield TagReport(None)
         return
     try:
         with file.open("w", newline="", encoding="utf-8") as opened:
-            yield Report(opened)
+            yield TagReport(opened)
     except OSError as error:
-        raise OutputError(f"cannot write {file}: {error.strerror}", hint="choose another name for --report") from error
+        raise OutputError(
+            f"cannot write {file}: {error.strerror}", hint="choose another name for --report"
+        ) from error
 
 
-class Report:
+class TagReport:
     def __init__(self, file: IO[str] | None) -> None:
         self._file = file
         if file is not None:
             csv.writer(file).writerow(COLUMNS)
 
-    def write(self, outcome: Outcome) -> None:
+    def write(self, outcome: TagOutcome) -> None:
         if self._file is None:
             return
         reversible = "" if outcome.reversible is None else str(outcome.reversible).lower()
         written = "" if outcome.written is None else text(str(outcome.written))
-        row = (text(outcome.photo.root), text(outcome.photo.path), outcome.status, written, outcome.code)
-        csv.writer(self._file).writerow((*row, text(outcome.message), reversible, outcome.original_sha256))
+        row = (
+            text(outcome.photo.root),
+            text(outcome.photo.path),
+            outcome.status,
+            written,
+            outcome.code,
+        )
+        csv.writer(self._file).writerow(
+            (*row, text(outcome.message), reversible, outcome.original_sha256)
+        )
         self._file.flush()
 
 

@@ -1,4 +1,5 @@
-"""Untag: take our entries out of photos and sidecars again, down to the original bytes where that was promised."""
+"""Untag: take our entries out of photos and sidecars again, down to the original bytes where that
+was promised."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from ..metadata.exif import FIELDS
 from ..photos import walk
 from ..records import Failure, Photo
 from ..tables import FORMATS, read_table
-from .outcome import Outcome, Tally, diff, open_report
+from .outcome import TagOutcome, Tally, diff, open_report
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,10 @@ class UntagOptions:
     report: Path | None = None
 
 
-def untag(options: UntagOptions, show: Callable[[Outcome], None] = lambda outcome: None) -> Tally:
-    """Take our entries out; `show` is called for every photo and every sidecar of ours.
+def untag(
+    options: UntagOptions, on_progress: Callable[[TagOutcome], None] = lambda outcome: None
+) -> Tally:
+    """Take our entries out; `on_progress` is called for every photo and every sidecar of ours.
 
     Raises BadInput for paths where nothing is.
     """
@@ -38,9 +41,12 @@ def untag(options: UntagOptions, show: Callable[[Outcome], None] = lambda outcom
             for outcome in _outcomes(photo, options):
                 report.write(outcome)
                 tally.count(outcome)
-                show(outcome)
+                on_progress(outcome)
     if not tally.photos:
-        raise BadInput("there are no photos", hint="give folders, photos, or a table that mivolo scan has written")
+        raise BadInput(
+            "there are no photos",
+            hint="give folders, photos, or a table that mivolo scan has written",
+        )
     return tally
 
 
@@ -49,13 +55,15 @@ def _find(options: UntagOptions) -> Iterator[Photo | Failure]:
     for table in tables:
         rows = read_table(table).select(["root", "path"]).to_pylist()
         yield from dict.fromkeys(Photo(row["root"], row["path"]) for row in rows)
-    yield from walk.walk([path for path in options.paths if path not in tables], hidden=options.hidden)
+    yield from walk.walk(
+        [path for path in options.paths if path not in tables], hidden=options.hidden
+    )
 
 
-def _outcomes(photo: Photo | Failure, options: UntagOptions) -> Iterator[Outcome]:
+def _outcomes(photo: Photo | Failure, options: UntagOptions) -> Iterator[TagOutcome]:
     """One for the photo, and one for its sidecar if there is something of ours in it."""
     if isinstance(photo, Failure):
-        yield Outcome(photo.photo, "refused", code=photo.code, message=photo.message)
+        yield TagOutcome(photo.photo, "refused", code=photo.code, message=photo.message)
         return
     own = _attempt(photo, _untag_photo, options)
     beside = _attempt(photo, _untag_sidecar, options)
@@ -65,59 +73,63 @@ def _outcomes(photo: Photo | Failure, options: UntagOptions) -> Iterator[Outcome
         yield beside
 
 
-def _attempt(photo: Photo, step: Callable[[Photo, UntagOptions], Outcome], options: UntagOptions) -> Outcome:
+def _attempt(
+    photo: Photo, step: Callable[[Photo, UntagOptions], TagOutcome], options: UntagOptions
+) -> TagOutcome:
     try:
         return step(photo, options)
     except Refused as error:
-        return Outcome(photo, "refused", code=error.code, message=str(error))
+        return TagOutcome(photo, "refused", code=error.code, message=str(error))
 
 
-def _untag_photo(photo: Photo, options: UntagOptions) -> Outcome:
-    info = replace.look(photo.file)
+def _untag_photo(photo: Photo, options: UntagOptions) -> TagOutcome:
+    info = replace.status(photo.file)
     data = replace.read(photo.file)
     kind = embed.container(data, photo.path)
     if kind is None:
-        return Outcome(photo, "none")
+        return TagOutcome(photo, "none")
     left = embed.strip(data, kind)
     if left.tags is None:
-        return Outcome(photo, "none")
+        return TagOutcome(photo, "none")
     replace.check_writable(photo.file)
-    mark = left.tags.mark
-    field = next((field for field in FIELDS if field == mark.exif_field), None)
-    text = None if field is None else embed.Text(field, mark.exif_text)
+    provenance = left.tags.provenance
+    field = next((field for field in FIELDS if field == provenance.exif_field), None)
+    text = None if field is None else embed.Text(field, provenance.exif_text)
     embed.check(left.data, data, kind, len(left.tags.people.regions), text)
     if not options.dry_run:
         replace.replace_photo(photo.file, left.data, info, backup=options.backup)
     read = embed.CONTAINERS[kind].read_xmp
-    return Outcome(
+    return TagOutcome(
         photo,
         "restored" if left.restored else "removed",
         photo.file,
-        message=_remark(left.restored, mark.promises),
-        original_sha256=mark.original_sha256,
+        message=_remark(left.restored, provenance.is_reversible),
+        original_sha256=provenance.original_sha256,
         diff=diff(read(data), read(left.data), photo.path) if options.dry_run else "",
     )
 
 
-def _untag_sidecar(photo: Photo, options: UntagOptions) -> Outcome:
+def _untag_sidecar(photo: Photo, options: UntagOptions) -> TagOutcome:
     file = sidecar.path(photo.file)
     if not file.is_file():
-        return Outcome(photo, "none")
+        return TagOutcome(photo, "none")
     data = replace.read(file)
     left = sidecar.strip(data)
     if left.tags is None:
-        return Outcome(photo, "none")
+        return TagOutcome(photo, "none")
     if not options.dry_run and left.superfluous:
         replace.remove_file(file)
     elif not options.dry_run and left.data is not None:
         replace.write_sidecar(file, left.data)
-    return Outcome(
+    return TagOutcome(
         photo,
         "restored" if left.restored else "removed",
         file,
-        message=_remark(left.restored, left.tags.mark.promises),
-        original_sha256=left.tags.mark.original_sha256,
-        diff=diff(data, None if left.superfluous else left.data, file.name) if options.dry_run else "",
+        message=_remark(left.restored, left.tags.provenance.is_reversible),
+        original_sha256=left.tags.provenance.original_sha256,
+        diff=diff(data, None if left.superfluous else left.data, file.name)
+        if options.dry_run
+        else "",
     )
 
 

@@ -1,8 +1,8 @@
 """Training inputs: what inference would cut out of photos that show these faces and bodies.
 
-People of whom the data shows face and body come as they are, or with one of the two left out. Where it has only
-pictures of one or the other, a face's body is the head and shoulders around it, with the face blackened as inference
-does it, or somebody else's body of the same gender and age range.
+People of whom the data shows face and body come as they are, or with one of the two left out. Where
+it has only pictures of one or the other, a face's body is the head and shoulders around it, with
+the face blackened as inference does it, or somebody else's body of the same gender and age range.
 """
 
 from __future__ import annotations
@@ -23,19 +23,22 @@ from ..pipeline.crops import Crops, blackened_body, inside, letterbox, stacked, 
 from ..records import Pixels
 
 KINDS = ("face", "face+bust", "face+body", "body", "bust", "pair")
-"""face alone; face with head and shoulders; face with another's body; body alone; head and shoulders alone; a face with
-its own body."""
+"""face alone; face with head and shoulders; face with another's body; body alone; head and
+shoulders alone; a face with its own body."""
 SHARES = {"face": 0.5, "face+bust": 0.06, "face+body": 0.1, "body": 0.3, "bust": 0.04, "pair": 0.3}
-"""How often each kind is drawn, where a recipe does not say; the data may lack some, so they need not sum to 1."""
+"""How often each kind is drawn, where a recipe does not say; the data may lack some, so they need
+not sum to 1."""
 ALONE = {"face": ("face",), "body": ("body", "bust")}
 """The kinds for a model that reads one input only."""
 MEMORY = 6_000_000_000
-"""Bytes of decoded pictures that are kept; what goes beyond is decoded again each time it is drawn."""
+"""Bytes of decoded pictures that are kept; what goes beyond is decoded again each time it is
+drawn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How far a picture may be changed at full strength; angles in degrees, the rest in parts of the whole."""
+    """How far a picture may be changed at full strength; angles in degrees, the rest in parts of
+    the whole."""
 
     shift: float = 0.06
     zoom: float = 0.22
@@ -50,29 +53,51 @@ class Augmentation:
     neighbour: float = 0.15
 
 
-def face_input(pixels: Pixels, size: int, rng: Generator, how: Augmentation, strength: float) -> Pixels:
-    """A face as a detector would have boxed it: moved, zoomed and tilted a little; (size, size, 3) uint8."""
-    view = _view(pixels, rng, how.shift * strength, how.zoom * strength * rng.random(), how.tilt * strength, size)
+def face_input(
+    pixels: Pixels, size: int, rng: Generator, how: Augmentation, strength: float
+) -> Pixels:
+    """A face as a detector would have boxed it: moved, zoomed and tilted a little; (size, size, 3)
+    uint8."""
+    view = _view(
+        pixels,
+        rng,
+        how.shift * strength,
+        how.zoom * strength * rng.random(),
+        how.tilt * strength,
+        size,
+    )
     return _light(_spoil(view, rng, how, strength), rng, how, strength)
 
 
-def bust_input(pixels: Pixels, size: int, rng: Generator, how: Augmentation, strength: float, hide: bool) -> Pixels:
-    """The head and shoulders of a close-up; `hide` blackens the face in it, as for a person whose face was found."""
+def bust_input(
+    pixels: Pixels, size: int, rng: Generator, how: Augmentation, strength: float, hide: bool
+) -> Pixels:
+    """The head and shoulders of a close-up; `hide` blackens the face in it, as for a person whose
+    face was found."""
     pixels = pixels.copy()
     if hide:
         height, width = pixels.shape[:2]
         side = rng.uniform(0.5, 0.74)
         left = rng.uniform(0.3, 0.7) * (1 - side)
         top = rng.uniform(0.3, 0.8) * (1 - side)
-        pixels[int(top * height) : int((top + side) * height), int(left * width) : int((left + side) * width)] = 0
+        pixels[
+            int(top * height) : int((top + side) * height),
+            int(left * width) : int((left + side) * width),
+        ] = 0
     view = _view(pixels, rng, how.shift * strength, 0.0, how.tilt * strength / 2, size)
     return _light(view, rng, how, strength)
 
 
 def body_input(
-    pixels: Pixels, size: int, rng: Generator, how: Augmentation, strength: float, head_blackened: float
+    pixels: Pixels,
+    size: int,
+    rng: Generator,
+    how: Augmentation,
+    strength: float,
+    head_blackened: float,
 ) -> Pixels:
-    """A standing body as inference cuts it; `head_blackened` is the probability that its face was found."""
+    """A standing body as inference cuts it; `head_blackened` is the probability that its face was
+    found."""
     height, width = pixels.shape[:2]
     pixels = pixels.copy()
     if rng.random() < head_blackened:
@@ -84,14 +109,28 @@ def body_input(
         reach = int(width * rng.uniform(0.1, 0.3))
         top = int(height * rng.uniform(0, 0.6))
         pixels[top:, slice(0, reach) if rng.random() < 0.5 else slice(width - reach, width)] = 0
-    view = _view(pixels, rng, how.shift * strength, 0.1 * strength * rng.random(), how.tilt * strength / 3, size)
+    view = _view(
+        pixels,
+        rng,
+        how.shift * strength,
+        0.1 * strength * rng.random(),
+        how.tilt * strength / 3,
+        size,
+    )
     return _light(_spoil(view, rng, how, strength), rng, how, strength)
 
 
-def _view(pixels: Pixels, rng: Generator, shift: float, zoom: float, tilt: float, size: int) -> Pixels:
-    """A box near the whole picture, held inside it, turned by up to `tilt` degrees, mirrored or not, letterboxed."""
+def _view(
+    pixels: Pixels, rng: Generator, shift: float, zoom: float, tilt: float, size: int
+) -> Pixels:
+    """A box near the whole picture, held inside it, turned by up to `tilt` degrees, mirrored or
+    not, letterboxed."""
     height, width = pixels.shape[:2]
-    edges = np.array([0.0, 0.0, 1.0, 1.0]) + rng.normal(0, shift, 4) + np.array([zoom, zoom, -zoom, -zoom]) / 2
+    edges = (
+        np.array([0.0, 0.0, 1.0, 1.0])
+        + rng.normal(0, shift, 4)
+        + np.array([zoom, zoom, -zoom, -zoom]) / 2
+    )
     x1, y1, x2, y2 = np.clip(edges, 0, 1) * (width, height, width, height)
     angle = rng.uniform(-tilt, tilt)
     if abs(angle) > 1:
@@ -102,11 +141,14 @@ def _view(pixels: Pixels, rng: Generator, shift: float, zoom: float, tilt: float
 
 
 def _spoil(view: Pixels, rng: Generator, how: Augmentation, strength: float) -> Pixels:
-    """Small faces come out soft and those of large photos sharp, and something may stand before them."""
+    """Small faces come out soft and those of large photos sharp, and something may stand before
+    them."""
     size, chance = len(view), rng.random()
     if chance < how.blur * strength:
         small = int(size * rng.uniform(0.25, 0.7))
-        view = cv2.resize(cv2.resize(view, (small, small), interpolation=cv2.INTER_AREA), (size, size))
+        view = cv2.resize(
+            cv2.resize(view, (small, small), interpolation=cv2.INTER_AREA), (size, size)
+        )
     elif chance < (how.blur + how.sharp) * strength:
         amount = rng.uniform(0.3, 2.0)
         view = cv2.addWeighted(view, 1 + amount, cv2.GaussianBlur(view, (0, 0), 1.0), -amount, 0)
@@ -119,7 +161,8 @@ def _spoil(view: Pixels, rng: Generator, how: Augmentation, strength: float) -> 
 
 
 def _light(view: Pixels, rng: Generator, how: Augmentation, strength: float) -> Pixels:
-    """Brightness, contrast and saturation; black stays black, since it means that nothing is there."""
+    """Brightness, contrast and saturation; black stays black, since it means that nothing is
+    there."""
     gain = 1 + how.light * strength * rng.uniform(-1, 1)
     gamma = 1 + how.light * strength * rng.uniform(-1, 1)
     table = np.clip(255 * gain * (np.arange(256) / 255) ** gamma, 0, 255).astype(np.uint8)
@@ -132,7 +175,8 @@ def _light(view: Pixels, rng: Generator, how: Augmentation, strength: float) -> 
 
 
 class Parts(NamedTuple):
-    """A sample's face and body in their own size, (height, width, 3) uint8 RGB; None where there is none."""
+    """A sample's face and body in their own size, (height, width, 3) uint8 RGB; None where there is
+    none."""
 
     face: Pixels | None
     body: Pixels | None
@@ -143,7 +187,8 @@ class Parts(NamedTuple):
 
 
 def parts_of(sample: Sample, size: int) -> Parts:
-    """Cut out of the picture as inference does it, and no larger than a model of this input size can use.
+    """Cut out of the picture as inference does it, and no larger than a model of this input size
+    can use.
 
     Raises BadInput where the picture cannot be read.
     """
@@ -152,7 +197,10 @@ def parts_of(sample: Sample, size: int) -> Parts:
     face, body = (whole_pixels(box, width, height) for box in (sample.face, sample.body))
     bodies, faces = (
         stacked([whole_pixels(box, width, height) for box in found])
-        for found in ([p.body for p in sample.neighbours], [sample.face, *(p.face for p in sample.neighbours)])
+        for found in (
+            [p.body for p in sample.neighbours],
+            [sample.face, *(p.face for p in sample.neighbours)],
+        )
     )
     return Parts(
         None if face is None else _reduced(inside(pixels, face), 2 * size),
@@ -170,7 +218,8 @@ def _reduced(picture: Pixels | None, longest: int) -> Pixels | None:
 
 
 class Mixer:
-    """Draws training examples of every kind from labelled people, whose pictures are decoded once and kept."""
+    """Draws training examples of every kind from labelled people, whose pictures are decoded once
+    and kept."""
 
     def __init__(
         self,
@@ -185,13 +234,19 @@ class Mixer:
         self.fitting: dict[Label, list[Sample]] = {}
         self.bytes = 0
         self._refuse_photos(samples)
-        there = [(part.face is not None, part.body is not None) for part in map(self.parts, samples)]
-        self._refuse_empty([sample for sample, seen in zip(samples, there, strict=True) if not any(seen)])
+        there = [
+            (part.face is not None, part.body is not None) for part in map(self.parts, samples)
+        ]
+        self._refuse_empty(
+            [sample for sample, seen in zip(samples, there, strict=True) if not any(seen)]
+        )
         self.faces = [sample for sample, (face, _) in zip(samples, there, strict=True) if face]
         self.bodies = [sample for sample, (_, body) in zip(samples, there, strict=True) if body]
         self.pairs = [sample for sample, seen in zip(samples, there, strict=True) if all(seen)]
         allowed = ALONE.get(inputs, KINDS)
-        drawable = {kind: shares.get(kind, 0.0) for kind in allowed if shares.get(kind) and self._pool(kind)}
+        drawable = {
+            kind: shares.get(kind, 0.0) for kind in allowed if shares.get(kind) and self._pool(kind)
+        }
         self._refuse_unused(drawable)
         self.kinds = list(drawable)
         self.shares = [share / sum(drawable.values()) for share in drawable.values()]
@@ -207,7 +262,8 @@ class Mixer:
         return found
 
     def epoch_length(self) -> int:
-        """Examples in an epoch: every face once on average, or every body where there are no faces."""
+        """Examples in an epoch: every face once on average, or every body where there are no
+        faces."""
         drawn = dict(zip(self.kinds, self.shares, strict=True))
         with_face = sum(share for kind, share in drawn.items() if kind != "body")
         return round(len(self.faces) / with_face) if with_face else len(self.bodies)
@@ -236,12 +292,15 @@ class Mixer:
         return {"body": self.bodies, "pair": self.pairs}.get(kind, self.faces)
 
     def _partner(self, face: Label, rng: Generator, strength: float) -> Pixels | None:
-        """Somebody's body of the same gender and age range, however rare they are; None where nobody fits."""
+        """Somebody's body of the same gender and age range, however rare they are; None where
+        nobody fits."""
         if face not in self.fitting:
             self.fitting[face] = [body for body in self.bodies if fits(face, body.label)]
         bodies = self.fitting[face]
         pixels = self.parts(bodies[int(rng.integers(len(bodies)))]).body if bodies else None
-        return None if pixels is None else body_input(pixels, self.size, rng, self.how, strength, 0.8)
+        return (
+            None if pixels is None else body_input(pixels, self.size, rng, self.how, strength, 0.8)
+        )
 
     def _refuse_photos(self, samples: Sequence[Sample]) -> None:
         if any(sample.shows == "photo" for sample in samples):

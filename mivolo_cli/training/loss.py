@@ -25,8 +25,8 @@ SMALLEST_DENSITY = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`pixels` (n, s, s, channels) uint8, `present` (n, 2) bool; ages in years as ranges, `gender` -1 where unknown,
-    and `weight` what each age or range counts."""
+    """`pixels` (n, s, s, channels) uint8, `present` (n, 2) bool; ages in years as ranges, `gender`
+    -1 where unknown, and `weight` what each age or range counts."""
 
     pixels: Tensor
     present: Tensor
@@ -37,7 +37,9 @@ class Batch:
 
     @staticmethod
     def of(
-        examples: Sequence[tuple[Crops, Label]], spec: ModelSpec, weights: Mapping[Label, float] | None = None
+        examples: Sequence[tuple[Crops, Label]],
+        spec: ModelSpec,
+        weights: Mapping[Label, float] | None = None,
     ) -> Batch:
         """`weights` of people by their label; who is not there weighs 1."""
         crops, labels = zip(*examples, strict=True)
@@ -46,8 +48,12 @@ class Batch:
             torch.from_numpy(np.ascontiguousarray(channels(pixels, spec))),
             torch.from_numpy(present),
             torch.tensor([0.0 if label.age_low is None else label.age_low for label in labels]),
-            torch.tensor([OLDEST if label.age_high is None else label.age_high for label in labels]),
-            torch.tensor([-1 if label.gender is None else GENDERS.index(label.gender) for label in labels]),
+            torch.tensor(
+                [OLDEST if label.age_high is None else label.age_high for label in labels]
+            ),
+            torch.tensor(
+                [-1 if label.gender is None else GENDERS.index(label.gender) for label in labels]
+            ),
             torch.tensor([(weights or {}).get(label, 1.0) for label in labels]),
         )
 
@@ -60,15 +66,20 @@ class Batch:
         return (Batch(*part) for part in zip(*columns, strict=True))
 
 
-def loss(outputs: Tensor, batch: Batch, spec: ModelSpec, recipe: Recipe) -> tuple[Tensor, dict[str, Tensor]]:
-    """What is to be minimised, and its parts: `age` and `gender` before weighing, and `mae` in years.
+def loss(
+    outputs: Tensor, batch: Batch, spec: ModelSpec, recipe: Recipe
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """What is to be minimised, and its parts: `age` and `gender` before weighing, and `mae` in
+    years.
 
     An age costs by its distance from the known range, in parts of the span of ages.
     """
     span = spec.max_age - spec.min_age
     age = outputs[:, -1] * span + spec.avg_age
     margin = ((batch.age_high - batch.age_low) / 2).clamp(max=recipe.range_margin)
-    miss = (batch.age_low + margin - age).clamp(min=0) + (age - batch.age_high + margin).clamp(min=0)
+    miss = (batch.age_low + margin - age).clamp(min=0) + (age - batch.age_high + margin).clamp(
+        min=0
+    )
     exact = batch.age_low == batch.age_high
     parts = {
         "age": _age_cost(miss / span, batch, recipe).mean(),
@@ -76,21 +87,30 @@ def loss(outputs: Tensor, batch: Batch, spec: ModelSpec, recipe: Recipe) -> tupl
     }
     if spec.num_classes == 3:
         gender = functional.cross_entropy(
-            outputs[:, :2], batch.gender, ignore_index=-1, label_smoothing=recipe.label_smoothing, reduction="sum"
+            outputs[:, :2],
+            batch.gender,
+            ignore_index=-1,
+            label_smoothing=recipe.label_smoothing,
+            reduction="sum",
         )
         parts["gender"] = gender / (batch.gender >= 0).sum().clamp(min=1)
     return recipe.age_weight * parts["age"] + parts.get("gender", 0.0), parts
 
 
 def age_weights(labels: Sequence[Label], recipe: Recipe) -> dict[Label, float]:
-    """What the age of people with these labels counts: 1 on average over those of known age, and over those of ranges.
+    """What the age of people with these labels counts: 1 on average over those of known age, and
+    over those of ranges.
 
-    Ages: a power of the inverse of how many people have an age, after smoothing over neighbouring ages (Yang et al.
-    2021, section 3.1). Ranges: a power of the inverse of how many people are in a range.
+    Ages: a power of the inverse of how many people have an age, after smoothing over neighbouring
+    ages (Yang et al. 2021, section 3.1). Ranges: a power of the inverse of how many people are in a
+    range.
     """
     exact = [label for label in labels if label.age is not None]
     ranged = Counter((label.age_low, label.age_high) for label in labels if label.is_range)
-    ages, sizes = _rarity([int(label.age or 0) for label in exact], recipe), np.array([*ranged.values()], np.float64)
+    ages, sizes = (
+        _rarity([int(label.age or 0) for label in exact], recipe),
+        np.array([*ranged.values()], np.float64),
+    )
     of_ranges = sizes**-recipe.range_power if sizes.size else sizes
     of_ranges /= np.average(of_ranges, weights=sizes) if sizes.size else 1.0
     by_range = dict(zip(ranged, of_ranges.tolist(), strict=True))
@@ -104,7 +124,9 @@ def _rarity(ages: Sequence[int], recipe: Recipe) -> list[float]:
     if recipe.lds == "none" or not ages:
         return []
     counts = np.bincount(ages, minlength=int(OLDEST) + 1).astype(np.float64)
-    density = convolve1d(counts, kernel(recipe.lds, recipe.lds_width, recipe.lds_sigma), mode="constant")
+    density = convolve1d(
+        counts, kernel(recipe.lds, recipe.lds_width, recipe.lds_sigma), mode="constant"
+    )
     weights = np.maximum(density, SMALLEST_DENSITY * density.mean()) ** -recipe.lds_power
     return list((weights / weights[ages].mean()).tolist())
 

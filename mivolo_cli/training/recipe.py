@@ -1,4 +1,5 @@
-"""Recipes: what decides the result of a training, as TOML files with the names of the fields here."""
+"""Recipes: what decides the result of a training, as TOML files with the names of the fields
+here."""
 
 from __future__ import annotations
 
@@ -25,17 +26,20 @@ CHOICES = {
 class Recipe:
     """The model, the course of the training, the loss, and the pictures.
 
-    The loss is `age_weight` times that of age, plus cross-entropy of gender. `age_beta` is where smooth L1 turns from
-    square to straight, in parts of the span of ages. People of whom only a range is known count `range_weight`, with a
-    `range_beta` of their own, and must come `range_margin` years within their range (or to its middle, if that is
-    nearer), lest all be called an age between two ranges; `range_power` weighs rare ranges more, by the inverse of
-    their frequency to that power. `lds` weighs rare ages more, by label-distribution smoothing (Yang et al., "Delving
-    into Deep Imbalanced Regression", 2021), with a kernel of `lds_width` years and the deviation `lds_sigma`, to the
-    power `lds_power` (1: the inverse of the smoothed frequency, 0.5: of its square root). Learning rates: `muon_lr` for
-    matrices where Muon is the optimizer, `adamw_lr` for all else. `patience` ends a training after so many validations
-    without a better `monitor`, and keeps the best (0: never). `ramp` is the part of the steps in which the augmentation
-    grows. Backbones that have learned before (`train --stems`) learn `backbone_lr` times as fast as the rest; their
-    first `frozen_stages` stages do not learn at all, and nor do the statistics of their normalisation.
+    The loss is `age_weight` times that of age, plus cross-entropy of gender. `age_beta` is where
+    smooth L1 turns from square to straight, in parts of the span of ages. People of whom only a
+    range is known count `range_weight`, with a `range_beta` of their own, and must come
+    `range_margin` years within their range (or to its middle, if that is nearer), lest all be
+    called an age between two ranges; `range_power` weighs rare ranges more, by the inverse of their
+    frequency to that power. `lds` weighs rare ages more, by label-distribution smoothing (Yang et
+    al., "Delving into Deep Imbalanced Regression", 2021), with a kernel of `lds_width` years and
+    the deviation `lds_sigma`, to the power `lds_power` (1: the inverse of the smoothed frequency,
+    0.5: of its square root). Learning rates: `muon_lr` for matrices where Muon is the optimizer,
+    `adamw_lr` for all else. `patience` ends a training after so many validations without a better
+    `monitor`, and keeps the best (0: never). `ramp` is the part of the steps in which the
+    augmentation grows. Backbones that have learned before (`train --backbones`) learn `backbone_lr`
+    times as fast as the rest; their first `frozen_stages` stages do not learn at all, and nor do
+    the statistics of their normalisation.
     """
 
     variant: str = "mivolo_xs"
@@ -84,7 +88,9 @@ class Recipe:
                 raise ValueError(f"{name} must be at least 1")
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, and can be {', '.join(allowed)}")
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}, and can be {', '.join(allowed)}"
+                )
         if self.batch_size % self.accumulate:
             raise ValueError("batch_size must be a multiple of accumulate")
         if not self.shares.keys() <= set(KINDS) or any(share < 0 for share in self.shares.values()):
@@ -107,7 +113,12 @@ def read_recipe(file: Path | None = None, **changes: Any) -> Recipe:
     try:
         values = {} if file is None else tomllib.loads(file.read_text("utf-8"))
         values["augmentation"] = Augmentation(**values.get("augmentation", {}))
-        return replace(Recipe(**values), **{name: value for name, value in changes.items() if value is not None})
+        return replace(
+            Recipe(**values),
+            **{name: value for name, value in changes.items() if value is not None},
+        )
     except (OSError, ValueError, TypeError, AttributeError) as error:
         names = ", ".join(known.name for known in fields(Recipe))
-        raise BadInput(f"cannot use the recipe {file or ''}: {error}", hint=f"a recipe may set {names}") from error
+        raise BadInput(
+            f"cannot use the recipe {file or ''}: {error}", hint=f"a recipe may set {names}"
+        ) from error

@@ -32,14 +32,20 @@ AHEAD = 4
 """Batches made in advance while the model learns from one."""
 CHECKPOINT_SECONDS = 180
 REPORT_STEPS = 50
-LOG, STEPS, LAST, BEST, MODEL = "log.csv", "steps.csv", "last.pt", "best.safetensors", "model.safetensors"
+LOG, STEPS, LAST, BEST, MODEL = (
+    "log.csv",
+    "steps.csv",
+    "last.pt",
+    "best.safetensors",
+    "model.safetensors",
+)
 Report = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
-    """`init` is a model by name or path to start from, `stems` a file of backbones only; `resume` goes on from `out`'s
-    last checkpoint."""
+    """`init` is a model by name or path to start from, `backbones` a file of backbones only;
+    `resume` goes on from `out`'s last checkpoint."""
 
     data: Sequence[Path]
     out: Path
@@ -47,7 +53,7 @@ class TrainOptions:
     validation: Sequence[Path] = ()
     device: str = "cpu"
     init: str | None = None
-    stems: Path | None = None
+    backbones: Path | None = None
     resume: bool = False
     tensorboard: bool = False
     reading: DataOptions = DataOptions()
@@ -63,8 +69,8 @@ class Validation:
 
 
 def train(options: TrainOptions, report: Report = lambda row: None) -> Path:
-    """Train and write into `options.out`: `model.safetensors`, `log.csv` of the validations, `steps.csv` of the course,
-    and `last.pt` to resume from.
+    """Train and write into `options.out`: `model.safetensors`, `log.csv` of the validations,
+    `steps.csv` of the course, and `last.pt` to resume from.
 
     The model's intervals are calibrated on the validation data. `report` gets a row of figures
     now and then. Returns the model's file; raises BadInput for unusable data.
@@ -72,10 +78,14 @@ def train(options: TrainOptions, report: Report = lambda row: None) -> Path:
     recipe, last = options.recipe, options.out / LAST
     if last.exists() and not options.resume:
         raise BadInput(
-            f"{options.out} holds a training already", hint="add --resume to go on, or choose another folder"
+            f"{options.out} holds a training already",
+            hint="add --resume to go on, or choose another folder",
         )
     if recipe.patience and not options.validation:
-        raise BadInput("patience needs validation data to judge by", hint="add --validation, or set patience = 0")
+        raise BadInput(
+            "patience needs validation data to judge by",
+            hint="add --validation, or set patience = 0",
+        )
     if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise BadInput("the package tensorboard is not installed", hint="pip install tensorboard")
     samples = read_samples(options.data, options.reading)
@@ -83,23 +93,35 @@ def train(options: TrainOptions, report: Report = lambda row: None) -> Path:
     mixer = Mixer(samples, recipe.shares, recipe.augmentation, size, recipe.inputs)
     validations = [_validation(place, options, size) for place in options.validation]
     steps = _epoch(mixer, recipe) * recipe.epochs
-    trainer = Trainer(recipe, steps, options.device, options.init, _mean_age(samples), options.stems)
+    trainer = Trainer(
+        recipe, steps, options.device, options.init, _mean_age(samples), options.backbones
+    )
     options.out.mkdir(parents=True, exist_ok=True)
     if last.exists():
         trainer.restore(last)
-    _run(trainer, mixer, age_weights([s.label for s in samples], recipe), validations, options, report)
+    _run(
+        trainer,
+        mixer,
+        age_weights([s.label for s in samples], recipe),
+        validations,
+        options,
+        report,
+    )
     trainer.save(last)
     return _finish(trainer, validations, options)
 
 
 def batches(mixer: Mixer, trainer: Trainer, weights: Any) -> Iterator[Batch]:
-    """The batches of the steps ahead, made in the background; each depends on the seed and its step alone."""
+    """The batches of the steps ahead, made in the background; each depends on the seed and its step
+    alone."""
     recipe, steps = trainer.recipe, range(trainer.step, trainer.steps)
 
     def make(step: int) -> Batch:
         rng = np.random.default_rng((recipe.seed, step))
         strength = min(1.0, step / max(1.0, recipe.ramp * trainer.steps))
-        return Batch.of([mixer.draw(rng, strength) for _ in range(recipe.batch_size)], trainer.spec, weights)
+        return Batch.of(
+            [mixer.draw(rng, strength) for _ in range(recipe.batch_size)], trainer.spec, weights
+        )
 
     with ThreadPoolExecutor(1) as pool:
         waiting: list[Future[Batch]] = [pool.submit(make, step) for step in steps[:AHEAD]]
@@ -127,7 +149,11 @@ def _validation(place: Path, options: TrainOptions, size: int) -> Validation:
 
 def _mean_age(samples: Sequence[Sample]) -> float:
     labels = [sample.label for sample in samples]
-    middles = [(a.age_low + a.age_high) / 2 for a in labels if a.age_low is not None and a.age_high is not None]
+    middles = [
+        (a.age_low + a.age_high) / 2
+        for a in labels
+        if a.age_low is not None and a.age_high is not None
+    ]
     return float(np.mean(middles)) if middles else OLDEST / 2
 
 
@@ -153,7 +179,9 @@ def _run(
                 break
             course.learned(trainer.learn(batch), trainer)
             if trainer.step % every == 0 or trainer.step == trainer.steps:
-                _judge(trainer, {v.name: validate(trainer, v) for v in validations}, course, options)
+                _judge(
+                    trainer, {v.name: validate(trainer, v) for v in validations}, course, options
+                )
             if monotonic() - saved > CHECKPOINT_SECONDS:
                 trainer.save(options.out / LAST)
                 saved = monotonic()
@@ -161,10 +189,14 @@ def _run(
         course.close()
 
 
-def _judge(trainer: Trainer, scores: dict[str, Score], course: Course, options: TrainOptions) -> None:
+def _judge(
+    trainer: Trainer, scores: dict[str, Score], course: Course, options: TrainOptions
+) -> None:
     """Log the scores, and keep the model where it is the best so far and that matters."""
     course.validated(scores, trainer)
-    figures = [figure for s in scores.values() if (figure := _monitored(s, trainer.recipe)) is not None]
+    figures = [
+        figure for s in scores.values() if (figure := _monitored(s, trainer.recipe)) is not None
+    ]
     if trainer.recipe.patience and figures and trainer.is_better(figures[0]):
         checkpoint.save(trainer.averaged, trainer.spec, options.out / BEST, "fp32")
 
@@ -190,7 +222,8 @@ def _finish(trainer: Trainer, validations: Sequence[Validation], options: TrainO
 
 
 class Course:
-    """What is told of a training: to the caller, to CSV files, and to TensorBoard where that is wanted."""
+    """What is told of a training: to the caller, to CSV files, and to TensorBoard where that is
+    wanted."""
 
     def __init__(self, options: TrainOptions, epoch: int, report: Report) -> None:
         self.out, self.epoch, self.report = options.out, epoch, report
@@ -213,14 +246,26 @@ class Course:
                 "epoch": round(trainer.step / self.epoch, 2),
                 "pace": pace,
             }
-            self._tell(row | {name: float(value) for name, value in self.sums.items()}, "training", STEPS)
+            self._tell(
+                row | {name: float(value) for name, value in self.sums.items()}, "training", STEPS
+            )
             self.since, self.sums = monotonic(), {}
 
     def validated(self, scores: dict[str, Score], trainer: Trainer) -> None:
         for name, found in scores.items():
-            figures = {key: getattr(found, key) for key in ("mae", "cs", "bias", "gender", "in_range", "one_off")}
-            row = {"step": trainer.step, "epoch": trainer.step // self.epoch, "data": name, "people": found.people}
-            values = {key: None if figure is None else figure.value for key, figure in figures.items()}
+            figures = {
+                key: getattr(found, key)
+                for key in ("mae", "cs", "bias", "gender", "in_range", "one_off")
+            }
+            row = {
+                "step": trainer.step,
+                "epoch": trainer.step // self.epoch,
+                "data": name,
+                "people": found.people,
+            }
+            values = {
+                key: None if figure is None else figure.value for key, figure in figures.items()
+            }
             self._tell(row | {"answered": found.answered} | values, name, LOG)
 
     def close(self) -> None:

@@ -1,4 +1,5 @@
-"""A model in training: its optimizers, its average, its steps, and the checkpoints from which it goes on."""
+"""A model in training: its optimizers, its average, its steps, and the checkpoints from which it
+goes on."""
 
 from __future__ import annotations
 
@@ -27,30 +28,49 @@ class Trainer:
     """Holds all that a checkpoint must hold to go on exactly."""
 
     def __init__(
-        self, recipe: Recipe, steps: int, device: str, init: str | None, mean_age: float, stems: Path | None = None
+        self,
+        recipe: Recipe,
+        steps: int,
+        device: str,
+        init: str | None,
+        mean_age: float,
+        backbones: Path | None = None,
     ) -> None:
         torch.manual_seed(recipe.seed)
-        set_fused_attn(device != "cpu")  # going back through PyTorch's fused attention is slow on a CPU
+        set_fused_attn(
+            device != "cpu"
+        )  # going back through PyTorch's fused attention is slow on a CPU
         self.recipe, self.steps, self.device, self.step = recipe, steps, device, 0
         self.best, self.waited = math.inf, 0
         model = create_model(
-            recipe.variant, recipe.in_chans, recipe.num_classes, drop_path=recipe.drop_path, fusion=recipe.fusion
+            recipe.variant,
+            recipe.in_chans,
+            recipe.num_classes,
+            drop_path=recipe.drop_path,
+            fusion=recipe.fusion,
         )
-        self.spec = checkpoint.spec_of(model, recipe.variant, min_age=0.0, max_age=OLDEST, inputs=recipe.inputs)
+        self.spec = checkpoint.spec_of(
+            model, recipe.variant, min_age=0.0, max_age=OLDEST, inputs=recipe.inputs
+        )
         if init is not None:
             begin_with(model, init, recipe.variant)
         else:  # from anywhere else, the first steps would only learn the mean, and unlearn the features for it
-            start_at(model, (mean_age - self.spec.avg_age) / (self.spec.max_age - self.spec.min_age))
-        if stems is not None:
-            begin_with_stems(model, stems)
+            start_at(
+                model, (mean_age - self.spec.avg_age) / (self.spec.max_age - self.spec.min_age)
+            )
+        if backbones is not None:
+            begin_with_backbones(model, backbones)
         self.backbones = [part for part in model.modules() if isinstance(part, Backbone)]
         for backbone in self.backbones:
             backbone.freeze(recipe.frozen_stages)
         self.model = FromPixels(model).to(device).to(memory_format=torch.channels_last)
-        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.average), use_buffers=True)
+        self.average = AveragedModel(
+            self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.average), use_buffers=True
+        )
         self.optimizers = optimizers(self.model, recipe)
         self.schedulers = [
-            torch.optim.lr_scheduler.LambdaLR(optimizer, self.learning_rate) for optimizer in self.optimizers
+            torch.optim.lr_scheduler.LambdaLR(optimizer, self.learning_rate)
+            for optimizer in self.optimizers
         ]
 
     @property
@@ -94,7 +114,8 @@ class Trainer:
         return {name: part.detach() for name, part in parts.items()}
 
     def is_better(self, figure: float) -> bool:
-        """Whether this validation figure (less is better) beats all before; counts those that do not."""
+        """Whether this validation figure (less is better) beats all before; counts those that do
+        not."""
         better = figure < self.best
         self.best, self.waited = (figure, 0) if better else (self.best, self.waited + 1)
         return better
@@ -124,7 +145,8 @@ class Trainer:
             torch.set_rng_state(state["random"].cpu())
         except (OSError, pickle.UnpicklingError, *checkpoint.DAMAGED) as error:
             raise BadInput(
-                f"the checkpoint {file} is damaged", hint="begin again in another folder, perhaps with --init"
+                f"the checkpoint {file} is damaged",
+                hint="begin again in another folder, perhaps with --init",
             ) from error
 
     def _require_same(self, file: Path, recipe: dict[str, Any], steps: int) -> None:
@@ -132,10 +154,14 @@ class Trainer:
         changed = [name for name, value in own.items() if recipe.get(name) != value]
         if changed:
             raise BadInput(
-                f"{file} is of a training with another {', '.join(changed)}", hint="resume it with its own recipe"
+                f"{file} is of a training with another {', '.join(changed)}",
+                hint="resume it with its own recipe",
             )
         if steps != self.steps:
-            raise BadInput(f"{file} is of a run of {steps} steps, not {self.steps}", hint="resume it with its own data")
+            raise BadInput(
+                f"{file} is of a run of {steps} steps, not {self.steps}",
+                hint="resume it with its own data",
+            )
 
     def _stateful(self) -> dict[str, Any]:
         return {"model": self.model, "average": self.average} | {
@@ -156,15 +182,27 @@ def begin_with(model: MiVOLO, init: str, variant: str) -> None:
         ) from error
 
 
-def begin_with_stems(model: MiVOLO, file: Path) -> None:
-    """Give a new model the backbones of `bench/stems.py`. Raises BadInput where they do not fit."""
-    stems, own = checkpoint.read_tensors(file)[0], model.patch_embed.state_dict()
+def begin_with_backbones(model: MiVOLO, file: Path) -> None:
+    """Give a new model the backbones of `bench/backbones.py`. Raises BadInput where they do not
+    fit."""
+    backbones, own = checkpoint.read_tensors(file)[0], model.patch_embed.state_dict()
     if model.in_chans == 3:
-        stems = {name.replace("conv1.", "conv."): value for name, value in stems.items() if name.startswith("conv1.")}
-    odd = [name for name, value in stems.items() if name not in own or own[name].shape != value.shape]
-    if odd or not stems:
-        raise BadInput(f"{file} holds no backbones for this model", hint="make them by bench/stems.py, for mivolo_xs")
-    model.patch_embed.load_state_dict(own | stems)
+        backbones = {
+            name.replace("conv1.", "conv."): value
+            for name, value in backbones.items()
+            if name.startswith("conv1.")
+        }
+    odd = [
+        name
+        for name, value in backbones.items()
+        if name not in own or own[name].shape != value.shape
+    ]
+    if odd or not backbones:
+        raise BadInput(
+            f"{file} holds no backbones for this model",
+            hint="make them by bench/backbones.py, for mivolo_xs",
+        )
+    model.patch_embed.load_state_dict(own | backbones)
 
 
 def start_at(model: MiVOLO, value: float) -> None:
@@ -174,16 +212,24 @@ def start_at(model: MiVOLO, value: float) -> None:
 
 
 def optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """AdamW; or Muon for the matrices, and AdamW for everything else, which is slower in the backbones."""
+    """AdamW; or Muon for the matrices, and AdamW for everything else, which is slower in the
+    backbones."""
     learned = [p for p in model.parameters() if p.requires_grad]
-    in_backbone = {id(p) for part in model.modules() if isinstance(part, Backbone) for p in part.parameters()}
+    in_backbone = {
+        id(p) for part in model.modules() if isinstance(part, Backbone) for p in part.parameters()
+    }
     matrices = [p for p in learned if p.ndim == 2 and recipe.optimizer == "muon"]
     rest = [p for p in learned if p.ndim != 2 or recipe.optimizer != "muon"]
     groups = [
         {"params": [p for p in rest if id(p) not in in_backbone], "lr": recipe.adamw_lr},
-        {"params": [p for p in rest if id(p) in in_backbone], "lr": recipe.adamw_lr * recipe.backbone_lr},
+        {
+            "params": [p for p in rest if id(p) in in_backbone],
+            "lr": recipe.adamw_lr * recipe.backbone_lr,
+        },
     ]
-    adamw = torch.optim.AdamW([group for group in groups if group["params"]], weight_decay=recipe.weight_decay)
+    adamw = torch.optim.AdamW(
+        [group for group in groups if group["params"]], weight_decay=recipe.weight_decay
+    )
     if not matrices:
         return [adamw]
     return [torch.optim.Muon(matrices, lr=recipe.muon_lr, weight_decay=recipe.weight_decay), adamw]

@@ -56,7 +56,9 @@ def album(tmp_path: Path) -> Path:
 def options(tmp_path: Path, tiny_model: Path) -> list[object]:
     """What makes a scan quick: a face on every photo called a.jpg, a tiny model, the CPU."""
     boxes = tmp_path / "boxes.csv"
-    boxes.write_text(f"path,kind,x1,y1,x2,y2\na.jpg,face,20,10,45,40\n{tmp_path}/album/b c.png,person,5,5,65,105\n")
+    boxes.write_text(
+        f"path,kind,x1,y1,x2,y2\na.jpg,face,20,10,45,40\n{tmp_path}/album/b c.png,person,5,5,65,105\n"
+    )
     return ["--detector", "given", "--boxes", boxes, "--model", tiny_model, "--device", "cpu"]
 
 
@@ -69,15 +71,23 @@ def exit_code(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return code if isinstance(code, int) else 0
 
 
-# --- scan ------------------------------------------------------------------------------------------------------------
+# --- scan
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_scan_says_what_happened_and_where_the_results_are(
     tmp_path: Path, mivolo: Mivolo, album: Path, options: list[object]
 ) -> None:
-    out = mivolo("scan", album, "-o", tmp_path / "people.csv", "--annotate", tmp_path / "drawn", *options)
+    out = mivolo(
+        "scan", album, "-o", tmp_path / "people.csv", "--annotate", tmp_path / "drawn", *options
+    )
     assert out.exit_code == 0
-    for part in ("2 photos in", "2 people found", f"table: {tmp_path / 'people.csv'}", str(tmp_path / "drawn")):
+    for part in (
+        "2 photos in",
+        "2 people found",
+        f"table: {tmp_path / 'people.csv'}",
+        str(tmp_path / "drawn"),
+    ):
         assert part in out.stdout
     assert NOT_IDENTITY in out.stdout
     assert "could not be read" not in out.stdout
@@ -87,7 +97,9 @@ def test_a_scan_says_what_happened_and_where_the_results_are(
     ]
 
 
-def test_quiet_prints_nothing(tmp_path: Path, mivolo: Mivolo, album: Path, options: list[object]) -> None:
+def test_quiet_prints_nothing(
+    tmp_path: Path, mivolo: Mivolo, album: Path, options: list[object]
+) -> None:
     out = mivolo("scan", album, "-q", "-o", tmp_path / "people.csv", *options)
     assert (out.exit_code, out.stdout, out.stderr) == (0, "", "")
     assert len(table(tmp_path / "people.csv")) == 2
@@ -121,7 +133,9 @@ def test_a_list_on_standard_input(
     stdin = b"".join(str(name).encode() + separator for name in names)
     out = mivolo("scan", "-", "-o", tmp_path / "people.csv", *options, stdin=stdin)
     assert out.exit_code == 3
-    assert [(row["path"], row["status"], row["error"]) for row in table(tmp_path / "people.csv")] == [
+    assert [
+        (row["path"], row["status"], row["error"]) for row in table(tmp_path / "people.csv")
+    ] == [
         ("b c.png", "ok", None),
         ("gone.jpg", "error", "missing"),
         ("a.jpg", "ok", None),
@@ -132,13 +146,19 @@ def test_a_list_separated_by_nul_may_have_newlines_in_names(
     tmp_path: Path, mivolo: Mivolo, options: list[object]
 ) -> None:
     photo = save_photo(tmp_path / "two\nlines.jpg")
-    out = mivolo("scan", "-", "-o", tmp_path / "people.csv", *options, stdin=str(photo).encode() + b"\0")
+    out = mivolo(
+        "scan", "-", "-o", tmp_path / "people.csv", *options, stdin=str(photo).encode() + b"\0"
+    )
     assert out.exit_code == 0
     assert [row["path"] for row in table(tmp_path / "people.csv")] == ["two\nlines.jpg"]
 
 
 def test_an_interrupted_scan_keeps_the_old_table_and_exits_with_130(
-    tmp_path: Path, mivolo: Mivolo, album: Path, options: list[object], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    mivolo: Mivolo,
+    album: Path,
+    options: list[object],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     results = tmp_path / "results"
     results.mkdir()
@@ -151,7 +171,9 @@ def test_an_interrupted_scan_keeps_the_old_table_and_exits_with_130(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(scanning, "results", interrupted)
-    out = mivolo("scan", album, "-o", results / "people.csv", "-o", results / "new.parquet", *options)
+    out = mivolo(
+        "scan", album, "-o", results / "people.csv", "-o", results / "new.parquet", *options
+    )
     assert out.exit_code == 130
     assert "unchanged" in out.stderr
     assert contents(results) == before
@@ -159,7 +181,9 @@ def test_an_interrupted_scan_keeps_the_old_table_and_exits_with_130(
 
 def test_every_option_reaches_the_scan(mivolo: Mivolo, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[scanning.ScanOptions] = []
-    monkeypatch.setattr(scanning, "scan", lambda options, report: asked.append(options) or scanning.Progress())
+    monkeypatch.setattr(
+        scanning, "scan", lambda options, report: asked.append(options) or scanning.Progress()
+    )
     paths = {"paths": [Path("one"), Path("two")], "outputs": [Path("a.csv"), Path("b.parquet")]}
     others: dict[str, Any] = {
         "annotate": Path("drawn"), "model": "m", "detector": "d", "boxes": Path("b.csv"), "use": "face",
@@ -190,7 +214,9 @@ def test_without_options_a_scan_has_the_defaults_of_the_library(
     mivolo: Mivolo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[scanning.ScanOptions] = []
-    monkeypatch.setattr(scanning, "scan", lambda options, report: asked.append(options) or scanning.Progress())
+    monkeypatch.setattr(
+        scanning, "scan", lambda options, report: asked.append(options) or scanning.Progress()
+    )
     assert mivolo("scan", "one").exit_code == 0
     (options,) = asked
     assert options == scanning.ScanOptions([Path("one")], outputs=[], include=[], exclude=[])
@@ -222,7 +248,8 @@ def test_purge_removes_what_is_kept_and_says_so(
     assert "nothing to remove" in mivolo("purge", results).stdout
 
 
-# --- what cannot be done ---------------------------------------------------------------------------------------------
+# --- what cannot be done
+# ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -279,7 +306,8 @@ def test_an_unknown_option_is_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> No
     assert exit_code(monkeypatch, "scan", ".", "-o", "people.csv", "--batch-size", "0") == 2
 
 
-# --- the other commands ----------------------------------------------------------------------------------------------
+# --- the other commands
+# ----------------------------------------------------------------------------------------------
 
 
 def test_info_says_what_auto_chooses_and_why(mivolo: Mivolo, home: Path) -> None:
@@ -300,9 +328,16 @@ def test_weights_list_names_all_with_their_licences(mivolo: Mivolo) -> None:
     assert out.exit_code == 0
     lines = out.stdout.splitlines()
     assert [line.split()[0] for line in lines[::2]] == list(registry.registry())
-    assert [line.split("licence: ")[1] for line in lines[1::2]] == [e.licence for e in registry.registry().values()]
+    assert [line.split("licence: ")[1] for line in lines[1::2]] == [
+        e.licence for e in registry.registry().values()
+    ]
     places = {line.split()[0]: line.rpartition("  ")[2] for line in lines[::2]}
-    assert places["mivolo-xs"] == places["nanodet-g-coco-416"] == places["blazeface-back-256"] == "embedded"
+    assert (
+        places["mivolo-xs"]
+        == places["nanodet-g-coco-416"]
+        == places["blazeface-back-256"]
+        == "embedded"
+    )
     assert places["mivolo-v2"] == places["yolov8x-person-face"] == "not here"
 
 
@@ -321,9 +356,14 @@ def test_added_weights_are_listed_verified_and_used(
     out = mivolo("weights", "add", tiny_model, "--name", "mine")
     assert out.exit_code == 0
     assert f"added mine (model), sha256 {registry.sha256(tiny_model)}" in out.stdout
-    listed = next(line for line in mivolo("weights", "list").stdout.splitlines() if line.startswith("mine "))
+    listed = next(
+        line for line in mivolo("weights", "list").stdout.splitlines() if line.startswith("mine ")
+    )
     assert mivolo("weights", "verify", "mine").stdout.split() == ["mine", "ok"]
-    assert mivolo("scan", album, "-o", tmp_path / "people.csv", *options, "--model", "mine").exit_code == 0
+    assert (
+        mivolo("scan", album, "-o", tmp_path / "people.csv", *options, "--model", "mine").exit_code
+        == 0
+    )
 
     copy = Path(listed.rpartition("  ")[2])
     copy.write_bytes(copy.read_bytes() + b"\0")
@@ -354,13 +394,27 @@ def test_the_demo_finds_the_people_of_two_photographs(tmp_path: Path, mivolo: Mi
 def test_version_and_help(mivolo: Mivolo) -> None:
     assert mivolo("--version").stdout == f"mivolo {__version__}\n"
     commands = mivolo("--help").stdout
-    names = ("scan", "tag", "untag", "demo", "report", "export", "info", "eval", "calibrate", "train", "votes", "purge")
+    names = (
+        "scan",
+        "tag",
+        "untag",
+        "demo",
+        "report",
+        "export",
+        "info",
+        "eval",
+        "calibrate",
+        "train",
+        "votes",
+        "purge",
+    )
     assert all(name in commands for name in (*names, "weights", "mivolo demo"))
     for command in (*names, "weights", "weights fetch", "weights add"):
         assert mivolo(*command.split(), "--help").exit_code == 0
 
 
-# --- what starts quickly ---------------------------------------------------------------------------------------------
+# --- what starts quickly
+# ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -375,26 +429,49 @@ def test_version_and_help(mivolo: Mivolo) -> None:
     ids=["import", "help", "weights list", "purge", "scan"],
 )
 def test_heavy_libraries_are_not_imported_before_they_are_needed(code: str) -> None:
-    check = f"import sys; {code}; print('heavy:', *[name for name in {HEAVY!r} if name in sys.modules])"
+    check = (
+        f"import sys; {code}; print('heavy:', *[name for name in {HEAVY!r} if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "heavy:"
 
 
-# --- eval, calibrate, train, votes -----------------------------------------------------------------------------------
+# --- eval, calibrate, train, votes
+# -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:
-    rows = [label_row(f"{i}.png", age=float(1 + i % 80), gender=("male", "female")[i % 2]) for i in range(140)]
+    rows = [
+        label_row(f"{i}.png", age=float(1 + i % 80), gender=("male", "female")[i % 2])
+        for i in range(140)
+    ]
     return write_labels(tmp_path / "faces.parquet", rows)
 
 
-def test_eval_prints_a_table_and_draws(mivolo: Mivolo, faces: Path, tiny_model: Path, tmp_path: Path) -> None:
-    arguments = ("eval", faces, "--model", tiny_model, "--device", "cpu", "--level", 10, "--plots", tmp_path / "plots")
+def test_eval_prints_a_table_and_draws(
+    mivolo: Mivolo, faces: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    arguments = (
+        "eval",
+        faces,
+        "--model",
+        tiny_model,
+        "--device",
+        "cpu",
+        "--level",
+        10,
+        "--plots",
+        tmp_path / "plots",
+    )
     out = mivolo(*arguments)
     assert out.exit_code == 0, out.output
     lines = out.stdout.splitlines()
-    assert lines[0].startswith("faces: 140 x face, by ") and "CS@10" in lines[1] and "in range" not in lines[1]
+    assert (
+        lines[0].startswith("faces: 140 x face, by ")
+        and "CS@10" in lines[1]
+        and "in range" not in lines[1]
+    )
     for part in ("all ", "seen from face", "gender female", "age 65+", "95 % interval"):
         assert part in out.stdout
     assert len({len(line) for line in lines[1:11]}) == 1, "aligned"
@@ -404,28 +481,58 @@ def test_eval_prints_a_table_and_draws(mivolo: Mivolo, faces: Path, tiny_model: 
 def test_eval_prints_json(mivolo: Mivolo, faces: Path, tiny_model: Path) -> None:
     out = mivolo("eval", faces, "--model", tiny_model, "--device", "cpu", "--json")
     (found,) = json.loads(out.stdout)["evaluations"]
-    assert found["score"]["people"] == 140 and found["score"]["mae"]["low"] < found["score"]["mae"]["value"]
+    assert (
+        found["score"]["people"] == 140
+        and found["score"]["mae"]["low"] < found["score"]["mae"]["value"]
+    )
 
 
 def test_eval_says_what_it_left_out(mivolo: Mivolo, tiny_model: Path, tmp_path: Path) -> None:
-    bad = write_labels(tmp_path / "bad.parquet", [label_row("a.png"), label_row("b.png", age=500.0)])
+    bad = write_labels(
+        tmp_path / "bad.parquet", [label_row("a.png"), label_row("b.png", age=500.0)]
+    )
     out = mivolo("eval", bad, "--model", tiny_model, "--device", "cpu", "--invalid", "skip")
-    assert out.exit_code == 0 and "1 rows were left out" in out.stdout and "500 is no human age" in out.stdout
+    assert (
+        out.exit_code == 0
+        and "1 rows were left out" in out.stdout
+        and "500 is no human age" in out.stdout
+    )
 
 
-def test_calibrate_says_how_the_intervals_do(mivolo: Mivolo, faces: Path, tiny_model: Path, tmp_path: Path) -> None:
-    out = mivolo("calibrate", tiny_model, faces, "-o", tmp_path / "new.safetensors", "--device", "cpu")
+def test_calibrate_says_how_the_intervals_do(
+    mivolo: Mivolo, faces: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    out = mivolo(
+        "calibrate", tiny_model, faces, "-o", tmp_path / "new.safetensors", "--device", "cpu"
+    )
     assert out.exit_code == 0, out.output
-    assert out.stdout.startswith("face: the intervals hold ") and (tmp_path / "new.safetensors").is_file()
+    assert (
+        out.stdout.startswith("face: the intervals hold ")
+        and (tmp_path / "new.safetensors").is_file()
+    )
 
 
 def test_train_tells_its_course(mivolo: Mivolo, faces: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "r.toml"
     recipe.write_text('variant = "mivolo_xs_32"\nbatch_size = 70\n[shares]\nface = 1.0\n')
-    arguments = ("train", faces, "-o", tmp_path / "run", "--recipe", recipe, "--epochs", 1, "--validation", faces)
+    arguments = (
+        "train",
+        faces,
+        "-o",
+        tmp_path / "run",
+        "--recipe",
+        recipe,
+        "--epochs",
+        1,
+        "--validation",
+        faces,
+    )
     out = mivolo(*arguments, "--device", "cpu", "--seed", 3)
     assert out.exit_code == 0, out.output
-    assert "data faces" in out.stdout and out.stdout.splitlines()[-1] == f"model: {tmp_path / 'run/model.safetensors'}"
+    assert (
+        "data faces" in out.stdout
+        and out.stdout.splitlines()[-1] == f"model: {tmp_path / 'run/model.safetensors'}"
+    )
     quiet = mivolo(*arguments, "--device", "cpu", "--seed", 3, "--resume", "--quiet")
     assert quiet.stdout == ""
 
@@ -435,17 +542,37 @@ def test_votes_show_the_annotators_and_the_comparison(mivolo: Mivolo, tmp_path: 
     (tmp_path / "votes.csv").write_text(votes)
     (tmp_path / "known.csv").write_text("item,age\nc,21\n")
     (tmp_path / "truth.csv").write_text("item,age\na.jpg,41\n")
-    arguments = ("votes", tmp_path / "votes.csv", "--controls", tmp_path / "known.csv", "-o", tmp_path / "labels.csv")
+    arguments = (
+        "votes",
+        tmp_path / "votes.csv",
+        "--controls",
+        tmp_path / "known.csv",
+        "-o",
+        tmp_path / "labels.csv",
+    )
     out = mivolo(*arguments, "--min-controls", 1, "--truth", tmp_path / "truth.csv")
     assert out.exit_code == 0, out.output
-    for part in ("ann", "1.00", "9.00", "1 items labelled", "1 votes were missing", "weighted_mean", "30-44", "CS@5"):
+    for part in (
+        "ann",
+        "1.00",
+        "9.00",
+        "1 items labelled",
+        "1 votes were missing",
+        "weighted_mean",
+        "30-44",
+        "CS@5",
+    ):
         assert part in out.stdout
     assert (tmp_path / "labels.csv").is_file()
     plain = json.loads(mivolo(*arguments, "--min-controls", 1, "--json").stdout)
     assert plain["annotators"][0] == {"name": "ann", "votes": 2, "controls": 1, "mae": 1.0}
 
 
-@pytest.mark.parametrize("option, value", [("--invalid", "mend"), ("--pictures", "legs"), ("--use", "hands")])
-def test_words_that_an_option_does_not_know_are_refused(mivolo: Mivolo, faces: Path, option: str, value: str) -> None:
+@pytest.mark.parametrize(
+    "option, value", [("--invalid", "mend"), ("--pictures", "legs"), ("--use", "hands")]
+)
+def test_words_that_an_option_does_not_know_are_refused(
+    mivolo: Mivolo, faces: Path, option: str, value: str
+) -> None:
     out = mivolo("eval", faces, option, value)
     assert out.exit_code == 2 and value in out.output

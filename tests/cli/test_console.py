@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from mivolo_cli import cli
 from mivolo_cli.cli import progress, text
-from mivolo_cli.cli.voice import Voice
+from mivolo_cli.cli.console import Console
 from mivolo_cli.errors import BadInput, OutputError
 from mivolo_cli.records import Box, Failure, Person, Photo, Prediction, Result
 
@@ -47,7 +47,10 @@ def scan(tmp_path: Path, tiny_model: Path) -> list[object]:
 def results(tmp_path: Path) -> Path:
     root = str(save_photo(tmp_path / "photos" / "a.jpg").parent)
     people = [(Person(Box(1, 2, 30, 40), None), Prediction(30, "male", 0.9, "face"))]
-    found = [Result(Photo(root, "a.jpg"), 80, 64, None, people), Failure(Photo(root, "b.jpg"), "empty", "empty")]
+    found = [
+        Result(Photo(root, "a.jpg"), 80, 64, None, people),
+        Failure(Photo(root, "b.jpg"), "empty", "empty"),
+    ]
     return save_results(tmp_path / "results.parquet", found, model="m", model_sha256="0" * 64)
 
 
@@ -69,13 +72,21 @@ def test_a_scan_that_tags_is_still_one_object(mivolo: Mivolo, scan: list[object]
     assert facts["tag"]["photos"] == 2 and facts["tag"]["statuses"]["tagged"] == 1
 
 
-def test_a_log_has_a_line_for_each_event(tmp_path: Path, mivolo: Mivolo, scan: list[object]) -> None:
+def test_a_log_has_a_line_for_each_event(
+    tmp_path: Path, mivolo: Mivolo, scan: list[object]
+) -> None:
     log = tmp_path / "scan.log"
     mivolo(*scan, "--log", log, "-q")
     start, failure, summary = events(log)
-    assert [entry["event"] for entry in (start, failure, summary)] == ["start", "failure", "summary"]
+    assert [entry["event"] for entry in (start, failure, summary)] == [
+        "start",
+        "failure",
+        "summary",
+    ]
     assert (failure["path"], failure["code"]) == ("b.jpg", "empty") and failure["message"]
-    assert summary["photos"] == 2 and all(MOMENT in entry and entry["command"] == "scan" for entry in events(log))
+    assert summary["photos"] == 2 and all(
+        MOMENT in entry and entry["command"] == "scan" for entry in events(log)
+    )
     mivolo(*scan, "--log", log, "-q")
     assert len(events(log)) > 3, "a log grows"
 
@@ -85,7 +96,11 @@ def test_the_end_of_a_run_that_failed_is_in_the_log(tmp_path: Path, mivolo: Mivo
     out = mivolo("report", tmp_path / "gone.parquet", "-o", tmp_path / "r.html", "--log", log)
     assert isinstance(out.exception, BadInput)
     error = events(log)[-1]
-    assert (error["event"], error["exit_code"], error["message"]) == ("error", 2, str(out.exception))
+    assert (error["event"], error["exit_code"], error["message"]) == (
+        "error",
+        2,
+        str(out.exception),
+    )
 
 
 def test_nothing_but_a_log_is_added_to(tmp_path: Path, mivolo: Mivolo, scan: list[object]) -> None:
@@ -96,14 +111,17 @@ def test_nothing_but_a_log_is_added_to(tmp_path: Path, mivolo: Mivolo, scan: lis
 
 
 def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(OutputError), Voice("scan", log=tmp_path / "no" / "folder.log"):
+    with pytest.raises(OutputError), Console("scan", log=tmp_path / "no" / "folder.log"):
         pass
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_a_full_disk_stops_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mivolo_cli.cli.voice._is_log", lambda path: True)
-    with pytest.raises(OutputError, match="cannot write the log"), Voice("scan", log=Path("/dev/full")):
+    monkeypatch.setattr("mivolo_cli.cli.console._is_log", lambda path: True)
+    with (
+        pytest.raises(OutputError, match="cannot write the log"),
+        Console("scan", log=Path("/dev/full")),
+    ):
         pass
 
 
@@ -119,7 +137,11 @@ def test_a_full_disk_stops_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=lambda value: value.split()[0] if isinstance(value, str) else "",
 )
 def test_commands_say_the_same_to_scripts_and_nothing_when_quiet(
-    mivolo: Mivolo, results: Path, monkeypatch: pytest.MonkeyPatch, command: str, facts: dict[str, Any]
+    mivolo: Mivolo,
+    results: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    facts: dict[str, Any],
 ) -> None:
     monkeypatch.setattr("mivolo_cli.report.page._bundle", lambda: "")
     arguments = command.replace("{}", str(results)).split()
@@ -131,10 +153,21 @@ def test_commands_say_the_same_to_scripts_and_nothing_when_quiet(
 
 
 def test_an_error_is_said_to_scripts_too(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mivolo_cli", "report", str(tmp_path / "no.csv"), "-o", "page.html", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "mivolo_cli",
+        "report",
+        str(tmp_path / "no.csv"),
+        "-o",
+        "page.html",
+        "--json",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     said = json.loads(done.stdout)
-    assert said["error"] in done.stderr and said["hint"] and said["exit_code"] == done.returncode == 2
+    assert (
+        said["error"] in done.stderr and said["hint"] and said["exit_code"] == done.returncode == 2
+    )
     silent = subprocess.run(command[:-1], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert silent.stdout == "" and "no.csv" in silent.stderr
 
@@ -142,7 +175,9 @@ def test_an_error_is_said_to_scripts_too(tmp_path: Path) -> None:
 def test_weights_as_json(mivolo: Mivolo) -> None:
     listed = json.loads(mivolo("weights", "list", "--json").stdout)["weights"]
     assert {"name", "licence", "path", "bytes"} <= set(listed[0])
-    assert json.loads(mivolo("weights", "verify", "mivolo-xs", "--json").stdout)["mivolo-xs"] == "ok"
+    assert (
+        json.loads(mivolo("weights", "verify", "mivolo-xs", "--json").stdout)["mivolo-xs"] == "ok"
+    )
 
 
 def test_lines_now_and_then_where_there_is_no_terminal(
@@ -155,17 +190,24 @@ def test_lines_now_and_then_where_there_is_no_terminal(
             bar(done, 9, failed=0)
     out = capsys.readouterr()
     assert out.out == "" and "\r" not in out.err
-    assert out.err.splitlines() == ["scan: 2 of 9 photos, failed 0", "scan: 4 of 9 photos, failed 0"]
+    assert out.err.splitlines() == [
+        "scan: 2 of 9 photos, failed 0",
+        "scan: 4 of 9 photos, failed 0",
+    ]
 
 
-def test_no_lines_when_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_lines_when_quiet(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
     with progress.counting("fetch", "B", quiet=True) as bar:
         bar(1)
     assert capsys.readouterr().err == ""
 
 
-def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bar_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")
     with progress.counting("scan", " photos") as bar:
@@ -198,7 +240,9 @@ def test_errors_are_red_on_a_terminal_alone(no_color: str, coloured: bool) -> No
     os.close(theirs)
     assert (b"\x1b[" in os.read(ours, 4096)) == coloured
     os.close(ours)
-    piped = subprocess.run(command, capture_output=True, env={**environment, "NO_COLOR": ""}, check=False)
+    piped = subprocess.run(
+        command, capture_output=True, env={**environment, "NO_COLOR": ""}, check=False
+    )
     assert piped.stderr.startswith(b"error: ")
 
 
@@ -217,7 +261,11 @@ def test_sentences_are_wrapped_on_a_terminal_alone(monkeypatch: pytest.MonkeyPat
 
 def test_the_shell_completes_commands_options_and_words(monkeypatch: pytest.MonkeyPatch) -> None:
     def completed(words: str) -> list[str]:
-        asked = {"_MIVOLO_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        asked = {
+            "_MIVOLO_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+        }
         run = [sys.executable, "-m", "mivolo_cli"]
         return subprocess.run(
             run, capture_output=True, text=True, env={**os.environ, **asked}, check=False

@@ -28,11 +28,14 @@ IN_PYTHON = "while True: pass"
 
 
 @pytest.mark.parametrize(
-    ("work", "seconds", "code", "last"), [(LONG_CALL, 0.2, 130, "\ngo on later\n"), (IN_PYTHON, 60, 7, "tidied up\n")]
+    ("work", "seconds", "code", "last"),
+    [(LONG_CALL, 0.2, 130, "\ngo on later\n"), (IN_PYTHON, 60, 7, "tidied up\n")],
 )
 def test_ctrl_c_ends_the_process(work: str, seconds: float, code: int, last: str) -> None:
     script = [sys.executable, "-c", BUSY.format(work=work), str(seconds)]
-    done = subprocess.run(script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+    done = subprocess.run(
+        script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120
+    )
     assert (done.returncode, done.stdout) == (code, last)
 
 

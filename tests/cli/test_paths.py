@@ -25,7 +25,15 @@ apart = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere these name
 
 def test_names_that_are_one_file_on_some_system() -> None:
     assert COMPOSED != DECOMPOSED
-    assert len({same_file(name) for name in (COMPOSED, DECOMPOSED, COMPOSED.upper(), DECOMPOSED.upper())}) == 1
+    assert (
+        len(
+            {
+                same_file(name)
+                for name in (COMPOSED, DECOMPOSED, COMPOSED.upper(), DECOMPOSED.upper())
+            }
+        )
+        == 1
+    )
     assert same_file("Straße") == same_file("STRASSE")
     assert same_file("a.jpg") != same_file("b.jpg")
 
@@ -45,7 +53,9 @@ def test_names_that_are_one_file_on_some_system() -> None:
         ("", False),
     ],
 )
-def test_paths_of_a_table_stay_inside_on_windows(path: str, inside: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_of_a_table_stay_inside_on_windows(
+    path: str, inside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(records, "PurePath", PureWindowsPath)
     assert records.stays_inside(path) == inside
 
@@ -65,7 +75,9 @@ def test_tables_leave_accents_as_they_are(tmp_path: Path, name: str, suffix: str
     assert table(file)[0]["path"] == name
 
 
-@pytest.mark.parametrize("listed, name", [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED), ("x\\a.jpg", "x/a.jpg")])
+@pytest.mark.parametrize(
+    "listed, name", [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED), ("x\\a.jpg", "x/a.jpg")]
+)
 def test_boxes_of_another_system_are_found(
     tmp_path: Path, scan_given: Callable[..., Any], listed: str, name: str
 ) -> None:
@@ -81,7 +93,11 @@ def test_boxes_of_the_very_name_win(tmp_path: Path, scan_given: Callable[..., An
         save_photo(tmp_path / "album" / name, pixels=draw_scene(150, 110))
     other = (1.0, 2.0, 33.0, 44.0)
     given = [(COMPOSED, "face", FACE), (DECOMPOSED, "face", other)]
-    scan_given(tmp_path / "album", boxes=write_boxes(tmp_path / "b.csv", given), outputs=[tmp_path / "people.csv"])
+    scan_given(
+        tmp_path / "album",
+        boxes=write_boxes(tmp_path / "b.csv", given),
+        outputs=[tmp_path / "people.csv"],
+    )
     assert {row["path"]: corners(row, "face") for row in table(tmp_path / "people.csv")} == {
         COMPOSED: FACE,
         DECOMPOSED: other,
@@ -89,7 +105,9 @@ def test_boxes_of_the_very_name_win(tmp_path: Path, scan_given: Callable[..., An
 
 
 def test_folders_of_roots_stay_apart_on_every_system() -> None:
-    names = root_folders(tuple(f"/{number}/{name}" for number, name in enumerate(("Zoë", "Zoe\u0308", "ZOË"))))
+    names = root_folders(
+        tuple(f"/{number}/{name}" for number, name in enumerate(("Zoë", "Zoe\u0308", "ZOË")))
+    )
     assert len({same_file(name) for name in names.values()}) == 3
 
 
@@ -98,8 +116,13 @@ def test_yolo_names_stay_apart_on_every_system(tmp_path: Path) -> None:
     names = (COMPOSED, DECOMPOSED, "A.jpg", "a.jpg", "a.png")
     root = tmp_path / "album"
     found = [Result(Photo(str(root), save_photo(root / name).name), 80, 64) for name in names]
-    export(ExportOptions(save_results(tmp_path / "people.parquet", found), "yolo", tmp_path / "set"))
-    images = [file.relative_to(tmp_path / "set" / "images") for file in (tmp_path / "set" / "images").rglob("*.*")]
+    export(
+        ExportOptions(save_results(tmp_path / "people.parquet", found), "yolo", tmp_path / "set")
+    )
+    images = [
+        file.relative_to(tmp_path / "set" / "images")
+        for file in (tmp_path / "set" / "images").rglob("*.*")
+    ]
     assert len({same_file(str(image.with_suffix(""))) for image in images}) == len(names)
 
 
@@ -107,15 +130,22 @@ def test_a_drawing_of_a_long_name_has_a_shorter_one() -> None:
     folder = Path("drawn")
     long = ["x" * 251 + end for end in (".jpg", ".png")] + ["ü" * 125 + ".jpeg"]
     drawn = [annotated_path(folder, Photo("/p", name)).name for name in long]
-    assert len(set(drawn)) == 3 and all(len(name.encode()) <= 255 and name.endswith(".jpg") for name in drawn)
+    assert len(set(drawn)) == 3 and all(
+        len(name.encode()) <= 255 and name.endswith(".jpg") for name in drawn
+    )
     assert drawn[2].startswith("ü" * 100)
     assert annotated_path(folder, Photo("/p", "x" * 247 + ".jpg")).name == "x" * 247 + ".jpg.jpg"
 
 
-def test_a_photo_with_the_longest_name_is_scanned_and_drawn(tmp_path: Path, scan_given: Callable[..., Any]) -> None:
+def test_a_photo_with_the_longest_name_is_scanned_and_drawn(
+    tmp_path: Path, scan_given: Callable[..., Any]
+) -> None:
     photo = save_photo(tmp_path / "album" / ("x" * 251 + ".jpg"), pixels=draw_scene(150, 110))
     boxes = write_boxes(tmp_path / "boxes.csv", [(photo.name, "face", FACE)])
     progress = scan_given(
-        tmp_path / "album", boxes=boxes, outputs=[tmp_path / "people.csv"], annotate=tmp_path / "drawn"
+        tmp_path / "album",
+        boxes=boxes,
+        outputs=[tmp_path / "people.csv"],
+        annotate=tmp_path / "drawn",
     )
     assert progress.failed == 0 and len(list((tmp_path / "drawn").iterdir())) == 1

@@ -30,20 +30,27 @@ def results(tmp_path: Path) -> Path:
     save_photo(tmp_path / "photos" / "a.jpg")
     root = str(tmp_path / "photos")
     people = [(Person(Box(1, 2, 30, 40), None), Prediction(30, "male", 0.9, "face"))]
-    found = [Result(Photo(root, "a.jpg"), 80, 64, None, people), Failure(Photo(root, "b.jpg"), "empty", "empty")]
+    found = [
+        Result(Photo(root, "a.jpg"), 80, 64, None, people),
+        Failure(Photo(root, "b.jpg"), "empty", "empty"),
+    ]
     return save_results(tmp_path / "people.parquet", found)
 
 
 def test_export_says_what_was_written(tmp_path: Path, mivolo: Mivolo, results: Path) -> None:
     out = mivolo("export", results, "--to", "coco", "-o", tmp_path / "c.json")
     assert out.exit_code == 0
-    assert "coco: photos 1, people 1" in out.stdout and f"written: {tmp_path / 'c.json'}" in out.stdout
+    assert (
+        "coco: photos 1, people 1" in out.stdout and f"written: {tmp_path / 'c.json'}" in out.stdout
+    )
     assert "left out because they could not be read: 1" in out.stdout
     out = mivolo("export", results, "--to", "coco", "-o", tmp_path / "c.json", "--replace", "-q")
     assert (out.exit_code, out.stdout) == (0, "")
 
 
-def test_report_says_how_large_the_page_is(tmp_path: Path, mivolo: Mivolo, results: Path, monkeypatch: Any) -> None:
+def test_report_says_how_large_the_page_is(
+    tmp_path: Path, mivolo: Mivolo, results: Path, monkeypatch: Any
+) -> None:
     monkeypatch.setattr(reporting.page, "_bundle", lambda: "")
     out = mivolo("report", results, "-o", tmp_path / "r.html", "--beside")
     assert out.exit_code == 0
@@ -58,7 +65,9 @@ def test_report_says_how_large_the_page_is(tmp_path: Path, mivolo: Mivolo, resul
 
 def test_every_option_of_export_reaches_it(mivolo: Mivolo, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(exporting, "export", lambda o: asked.append(o) or exporting.Exported((), 0, 0))
+    monkeypatch.setattr(
+        exporting, "export", lambda o: asked.append(o) or exporting.Exported((), 0, 0)
+    )
     arguments = ["--replace", "--thumbnails", "9", "--no-copy-photos", "--url", "u"]
     assert mivolo("export", "p.csv", "--to", "yolo", "-o", "out", *arguments).exit_code == 0
     settings = exporting.Settings(copy_photos=False, thumbnails=9, url="u")
@@ -67,16 +76,23 @@ def test_every_option_of_export_reaches_it(mivolo: Mivolo, monkeypatch: pytest.M
     assert asked[1] == exporting.ExportOptions(Path("p.csv"), "yolo", Path("out"))
 
 
-def test_every_option_of_report_reaches_it(tmp_path: Path, mivolo: Mivolo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_option_of_report_reaches_it(
+    tmp_path: Path, mivolo: Mivolo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[Any] = []
     page = tmp_path / "r.html"
     page.touch()
     made = reporting.Report(page, None, 0, 0, 0)
-    monkeypatch.setattr(reporting, "report", lambda options, progress: asked.append(options) or made)
+    monkeypatch.setattr(
+        reporting, "report", lambda options, progress: asked.append(options) or made
+    )
     arguments = ["--title", "T", "--replace", "--beside", "--size", "99", "--workers", "3"]
     assert mivolo("report", "p.csv", "-o", page, *arguments).exit_code == 0
     assert mivolo("report", "p.csv", "-o", page).exit_code == 0
     assert mivolo("report", "p.csv", "-o", page, "--no-pictures").exit_code == 0
     options = reporting.ReportOptions
-    assert asked[:2] == [options(Path("p.csv"), page, "T", True, "beside", 99, 3), options(Path("p.csv"), page)]
+    assert asked[:2] == [
+        options(Path("p.csv"), page, "T", True, "beside", 99, 3),
+        options(Path("p.csv"), page),
+    ]
     assert asked[2].pictures == "none"

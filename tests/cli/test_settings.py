@@ -24,11 +24,15 @@ Scan = Callable[..., tuple[scanning.ScanOptions, Outcome]]
 def scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scan:
     """The options that reach a scan in a folder below the one with that settings file."""
     asked: list[scanning.ScanOptions] = []
-    monkeypatch.setattr(scanning, "scan", lambda options, report: asked.append(options) or scanning.Progress())
+    monkeypatch.setattr(
+        scanning, "scan", lambda options, report: asked.append(options) or scanning.Progress()
+    )
     (tmp_path / "below" / "it").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "below" / "it")
 
-    def run(settings: str, *arguments: str, before: tuple[str, ...] = ()) -> tuple[scanning.ScanOptions, Outcome]:
+    def run(
+        settings: str, *arguments: str, before: tuple[str, ...] = ()
+    ) -> tuple[scanning.ScanOptions, Outcome]:
         (tmp_path / "mivolo.toml").write_text(settings, encoding="utf-8")
         out = CliRunner().invoke(cli.app, [*before, "scan", "photos", *arguments])
         if out.exception is not None:
@@ -58,7 +62,9 @@ def test_settings_are_defaults(tmp_path: Path, scan: Scan) -> None:
     options, out = scan(text)
     assert (options.model, options.batch_size, options.hidden) == ("m", 5, True)
     assert (options.exclude, options.include) == (["x", "y"], ["z"])
-    assert options.outputs == [tmp_path / "results" / "people.csv"], "beside the file, wherever the command is given"
+    assert options.outputs == [tmp_path / "results" / "people.csv"], (
+        "beside the file, wherever the command is given"
+    )
     assert out.stderr == f"settings: {tmp_path / 'mivolo.toml'}\n"
 
 
@@ -72,7 +78,9 @@ def test_the_command_line_wins(scan: Scan) -> None:
 
 def test_a_file_can_be_named(tmp_path: Path, scan: Scan) -> None:
     (tmp_path / "mine.toml").write_text("[scan]\nbatch-size = 7\n")
-    options, _ = scan("[scan]\nbatch-size = 5\n", before=("--settings", str(tmp_path / "mine.toml")))
+    options, _ = scan(
+        "[scan]\nbatch-size = 5\n", before=("--settings", str(tmp_path / "mine.toml"))
+    )
     assert options.batch_size == 7
 
 
@@ -111,12 +119,16 @@ def test_info_says_which_file_is_in_force(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     assert "settings     none" in CliRunner().invoke(cli.app, ["info"]).stdout
     (tmp_path / "mivolo.toml").write_text("[scan]\nbatch-size = 4\n")
-    assert f"settings     {tmp_path / 'mivolo.toml'}" in CliRunner().invoke(cli.app, ["info"]).stdout
+    assert (
+        f"settings     {tmp_path / 'mivolo.toml'}" in CliRunner().invoke(cli.app, ["info"]).stdout
+    )
     facts = json.loads(CliRunner().invoke(cli.app, ["info", "--json"]).stdout)
     assert facts["settings"] == str(tmp_path / "mivolo.toml")
 
 
-def test_a_file_that_is_not_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["mivolo", "--settings", "gone.toml", "info"])
     with pytest.raises(SystemExit) as caught:
         cli.main()
@@ -126,21 +138,42 @@ def test_a_file_that_is_not_there(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 def option_lines(*command: str) -> dict[str, Any]:
     """Of the help in a wide terminal: each option's line."""
-    out = CliRunner().invoke(cli.app, [*command, "--help"], env={"TERMINAL_WIDTH": "400", "COLUMNS": "400"})
-    words = [line.strip("│* \n").split() for line in out.stdout.splitlines() if line.startswith("│")]
+    out = CliRunner().invoke(
+        cli.app, [*command, "--help"], env={"TERMINAL_WIDTH": "400", "COLUMNS": "400"}
+    )
+    words = [
+        line.strip("│* \n").split() for line in out.stdout.splitlines() if line.startswith("│")
+    ]
     return {line[0]: " ".join(line) for line in words if line and line[0].startswith("--")}
 
 
-COMMANDS = ["scan", "tag", "untag", "demo", "report", "export", "eval", "calibrate", "train", "votes", "info", "purge"]
+COMMANDS = [
+    "scan",
+    "tag",
+    "untag",
+    "demo",
+    "report",
+    "export",
+    "eval",
+    "calibrate",
+    "train",
+    "votes",
+    "info",
+    "purge",
+]
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *(f"weights {name}" for name in ("list", "verify", "add", "fetch"))])
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, *(f"weights {name}" for name in ("list", "verify", "add", "fetch"))]
+)
 def test_every_option_says_its_default(command: str) -> None:
     lines = option_lines(*command.split())
     del lines["--help"]
     assert lines or command == "weights"
     assert [
-        name for name, line in lines.items() if not any(word in line for word in ("[default: ", "[required]"))
+        name
+        for name, line in lines.items()
+        if not any(word in line for word in ("[default: ", "[required]"))
     ] == []
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result as Outcome
+from click.testing import Result as TagOutcome
 from helpers.photos import draw_scene, save_photo
 from helpers.tables import contents, table
 from helpers.tagging import corpus, rows_of, write_results
@@ -18,7 +18,7 @@ from mivolo_cli.metadata.lookup import tags_of
 from mivolo_cli.scan import workdir
 from mivolo_cli.tagging.outcome import Tally
 
-Mivolo = Callable[..., Outcome]
+Mivolo = Callable[..., TagOutcome]
 
 
 @pytest.fixture
@@ -47,17 +47,32 @@ def options(tmp_path: Path, tiny_model: Path) -> list[object]:
 def test_there_and_back(mivolo: Mivolo, photo: Path, results: Path, tmp_path: Path) -> None:
     before = photo.read_bytes()
     out = mivolo("tag", results, "--dry-run")
-    assert out.exit_code == 0 and "\na.jpg: looks about 33" in f"\n{out.stdout}" and "nothing written" in out.stdout
+    assert (
+        out.exit_code == 0
+        and "\na.jpg: looks about 33" in f"\n{out.stdout}"
+        and "nothing written" in out.stdout
+    )
     assert "mivolo:Age" not in out.stdout
     out = mivolo("tag", results, "--dry-run", "--diff")
     assert out.exit_code == 0 and "+<mivolo:Age>33.4</mivolo:Age>" in out.stdout
     assert photo.read_bytes() == before
-    assert "--dry-run" in mivolo("tag", results, "--diff").exception.hint and photo.read_bytes() == before
-    out = mivolo("tag", results, "--keywords", "--exif", "usercomment", "--report", tmp_path / "tagged.csv")
-    assert out.exit_code == 0 and "1 photo\n  1 tagged" in out.stdout and str(tmp_path / "tagged.csv") in out.stdout
+    assert (
+        "--dry-run" in mivolo("tag", results, "--diff").exception.hint
+        and photo.read_bytes() == before
+    )
+    out = mivolo(
+        "tag", results, "--keywords", "--exif", "usercomment", "--report", tmp_path / "tagged.csv"
+    )
+    assert (
+        out.exit_code == 0
+        and "1 photo\n  1 tagged" in out.stdout
+        and str(tmp_path / "tagged.csv") in out.stdout
+    )
     assert mivolo("tag", results, "--check").exit_code == 0
     out = mivolo("untag", photo.parent, "--dry-run")
-    assert out.exit_code == 0 and out.stdout.count("a.jpg") == 1 and "would be restored" in out.stdout
+    assert (
+        out.exit_code == 0 and out.stdout.count("a.jpg") == 1 and "would be restored" in out.stdout
+    )
     out = mivolo("untag", photo.parent)
     assert out.exit_code == 0 and "1 original bytes restored" in out.stdout
     assert photo.read_bytes() == before
@@ -90,16 +105,23 @@ def test_a_field_that_is_none_is_refused(mivolo: Mivolo, results: Path) -> None:
     assert type(out.exception).__name__ == "BadInput"
 
 
-@pytest.mark.parametrize("output", [["-o", "people.csv"], ["-o", "people.csv", "--spreadsheet-safe"], []], ids=str)
+@pytest.mark.parametrize(
+    "output", [["-o", "people.csv"], ["-o", "people.csv", "--spreadsheet-safe"], []], ids=str
+)
 def test_scan_and_tag_go_on_after_an_interruption(
-    tmp_path: Path, mivolo: Mivolo, options: list[object], output: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    mivolo: Mivolo,
+    options: list[object],
+    output: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     album = tmp_path / "album"
     for folder in "123":
         save_photo(album / folder / "a.jpg", pixels=draw_scene(150, 110))
     (tmp_path / "boxes.csv").write_text(
-        "path,kind,x1,y1,x2,y2\n" + "".join(f"{folder}/a.jpg,face,20,10,45,40\n" for folder in "123")
+        "path,kind,x1,y1,x2,y2\n"
+        + "".join(f"{folder}/a.jpg,face,20,10,45,40\n" for folder in "123")
     )
     command = ["scan", album, "--tag", *output, *options]
 
@@ -110,13 +132,21 @@ def test_scan_and_tag_go_on_after_an_interruption(
         patch.setattr(Tally, "count", interrupt)
         out = mivolo(*command)
     assert out.exit_code == 130 and "the same command does the others" in out.stderr
-    assert [tags_of(file) is not None for file in sorted(album.rglob("*.jpg"))] == [True, False, False]
+    assert [tags_of(file) is not None for file in sorted(album.rglob("*.jpg"))] == [
+        True,
+        False,
+        False,
+    ]
     out = mivolo(*command, "--json")
     assert out.exit_code == 0, out.stderr
     facts = json.loads(out.stdout)
     assert (facts["reused"], facts["tag"]["statuses"]) == (3, {"unchanged": 1, "tagged": 2})
-    assert {tags.mark.model for file in album.rglob("*.jpg") if (tags := tags_of(file))} == {"tiny"}
-    assert workdir.find(workdir.cache() / "tag") == [] and not [*(workdir.cache() / "tag").glob("*")]
+    assert {tags.provenance.model for file in album.rglob("*.jpg") if (tags := tags_of(file))} == {
+        "tiny"
+    }
+    assert workdir.find(workdir.cache() / "tag") == [] and not [
+        *(workdir.cache() / "tag").glob("*")
+    ]
 
 
 def test_a_table_that_names_no_model_is_told_of(
@@ -124,15 +154,21 @@ def test_a_table_that_names_no_model_is_told_of(
 ) -> None:
     save_photo(photo, pixels=draw_scene(150, 110))
     people = tmp_path / "people.jsonl"
-    assert mivolo("scan", photo, "-o", tmp_path / "people.csv", "-o", people, *options).exit_code == 0
+    assert (
+        mivolo("scan", photo, "-o", tmp_path / "people.csv", "-o", people, *options).exit_code == 0
+    )
     assert "note:" not in mivolo("tag", people).stdout
     tags = tags_of(photo)
-    assert tags is not None and tags.mark.model == "tiny" and len(tags.mark.model_sha256) == 64
+    assert (
+        tags is not None
+        and tags.provenance.model == "tiny"
+        and len(tags.provenance.model_sha256) == 64
+    )
     people.rename(tmp_path / "other.jsonl")
     out = mivolo("tag", tmp_path / "other.jsonl")
     assert "note: other.jsonl does not say which model made it" in out.stdout
     tags = tags_of(photo)
-    assert tags is not None and tags.mark.model == ""
+    assert tags is not None and tags.provenance.model == ""
 
 
 def test_scan_and_tag_and_skip(tmp_path: Path, mivolo: Mivolo, options: list[object]) -> None:
@@ -144,7 +180,7 @@ def test_scan_and_tag_and_skip(tmp_path: Path, mivolo: Mivolo, options: list[obj
     assert out.exit_code == 0, out.stderr
     assert "1 tagged" in out.stdout and out.stdout.count("table:") == 1
     tags = tags_of(album / "a.jpg")
-    assert tags is not None and len(tags.mark.model_sha256) == 64
+    assert tags is not None and len(tags.provenance.model_sha256) == 64
     assert (album / "b.jpg").read_bytes() == before["b.jpg"]
     out = mivolo("scan", album, "-o", tmp_path / "people.csv", "--skip-tagged", *options)
     assert out.exit_code == 0 and "1 photo with tags left out" in out.stdout

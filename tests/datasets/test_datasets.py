@@ -26,7 +26,8 @@ def whole(width: int, height: int) -> Box:
     return Box(0, 0, width, height)
 
 
-# --- Parquet ---------------------------------------------------------------------------------------------------------
+# --- Parquet
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_all_rows_of_all_files_in_order(tmp_path: Path) -> None:
@@ -43,9 +44,12 @@ def test_all_rows_of_all_files_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "low, high, expected", [(17.0, None, (17, OLDEST)), (None, 16.0, (0, 16)), (None, None, (None, None))]
+    "low, high, expected",
+    [(17.0, None, (17, OLDEST)), (None, 16.0, (0, 16)), (None, None, (None, None))],
 )
-def test_a_range_may_be_open(tmp_path: Path, low: float | None, high: float | None, expected: tuple) -> None:
+def test_a_range_may_be_open(
+    tmp_path: Path, low: float | None, high: float | None, expected: tuple
+) -> None:
     file = write_labels(tmp_path / "a.parquet", [label_row(age=None, age_min=low, age_max=high)])
     (sample,) = read_samples([file])
     assert (sample.label.age_low, sample.label.age_high) == expected
@@ -57,7 +61,9 @@ def test_an_exact_age_overrules_the_range(tmp_path: Path) -> None:
 
 
 def test_columns_may_be_missing_or_too_many(tmp_path: Path) -> None:
-    table = pa.Table.from_pylist([label_row()], schema=LABELS).drop_columns(["crop", "age_min", "age_max"])
+    table = pa.Table.from_pylist([label_row()], schema=LABELS).drop_columns(
+        ["crop", "age_min", "age_max"]
+    )
     pq.write_table(table.append_column("race", pa.array(["unknown"])), tmp_path / "a.parquet")
     assert read_samples([tmp_path / "a.parquet"])[0].shows == "face"
     assert read_samples([tmp_path / "a.parquet"], DataOptions(shows="body"))[0].shows == "body"
@@ -69,7 +75,8 @@ def test_a_parquet_file_without_pictures_is_refused(tmp_path: Path) -> None:
         read_samples([tmp_path / "a.parquet"])
 
 
-# --- CSV -------------------------------------------------------------------------------------------------------------
+# --- CSV
+# -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -86,7 +93,9 @@ def in_images(tmp_path: Path, **changes: Any) -> DataOptions:
     return DataOptions(images=tmp_path / "images", **changes)
 
 
-PUBLISHED = "img_name,age,gender,face_x0,face_y0,face_x1,face_y1,person_x0,person_y0,person_x1,person_y1\n"
+PUBLISHED = (
+    "img_name,age,gender,face_x0,face_y0,face_x1,face_y1,person_x0,person_y0,person_x1,person_y1\n"
+)
 
 
 def test_published_annotations_know_the_neighbours(tmp_path: Path, photo: Path) -> None:
@@ -118,12 +127,21 @@ def test_neighbours_are_black_in_a_body(tmp_path: Path, photo: Path) -> None:
 
 @pytest.mark.parametrize("name", ["path", "image", "file", "filename"])
 @pytest.mark.parametrize("separator", [",", "\t", ";"])
-def test_plain_tables_of_path_age_and_gender(tmp_path: Path, photo: Path, name: str, separator: str) -> None:
-    rows = [(name, "age", "gender"), ("images/a.png", "30", "Female"), ("images/a.png", "(25; 32)", "")]
+def test_plain_tables_of_path_age_and_gender(
+    tmp_path: Path, photo: Path, name: str, separator: str
+) -> None:
+    rows = [
+        (name, "age", "gender"),
+        ("images/a.png", "30", "Female"),
+        ("images/a.png", "(25; 32)", ""),
+    ]
     rows[2] = ("images/a.png", "25-32", "")
     file = csv(tmp_path, "".join(separator.join(row) + "\n" for row in rows))
     found = read_samples([file])
-    assert [(s.shows, s.label) for s in found] == [("face", Label(30, 30, "female")), ("face", Label(25, 32))]
+    assert [(s.shows, s.label) for s in found] == [
+        ("face", Label(30, 30, "female")),
+        ("face", Label(25, 32)),
+    ]
     assert found[0].face == whole(120, 100) and not found[0].neighbours
 
 
@@ -174,7 +192,9 @@ def test_a_row_that_cannot_be_used_is_refused_or_skipped(
 
 
 def test_a_row_without_any_label_is_no_use_alone(tmp_path: Path, photo: Path) -> None:
-    found = read_dataset(csv(tmp_path, "path,age,gender\na.png,,\na.png,3,\n"), in_images(tmp_path, invalid="skip"))
+    found = read_dataset(
+        csv(tmp_path, "path,age,gender\na.png,,\na.png,3,\n"), in_images(tmp_path, invalid="skip")
+    )
     assert len(found.samples) == 1 and found.problems[0].code == "label"
 
 
@@ -186,10 +206,15 @@ def test_data_of_which_nothing_can_be_used_is_refused_even_if_told_to_skip(tmp_p
 def test_many_problems_are_counted_and_some_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         read_samples([csv(tmp_path, "path,age\n" + "b.png,3\n" * 7 + "c.png,900\n")])
-    assert "8 of 8 rows" in str(caught.value) and "8 picture" in str(caught.value) and "and more" in str(caught.value)
+    assert (
+        "8 of 8 rows" in str(caught.value)
+        and "8 picture" in str(caught.value)
+        and "and more" in str(caught.value)
+    )
 
 
-# --- folders ---------------------------------------------------------------------------------------------------------
+# --- folders
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_folder_of_utkface_names(tmp_path: Path) -> None:
@@ -209,12 +234,15 @@ def test_other_names_in_such_a_folder_are_told(tmp_path: Path, name: str) -> Non
         read_samples([tmp_path / "utk"])
 
 
-# --- all -------------------------------------------------------------------------------------------------------------
+# --- all
+# -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.json", "folder"])
 @pytest.mark.parametrize("content", [None, b"", b"x,y\n1,2\n"])
-def test_what_is_no_labelled_data_is_refused(tmp_path: Path, name: str, content: bytes | None) -> None:
+def test_what_is_no_labelled_data_is_refused(
+    tmp_path: Path, name: str, content: bytes | None
+) -> None:
     file = tmp_path / name
     if name == "folder":
         file.mkdir()
@@ -251,7 +279,10 @@ def test_the_whole_picture_is_the_input(kind: str) -> None:
 
 def test_the_use_leaves_an_input_out() -> None:
     both = Sample("", PNG, Label(), whole(80, 60), whole(80, 60))
-    assert [both.crops(32, use).used for use in ("face", "body")] == ["face", None]  # a body that is all face
+    assert [both.crops(32, use).used for use in ("face", "body")] == [
+        "face",
+        None,
+    ]  # a body that is all face
 
 
 def test_a_body_too_small_for_a_scan_is_too_small_here() -> None:
@@ -259,5 +290,9 @@ def test_a_body_too_small_for_a_scan_is_too_small_here() -> None:
 
 
 def test_samples_are_equal_by_content() -> None:
-    assert Sample("a", PNG, Label(3, 3)) == Sample("a", PNG, Label(3, 3)) != Sample("a", PNG, Label(4, 4))
+    assert (
+        Sample("a", PNG, Label(3, 3))
+        == Sample("a", PNG, Label(3, 3))
+        != Sample("a", PNG, Label(4, 4))
+    )
     assert np.isfinite(Label(3, 3).age or np.nan)

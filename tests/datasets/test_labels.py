@@ -30,19 +30,24 @@ def test_ages_and_ranges_are_understood(written: object, meant: tuple[float, flo
     assert parse_age(written) == meant
 
 
-@pytest.mark.parametrize("written", [None, "", "-1", -1, -1.0, "nan", float("nan"), "u", "Unknown", "None"])
+@pytest.mark.parametrize(
+    "written", [None, "", "-1", -1, -1.0, "nan", float("nan"), "u", "Unknown", "None"]
+)
 def test_what_means_unknown_is_unknown(written: object) -> None:
     assert parse_age(written) is None and parse_gender(written) is None
 
 
-@pytest.mark.parametrize("written", ["old", -5, 123, "150", "32-25", "(60, 200)", "inf", "3-9-12", "0x10"])
+@pytest.mark.parametrize(
+    "written", ["old", -5, 123, "150", "32-25", "(60, 200)", "inf", "3-9-12", "0x10"]
+)
 def test_what_is_no_human_age_is_refused_with_what_was_written(written: object) -> None:
     with pytest.raises(ValueError, match="age"):
         parse_age(written)
 
 
 @pytest.mark.parametrize(
-    "written, meant", [("M", "male"), ("Male", "male"), (" man", "male"), ("F", "female"), ("woman", "female")]
+    "written, meant",
+    [("M", "male"), ("Male", "male"), (" man", "male"), ("F", "female"), ("woman", "female")],
 )
 def test_words_for_gender(written: str, meant: str) -> None:
     assert parse_gender(written) == meant

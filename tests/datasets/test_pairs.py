@@ -11,12 +11,16 @@ from mivolo_cli.records import Box
 
 
 def face(age: float | None, gender: str | None = "male") -> Sample:
-    return Sample(f"face{age}{gender}", encode(noise(1)), Label(age, age, gender), face=Box(0, 0, 60, 60))
+    return Sample(
+        f"face{age}{gender}", encode(noise(1)), Label(age, age, gender), face=Box(0, 0, 60, 60)
+    )
 
 
 def body(low: float, high: float, gender: str | None = "male", side: int = 60) -> Sample:
     picture = encode(noise(2, side, side))
-    return Sample(f"body{low}{gender}{side}", picture, Label(low, high, gender), body=Box(0, 0, side, side))
+    return Sample(
+        f"body{low}{gender}{side}", picture, Label(low, high, gender), body=Box(0, 0, side, side)
+    )
 
 
 def test_gender_and_range_must_fit() -> None:
@@ -24,7 +28,9 @@ def test_gender_and_range_must_fit() -> None:
     assert fits(Label(30.9, 30.9, "male"), Label(16, 30, "male"))
     assert not fits(Label(31, 31, "male"), Label(16, 30, "male"))
     assert not fits(Label(30, 30, "female"), Label(16, 30, "male"))
-    assert not fits(Label(30, 30), Label(16, 30)) and not fits(Label(16, 30, "male"), Label(16, 30, "male"))
+    assert not fits(Label(30, 30), Label(16, 30)) and not fits(
+        Label(16, 30, "male"), Label(16, 30, "male")
+    )
     assert not fits(Label(30, 30, "male"), Label(None, None, "male"))
 
 
@@ -37,7 +43,11 @@ def test_each_face_gets_a_body_that_fits_and_that_inference_would_take() -> None
     ]
     pair = found[0]
     assert pair.label == Label(20, 20, "male") and pair.shows == "face+body"
-    assert [pair.crops(32, use).used for use in ("both", "face", "body")] == ["face+body", "face", "body"]
+    assert [pair.crops(32, use).used for use in ("both", "face", "body")] == [
+        "face+body",
+        "face",
+        "body",
+    ]
 
 
 def test_the_seed_decides() -> None:

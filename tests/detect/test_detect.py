@@ -1,4 +1,5 @@
-"""Tests of mivolo_cli.detect: anyone's boxes are made fit, and a detector is found by its name or by its file."""
+"""Tests of mivolo_cli.detect: anyone's boxes are made fit, and a detector is found by its name or
+by its file."""
 
 from __future__ import annotations
 
@@ -22,14 +23,18 @@ from mivolo_cli.records import Detections, Image, Photo
 NONE = np.zeros((0, 4)), np.zeros(0)
 
 
-def persons(boxes: Any, scores: Any, width: int = 100, height: int = 50) -> tuple[list[list[float]], list[float]]:
+def persons(
+    boxes: Any, scores: Any, width: int = 100, height: int = 50
+) -> tuple[list[list[float]], list[float]]:
     found = detections(boxes, scores, *NONE, width, height)
     assert found.persons.dtype == found.person_scores.dtype == np.float32
     return found.persons.tolist(), found.person_scores.tolist()
 
 
 def test_importing_it_imports_no_detector() -> None:
-    heavy = "{'torch', 'cv2', 'openvino', 'ultralytics', 'facexlib', 'pyarrow.csv', 'pyarrow.parquet'}"
+    heavy = (
+        "{'torch', 'cv2', 'openvino', 'ultralytics', 'facexlib', 'pyarrow.csv', 'pyarrow.parquet'}"
+    )
     check = f"import sys, mivolo_cli.detect; print({heavy} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", check], text=True) == "set()\n"
 
@@ -57,7 +62,10 @@ def test_nothing_is_a_valid_answer() -> None:
 def test_persons_and_faces_are_kept_apart() -> None:
     found = detections([[0, 0, 9, 9]], [0.25], [[1, 1, 2, 2], [3, 3, 4, 4]], [0.5, 0.75], 10, 10)
     assert found.persons.tolist() == [[0, 0, 9, 9]] and found.person_scores.tolist() == [0.25]
-    assert found.faces.tolist() == [[3, 3, 4, 4], [1, 1, 2, 2]] and found.face_scores.tolist() == [0.75, 0.5]
+    assert found.faces.tolist() == [[3, 3, 4, 4], [1, 1, 2, 2]] and found.face_scores.tolist() == [
+        0.75,
+        0.5,
+    ]
 
 
 def test_boxes_are_clipped_to_the_photo() -> None:
@@ -65,7 +73,14 @@ def test_boxes_are_clipped_to_the_photo() -> None:
 
 
 def test_boxes_without_area_or_sense_are_dropped_with_their_scores() -> None:
-    bad = [[5, 5, 5, 9], [9, 5, 5, 9], [100, 0, 120, 9], [np.nan, 0, 5, 5], [0, 0, np.inf, 5], [-9, -9, 0, 0]]
+    bad = [
+        [5, 5, 5, 9],
+        [9, 5, 5, 9],
+        [100, 0, 120, 9],
+        [np.nan, 0, 5, 5],
+        [0, 0, np.inf, 5],
+        [-9, -9, 0, 0],
+    ]
     assert persons([*bad, [1, 1, 2, 2]], [0.9] * len(bad) + [0.25]) == ([[1, 1, 2, 2]], [0.25])
 
 
@@ -131,7 +146,9 @@ def test_a_model_that_could_run_code_is_refused_unread(
     assert "--trust" in caught.value.hint
 
 
-def test_registered_weights_open_by_their_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registered_weights_open_by_their_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MIVOLO_HOME", str(tmp_path))
     for name in ("retinaface-mobile0.25", "retinaface", "yolo", "yolov8x-person-face"):
         with pytest.raises(WeightsError, match="are not here yet") as caught:
@@ -161,7 +178,7 @@ def test_several_gpus_share_the_photos_and_their_answers_keep_the_order() -> Non
     all_at_work = threading.Barrier(3)
 
     class Fake:
-        name, sha256, batch, lanes = "fake", "0" * 64, 2, 1
+        name, sha256, batch, streams = "fake", "0" * 64, 2, 1
 
         def __init__(self, note: str) -> None:
             self.notes, self.seen = ["of both", note], 0
@@ -169,13 +186,18 @@ def test_several_gpus_share_the_photos_and_their_answers_keep_the_order() -> Non
         def detect(self, images: Sequence[Image]) -> list[Detections]:
             all_at_work.wait(10)
             self.seen += len(images)
-            return [detections([(0, 0, image.width, 1)], None, [], None, image.width, image.height) for image in images]
+            return [
+                detections([(0, 0, image.width, 1)], None, [], None, image.width, image.height)
+                for image in images
+            ]
 
     gpus = [Fake("one"), Fake("two"), Fake("three")]
     shared = SharedDetector(gpus)
-    images = [Image(Photo("/", f"{width}"), np.zeros((2, width, 3), np.uint8)) for width in range(1, 8)]
-    assert (shared.batch, shared.lanes) == (2, 3)
-    with ThreadPoolExecutor(shared.lanes) as pool:
+    images = [
+        Image(Photo("/", f"{width}"), np.zeros((2, width, 3), np.uint8)) for width in range(1, 8)
+    ]
+    assert (shared.batch, shared.streams) == (2, 3)
+    with ThreadPoolExecutor(shared.streams) as pool:
         answers = list(pool.map(shared.detect, (images[:2], images[2:4], images[4:])))
     assert [found.persons[0, 2] for answer in answers for found in answer] == list(range(1, 8))
     assert sorted(gpu.seen for gpu in gpus) == [2, 2, 3]

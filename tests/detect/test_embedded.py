@@ -1,4 +1,5 @@
-"""Tests of mivolo_cli.detect.embedded: the recipes' golden boxes, and the second looks that find every face once."""
+"""Tests of mivolo_cli.detect.embedded: the recipes' golden boxes, and the second looks that find
+every face once."""
 
 from __future__ import annotations
 
@@ -14,7 +15,14 @@ from helpers.photos import assets
 
 from mivolo_cli import boxes as arithmetic
 from mivolo_cli.detect import embedded, open_detector
-from mivolo_cli.detect.embedded import FACE_FILE, PERSON_FILE, EmbeddedDetector, FaceFinder, Found, Square
+from mivolo_cli.detect.embedded import (
+    FACE_FILE,
+    PERSON_FILE,
+    EmbeddedDetector,
+    FaceFinder,
+    Found,
+    Square,
+)
 from mivolo_cli.errors import WeightsError
 from mivolo_cli.model.registry import folder
 from mivolo_cli.pipeline.pair import pair
@@ -26,7 +34,9 @@ NO_FACES: Found = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
 
 @pytest.fixture(scope="module")
 def photos() -> dict[str, Pixels]:
-    return {name: np.ascontiguousarray(cv2.imread(str(assets() / name))[..., ::-1]) for name in GOLDEN}
+    return {
+        name: np.ascontiguousarray(cv2.imread(str(assets() / name))[..., ::-1]) for name in GOLDEN
+    }
 
 
 @pytest.fixture(scope="module")
@@ -47,27 +57,37 @@ def array(*boxes: tuple[float, ...]) -> Boxes:
 class Scripted(FaceFinder):
     """Answers from a script: what the first look finds, and then what a look at a square does."""
 
-    def __init__(self, first: list[tuple[float, ...]], then: Callable[[Square], list[tuple[float, ...]]]) -> None:
+    def __init__(
+        self, first: list[tuple[float, ...]], then: Callable[[Square], list[tuple[float, ...]]]
+    ) -> None:
         self.first, self.then = first, then
         self.squares: list[Square] = []
 
     def find(self, pixels: Pixels) -> Found:
-        return array(*(face[:4] for face in self.first)), np.array([face[4] for face in self.first], np.float32)
+        return array(*(face[:4] for face in self.first)), np.array(
+            [face[4] for face in self.first], np.float32
+        )
 
     def look(self, pixels: Pixels, square: Square, score: float) -> Found:
         self.squares.append(square)
         found = [face for face in self.then(square) if face[4] > score]
-        return array(*(face[:4] for face in found)), np.array([face[4] for face in found], np.float32)
+        return array(*(face[:4] for face in found)), np.array(
+            [face[4] for face in found], np.float32
+        )
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_the_recipes_give_the_golden_boxes(name: str, photos: dict[str, Pixels], detector: EmbeddedDetector) -> None:
+def test_the_recipes_give_the_golden_boxes(
+    name: str, photos: dict[str, Pixels], detector: EmbeddedDetector
+) -> None:
     for find, kind in ((detector.persons.find, "persons"), (detector.faces.find, "faces")):
         golden = np.array(GOLDEN[name][kind])
         boxes, scores = find(photos[name])
         boxes = np.clip(boxes, 0, [GOLDEN[name]["width"], GOLDEN[name]["height"]] * 2)
         assert boxes.shape == golden[:, :4].shape
-        assert np.abs(boxes - golden[:, :4]).max() < 2, "another decoder moves them by a pixel or so"
+        assert np.abs(boxes - golden[:, :4]).max() < 2, (
+            "another decoder moves them by a pixel or so"
+        )
         assert np.abs(scores - golden[:, 4]).max() < 0.02
 
 
@@ -78,7 +98,9 @@ def test_the_demo_photos_hold_as_many_people_as_one_sees(
     (found,) = detector.detect([image(photos[name])])
     paired = pair(found)
     assert len(paired) == people
-    assert sum(person.face is not None and person.body is not None for person in paired) == with_face
+    assert (
+        sum(person.face is not None and person.body is not None for person in paired) == with_face
+    )
 
 
 def test_small_faces_in_a_crowd_are_found_in_the_second_look(
@@ -95,7 +117,9 @@ def test_small_faces_in_a_crowd_are_found_in_the_second_look(
     assert (overlaps.max(axis=0) > 0.3).all() and (overlaps.max(axis=1) > 0.3).all()
 
 
-def test_a_face_that_fills_the_photo_is_found_whole(photos: dict[str, Pixels], detector: EmbeddedDetector) -> None:
+def test_a_face_that_fills_the_photo_is_found_whole(
+    photos: dict[str, Pixels], detector: EmbeddedDetector
+) -> None:
     for x1, y1, x2, y2, _ in GOLDEN["zidane.jpg"]["faces"]:
         chip = photos["zidane.jpg"][int(y1) : int(y2), int(x1) : int(x2)]
         (found,) = detector.detect([image(chip)])
@@ -109,13 +133,17 @@ def test_photos_keep_their_order_and_do_not_depend_on_one_another(
     images = [image(photos[name]) for name in ("zidane.jpg", "bus.jpg")]
     together = detector.detect(images)
     for alone, found in zip((detector.detect([one])[0] for one in images), together, strict=True):
-        assert np.array_equal(alone.persons, found.persons) and np.array_equal(alone.faces, found.faces)
+        assert np.array_equal(alone.persons, found.persons) and np.array_equal(
+            alone.faces, found.faces
+        )
     assert [len(found.persons) for found in together] == [2, 4]
     assert detector.detect([]) == []
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 900), (900, 1), (3, 2), (700, 900)])
-def test_pictures_of_nothing_hold_no_one(shape: tuple[int, int], detector: EmbeddedDetector) -> None:
+def test_pictures_of_nothing_hold_no_one(
+    shape: tuple[int, int], detector: EmbeddedDetector
+) -> None:
     for pixels in (np.zeros((*shape, 3), np.uint8), np.full((*shape, 3), 255, np.uint8)):
         (found,) = detector.detect([image(pixels)])
         assert len(found.persons) == len(found.faces) == 0
@@ -129,7 +157,10 @@ def test_a_sure_face_of_moderate_size_needs_no_closer_look() -> None:
 
 def test_a_doubtful_face_must_be_found_again_and_gets_the_better_box() -> None:
     first = [(10, 10, 30, 30, 0.6), (60, 60, 80, 80, 0.7)]
-    finder = Scripted(first, lambda square: [(12, 14, 30, 32, 0.8)] if square[0] < 30 else [(60, 60, 80, 80, 0.55)])
+    finder = Scripted(
+        first,
+        lambda square: [(12, 14, 30, 32, 0.8)] if square[0] < 30 else [(60, 60, 80, 80, 0.55)],
+    )
     faces, scores = embedded.find_faces(finder, np.zeros((100, 100, 3), np.uint8), array())
     assert faces.tolist() == [[12, 14, 30, 32]] and scores.tolist() == [np.float32(0.8)]
     assert finder.squares[:2] == [(-10, -10, 60), (40, 40, 60)]
@@ -154,12 +185,17 @@ def test_a_doubtful_face_that_a_look_at_a_person_has_found_is_not_looked_at_agai
 @pytest.mark.parametrize("shape", [(1500, 2000), (1001, 1333), (301, 300), (200, 199), (50, 900)])
 def test_making_pictures_smaller_by_halves_averages_as_well(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(5)
-    smooth = cv2.resize(rng.integers(60, 196, (6, 8, 3), np.uint8), shape[::-1], interpolation=cv2.INTER_CUBIC)
+    smooth = cv2.resize(
+        rng.integers(60, 196, (6, 8, 3), np.uint8), shape[::-1], interpolation=cv2.INTER_CUBIC
+    )
     pixels = (smooth + rng.normal(0, 20, (*shape, 3))).clip(0, 255).astype(np.uint8)
     plain = cv2.resize(pixels, (80, 60), interpolation=cv2.INTER_AREA).astype(int)
     halved = embedded._resize(pixels, 80, 60, 3).astype(int)
     skipping = cv2.resize(pixels, (80, 60), interpolation=cv2.INTER_NEAREST).astype(int)
-    assert halved.shape == (60, 80, 3) and np.abs(halved - plain).mean() < 2 < np.abs(skipping - plain).mean() / 5
+    assert (
+        halved.shape == (60, 80, 3)
+        and np.abs(halved - plain).mean() < 2 < np.abs(skipping - plain).mean() / 5
+    )
 
 
 def test_a_large_face_is_replaced_by_what_the_margin_shows() -> None:
@@ -170,8 +206,12 @@ def test_a_large_face_is_replaced_by_what_the_margin_shows() -> None:
     assert finder.squares == [(-30, -30, 160)]
 
 
-def test_a_middling_face_that_is_a_piece_of_a_larger_one_gives_way_to_it_even_with_a_better_score() -> None:
-    finder = Scripted([(20, 40, 70, 90, 0.9), (0, 0, 8, 8, 0.8)], lambda square: [(10, 10, 95, 95, 0.78)])
+def test_a_middling_face_that_is_a_piece_of_a_larger_one_gives_way_to_it_even_with_a_better_score() -> (
+    None
+):
+    finder = Scripted(
+        [(20, 40, 70, 90, 0.9), (0, 0, 8, 8, 0.8)], lambda square: [(10, 10, 95, 95, 0.78)]
+    )
     faces, _ = embedded.find_faces(finder, np.zeros((100, 100, 3), np.uint8), array())
     assert sorted(faces.tolist()) == [[0, 0, 8, 8], [10, 10, 95, 95]]
 
@@ -184,7 +224,12 @@ def test_a_middling_face_that_is_whole_stays() -> None:
 
 def test_a_second_look_takes_only_what_can_be_the_persons_face() -> None:
     person = array((100, 100, 200, 400))[0]
-    own, beside, below, wide = (130, 110, 170, 150), (205, 110, 245, 150), (130, 300, 170, 340), (90, 105, 210, 220)
+    own, beside, below, wide = (
+        (130, 110, 170, 150),
+        (205, 110, 245, 150),
+        (130, 300, 170, 340),
+        (90, 105, 210, 220),
+    )
     finder = Scripted([], lambda square: [(*box, 0.9) for box in (own, beside, below, wide)])
     faces, _ = embedded.look_at_person(finder, np.zeros((800, 800, 3), np.uint8), person)
     assert faces.tolist() == [list(own)]
@@ -194,7 +239,9 @@ def test_a_second_look_takes_only_what_can_be_the_persons_face() -> None:
 
 def test_a_person_that_fills_the_photo_is_not_looked_at_twice() -> None:
     finder = Scripted([], lambda square: [(130, 110, 170, 150, 0.9)])
-    faces, _ = embedded.look_at_person(finder, np.zeros((400, 300, 3), np.uint8), array((0, 0, 300, 400))[0])
+    faces, _ = embedded.look_at_person(
+        finder, np.zeros((400, 300, 3), np.uint8), array((0, 0, 300, 400))[0]
+    )
     assert len(faces) == 0 and finder.squares == []
 
 

@@ -1,4 +1,5 @@
-"""Tests of mivolo_cli.detect.given: the user's boxes reach the right photo, and a wrong table is refused by its row."""
+"""Tests of mivolo_cli.detect.given: the user's boxes reach the right photo, and a wrong table is
+refused by its row."""
 
 from __future__ import annotations
 
@@ -28,12 +29,21 @@ def table(tmp_path: Path, text: str, name: str = "boxes.csv") -> Path:
 
 
 def answer(file: Path, path: str, root: str = ROOT) -> Detections:
-    (found,) = GivenDetector(file).detect([Image(Photo(root, path), np.zeros((60, 80, 3), np.uint8))])
+    (found,) = GivenDetector(file).detect(
+        [Image(Photo(root, path), np.zeros((60, 80, 3), np.uint8))]
+    )
     return found
 
 
 def parquet(tmp_path: Path, **columns: Any) -> Path:
-    good: dict[str, Any] = {"path": ["a.jpg"], "kind": ["face"], "x1": [1], "y1": [2], "x2": [30], "y2": [40]}
+    good: dict[str, Any] = {
+        "path": ["a.jpg"],
+        "kind": ["face"],
+        "x1": [1],
+        "y1": [2],
+        "x2": [30],
+        "y2": [40],
+    }
     pq.write_table(pa.table({**good, **columns}), tmp_path / "boxes.parquet")
     return tmp_path / "boxes.parquet"
 
@@ -48,7 +58,9 @@ def test_boxes_come_as_they_were_given_best_first(tmp_path: Path) -> None:
 
 
 def test_scores_are_optional_and_other_columns_are_ignored(tmp_path: Path) -> None:
-    found = answer(table(tmp_path, "who,y2,x2,y1,x1,kind,path\nme,40,30,2,1,Person,a.jpg\n"), "a.jpg")
+    found = answer(
+        table(tmp_path, "who,y2,x2,y1,x1,kind,path\nme,40,30,2,1,Person,a.jpg\n"), "a.jpg"
+    )
     assert found.persons.tolist() == [[1, 2, 30, 40]] and np.isnan(found.person_scores).all()
 
 
@@ -65,7 +77,9 @@ def test_equal_names_in_two_folders_never_meet(tmp_path: Path) -> None:
     assert [answer(file, path).faces.tolist()[0][0] for path in ("x/a.jpg", "y/a.jpg")] == [1, 2]
 
 
-@pytest.mark.parametrize("written", ["x/a.jpg", "./x/a.jpg", "x\\a.jpg", "/photos/x/a.jpg", "\\photos\\x\\a.jpg"])
+@pytest.mark.parametrize(
+    "written", ["x/a.jpg", "./x/a.jpg", "x\\a.jpg", "/photos/x/a.jpg", "\\photos\\x\\a.jpg"]
+)
 def test_a_path_may_be_relative_or_absolute_with_either_slash(tmp_path: Path, written: str) -> None:
     file = table(tmp_path, f"{HEADER}{written},face,1,1,9,9,\n")
     assert len(answer(file, "x/a.jpg").faces) == 1
@@ -79,19 +93,26 @@ def test_a_backslash_in_a_name_is_kept_apart_from_a_folder(tmp_path: Path) -> No
 
 
 def test_names_with_commas_quotes_newlines_and_bytes_are_found(tmp_path: Path) -> None:
-    file = table(tmp_path, HEADER + '"a,""b""\nc.jpg",face,1,1,9,9,\n\\xff.jpg,face,2,2,9,9,\n017,face,3,3,9,9,\n')
+    file = table(
+        tmp_path,
+        HEADER + '"a,""b""\nc.jpg",face,1,1,9,9,\n\\xff.jpg,face,2,2,9,9,\n017,face,3,3,9,9,\n',
+    )
     for path, x1 in (('a,"b"\nc.jpg', 1), ("\udcff.jpg", 2), ("017", 3)):
         assert answer(file, path).faces.tolist()[0][0] == x1
 
 
 def test_boxes_are_clipped_and_dropped_when_outside(tmp_path: Path) -> None:
-    found = answer(table(tmp_path, HEADER + "a.jpg,face,-5,-5,100,30,\na.jpg,person,90,5,99,50,\n"), "a.jpg")
+    found = answer(
+        table(tmp_path, HEADER + "a.jpg,face,-5,-5,100,30,\na.jpg,person,90,5,99,50,\n"), "a.jpg"
+    )
     assert found.faces.tolist() == [[0, 0, 80, 30]] and len(found.persons) == 0
 
 
 def test_parquet_with_any_numbers_is_read(tmp_path: Path) -> None:
     score = pa.array([None], pa.float32())
-    found = answer(parquet(tmp_path, x1=pa.array([1], pa.int8()), x2=pa.array(["30.5"]), score=score), "a.jpg")
+    found = answer(
+        parquet(tmp_path, x1=pa.array([1], pa.int8()), x2=pa.array(["30.5"]), score=score), "a.jpg"
+    )
     assert found.faces.tolist() == [[1, 2, 30.5, 40]] and np.isnan(found.face_scores).all()
 
 

@@ -1,4 +1,5 @@
-"""Tests of mivolo_cli.detect.retinaface: as facexlib finds faces, with weights that are loaded and not run."""
+"""Tests of mivolo_cli.detect.retinaface: as facexlib finds faces, with weights that are loaded and
+not run."""
 
 from __future__ import annotations
 
@@ -23,7 +24,12 @@ facexlib = pytest.importorskip("facexlib.detection.retinaface")
 def network() -> Any:
     torch.manual_seed(0)
     network = facexlib.RetinaFace(network_name="mobile0.25", device="cpu")
-    for name, module in network.named_modules():  # so that scores spread over 0 to 1 and boxes stay near their place
+    for (
+        name,
+        module,
+    ) in (
+        network.named_modules()
+    ):  # so that scores spread over 0 to 1 and boxes stay near their place
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight)
             module.weight.data *= 0.05 if "Head" in name else 1
@@ -32,7 +38,8 @@ def network() -> Any:
 
 @pytest.fixture(scope="module")
 def file(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights as they are published: made in parallel, so every name begins with `module.`."""
+    """Random weights as they are published: made in parallel, so every name begins with
+    `module.`."""
     path = tmp_path_factory.mktemp("weights") / "anything.pth"
     torch.save({f"module.{name}": value for name, value in network.state_dict().items()}, path)
     return path
@@ -48,10 +55,14 @@ def noise(height: int, width: int) -> Pixels:
 
 
 @pytest.mark.parametrize("shape", [(96, 128), (97, 65), (33, 250)])
-def test_faces_are_those_of_facexlib(shape: tuple[int, int], network: Any, detector: RetinaFaceDetector) -> None:
+def test_faces_are_those_of_facexlib(
+    shape: tuple[int, int], network: Any, detector: RetinaFaceDetector
+) -> None:
     pixels = noise(*shape)
     with torch.inference_mode():
-        expected = network.detect_faces(pixels[..., ::-1].copy(), conf_threshold=0.6, nms_threshold=0.4)
+        expected = network.detect_faces(
+            pixels[..., ::-1].copy(), conf_threshold=0.6, nms_threshold=0.4
+        )
     boxes, scores = detector.find_faces(pixels, score=0.6)
     assert len(boxes) == len(expected) > 3
     assert np.abs(scores - expected[:, 4]).max() < 1e-4
@@ -87,7 +98,9 @@ def test_persons_come_from_nanodet_and_faces_from_retinaface(
     monkeypatch.setattr(detector, "find_faces", lambda pixels: face)
     (found,) = detector.detect([Image(Photo("/", "a.jpg"), noise(100, 60))])
     assert found.persons.tolist() == [[5, 5, 50, 90]] and found.person_scores.tolist() == [0.5]
-    assert found.faces.tolist() == [[0, 5, 20, 30]] and found.face_scores.tolist() == [np.float32(0.9)]
+    assert found.faces.tolist() == [[0, 5, 20, 30]] and found.face_scores.tolist() == [
+        np.float32(0.9)
+    ]
 
 
 class Built(Exception):
@@ -118,7 +131,11 @@ def test_it_opens_without_a_network(file: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     detector = open_detector(str(file))
-    assert isinstance(detector, RetinaFaceDetector) and detector.name == "retinaface" and detector.notes == []
+    assert (
+        isinstance(detector, RetinaFaceDetector)
+        and detector.name == "retinaface"
+        and detector.notes == []
+    )
     assert len(detector.sha256) == 64
 
 

@@ -1,4 +1,5 @@
-"""Tests of mivolo_cli.detect.yolo: results pass through, and ultralytics is kept from everything it should not do."""
+"""Tests of mivolo_cli.detect.yolo: results pass through, and ultralytics is kept from everything it
+should not do."""
 
 from __future__ import annotations
 
@@ -92,7 +93,9 @@ class FakeModel:
         if options["device"] == self.broken_on:
             raise torch.OutOfMemoryError("CUDA out of memory")
         self.calls.append((bgr, options))
-        boxes = torch.tensor([[1, 1, 9, 9], [2, 2, 5, 5], [0, 0, 99, 9], [3, 3, 4, 4]], dtype=torch.float32)
+        boxes = torch.tensor(
+            [[1, 1, 9, 9], [2, 2, 5, 5], [0, 0, 99, 9], [3, 3, 4, 4]], dtype=torch.float32
+        )
         conf, cls = torch.tensor([0.5, 0.75, 0.9, 0.6]), torch.tensor([2.0, 0.0, 2.0, 1.0])
         return [SimpleNamespace(boxes=SimpleNamespace(xyxy=boxes, conf=conf, cls=cls)) for _ in bgr]
 
@@ -103,7 +106,9 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "model.onnx"
 
 
-def opened(model: FakeModel, file: Path, monkeypatch: pytest.MonkeyPatch, device: str = "cpu") -> YoloDetector:
+def opened(
+    model: FakeModel, file: Path, monkeypatch: pytest.MonkeyPatch, device: str = "cpu"
+) -> YoloDetector:
     monkeypatch.setattr(yolo, "_load", lambda file: model)
     return YoloDetector(file, device)
 
@@ -112,7 +117,9 @@ def detect(detector: YoloDetector, *pixels: np.ndarray) -> list[Detections]:
     return detector.detect([Image(Photo("/", "a.jpg"), picture) for picture in pixels])
 
 
-def test_results_pass_through_by_the_names_of_the_classes(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_pass_through_by_the_names_of_the_classes(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     detector = opened(FakeModel({0: "FACE", 1: "dog", 2: " Person"}), file, monkeypatch)
     (found,) = detect(detector, np.zeros((10, 20, 3), np.uint8))
     assert found.persons.tolist() == [[0, 0, 20, 9], [1, 1, 9, 9]]
@@ -130,16 +137,30 @@ def test_photos_of_one_shape_are_shown_together_in_bgr_with_the_published_settin
     assert len(detect(opened(model, file, monkeypatch), red, other, red)) == 3
     _, (first, options), (second, _) = model.calls  # the first call tried the model out
     assert [len(first), len(second)] == [2, 1]
-    assert first[0].shape == (4, 5, 3) and first[0][0, 0].tolist() == [0, 0, 200] and first[0].flags.c_contiguous
+    assert (
+        first[0].shape == (4, 5, 3)
+        and first[0][0, 0].tolist() == [0, 0, 200]
+        and first[0].flags.c_contiguous
+    )
     assert second[0].shape == (7, 8, 3)
-    expected = {"conf": 0.4, "iou": 0.7, "imgsz": 640, "device": "cpu", "verbose": False, "save": False, "batch": 2}
+    expected = {
+        "conf": 0.4,
+        "iou": 0.7,
+        "imgsz": 640,
+        "device": "cpu",
+        "verbose": False,
+        "save": False,
+        "batch": 2,
+    }
     assert options == expected | {"classes": [0, 1]}
     model.calls.clear()
     detect(opened(model, file, monkeypatch), *[red] * 20)
     assert [len(bgr) for bgr, _ in model.calls[1:]] == [8, 8, 4]
 
 
-def test_a_batch_that_a_gpu_does_not_hold_is_tried_photo_by_photo(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_a_gpu_does_not_hold_is_tried_photo_by_photo(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Small(FakeModel):
         def predict(self, bgr: list[np.ndarray], **options: Any) -> list[Any]:
             if len(bgr) > 1:
@@ -149,28 +170,38 @@ def test_a_batch_that_a_gpu_does_not_hold_is_tried_photo_by_photo(file: Path, mo
     model = Small({0: "person", 1: "face"})
     detector = opened(model, file, monkeypatch, device="cuda:0")
     assert len(detect(detector, *[np.zeros((10, 10, 3), np.uint8)] * 3)) == 3
-    assert [options["device"] for _, options in model.calls] == ["cuda:0"] * 4 and detector.notes == []
+    assert [options["device"] for _, options in model.calls] == [
+        "cuda:0"
+    ] * 4 and detector.notes == []
 
 
-def test_a_model_of_one_class_works_and_says_so(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_of_one_class_works_and_says_so(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     detector = opened(FakeModel({0: "cat", 1: "dog", 2: "person"}), file, monkeypatch)
     (found,) = detect(detector, np.zeros((10, 10, 3), np.uint8))
     assert len(found.persons) == 2 and len(found.faces) == 0
     assert detector.notes == ["model.onnx has no class face, so it finds none"]
 
 
-def test_a_model_of_other_things_is_refused_with_their_names(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_of_other_things_is_refused_with_their_names(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(BadInput, match="neither persons nor faces but cat, dog") as caught:
         opened(FakeModel({0: "dog", 1: "cat"}), file, monkeypatch)
     assert "person or face" in caught.value.hint
 
 
-def test_a_model_that_does_not_detect_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_does_not_detect_is_refused(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(BadInput, match="a model to classify"):
         opened(FakeModel({0: "person"}, task="classify"), file, monkeypatch)
 
 
-def test_a_gpu_that_fails_gives_way_to_the_cpu_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_fails_gives_way_to_the_cpu_once(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = FakeModel({0: "person", 1: "face"}, broken_on="cuda:0")
     detector = opened(model, file, monkeypatch, device="cuda:0")
     detect(detector, *[np.zeros((10, 10, 3), np.uint8)] * 2)
@@ -179,15 +210,21 @@ def test_a_gpu_that_fails_gives_way_to_the_cpu_once(file: Path, monkeypatch: pyt
     assert note.startswith("cuda:0 failed (CUDA out of memory)") and "CPU" in note
 
 
-def test_a_model_that_fails_on_the_cpu_is_refused_before_any_work(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(WeightsError, match=r"cannot run .*model.onnx: CUDA out of memory \(OutOfMemoryError\)"):
+def test_a_model_that_fails_on_the_cpu_is_refused_before_any_work(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(
+        WeightsError, match=r"cannot run .*model.onnx: CUDA out of memory \(OutOfMemoryError\)"
+    ):
         opened(FakeModel({0: "person"}, broken_on="cpu"), file, monkeypatch)
 
 
 def test_only_what_is_trusted_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIVOLO_HOME", str(tmp_path / "home"))
     seen: list[Path] = []
-    monkeypatch.setattr(yolo, "_load", lambda file: seen.append(file) or FakeModel({0: "person", 1: "face"}))
+    monkeypatch.setattr(
+        yolo, "_load", lambda file: seen.append(file) or FakeModel({0: "person", 1: "face"})
+    )
     model = tmp_path / "model.PT"
     model.write_bytes(b"pickle")
     with pytest.raises(WeightsError, match="nobody has vouched"):
@@ -211,21 +248,34 @@ def test_what_is_missing_or_no_model_is_refused(tmp_path: Path) -> None:
     assert ".onnx" in caught.value.hint
 
 
-def test_a_folder_is_hashed_with_all_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_hashed_with_all_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "best_openvino_model"
     folder.mkdir()
     hashes = []
-    for name, content in (("best.xml", b"a"), ("best.bin", b"b"), ("best.bin", b"c"), ("metadata.yaml", b"d")):
+    for name, content in (
+        ("best.xml", b"a"),
+        ("best.bin", b"b"),
+        ("best.bin", b"c"),
+        ("metadata.yaml", b"d"),
+    ):
         (folder / name).write_bytes(content)
         hashes.append(opened(FakeModel({0: "person"}), folder, monkeypatch).sha256)
     assert len(set(hashes)) == 4
 
 
-def test_the_real_ultralytics_works_in_silence_and_writes_to_our_cache_alone(tmp_path: Path) -> None:
+def test_the_real_ultralytics_works_in_silence_and_writes_to_our_cache_alone(
+    tmp_path: Path,
+) -> None:
     home, models = tmp_path / "home", tmp_path / "models"
     home.mkdir()
     models.mkdir()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("YOLO_", "ULTRALYTICS_", "XDG_"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("YOLO_", "ULTRALYTICS_", "XDG_"))
+    }
     root = str(Path(yolo.__file__).parents[2])
     run = subprocess.run(
         [sys.executable, "-c", REAL, str(models)],
@@ -249,7 +299,9 @@ def test_the_real_ultralytics_works_in_silence_and_writes_to_our_cache_alone(tmp
     assert answers["notes"] == ["openvino failed (ill): going on with torch"]
     assert len(answers["adapter"]) > 20
     assert np.allclose(answers["adapter"], answers["direct"], atol=1e-5)
-    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    written = {
+        path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()
+    }
     graph = {name for name in written if name.startswith("home/cache/mivolo/converted/yolo-")}
     assert len(graph) == 3
     written -= graph

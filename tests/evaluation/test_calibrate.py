@@ -18,7 +18,10 @@ from mivolo_cli.model import checkpoint
 def data(tmp_path: Path) -> Path:
     ages = np.random.default_rng(2).integers(1, 80, 160)
     faces = [label_row(f"{i}.png", age=float(age)) for i, age in enumerate(ages)]
-    return write_labels(tmp_path / "faces.parquet", faces + [label_row("b.png", "body", None, age_min=0, age_max=100)])
+    return write_labels(
+        tmp_path / "faces.parquet",
+        faces + [label_row("b.png", "body", None, age_min=0, age_max=100)],
+    )
 
 
 def test_the_model_comes_back_with_intervals(tiny_model: Path, data: Path, tmp_path: Path) -> None:
@@ -30,7 +33,10 @@ def test_the_model_comes_back_with_intervals(tiny_model: Path, data: Path, tmp_p
     model, spec = checkpoint.load(out)
     before, old = checkpoint.load(tiny_model)
     assert spec.intervals is not None and old.intervals is None and spec.name == old.name
-    assert all((a == b).all() for a, b in zip(model.state_dict().values(), before.state_dict().values(), strict=True))
+    assert all(
+        (a == b).all()
+        for a, b in zip(model.state_dict().values(), before.state_dict().values(), strict=True)
+    )
 
 
 def test_too_few_people_are_refused(tiny_model: Path, tmp_path: Path) -> None:
@@ -46,7 +52,11 @@ def test_whole_photos_are_refused(tiny_model: Path, data: Path, tmp_path: Path) 
     save_photo(tmp_path / "a.png")
     (tmp_path / "labels.csv").write_text("path,age\na.png,3\n")
     options = CalibrateOptions(
-        str(tiny_model), [tmp_path / "labels.csv"], tmp_path / "out.safetensors", "cpu", DataOptions(shows="photo")
+        str(tiny_model),
+        [tmp_path / "labels.csv"],
+        tmp_path / "out.safetensors",
+        "cpu",
+        DataOptions(shows="photo"),
     )
     with pytest.raises(BadInput, match="face or a body"):
         calibrate(options)

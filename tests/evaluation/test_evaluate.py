@@ -41,14 +41,24 @@ def results(tmp_path: Path):
             for path, people in found.items():
                 photo = Photo("/photos", path)
                 failed = isinstance(people, str)
-                out.write(rows(Failure(photo, people, people) if failed else Result(photo, 60, 60, None, people)))
+                out.write(
+                    rows(
+                        Failure(photo, people, people)
+                        if failed
+                        else Result(photo, 60, 60, None, people)
+                    )
+                )
         return tmp_path / name
 
     return write
 
 
-def person(age: float | None, face: Box | None = SMALL, body: Box | None = None, gender: str = "male") -> tuple:
-    return Person(face, body), None if age is None else Prediction(age, gender, 0.9, "face", age - 5, age + 5)
+def person(
+    age: float | None, face: Box | None = SMALL, body: Box | None = None, gender: str = "male"
+) -> tuple:
+    return Person(face, body), None if age is None else Prediction(
+        age, gender, 0.9, "face", age - 5, age + 5
+    )
 
 
 def run(*data: Path, **options: Any) -> list[Evaluation]:
@@ -64,12 +74,15 @@ def mae(found: Score) -> float | None:
     return None if found.mae is None else found.mae.value
 
 
-# --- results of a scan -----------------------------------------------------------------------------------------------
+# --- results of a scan
+# -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_a_table_of_any_format_is_measured(labels, results, suffix: str) -> None:
-    table = results({"a.png": [person(32)], "b.png": [person(24, gender="female")]}, f"results{suffix}")
+    table = results(
+        {"a.png": [person(32)], "b.png": [person(24, gender="female")]}, f"results{suffix}"
+    )
     found = measure(labels(label_row("a.png"), label_row("b.png")), table)
     assert (found.people, found.answered, found.mae, found.cs, found.gender, found.coverage) == (
         *(2, 2),
@@ -78,7 +91,9 @@ def test_a_table_of_any_format_is_measured(labels, results, suffix: str) -> None
 
 
 def test_the_largest_face_counts_for_a_face(labels, results) -> None:
-    table = results({"a.png": [person(80, SMALL), person(31, LARGE), person(90, None, Box(0, 0, 60, 60))]})
+    table = results(
+        {"a.png": [person(80, SMALL), person(31, LARGE), person(90, None, Box(0, 0, 60, 60))]}
+    )
     assert mae(measure(labels(label_row("a.png")), table)) == 1
 
 
@@ -89,14 +104,22 @@ def test_the_largest_body_counts_for_a_body(labels, results) -> None:
 
 def test_who_has_no_prediction_is_not_answered_even_beside_others(labels, results) -> None:
     table = results(
-        {"a.png": [person(80, SMALL), person(None, LARGE)], "b.png": [], "c.png": "corrupt", "d.png": [person(30)]}
+        {
+            "a.png": [person(80, SMALL), person(None, LARGE)],
+            "b.png": [],
+            "c.png": "corrupt",
+            "d.png": [person(30)],
+        }
     )
     found = measure(labels(*(label_row(f"{name}.png") for name in "abcd")), table)
     assert (found.people, found.answered, mae(found)) == (4, 1, 0)
 
 
 def test_pictures_that_the_results_do_not_have_are_said(labels, results) -> None:
-    data, table = labels(label_row("a.png"), label_row("b.png"), label_row("c.png")), results({"a.png": [person(30)]})
+    data, table = (
+        labels(label_row("a.png"), label_row("b.png"), label_row("c.png")),
+        results({"a.png": [person(30)]}),
+    )
     found = evaluate.evaluate(EvalOptions([data], predictions=table, resamples=0))
     (note,) = found.notes
     assert "2 of 3" in note and "b.png" in note and found.evaluations[0].score.answered == 1
@@ -129,8 +152,12 @@ def test_an_ambiguous_name_is_no_answer_and_the_whole_path_is(labels, results) -
 def test_on_a_picture_of_several_the_box_tells_who_is_who(tmp_path: Path, results) -> None:
     save_photo(tmp_path / "a.png", pixels=noise(1))
     lines = ["a.png,30,0,0,10,10", "a.png,50,20,0,50,40", "a.png,70,0,45,12,59"]
-    (tmp_path / "labels.csv").write_text("\n".join(["path,age,face_x1,face_y1,face_x2,face_y2", *lines]))
-    found = measure(tmp_path / "labels.csv", results({"a.png": [person(52, LARGE), person(31, SMALL)]}))
+    (tmp_path / "labels.csv").write_text(
+        "\n".join(["path,age,face_x1,face_y1,face_x2,face_y2", *lines])
+    )
+    found = measure(
+        tmp_path / "labels.csv", results({"a.png": [person(52, LARGE), person(31, SMALL)]})
+    )
     assert (found.people, found.answered, mae(found)) == (3, 2, 1.5)
 
 
@@ -156,9 +183,15 @@ def test_faces_and_bodies_are_measured_apart(labels, results) -> None:
 
 def test_two_tables_stand_side_by_side(labels, results) -> None:
     data = labels(label_row("a.png"))
-    ours, others = results({"a.png": [person(33)]}, "ours.csv"), results({"a.png": [person(38)]}, "others.csv")
+    ours, others = (
+        results({"a.png": [person(33)]}, "ours.csv"),
+        results({"a.png": [person(38)]}, "others.csv"),
+    )
     found = run(data, predictions=ours, compare=others)
-    assert [(item.source, mae(item.score)) for item in found] == [("ours.csv", 3), ("others.csv", 8)]
+    assert [(item.source, mae(item.score)) for item in found] == [
+        ("ours.csv", 3),
+        ("others.csv", 8),
+    ]
 
 
 def test_groups_show_where_it_is_bad(labels, results) -> None:
@@ -177,7 +210,9 @@ def test_groups_show_where_it_is_bad(labels, results) -> None:
 
 def test_ranges_are_told_apart_in_groups_too(labels, results) -> None:
     ends = {"a.png": (16.0, 30.0), "b.png": (31.0, 45.0)}
-    data = labels(*(label_row(n, "body", None, age_min=low, age_max=high) for n, (low, high) in ends.items()))
+    data = labels(
+        *(label_row(n, "body", None, age_min=low, age_max=high) for n, (low, high) in ends.items())
+    )
     table = results({name: [person(20, None, LARGE)] for name in ends})
     (found,) = run(data, predictions=table)
     assert found.score.in_range == Figure(0.5, 2) and found.score.one_off == Figure(1, 2)
@@ -188,15 +223,21 @@ def test_ranges_are_told_apart_in_groups_too(labels, results) -> None:
 
 
 def test_invalid_rows_are_refused_or_told(labels, results) -> None:
-    data, table = labels(label_row("a.png"), label_row("b.png", age=400.0)), results({"a.png": [person(33)]})
+    data, table = (
+        labels(label_row("a.png"), label_row("b.png", age=400.0)),
+        results({"a.png": [person(33)]}),
+    )
     with pytest.raises(BadInput, match="1 of 2 rows"):
         run(data, predictions=table)
-    report = evaluate.evaluate(EvalOptions([data], table, reading=DataOptions(invalid="skip"), resamples=0))
+    report = evaluate.evaluate(
+        EvalOptions([data], table, reading=DataOptions(invalid="skip"), resamples=0)
+    )
     assert [problem.code for problem in report.problems] == ["age"]
     assert mae(report.evaluations[0].score) == 3
 
 
-# --- a model ---------------------------------------------------------------------------------------------------------
+# --- a model
+# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -206,11 +247,15 @@ def model(tmp_path: Path) -> str:
     with torch.no_grad():
         model.head.weight.zero_()
         model.head.bias.copy_(torch.tensor([2.0, 0.0, 0.0]))
-    checkpoint.save(model, checkpoint.spec_of(model, "constant", 0, 116), tmp_path / "constant.safetensors")
+    checkpoint.save(
+        model, checkpoint.spec_of(model, "constant", 0, 116), tmp_path / "constant.safetensors"
+    )
     return str(tmp_path / "constant.safetensors")
 
 
-def test_a_model_is_measured_on_whole_pictures(labels, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_measured_on_whole_pictures(
+    labels, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(evaluate, "CHUNK", 2)
     nobody = {"age_min": None, "age_max": None}
     data = labels(
@@ -230,16 +275,24 @@ def test_a_model_is_measured_on_whole_pictures(labels, model: str, monkeypatch: 
 
 
 @pytest.mark.parametrize("use, used", [("both", "face+body"), ("face", "face"), ("body", "body")])
-def test_the_use_decides_what_the_model_sees(tmp_path: Path, model: str, use: Any, used: str) -> None:
+def test_the_use_decides_what_the_model_sees(
+    tmp_path: Path, model: str, use: Any, used: str
+) -> None:
     save_photo(tmp_path / "a.png", pixels=noise(1, 100, 120))
     columns = [f"{kind}_{edge}" for kind in ("face", "body") for edge in ("x1", "y1", "x2", "y2")]
-    (tmp_path / "labels.csv").write_text(f"path,age,{','.join(columns)}\na.png,30,20,5,40,25,0,0,100,100\n")
+    (tmp_path / "labels.csv").write_text(
+        f"path,age,{','.join(columns)}\na.png,30,20,5,40,25,0,0,100,100\n"
+    )
     (found,) = run(tmp_path / "labels.csv", model=model, device="cpu", use=use)
-    assert found.shows == "face+body" and [group.name for group in found.groups if group.by == "used"] == [used]
+    assert found.shows == "face+body" and [
+        group.name for group in found.groups if group.by == "used"
+    ] == [used]
 
 
 def test_faces_and_bodies_are_combined_on_request(labels, model: str) -> None:
-    data = labels(label_row("a.png", age=30.0), label_row("b.png", age=90.0), label_row("c.png", "body", None))
+    data = labels(
+        label_row("a.png", age=30.0), label_row("b.png", age=90.0), label_row("c.png", "body", None)
+    )
     found = run(data, model=model, device="cpu", combine=True)
     assert [(item.data, item.shows, item.score.people) for item in found] == [
         ("labels", "face", 2),
@@ -265,8 +318,12 @@ def test_on_a_photo_the_largest_face_counts_or_else_the_largest_body() -> None:
 def test_a_whole_photo_is_looked_at_by_the_detector(tmp_path: Path, model: str) -> None:
     save_photo(tmp_path / "a.png", pixels=noise(1, 100, 120))
     (tmp_path / "labels.csv").write_text("path,age\na.png,30\n")
-    (found,) = run(tmp_path / "labels.csv", model=model, device="cpu", reading=DataOptions(shows="photo"))
-    assert (found.shows, found.score.people, found.score.answered) == ("photo", 1, 0), "nobody is in noise"
+    (found,) = run(
+        tmp_path / "labels.csv", model=model, device="cpu", reading=DataOptions(shows="photo")
+    )
+    assert (found.shows, found.score.people, found.score.answered) == ("photo", 1, 0), (
+        "nobody is in noise"
+    )
 
 
 def test_a_report_is_plain_values(labels, results) -> None:

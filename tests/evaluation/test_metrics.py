@@ -16,7 +16,9 @@ def says(
     return Prediction(age, gender, None if gender is None else 0.9, used, low, high)
 
 
-def person(age: float | None, prediction: Prediction | None, gender: str | None = "male") -> Outcome:
+def person(
+    age: float | None, prediction: Prediction | None, gender: str | None = "male"
+) -> Outcome:
     return Outcome(Label(age, age, gender), prediction)
 
 
@@ -26,7 +28,12 @@ def value(figure: Figure | None) -> float | None:
 
 def test_the_figures_and_how_many_stand_behind_them() -> None:
     found = score(
-        [person(33, says(30)), person(40, says(41, "female")), person(None, says(50)), person(20, None, "female")]
+        [
+            person(33, says(30)),
+            person(40, says(41, "female")),
+            person(None, says(50)),
+            person(20, None, "female"),
+        ]
     )
     assert (found.people, found.answered) == (4, 3)
     assert (found.mae.value, found.mae.count) == (2, 2)
@@ -36,7 +43,9 @@ def test_the_figures_and_how_many_stand_behind_them() -> None:
     assert (found.in_range, found.one_off, found.coverage, found.width) == (None, None, None, None)
 
 
-@pytest.mark.parametrize("miss, counts", [(0, 1), (5, 1), (-5, 1), (5.0000001, 1), (5.01, 0), (-6, 0)])
+@pytest.mark.parametrize(
+    "miss, counts", [(0, 1), (5, 1), (-5, 1), (5.0000001, 1), (5.01, 0), (-6, 0)]
+)
 def test_five_years_off_still_count(miss: float, counts: int) -> None:
     assert value(score([person(40, says(40 + miss))]).cs) == counts
 
@@ -89,7 +98,10 @@ def test_ranges_are_of_completed_years(age: float, low: int, in_range: int, one_
 def test_an_age_between_two_ranges_belongs_to_the_nearer() -> None:
     adience = [(0, 2), (4, 6), (8, 13)]
     for age, right in ((3.2, (0, 2)), (3.8, (4, 6)), (7.4, (4, 6))):
-        hits = [value(score([Outcome(Label(*ends), says(age))], ranges=adience).in_range) for ends in adience]
+        hits = [
+            value(score([Outcome(Label(*ends), says(age))], ranges=adience).in_range)
+            for ends in adience
+        ]
         assert [ends for ends, hit in zip(adience, hits, strict=True) if hit] == [right]
 
 
@@ -110,7 +122,9 @@ def test_the_ranges_are_those_of_the_labels_unless_told() -> None:
         (Label(16, 30), 5, 15, 0),
     ],
 )
-def test_an_interval_holds_an_age_or_meets_a_range(label: Label, low: float, high: float, holds: int) -> None:
+def test_an_interval_holds_an_age_or_meets_a_range(
+    label: Label, low: float, high: float, holds: int
+) -> None:
     found = score([Outcome(label, says(33, low=low, high=high))])
     assert value(found.coverage) == holds and value(found.width) == high - low
 
@@ -153,7 +167,8 @@ def test_groups_by_inputs_gender_and_age() -> None:
 
 
 @pytest.mark.parametrize(
-    "low, high, name", [(4.9, 4.9, "0-4"), (5, 5, "5-14"), (116, 116, "65+"), (61, OLDEST, "61+"), (None, None, None)]
+    "low, high, name",
+    [(4.9, 4.9, "0-4"), (5, 5, "5-14"), (116, 116, "65+"), (61, OLDEST, "61+"), (None, None, None)],
 )
 def test_the_band_of_an_age(low: float | None, high: float | None, name: str | None) -> None:
     assert age_group(Label(low, high)) == name

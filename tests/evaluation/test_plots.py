@@ -22,12 +22,22 @@ def people(with_intervals: bool) -> list[Outcome]:
     for age in rng.uniform(0, 90, 80):
         said = float(age + rng.normal(0, 6))
         ends = (said - 5, said + 5) if with_intervals else (None, None)
-        found.append(Outcome(Label(float(age), float(age)), Prediction(said, None, None, "face", *ends)))
-    return [*found, Outcome(Label(30, 30), None), Outcome(Label(16, 30), Prediction(20, None, None, "body"))]
+        found.append(
+            Outcome(Label(float(age), float(age)), Prediction(said, None, None, "face", *ends))
+        )
+    return [
+        *found,
+        Outcome(Label(30, 30), None),
+        Outcome(Label(16, 30), Prediction(20, None, None, "body")),
+    ]
 
 
-@pytest.mark.parametrize("with_intervals, names", [(True, "ages errors intervals"), (False, "ages errors")])
-def test_as_many_pictures_as_the_labels_allow(tmp_path: Path, with_intervals: bool, names: str) -> None:
+@pytest.mark.parametrize(
+    "with_intervals, names", [(True, "ages errors intervals"), (False, "ages errors")]
+)
+def test_as_many_pictures_as_the_labels_allow(
+    tmp_path: Path, with_intervals: bool, names: str
+) -> None:
     files = plots.save_plots(people(with_intervals), "a model", tmp_path / "new", "run")
     assert [file.name for file in files] == [f"run-{name}.png" for name in names.split()]
     for file in files:
@@ -48,7 +58,9 @@ def test_the_points_are_where_the_people_are() -> None:
 
 def test_shares_of_intervals_that_hold_are_drawn_by_age() -> None:
     axes = Figure().subplots()
-    points = np.array([[30, 33, 25, 35], [31, 33, 25, 35], [45, 33, 25, 35], [70, 68, 60, 90]], float)
+    points = np.array(
+        [[30, 33, 25, 35], [31, 33, 25, 35], [45, 33, 25, 35], [70, 68, 60, 90]], float
+    )
     plots.draw_intervals(axes, points)
     assert axes.containers[0].lines[0].get_ydata() == pytest.approx([2 / 3, 1])
 

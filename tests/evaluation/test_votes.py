@@ -63,7 +63,9 @@ def test_the_weighted_mean_is_that_of_the_paper() -> None:
     expected = (40 * weights[0] + 50 * weights[1]) / sum(weights)
     assert votes.weighted_mean([40, 50], [1, 4]) == pytest.approx(expected)
     assert votes.weighted_mean([40, 50], [3, 3]) == 45
-    assert votes.weighted_mean([40, 50], [0, 2]) == pytest.approx(40), "nobody is better than without error"
+    assert votes.weighted_mean([40, 50], [0, 2]) == pytest.approx(40), (
+        "nobody is better than without error"
+    )
     assert votes.weighted_mean([40, 50, 60], [0, 0, 2]) == pytest.approx(45)
 
 
@@ -81,7 +83,11 @@ def test_labels_are_written_with_every_way_to_combine(run, tmp_path: Path) -> No
     found = labels(tmp_path)
     assert list(found) == ["a.jpg", "b.jpg", "d.jpg"] and report.items == 3
     assert float(found["a.jpg"]["age"]) == pytest.approx(votes.weighted_mean([40, 50], [1, 4]))
-    assert (found["a.jpg"]["mean"], found["a.jpg"]["median"], found["a.jpg"]["votes"]) == ("45.0", "45.0", "2")
+    assert (found["a.jpg"]["mean"], found["a.jpg"]["median"], found["a.jpg"]["votes"]) == (
+        "45.0",
+        "45.0",
+        "2",
+    )
 
 
 def test_missing_repeated_and_unweighed_votes_are_handled_and_said(run, tmp_path: Path) -> None:
@@ -107,7 +113,11 @@ def test_labels_can_be_read_as_labelled_data(run, tmp_path: Path) -> None:
     run()
     for name in ("a.jpg", "b.jpg", "d.jpg"):
         save_photo(tmp_path / name)
-    assert [round(s.label.age or 0) for s in read_samples([tmp_path / "labels.csv"])] == [43, 15, 33]
+    assert [round(s.label.age or 0) for s in read_samples([tmp_path / "labels.csv"])] == [
+        43,
+        15,
+        33,
+    ]
 
 
 TRUTH = "item,age\na.jpg,41\nb.jpg,15\n"
@@ -135,7 +145,9 @@ def test_a_scan_is_measured_beside_the_people(run, tmp_path: Path) -> None:
     with tables.open_sinks([tmp_path / "people.csv"], {}) as out:
         box = Box(0, 0, 10, 10)
         prediction = Prediction(43, "male", 0.9, "face")
-        out.write(rows(Result(Photo("/p", "a.jpg"), 60, 60, None, [(Person(box, None), prediction)])))
+        out.write(
+            rows(Result(Photo("/p", "a.jpg"), 60, 60, None, [(Person(box, None), prediction)]))
+        )
     found = {c.who: c.score for c in run(truth=TRUTH, compare=tmp_path / "people.csv").comparisons}
     assert found["people.csv"].mae is not None and found["people.csv"].mae.value == 2
     assert (found["people.csv"].people, found["people.csv"].answered) == (2, 1)
@@ -151,7 +163,10 @@ def test_tables_may_be_parquet(tmp_path: Path) -> None:
     pq.write_table(pa.table(columns), tmp_path / "votes.parquet")
     pq.write_table(pa.table({"item": ["c"], "age": [21]}), tmp_path / "controls.parquet")
     options = VotesOptions(
-        tmp_path / "votes.parquet", tmp_path / "controls.parquet", tmp_path / "l.csv", min_controls=1
+        tmp_path / "votes.parquet",
+        tmp_path / "controls.parquet",
+        tmp_path / "l.csv",
+        min_controls=1,
     )
     assert combine_votes(options).annotators[0].mae == 1
 
@@ -170,7 +185,9 @@ def test_tables_may_be_parquet(tmp_path: Path) -> None:
         ("item,annotator,vote\nc1,ann,20\nc2,ann,30\n", CONTROLS, "all items"),
     ],
 )
-def test_tables_that_cannot_be_used_are_refused(run, tmp_path: Path, text: str, controls: str, said: str) -> None:
+def test_tables_that_cannot_be_used_are_refused(
+    run, tmp_path: Path, text: str, controls: str, said: str
+) -> None:
     with pytest.raises(BadInput, match=said):
         run(text, controls)
     assert not (tmp_path / "labels.csv").exists()
@@ -181,7 +198,11 @@ def test_tables_that_are_not_there_are_refused(tmp_path: Path) -> None:
         combine_votes(VotesOptions(tmp_path / "votes.csv", tmp_path / "c.csv", tmp_path / "l.csv"))
 
 
-def test_labels_that_cannot_be_written_are_told(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(votes.os, "replace", lambda a, b: (_ for _ in ()).throw(PermissionError(13, "denied")))
+def test_labels_that_cannot_be_written_are_told(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        votes.os, "replace", lambda a, b: (_ for _ in ()).throw(PermissionError(13, "denied"))
+    )
     with pytest.raises(OutputError, match="denied"):
         run()

@@ -50,7 +50,9 @@ def results(tmp_path: Path, album: Path) -> Path:
                 (Person(Box(50, 10, 60, 20), None), Prediction(4.25, "male", 0.6, "face")),
             ],
         ),
-        Result(Photo(root, "trip/a.jpg"), 80, 64, None, [(Person(None, Box(0, 0, 80, 64, 0.5)), None)]),
+        Result(
+            Photo(root, "trip/a.jpg"), 80, 64, None, [(Person(None, Box(0, 0, 80, 64, 0.5)), None)]
+        ),
         Result(Photo(root, "trip/a.png"), 80, 64),
         Result(Photo(root, HOSTILE), 80, 64, datetime(1850, 1, 1)),
         Failure(Photo(root, "c.jpg"), "empty", "+the file is empty"),
@@ -66,7 +68,8 @@ def run(results: Path) -> Export:
     return run_export
 
 
-# --- COCO and FiftyOne -----------------------------------------------------------------------------------------------
+# --- COCO and FiftyOne
+# -----------------------------------------------------------------------------------------------
 
 
 def test_coco_is_read_by_pycocotools(tmp_path: Path, run: Export, album: Path) -> None:
@@ -74,15 +77,26 @@ def test_coco_is_read_by_pycocotools(tmp_path: Path, run: Export, album: Path) -
     from pycocotools.coco import COCO
 
     done = run("coco", tmp_path / "people.json")
-    assert (done.photos, done.people, done.notes) == (4, 3, ("photos left out because they could not be read: 1",))
+    assert (done.photos, done.people, done.notes) == (
+        4,
+        3,
+        ("photos left out because they could not be read: 1",),
+    )
     coco = COCO(str(tmp_path / "people.json"))
     assert [image["file_name"] for image in coco.loadImgs(coco.getImgIds())] == [
         "a.jpg", "trip/a.jpg", "trip/a.png", HOSTILE,
     ]  # fmt: skip
     assert {c["name"]: c["id"] for c in coco.loadCats(coco.getCatIds())} == {"person": 1, "face": 2}
     first, face, small = coco.loadAnns(coco.getAnnIds(imgIds=[1]))
-    assert face["bbox"] == pytest.approx([8, 6.4, 16, 25.6]) and face["area"] == pytest.approx(16 * 25.6)
-    assert (first["category_id"], face["category_id"], first["score"], face["score"]) == (1, 2, 0.8, 0.9)
+    assert face["bbox"] == pytest.approx([8, 6.4, 16, 25.6]) and face["area"] == pytest.approx(
+        16 * 25.6
+    )
+    assert (first["category_id"], face["category_id"], first["score"], face["score"]) == (
+        1,
+        2,
+        0.8,
+        0.9,
+    )
     assert first["attributes"] == face["attributes"] == {
         "person": 0, "age": 33.5, "age_low": 28.0, "age_high": 40.0, "gender": "female", "gender_score": 0.97,
         "used": "face+body",
@@ -117,10 +131,13 @@ def test_fiftyone_has_attributes_as_fields_and_lines_that_import_it(
     assert f"data_path={str(album)!r}" in lines
 
 
-# --- YOLO ------------------------------------------------------------------------------------------------------------
+# --- YOLO
+# ------------------------------------------------------------------------------------------------------------
 
 
-def test_yolo_passes_the_check_of_ultralytics(tmp_path: Path, run: Export, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_yolo_passes_the_check_of_ultralytics(
+    tmp_path: Path, run: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("YOLO_AUTOINSTALL", "false")
     monkeypatch.setenv("YOLO_OFFLINE", "true")
     monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path))
@@ -131,25 +148,36 @@ def test_yolo_passes_the_check_of_ultralytics(tmp_path: Path, run: Export, monke
     assert (done.photos, done.people) == (4, 3)
     data = check_det_dataset(str(tmp_path / "set" / "data.yaml"), autodownload=False)
     assert data["names"] == {0: "person", 1: "face"}
-    labels = YOLODataset(img_path=data["train"], data=data, task="detect", imgsz=64, augment=False).labels
-    found = {Path(label["im_file"]).relative_to(tmp_path / "set" / "images").as_posix(): label for label in labels}
+    labels = YOLODataset(
+        img_path=data["train"], data=data, task="detect", imgsz=64, augment=False
+    ).labels
+    found = {
+        Path(label["im_file"]).relative_to(tmp_path / "set" / "images").as_posix(): label
+        for label in labels
+    }
     assert set(found) == {"a.jpg", "trip/a.jpg", "trip/a-2.png", HOSTILE}
     assert found["a.jpg"]["cls"].ravel().tolist() == [0, 1, 1]
     assert found["a.jpg"]["bboxes"][1] == pytest.approx([0.2, 0.3, 0.2, 0.4], abs=1e-5)
     assert len(found["trip/a-2.png"]["cls"]) == 0 and len(found["trip/a.jpg"]["cls"]) == 1
 
 
-def test_yolo_copies_photos_and_says_which_is_which(tmp_path: Path, run: Export, album: Path) -> None:
+def test_yolo_copies_photos_and_says_which_is_which(
+    tmp_path: Path, run: Export, album: Path
+) -> None:
     before = contents(album)
     run("yolo", tmp_path / "set")
     image = tmp_path / "set" / "images" / "trip" / "a-2.png"
     assert image.read_bytes() == before["trip/a.png"] and not image.is_symlink()
     assert image.stat().st_ino != (album / "trip" / "a.png").stat().st_ino
     assert contents(album) == before
-    assert f"images/trip/a-2.png,{album},trip/a.png" in (tmp_path / "set" / "photos.csv").read_text()
+    assert (
+        f"images/trip/a-2.png,{album},trip/a.png" in (tmp_path / "set" / "photos.csv").read_text()
+    )
 
 
-def test_yolo_without_photos_and_with_photos_that_are_gone(tmp_path: Path, run: Export, album: Path) -> None:
+def test_yolo_without_photos_and_with_photos_that_are_gone(
+    tmp_path: Path, run: Export, album: Path
+) -> None:
     run("yolo", tmp_path / "labels only", copy_photos=False)
     assert not list((tmp_path / "labels only" / "images").iterdir())
     (album / "a.jpg").unlink()
@@ -163,7 +191,10 @@ def test_yolo_names_the_formats_that_ultralytics_leaves_out(tmp_path: Path) -> N
 
     for name, kind in (("a.gif", "GIF"), ("a.jfif", "JPEG"), ("b.webp", "WEBP")):
         save_photo(tmp_path / "photos" / name, kind)
-    photos = [Result(Photo(str(tmp_path / "photos"), name), 60, 40) for name in ("a.gif", "a.jfif", "b.webp")]
+    photos = [
+        Result(Photo(str(tmp_path / "photos"), name), 60, 40)
+        for name in ("a.gif", "a.jfif", "b.webp")
+    ]
     table = save_results(tmp_path / "people.csv", photos)
     (note,) = export(ExportOptions(table, "yolo", tmp_path / "set")).notes
     assert note.endswith("(.gif, .jfif): 2") and {suffix[1:] for suffix in READ} <= IMG_FORMATS
@@ -172,7 +203,8 @@ def test_yolo_names_the_formats_that_ultralytics_leaves_out(tmp_path: Path) -> N
 def test_yolo_stays_in_its_folder_and_takes_nothing_from_elsewhere(tmp_path: Path) -> None:
     save_photo(tmp_path / "secret.jpg")
     photos = [
-        Result(Photo(str(tmp_path / "photos"), name), 10, 10) for name in ("../secret.jpg", "/etc/x.jpg", "..", ".")
+        Result(Photo(str(tmp_path / "photos"), name), 10, 10)
+        for name in ("../secret.jpg", "/etc/x.jpg", "..", ".")
     ]
     table = save_results(tmp_path / "people.csv", photos)
     for copy in (True, False):
@@ -182,13 +214,21 @@ def test_yolo_stays_in_its_folder_and_takes_nothing_from_elsewhere(tmp_path: Pat
     assert {p.name for p in (tmp_path / "set False").rglob("*.txt")} == {
         "secret.txt", "x.txt", "photo.txt", "photo-2.txt",
     }  # fmt: skip
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["people.csv", "secret.jpg", "set False", "set True"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "people.csv",
+        "secret.jpg",
+        "set False",
+        "set True",
+    ]
 
 
-# --- Label Studio ----------------------------------------------------------------------------------------------------
+# --- Label Studio
+# ----------------------------------------------------------------------------------------------------
 
 
-def test_label_studio_predictions_name_the_controls_of_the_interface(tmp_path: Path, run: Export) -> None:
+def test_label_studio_predictions_name_the_controls_of_the_interface(
+    tmp_path: Path, run: Export
+) -> None:
     done = run("label-studio", tmp_path / "studio")
     assert done.files == (tmp_path / "studio" / "tasks.json", tmp_path / "studio" / "interface.xml")
     view = ElementTree.parse(done.files[1]).getroot()
@@ -216,7 +256,9 @@ def test_label_studio_boxes_are_percent_with_scores(tmp_path: Path, run: Export)
     run("label-studio", tmp_path / "studio", url="http://host/files/")
     tasks = json.loads((tmp_path / "studio" / "tasks.json").read_text())
     prediction = tasks[0]["predictions"][0]
-    face = next(r for r in prediction["result"] if r.get("value", {}).get("rectanglelabels") == ["face"])
+    face = next(
+        r for r in prediction["result"] if r.get("value", {}).get("rectanglelabels") == ["face"]
+    )
     box = {key: face["value"][key] for key in ("x", "y", "width", "height")}
     assert box == pytest.approx({"x": 10, "y": 10, "width": 20, "height": 40})
     assert face["score"] == 0.9 and (face["original_width"], face["original_height"]) == (80, 64)
@@ -227,7 +269,8 @@ def test_label_studio_boxes_are_percent_with_scores(tmp_path: Path, run: Export)
     assert unquote(tasks[3]["data"]["image"]) == "http://host/files/" + HOSTILE
 
 
-# --- XLSX ------------------------------------------------------------------------------------------------------------
+# --- XLSX
+# ------------------------------------------------------------------------------------------------------------
 
 
 def cells(file: Path) -> list[dict[str, Any]]:
@@ -255,7 +298,10 @@ def test_the_spreadsheet_is_formatted_filtered_and_frozen(tmp_path: Path, run: E
     ]
     assert lines[0]["Taken"].value == datetime(2020, 1, 31, 12) and lines[4]["Taken"].value is None
     assert (lines[0]["Age"].number_format, lines[0]["Sure"].number_format) == ("0.0", "0%")
-    assert "no proof of age" in " ".join(str(cell.value) for row in book["About"] for cell in row).lower()
+    assert (
+        "no proof of age"
+        in " ".join(str(cell.value) for row in book["About"] for cell in row).lower()
+    )
 
 
 def test_names_like_formulas_stay_text_even_when_edited(tmp_path: Path, run: Export) -> None:
@@ -276,18 +322,23 @@ def test_thumbnails_stand_beside_their_rows(tmp_path: Path, run: Export) -> None
     assert sheet.freeze_panes == "C2" and sheet["B2"].value == "a.jpg"
 
 
-def test_more_rows_than_a_sheet_has_are_refused(tmp_path: Path, run: Export, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_rows_than_a_sheet_has_are_refused(
+    tmp_path: Path, run: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(spreadsheet, "MAX_ROWS", 6)
     with pytest.raises(BadInput, match="more than a spreadsheet"):
         run("xlsx", tmp_path / "people.xlsx")
     assert not (tmp_path / "people.xlsx").exists()
 
 
-# --- every format ----------------------------------------------------------------------------------------------------
+# --- every format
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_what_stands_there_is_never_replaced_unasked(tmp_path: Path, run: Export, format: str) -> None:
+def test_what_stands_there_is_never_replaced_unasked(
+    tmp_path: Path, run: Export, format: str
+) -> None:
     output = tmp_path / f"out{FORMATS[format].SUFFIX}"
     run(format, output)
     before = contents(tmp_path)

@@ -1,4 +1,5 @@
-"""An S3 server on this computer, as fixtures: with settings of the environment that lead to it, and a bucket."""
+"""An S3 server on this computer, as fixtures: with settings of the environment that lead to it, and
+a bucket."""
 
 from __future__ import annotations
 

@@ -21,10 +21,20 @@ LABELS = pa.schema(
 """Labelled pictures in Parquet, as data sets have them."""
 
 
-def label_row(path: str = "1.png", crop: str = "face", age: float | None = 30.0, **changes: Any) -> dict[str, Any]:
-    """A row of a man in noise, 20 to 40 years old where the age is None; the path seeds the picture."""
+def label_row(
+    path: str = "1.png", crop: str = "face", age: float | None = 30.0, **changes: Any
+) -> dict[str, Any]:
+    """A row of a man in noise, 20 to 40 years old where the age is None; the path seeds the
+    picture."""
     image = {"bytes": encode(noise(sum(path.encode()))), "path": path}
-    return {"image": image, "crop": crop, "age": age, "age_min": 20.0, "age_max": 40.0, "gender": "male"} | changes
+    return {
+        "image": image,
+        "crop": crop,
+        "age": age,
+        "age_min": 20.0,
+        "age_max": 40.0,
+        "gender": "male",
+    } | changes
 
 
 def write_labels(file: Path, rows: list[dict[str, Any]]) -> Path:

@@ -29,13 +29,15 @@ TO_STORED = {
     7: PIL.Image.Transpose.TRANSVERSE,
     8: PIL.Image.Transpose.ROTATE_270,
 }
-"""EXIF orientation -> what turns an upright picture into the one that a camera held that way stores."""
+"""EXIF orientation -> what turns an upright picture into the one that a camera held that way
+stores."""
 
 pillow_heif.register_heif_opener()
 
 
 def draw_scene(width: int = 80, height: int = 64) -> Pixels:
-    """A picture (height, width, 3) with no symmetry: red, green, blue and grey quarters, calm enough for any codec."""
+    """A picture (height, width, 3) with no symmetry: red, green, blue and grey quarters, calm
+    enough for any codec."""
     pixels = np.empty((height, width, 3), np.uint8)
     top, left = height // 2, width // 2
     pixels[:top, :left], pixels[:top, left:] = (200, 60, 50), (60, 170, 70)
@@ -62,9 +64,9 @@ def save_photo(
 ) -> Path:
     """Write a photo and return its path; folders are made as needed.
 
-    `format` is Pillow's name, else the suffix decides. `pixels` (default: the scene) are what should be seen: with an
-    `orientation` they are stored turned, and EXIF says so. `taken_at` goes into EXIF's DateTimeOriginal as it is.
-    `options` go to Pillow's save.
+    `format` is Pillow's name, else the suffix decides. `pixels` (default: the scene) are what
+    should be seen: with an `orientation` they are stored turned, and EXIF says so. `taken_at` goes
+    into EXIF's DateTimeOriginal as it is. `options` go to Pillow's save.
     """
     picture = (
         pixels
@@ -90,8 +92,8 @@ def save_photo(
 def save_broken(path: Path, kind: str, *, size: tuple[int, int] = (60_000, 60_000)) -> Path:
     """Write a file that cannot be decoded, and return its path.
 
-    `kind` is empty, text, truncated (a JPEG), garbage (after the first bytes of a PNG) or bomb (a PNG of a few bytes
-    that claims to have that `size`).
+    `kind` is empty, text, truncated (a JPEG), garbage (after the first bytes of a PNG) or bomb (a
+    PNG of a few bytes that claims to have that `size`).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if kind == "truncated":
@@ -115,7 +117,9 @@ def _png_header(width: int, height: int) -> bytes:
         (b"IDAT", zlib.compress(b"")),
         (b"IEND", b""),
     )
-    body = (struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+    body = (
+        struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks
+    )
     return b"\x89PNG\r\n\x1a\n" + b"".join(body)
 
 

@@ -1,4 +1,5 @@
-"""A scan without a model: what is said of a person shows the photo, and its place in the run that it was done in."""
+"""A scan without a model: what is said of a person shows the photo, and its place in the run that
+it was done in."""
 
 from __future__ import annotations
 
@@ -14,22 +15,32 @@ from mivolo_cli.scan import run, store
 
 
 def open_tools(options: run.ScanOptions) -> Any:
-    spec = SimpleNamespace(name="quick", to_metadata=lambda: {"mivolo": options.model}, input_size=32)
+    spec = SimpleNamespace(
+        name="quick", to_metadata=lambda: {"mivolo": options.model}, input_size=32
+    )
     detector = SimpleNamespace(name="quick", sha256="0" * 64, notes=[])
-    engine = SimpleNamespace(name="quick", calibration="", notes=[])
+    engine = SimpleNamespace(name="quick", int8_key="", notes=[])
     return SimpleNamespace(
-        predictor=SimpleNamespace(spec=spec), engine=engine, detector=detector, model_sha256="1" * 64, notes=[]
+        predictor=SimpleNamespace(spec=spec),
+        engine=engine,
+        detector=detector,
+        model_sha256="1" * 64,
+        notes=[],
     )
 
 
-def results(images: Iterable[Image | Failure], options: run.ScanOptions, tools: Any) -> Iterator[Result | Failure]:
+def results(
+    images: Iterable[Image | Failure], options: run.ScanOptions, tools: Any
+) -> Iterator[Result | Failure]:
     for place, image in enumerate(images):
         if isinstance(image, Failure):
             yield image
             continue
         grey = float(image.pixels.mean().round())
         person = Person(Box(1, 2, 30, 40, 0.5), None)
-        people = [(person, Prediction(grey + place / 1000, "female", 0.75, "face"))] * (int(grey) % 3)
+        people = [(person, Prediction(grey + place / 1000, "female", 0.75, "face"))] * (
+            int(grey) % 3
+        )
         yield Result(image.photo, image.width, image.height, image.taken_at, people)
 
 
@@ -37,7 +48,10 @@ def main(folder: str, table: str, seconds: str, part: str) -> None:
     """Scan slowly, to be killed meanwhile."""
     store.PART_PHOTOS = int(part)
     run.open_tools, run.results = open_tools, results
-    run.scan(run.ScanOptions([Path(folder)], [Path(table)], workers=1), lambda _: time.sleep(float(seconds)))
+    run.scan(
+        run.ScanOptions([Path(folder)], [Path(table)], workers=1),
+        lambda _: time.sleep(float(seconds)),
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import pytest
 
 
 def require(package: str) -> Any:
-    """A library that only tests need: a test without it is skipped, but fails in continuous integration."""
+    """A library that only tests need: a test without it is skipped, but fails in continuous
+    integration."""
     if os.environ.get("CI"):
         return importlib.import_module(package)
     return pytest.importorskip(package)

@@ -21,7 +21,11 @@ def write_boxes(file: Path, given: Given) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
 
 
 def save_results(file: Path, results: Iterable[Any], **metadata: str) -> Path:

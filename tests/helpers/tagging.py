@@ -1,4 +1,5 @@
-"""What the tests of metadata share: rows of results, packets of other programs, and a corpus of awkward files."""
+"""What the tests of metadata share: rows of results, packets of other programs, and a corpus of
+awkward files."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from helpers.photos import draw_scene
 from mivolo_cli.metadata import tiff
-from mivolo_cli.metadata.packet import Mark, Tags
+from mivolo_cli.metadata.packet import Provenance, Tags
 from mivolo_cli.metadata.regions import People, Region, stored_area
 from mivolo_cli.records import SCHEMA
 from mivolo_cli.tables import open_sinks
@@ -55,12 +56,15 @@ OTHERS = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
 </rdf:RDF>
 </x:xmpmeta>
                                                             \n<?xpacket end='w'?>"""
-"""A packet of an 80 x 64 photo with a named region, a rating, keywords, and a namespace that nobody knows."""
+"""A packet of an 80 x 64 photo with a named region, a rating, keywords, and a namespace that nobody
+knows."""
 FACE = (10.0, 8.0, 30.0, 40.0)
 """A face on the upright photo, in pixels."""
 
 
-def row(path: str = "a.jpg", root: str = "/", person: int | None = 0, **values: Any) -> dict[str, Any]:
+def row(
+    path: str = "a.jpg", root: str = "/", person: int | None = 0, **values: Any
+) -> dict[str, Any]:
     """A row of the results: a man of 33 with a face at FACE on a photo of 80 x 64."""
     known: dict[str, Any] = {"width": 80, "height": 64, "person": person, "status": "ok"}
     if person is not None:
@@ -69,14 +73,21 @@ def row(path: str = "a.jpg", root: str = "/", person: int | None = 0, **values: 
     return dict.fromkeys(SCHEMA.names) | {"path": path, "root": root} | known | values
 
 
-def rows_of(photo: Path, people: Sequence[dict[str, Any]] = ({},), **values: Any) -> list[dict[str, Any]]:
+def rows_of(
+    photo: Path, people: Sequence[dict[str, Any]] = ({},), **values: Any
+) -> list[dict[str, Any]]:
     """Rows of a photo that is there, as a scan would write them."""
     info = photo.stat()
     known = {"bytes": info.st_size, "mtime_ns": info.st_mtime_ns, **values}
-    return [row(photo.name, str(photo.parent), number, **known, **person) for number, person in enumerate(people)]
+    return [
+        row(photo.name, str(photo.parent), number, **known, **person)
+        for number, person in enumerate(people)
+    ]
 
 
-def write_results(file: Path, rows: Sequence[dict[str, Any]], metadata: dict[str, str] = MODEL) -> Path:
+def write_results(
+    file: Path, rows: Sequence[dict[str, Any]], metadata: dict[str, str] = MODEL
+) -> Path:
     with open_sinks([file], metadata) as sinks:
         sinks.write(rows)
     return file
@@ -86,9 +97,13 @@ def make_tags(orientation: int = 1, size: tuple[int, int] = (80, 64), **values: 
     """One man at FACE on an upright picture of that size."""
     area = stored_area(FACE, size, orientation)
     assert area is not None
-    region = Region(area, "Face", **({"age": 33.4, "gender": "male", "gender_score": 0.97, "used": "face"} | values))
-    mark = Mark("mivolo-xs", SHA, "2026-01-01T00:00:00+00:00", scanned_bytes="1")
-    return Tags(mark, People(size[::-1] if orientation >= 5 else size, [region]))
+    region = Region(
+        area,
+        "Face",
+        **({"age": 33.4, "gender": "male", "gender_score": 0.97, "used": "face"} | values),
+    )
+    provenance = Provenance("mivolo-xs", SHA, "2026-01-01T00:00:00+00:00", scanned_bytes="1")
+    return Tags(provenance, People(size[::-1] if orientation >= 5 else size, [region]))
 
 
 def encode(format: str, picture: PIL.Image.Image | None = None, **options: Any) -> bytes:
@@ -113,7 +128,10 @@ def exif_block(orientation: int = 1, maker_note: bytes = b"", order: str = "<") 
     """A TIFF block that a camera might write: its maker note, if any, in the middle."""
     size = ">" if order == ">" else "<"
     block = (b"MM\0*" if order == ">" else b"II*\0") + bytes(12)
-    fields = {0x0112: tiff.Value(3, 1, struct.pack(size + "H", orientation)), 0x010F: tiff.Value(2, 4, b"Cam\0")}
+    fields = {
+        0x0112: tiff.Value(3, 1, struct.pack(size + "H", orientation)),
+        0x010F: tiff.Value(2, 4, b"Cam\0"),
+    }
     block = tiff.write_fields(block, fields)
     taken = tiff.Value(2, 20, b"2020:01:31 12:00:00\0")
     note = {0x927C: tiff.Value(7, len(maker_note), maker_note)} if maker_note else {}
@@ -126,7 +144,8 @@ def with_packet(data: bytes, packet: bytes = OTHERS) -> bytes:
 
 
 def corpus() -> dict[str, tuple[str, bytes]]:
-    """Name -> container and content: files as programs and cameras write them that are easy to damage."""
+    """Name -> container and content: files as programs and cameras write them that are easy to
+    damage."""
     scene = PIL.Image.fromarray(draw_scene())
     frames = [scene, scene.transpose(PIL.Image.Transpose.ROTATE_180)]
     profile = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
@@ -136,7 +155,10 @@ def corpus() -> dict[str, tuple[str, bytes]]:
     notes.add_text("Comment", "long " * 50, zip=True)
     exif = segment(0xE1, b"Exif\0\0" + exif_block(1, bytes(range(256)) * 235))
     second = segment(0xE1, b"Exif\0\0" + exif_block(1, order=">"))
-    extended = segment(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + b"A" * 32 + struct.pack(">II", 4, 0) + b"<a/>")
+    extended = segment(
+        0xE1,
+        b"http://ns.adobe.com/xmp/extension/\0" + b"A" * 32 + struct.pack(">II", 4, 0) + b"<a/>",
+    )
     photoshop = segment(0xED, b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0\0\0\0\x05abcde\0")
     start, rest = plain[:2], plain[2:]
     png = encode("PNG", icc_profile=profile, pnginfo=notes)
@@ -144,7 +166,10 @@ def corpus() -> dict[str, tuple[str, bytes]]:
     return {
         "plain": ("JPEG", plain),
         "xmp before exif": ("JPEG", start + xmp_segment(OTHERS) + exif + rest),
-        "fill bytes": ("JPEG", start + b"\xff\xff\xff" + exif + b"\xff\xff" + xmp_segment(OTHERS) + b"\xff" + rest),
+        "fill bytes": (
+            "JPEG",
+            start + b"\xff\xff\xff" + exif + b"\xff\xff" + xmp_segment(OTHERS) + b"\xff" + rest,
+        ),
         "two exif segments": ("JPEG", start + exif + second + rest),
         "maker notes of 60 KB": ("JPEG", start + exif + rest),
         "trailer": ("JPEG", plain + b"\0\0SEFT" + bytes(300)),
@@ -156,15 +181,24 @@ def corpus() -> dict[str, tuple[str, bytes]]:
         "cmyk": ("JPEG", encode("JPEG", scene.convert("CMYK"))),
         "packet with nul at its end": ("JPEG", with_packet(plain, OTHERS + b"\0")),
         "png with text": ("PNG", png),
-        "png with late xmp": ("PNG", png[:-12] + chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + OTHERS) + png[-12:]),
+        "png with late xmp": (
+            "PNG",
+            png[:-12] + chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + OTHERS) + png[-12:],
+        ),
         "png with packed xmp": ("PNG", png[:33] + packed + png[33:]),
         "palette png": ("PNG", encode("PNG", scene.convert("P"))),
         "interlaced png": ("PNG", interlaced()),
         "animated png": ("PNG", encode("PNG", scene, save_all=True, append_images=frames[1:])),
         "webp": ("WEBP", encode("WEBP")),
         "lossless webp": ("WEBP", encode("WEBP", scene.convert("RGBA"), lossless=True)),
-        "webp with exif": ("WEBP", encode("WEBP", icc_profile=profile, exif=exif_block(1), xmp=OTHERS)),
-        "animated webp": ("WEBP", encode("WEBP", save_all=True, append_images=frames[1:], duration=[40, 80])),
+        "webp with exif": (
+            "WEBP",
+            encode("WEBP", icc_profile=profile, exif=exif_block(1), xmp=OTHERS),
+        ),
+        "animated webp": (
+            "WEBP",
+            encode("WEBP", save_all=True, append_images=frames[1:], duration=[40, 80]),
+        ),
         "tiff": ("TIFF", encode("TIFF")),
         "packed tiff": ("TIFF", encode("TIFF", compression="tiff_lzw")),
         "pages": ("TIFF", encode("TIFF", save_all=True, append_images=[frames[1].copy()])),
@@ -175,11 +209,24 @@ def corpus() -> dict[str, tuple[str, bytes]]:
 
 def interlaced() -> bytes:
     """An 80 x 64 grey PNG in Adam7's seven passes, which Pillow does not write."""
-    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    passes = [
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ]
     grey = draw_scene().mean(axis=2).astype("uint8")
     lines = [b"\0" + line.tobytes() for x, y, dx, dy in passes for line in grey[y::dy, x::dx]]
     header = chunk(b"IHDR", struct.pack(">2I5B", 80, 64, 8, 0, 0, 0, 1))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"".join(lines))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + header
+        + chunk(b"IDAT", zlib.compress(b"".join(lines)))
+        + chunk(b"IEND", b"")
+    )
 
 
 def motorola() -> bytes:
@@ -187,7 +234,10 @@ def motorola() -> bytes:
     pixels = draw_scene().mean(axis=2).astype("uint8").tobytes()
     short = {256: 80, 257: 64, 258: 8, 259: 1, 262: 1, 277: 1, 278: 64}
     fields = {tag: tiff.Value(3, 1, struct.pack(">H", value)) for tag, value in short.items()}
-    places = {273: tiff.Value(4, 1, struct.pack(">L", 8)), 279: tiff.Value(4, 1, struct.pack(">L", len(pixels)))}
+    places = {
+        273: tiff.Value(4, 1, struct.pack(">L", 8)),
+        279: tiff.Value(4, 1, struct.pack(">L", len(pixels))),
+    }
     return tiff.write_fields(b"MM\0*\0\0\0\0" + pixels, fields | places)
 
 

@@ -1,4 +1,5 @@
-"""Entries inside photos: the coded picture stays, what others wrote stays, and the way back is tried beforehand."""
+"""Entries inside photos: the coded picture stays, what others wrote stays, and the way back is
+tried beforehand."""
 
 from __future__ import annotations
 
@@ -10,11 +11,20 @@ import numpy as np
 import PIL.Image
 import pytest
 from helpers.photos import draw_scene, save_photo
-from helpers.tagging import OTHERS, corpus, encode, exif_block, make_tags, segment, with_packet, xmp_segment
+from helpers.tagging import (
+    OTHERS,
+    corpus,
+    encode,
+    exif_block,
+    make_tags,
+    segment,
+    with_packet,
+    xmp_segment,
+)
 
 from mivolo_cli.metadata import Refused, embed, jpeg, tiff, webp
 from mivolo_cli.metadata.embed import CONTAINERS, Text
-from mivolo_cli.metadata.packet import NAMESPACES, Wish
+from mivolo_cli.metadata.packet import NAMESPACES, TagEntries
 from mivolo_cli.metadata.picture import examine
 
 CORPUS = corpus()
@@ -29,7 +39,7 @@ def test_an_awkward_file_is_tagged_and_restored(name: str) -> None:
     kind, data = CORPUS[name]
     assert embed.container(data, f"photo.{kind.lower()}") == kind
     tags = make_tags()
-    done = embed.embed(data, kind, tags, Wish(keywords=True, microsoft=True))
+    done = embed.embed(data, kind, tags, TagEntries(keywords=True, microsoft=True))
     embed.check(data, done.data, kind, 1)
     found = embed.read(done.data, kind)
     assert found is not None and found.same_people(tags)
@@ -42,16 +52,19 @@ def test_an_awkward_file_is_tagged_and_restored(name: str) -> None:
 @every_file
 def test_a_second_run_replaces_our_entries_and_nothing_else(name: str) -> None:
     kind, data = CORPUS[name]
-    first = embed.embed(data, kind, make_tags(age=20.0), Wish(keywords=True))
-    second = embed.embed(first.data, kind, make_tags(age=70.0), Wish())
+    first = embed.embed(data, kind, make_tags(age=20.0), TagEntries(keywords=True))
+    second = embed.embed(first.data, kind, make_tags(age=70.0), TagEntries())
     assert not second.unchanged
-    assert embed.embed(data, kind, make_tags(age=70.0), Wish()).data == second.data or name in PACKED
-    again = embed.embed(second.data, kind, replace_date(make_tags(age=70.0)), Wish())
+    assert (
+        embed.embed(data, kind, make_tags(age=70.0), TagEntries()).data == second.data
+        or name in PACKED
+    )
+    again = embed.embed(second.data, kind, replace_date(make_tags(age=70.0)), TagEntries())
     assert again.unchanged and again.data == second.data
 
 
 def replace_date(tags: embed.Tags) -> embed.Tags:
-    return replace(tags, mark=replace(tags.mark, date="2030-01-01T00:00:00+00:00"))
+    return replace(tags, provenance=replace(tags.provenance, date="2030-01-01T00:00:00+00:00"))
 
 
 @pytest.mark.parametrize("name", [name for name, (kind, _) in CORPUS.items() if kind != "TIFF"])
@@ -59,7 +72,7 @@ def replace_date(tags: embed.Tags) -> embed.Tags:
 def test_an_exif_text_comes_and_goes(name: str, field: str) -> None:
     kind, data = CORPUS[name]
     text = Text(field, "1 person: looks about 33")  # type: ignore[arg-type]
-    done = embed.embed(data, kind, make_tags(), Wish(), text)
+    done = embed.embed(data, kind, make_tags(), TagEntries(), text)
     embed.check(done.bare, done.data, kind, 1, text)
     assert text.text.encode() in done.data
     left = embed.strip(done.data, kind)
@@ -68,19 +81,23 @@ def test_an_exif_text_comes_and_goes(name: str, field: str) -> None:
 
 def test_the_extended_part_is_kept_and_regions_there_are_not_doubled() -> None:
     kind, data = CORPUS["extended xmp"]
-    assert jpeg.read_extended(embed.embed(data, kind, make_tags(), Wish()).data) == b"<a/>"
-    for name, wish in (("mwg-rs", Wish()), ("MPRI", Wish(microsoft=True)), ("lr", Wish(keywords=True))):
+    assert jpeg.read_extended(embed.embed(data, kind, make_tags(), TagEntries()).data) == b"<a/>"
+    for name, entries in (
+        ("mwg-rs", TagEntries()),
+        ("MPRI", TagEntries(microsoft=True)),
+        ("lr", TagEntries(keywords=True)),
+    ):
         body = b"http://ns.adobe.com/xmp/extension/\0" + bytes(40) + NAMESPACES[name].encode()
         with pytest.raises(Refused) as caught:
-            embed.embed(data[:2] + segment(0xE1, body) + data[2:], kind, make_tags(), wish)
+            embed.embed(data[:2] + segment(0xE1, body) + data[2:], kind, make_tags(), entries)
         assert caught.value.code == "extended_xmp"
         if name != "mwg-rs":
-            embed.embed(data[:2] + segment(0xE1, body) + data[2:], kind, make_tags(), Wish())
+            embed.embed(data[:2] + segment(0xE1, body) + data[2:], kind, make_tags(), TagEntries())
 
 
 def test_new_metadata_stand_where_readers_look() -> None:
     data = encode("JPEG", exif=b"Exif\0\0" + exif_block(1))
-    new = embed.embed(data, "JPEG", make_tags(), Wish()).data
+    new = embed.embed(data, "JPEG", make_tags(), TagEntries()).data
     assert new.index(b"Exif\0\0") < new.index(jpeg.XMP) < new.index(b"\xff\xdb")
 
 
@@ -89,7 +106,11 @@ def test_new_metadata_stand_where_readers_look() -> None:
     [
         ("JPEG", with_packet(encode("JPEG"), b"<broken"), "bad_xmp"),
         ("JPEG", with_packet(with_packet(encode("JPEG"))), "bad_container"),
-        ("JPEG", with_packet(encode("JPEG"), OTHERS.replace(b"a remark", b"a" * 63_000)), "too_large"),
+        (
+            "JPEG",
+            with_packet(encode("JPEG"), OTHERS.replace(b"a remark", b"a" * 63_000)),
+            "too_large",
+        ),
         ("JPEG", b"\xff\xd8\xff\xe1\0\4ab??", "bad_container"),
         ("PNG", encode("PNG")[:-4], "bad_container"),
         ("WEBP", encode("WEBP") + b"more", "bad_container"),
@@ -98,7 +119,7 @@ def test_new_metadata_stand_where_readers_look() -> None:
 )
 def test_a_file_that_cannot_be_changed_safely_is_refused(kind: str, data: bytes, code: str) -> None:
     with pytest.raises(Refused) as caught:
-        embed.embed(data, kind, make_tags(), Wish())
+        embed.embed(data, kind, make_tags(), TagEntries())
     assert caught.value.code == code
 
 
@@ -107,14 +128,15 @@ def test_an_index_of_pictures_before_the_packet_is_refused() -> None:
     plain = encode("JPEG")
     data = plain[:2] + segment(0xE2, b"MPF\0" + bytes(20)) + xmp_segment(OTHERS) + plain[2:]
     with pytest.raises(Refused) as caught:
-        embed.embed(data, "JPEG", make_tags(), Wish())
+        embed.embed(data, "JPEG", make_tags(), TagEntries())
     assert caught.value.code == "bad_container"
 
 
 def test_an_index_of_pictures_is_right_after_the_metadata_have_grown() -> None:
-    """Pillow finds both pictures, and the index says how long the first one is: to its end, metadata included."""
+    """Pillow finds both pictures, and the index says how long the first one is: to its end,
+    metadata included."""
     kind, data = CORPUS["mpf"]
-    new = embed.embed(data, kind, make_tags(), Wish(keywords=True), TEXT).data
+    new = embed.embed(data, kind, make_tags(), TagEntries(keywords=True), TEXT).data
     for content in (data, new):
         picture = PIL.Image.open(io.BytesIO(content))
         first, second = picture.mpinfo[0xB002]  # type: ignore[attr-defined]
@@ -131,34 +153,36 @@ def test_an_index_of_pictures_that_cannot_be_understood_is_left_as_it_is() -> No
     plain = encode("JPEG")
     for index in (b"", bytes(20), b"II*\0\x08\0\0\0\1\0\2\xb0\7\0\xff\0\0\0\x1a\0\0\0\0\0\0\0"):
         data = plain[:2] + segment(0xE2, b"MPF\0" + index) + plain[2:]
-        new = embed.embed(data, "JPEG", make_tags(), Wish()).data
+        new = embed.embed(data, "JPEG", make_tags(), TagEntries()).data
         assert new.endswith(data[2:]) and embed.strip(new, "JPEG").data == data
 
 
 def test_a_change_by_another_program_is_kept_and_no_promise_is_claimed() -> None:
-    done = embed.embed(with_packet(encode("JPEG")), "JPEG", make_tags(), Wish())
+    done = embed.embed(with_packet(encode("JPEG")), "JPEG", make_tags(), TagEntries())
     rated = done.data.replace(b'Rating="4"', b'Rating="1"')
     left = embed.strip(rated, "JPEG")
     assert not left.restored and b'Rating="1"' in left.data
-    again = embed.embed(rated, "JPEG", make_tags(age=50.0), Wish())
+    again = embed.embed(rated, "JPEG", make_tags(age=50.0), TagEntries())
     assert again.reversible and embed.strip(again.data, "JPEG").data == left.data
 
 
 def test_what_could_not_be_promised_once_is_not_promised_later() -> None:
     kind, data = CORPUS[PACKED[0]]
-    first = embed.embed(data, kind, make_tags(age=20.0), Wish())
-    second = embed.embed(first.data, kind, make_tags(age=70.0), Wish())
+    first = embed.embed(data, kind, make_tags(age=20.0), TagEntries())
+    second = embed.embed(first.data, kind, make_tags(age=70.0), TagEntries())
     assert not second.reversible
     found = embed.read(second.data, kind)
-    assert found is not None and found.mark.original_sha256 == embed.sha256(data)
+    assert found is not None and found.provenance.original_sha256 == embed.sha256(data)
 
 
 def test_an_exif_change_by_another_program_is_kept() -> None:
     data = encode("JPEG", exif=b"Exif\0\0" + exif_block(1))
-    done = embed.embed(data, "JPEG", make_tags(), Wish(), TEXT)
+    done = embed.embed(data, "JPEG", make_tags(), TagEntries(), TEXT)
     block = jpeg.read_exif(done.data)
     assert block is not None
-    other = jpeg.write_exif(done.data, tiff.write_fields(block, {0x010F: tiff.Value(2, 6, b"Other\0")}))
+    other = jpeg.write_exif(
+        done.data, tiff.write_fields(block, {0x010F: tiff.Value(2, 6, b"Other\0")})
+    )
     left = embed.strip(other, "JPEG")
     assert not left.restored and b"Other" in left.data
     assert tiff.read_field(jpeg.read_exif(left.data) or b"", 0x9286, 0x8769) is None
@@ -167,13 +191,15 @@ def test_an_exif_change_by_another_program_is_kept() -> None:
 @pytest.mark.parametrize("change", ["pixels", "exif", "xmp", "regions"])
 def test_the_check_sees_what_is_wrong(change: str) -> None:
     before = with_packet(encode("JPEG", exif=b"Exif\0\0" + exif_block(1)))
-    after = embed.embed(before, "JPEG", make_tags(), Wish()).data
+    after = embed.embed(before, "JPEG", make_tags(), TagEntries()).data
     embed.check(before, after, "JPEG", 1)
     wrong = {
         "pixels": lambda: after[:-40] + bytes((after[-40] ^ 1,)) + after[-39:],
         "exif": lambda: after.replace(b"Cam\0", b"Can\0"),
         "xmp": lambda: after.replace(b"Places/Rome", b"Places/Bonn"),
-        "regions": lambda: after.replace(b"<stArea:x>", b"<stArea:q>").replace(b"</stArea:x>", b"</stArea:q>"),
+        "regions": lambda: after.replace(b"<stArea:x>", b"<stArea:q>").replace(
+            b"</stArea:x>", b"</stArea:q>"
+        ),
     }
     with pytest.raises(Refused) as caught:
         embed.check(before, wrong[change](), "JPEG", 1)
@@ -181,10 +207,14 @@ def test_the_check_sees_what_is_wrong(change: str) -> None:
 
 
 def test_a_simple_webp_becomes_simple_again_only_if_nothing_was_added() -> None:
-    done = embed.embed(encode("WEBP"), "WEBP", make_tags(), Wish())
+    done = embed.embed(encode("WEBP"), "WEBP", make_tags(), TagEntries())
     other = webp.write_exif(done.data, exif_block(1))
     left = embed.strip(other, "WEBP")
-    assert not left.restored and webp.read_exif(left.data) == exif_block(1) and webp.read_xmp(left.data) is None
+    assert (
+        not left.restored
+        and webp.read_exif(left.data) == exif_block(1)
+        and webp.read_xmp(left.data) is None
+    )
 
 
 def test_raw_files_and_unknown_formats_have_no_container() -> None:
@@ -196,7 +226,9 @@ def test_raw_files_and_unknown_formats_have_no_container() -> None:
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".heic", ".avif"])
 @pytest.mark.parametrize("orientation", [1, 3, 6])
-def test_the_orientation_of_every_format_is_seen(tmp_path: Path, suffix: str, orientation: int) -> None:
+def test_the_orientation_of_every_format_is_seen(
+    tmp_path: Path, suffix: str, orientation: int
+) -> None:
     file = save_photo(tmp_path / f"a{suffix}", orientation=orientation)
     facts = examine(file.read_bytes(), pixels=False)
     assert (facts.orientation, facts.size) == (1 if suffix == ".avif" else orientation, (80, 64))

@@ -1,4 +1,5 @@
-"""XMP packets, sidecars and whole files with metadata that lie: an answer or a reason of ours, and no damage ever.
+"""XMP packets, sidecars and whole files with metadata that lie: an answer or a reason of ours, and
+no damage ever.
 
 As in test_fuzz.py, MIVOLO_FUZZ=20000 runs each harness that many times.
 """
@@ -15,16 +16,46 @@ from hypothesis import strategies as st
 
 from mivolo_cli.metadata import Refused, embed, packet, sidecar
 from mivolo_cli.metadata.embed import Text
-from mivolo_cli.metadata.packet import Wish
+from mivolo_cli.metadata.packet import TagEntries
 
 CORPUS = {name: found for name, found in corpus().items() if len(found[1]) < 20_000}
-OURS = packet.merge(OTHERS, make_tags(), Wish(keywords=True, microsoft=True))
+OURS = packet.merge(OTHERS, make_tags(), TagEntries(keywords=True, microsoft=True))
 PIECES = st.sampled_from(
-    [b"<rdf:li>", b"</rdf:li>", b"<rdf:Bag/>", b"<mwg-rs:RegionList>", b"<mivolo:Age>1</mivolo:Age>", b"<!--", b"-->"]
-    + [b"<![CDATA[", b"]]>", b"<?x ", b"?>", b"<!DOCTYPE a>", b"&#0;", b"&amp;", b"&x;", b'"', b"'", b">", b"/>", b"\0"]
-    + [b"<rdf:RDF>", b"</rdf:RDF>", b" xmlns:rdf='x'", b"\xff\xfe", b"\xef\xbb\xbf", b"<a>" * 300, b"mivolo|age|30-39"]
+    [
+        b"<rdf:li>",
+        b"</rdf:li>",
+        b"<rdf:Bag/>",
+        b"<mwg-rs:RegionList>",
+        b"<mivolo:Age>1</mivolo:Age>",
+        b"<!--",
+        b"-->",
+    ]
+    + [
+        b"<![CDATA[",
+        b"]]>",
+        b"<?x ",
+        b"?>",
+        b"<!DOCTYPE a>",
+        b"&#0;",
+        b"&amp;",
+        b"&x;",
+        b'"',
+        b"'",
+        b">",
+        b"/>",
+        b"\0",
+    ]
+    + [
+        b"<rdf:RDF>",
+        b"</rdf:RDF>",
+        b" xmlns:rdf='x'",
+        b"\xff\xfe",
+        b"\xef\xbb\xbf",
+        b"<a>" * 300,
+        b"mivolo|age|30-39",
+    ]
 )
-WISHES = st.builds(Wish, st.booleans(), st.booleans())
+ENTRIES = st.builds(TagEntries, st.booleans(), st.booleans())
 
 
 @st.composite
@@ -38,9 +69,10 @@ def packets(draw: st.DrawFn) -> bytes:
 
 
 @often
-@given(packets(), WISHES)
-def test_packets(content: bytes, wish: Wish) -> None:
-    """What can be read can be taken out, and nothing of ours is left; what is put in comes out to the byte."""
+@given(packets(), ENTRIES)
+def test_packets(content: bytes, entries: TagEntries) -> None:
+    """What can be read can be taken out, and nothing of ours is left; what is put in comes out to
+    the byte."""
     try:
         left = packet.remove(content)
     except Refused as error:
@@ -48,7 +80,7 @@ def test_packets(content: bytes, wish: Wish) -> None:
         return
     assert left is None or packet.read(left) is None
     try:
-        merged = packet.merge(left, make_tags(), wish)
+        merged = packet.merge(left, make_tags(), entries)
     except Refused as error:
         assert error.code in ("bad_xmp", "other_size")
         return
@@ -58,13 +90,13 @@ def test_packets(content: bytes, wish: Wish) -> None:
 
 
 @often
-@given(content=packets(), wish=WISHES)
-def test_sidecars(tmp_path: Path, content: bytes, wish: Wish) -> None:
+@given(content=packets(), entries=ENTRIES)
+def test_sidecars(tmp_path: Path, content: bytes, entries: TagEntries) -> None:
     photo = tmp_path / "a.heic"
     sidecar.path(photo).write_bytes(content)
     try:
         before = sidecar.strip(content)
-        done = sidecar.plan(photo, None, make_tags(), wish)
+        done = sidecar.plan(photo, None, make_tags(), entries)
     except Refused as error:
         assert error.code in ("bad_xmp", "other_size")
         return
@@ -82,7 +114,7 @@ def test_files_with_metadata(name: str, data: st.DataObject) -> None:
     content = data.draw(damaged(whole))
     text = data.draw(st.sampled_from((None, Text("UserComment", "1 person"))))
     try:
-        done = embed.embed(content, kind, make_tags(), Wish(keywords=True), text)
+        done = embed.embed(content, kind, make_tags(), TagEntries(keywords=True), text)
         embed.check(done.bare, done.data, kind, 1, text)
     except Refused:
         return

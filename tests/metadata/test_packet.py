@@ -11,10 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mivolo_cli.metadata import Refused
-from mivolo_cli.metadata.packet import OURS, SKELETON, Mark, Tags, Wish, merge, read, remove
+from mivolo_cli.metadata.packet import (
+    OURS,
+    SKELETON,
+    Provenance,
+    TagEntries,
+    Tags,
+    merge,
+    read,
+    remove,
+)
 from mivolo_cli.metadata.regions import Area, People, Region
 
-ALL = Wish(keywords=True, microsoft=True)
+ALL = TagEntries(keywords=True, microsoft=True)
 share = st.floats(0.01, 0.99)
 regions = st.builds(
     Region,
@@ -39,35 +48,45 @@ def without_ours(packet: bytes, new: bytes) -> bool:
 
 
 @pytest.mark.parametrize("packet", [None, OTHERS], ids=["new", "others"])
-@pytest.mark.parametrize("wish", [Wish(), ALL], ids=["plain", "all"])
-def test_what_is_merged_can_be_read_and_taken_out_to_the_byte(packet: bytes | None, wish: Wish) -> None:
+@pytest.mark.parametrize("entries", [TagEntries(), ALL], ids=["plain", "all"])
+def test_what_is_merged_can_be_read_and_taken_out_to_the_byte(
+    packet: bytes | None, entries: TagEntries
+) -> None:
     tags = make_tags()
-    new = merge(packet, tags, wish)
+    new = merge(packet, tags, entries)
     assert remove(new) == packet
     found = read(new)
     assert found is not None
-    assert (replace(found.mark, keywords=""), found.people) == (tags.mark, tags.people)
-    assert bool(found.mark.keywords) == wish.keywords
+    assert (replace(found.provenance, keywords=""), found.people) == (tags.provenance, tags.people)
+    assert bool(found.provenance.keywords) == entries.keywords
     assert without_ours(packet or SKELETON, new)
-    assert (b"MPReg:Rectangle" in new) == (b"mivolo/age/30-39" in new) == wish.microsoft
+    assert (b"MPReg:Rectangle" in new) == (b"mivolo/age/30-39" in new) == entries.microsoft
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(regions, min_size=1, max_size=4), st.booleans(), st.booleans(), text, st.sampled_from((None, OTHERS)))
+@given(
+    st.lists(regions, min_size=1, max_size=4),
+    st.booleans(),
+    st.booleans(),
+    text,
+    st.sampled_from((None, OTHERS)),
+)
 def test_any_set_of_regions_comes_back_and_goes(
     found: list[Region], keywords: bool, microsoft: bool, model: str, packet: bytes | None
 ) -> None:
-    tags = Tags(Mark(model=model.strip(), model_sha256="1"), People((80, 64), found))
-    new = merge(packet, tags, Wish(keywords, microsoft))
+    tags = Tags(Provenance(model=model.strip(), model_sha256="1"), People((80, 64), found))
+    new = merge(packet, tags, TagEntries(keywords, microsoft))
     back = read(new)
     assert back is not None and back.same_people(tags)
-    assert back.mark.model == model.strip()
+    assert back.provenance.model == model.strip()
     assert remove(new) == packet
     assert b"mwg-rs:Name>" not in new
 
 
 def test_new_regions_stand_behind_those_of_others() -> None:
-    assert merge(OTHERS, make_tags()).index(b"Anna") < merge(OTHERS, make_tags()).index(b"mivolo:Age")
+    assert merge(OTHERS, make_tags()).index(b"Anna") < merge(OTHERS, make_tags()).index(
+        b"mivolo:Age"
+    )
 
 
 def test_lists_of_others_get_our_items_and_keep_theirs() -> None:
@@ -104,7 +123,7 @@ AS_ADOBE = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://ww
 def test_entries_that_another_program_has_written_again_are_known() -> None:
     found = read(AS_ADOBE)
     assert found is not None
-    assert found.mark == Mark(model="mivolo-xs", model_sha256="12", reversible="True")
+    assert found.provenance == Provenance(model="mivolo-xs", model_sha256="12", reversible="True")
     assert [(region.age, region.gender) for region in found.people.regions] == [(33.4, "male")]
     left = remove(AS_ADOBE)
     assert left is not None and read(left) is None
@@ -113,7 +132,9 @@ def test_entries_that_another_program_has_written_again_are_known() -> None:
 
 
 def test_a_region_of_ours_that_got_a_name_is_kept() -> None:
-    named = merge(None, make_tags()).replace(b"<mwg-rs:Type>", b"<mwg-rs:Name>Carla</mwg-rs:Name><mwg-rs:Type>")
+    named = merge(None, make_tags()).replace(
+        b"<mwg-rs:Type>", b"<mwg-rs:Name>Carla</mwg-rs:Name><mwg-rs:Type>"
+    )
     left = remove(named)
     assert left is not None
     assert b"Carla" in left and b"stArea:x" in left
@@ -134,8 +155,10 @@ def test_keywords_that_somebody_else_has_put_there_stay() -> None:
     assert remove(new) == theirs
     found = read(new)
     assert found is not None
-    assert found.mark.keywords == "mivolo/gender/male;mivolo|age|30-39;mivolo|gender|male"
-    assert remove(new.replace(b"Places|Rome", b"mivolo|holiday")) == theirs.replace(b"Places|Rome", b"mivolo|holiday")
+    assert found.provenance.keywords == "mivolo/gender/male;mivolo|age|30-39;mivolo|gender|male"
+    assert remove(new.replace(b"Places|Rome", b"mivolo|holiday")) == theirs.replace(
+        b"Places|Rome", b"mivolo|holiday"
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,7 +174,10 @@ def test_a_packet_that_cannot_be_understood_is_not_touched(packet: bytes) -> Non
 
 
 def test_regions_that_stand_twice_are_refused() -> None:
-    start, end = OTHERS.index(b"<mwg-rs:Regions"), OTHERS.index(b"</mwg-rs:Regions>") + len(b"</mwg-rs:Regions>")
+    start, end = (
+        OTHERS.index(b"<mwg-rs:Regions"),
+        OTHERS.index(b"</mwg-rs:Regions>") + len(b"</mwg-rs:Regions>"),
+    )
     with pytest.raises(Refused, match="twice|2 times"):
         merge(OTHERS[:end] + OTHERS[start:end] + OTHERS[end:], make_tags())
 
@@ -164,10 +190,10 @@ def test_an_empty_list_is_filled(empty: bytes) -> None:
 
 
 def test_texts_cannot_break_out_of_their_element() -> None:
-    tags = replace(make_tags(), mark=Mark(model='</x> & "<y/>" ]]>'))
+    tags = replace(make_tags(), provenance=Provenance(model='</x> & "<y/>" ]]>'))
     assert remove(merge(OTHERS, tags)) == OTHERS
     found = read(merge(OTHERS, tags))
-    assert found is not None and found.mark.model == tags.mark.model
+    assert found is not None and found.provenance.model == tags.provenance.model
 
 
 def test_the_subject_of_the_packet_is_taken_over() -> None:

@@ -1,6 +1,8 @@
-"""What other programs make of our entries: exiftool itself, and the rules by which photo managers import faces.
+"""What other programs make of our entries: exiftool itself, and the rules by which photo managers
+import faces.
 
-The readers are written anew from the programs' rules: right place, no invented people, others' regions intact.
+The readers are written anew from the programs' rules: right place, no invented people, others'
+regions intact.
 """
 
 from __future__ import annotations
@@ -11,11 +13,20 @@ from typing import Any
 import pyexiv2
 import pytest
 from helpers.photos import save_photo
-from helpers.tagging import FACE, OTHERS, corpus, exiftool, make_tags, rows_of, with_packet, write_results
+from helpers.tagging import (
+    FACE,
+    OTHERS,
+    corpus,
+    exiftool,
+    make_tags,
+    rows_of,
+    with_packet,
+    write_results,
+)
 
 from mivolo_cli.metadata import embed, sidecar
 from mivolo_cli.metadata.embed import Text
-from mivolo_cli.metadata.packet import Wish
+from mivolo_cli.metadata.packet import TagEntries
 from mivolo_cli.metadata.regions import stored_area
 from mivolo_cli.tagging.tag import TagOptions, tag
 
@@ -31,9 +42,11 @@ def tagged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Pa
     folder = tmp_path_factory.mktemp("corpus")
     found = {}
     for number, (name, (kind, data)) in enumerate(corpus().items()):
-        before, after = (folder / f"{number:02}{part}{SUFFIXES[kind]}" for part in ("before", "after"))
+        before, after = (
+            folder / f"{number:02}{part}{SUFFIXES[kind]}" for part in ("before", "after")
+        )
         before.write_bytes(data)
-        after.write_bytes(embed.embed(data, kind, make_tags(), Wish(microsoft=True)).data)
+        after.write_bytes(embed.embed(data, kind, make_tags(), TagEntries(microsoft=True)).data)
         found[name] = before, after
     return found
 
@@ -46,19 +59,29 @@ def test_exiftool_reads_the_regions_of_every_file(tagged: dict[str, tuple[Path, 
         name, info = names[entry["SourceFile"]], entry["XMP-mwg-rs:RegionInfo"]
         region = info["RegionList"][-1]
         assert info["AppliedToDimensions"] == {"W": 80, "H": 64, "Unit": "pixel"}, name
-        assert (region["Area"]["X"], region["Area"]["Y"]) == pytest.approx((area.x, area.y), abs=1e-6), name
-        assert (region["Area"]["W"], region["Area"]["H"]) == pytest.approx((area.w, area.h), abs=1e-6), name
+        assert (region["Area"]["X"], region["Area"]["Y"]) == pytest.approx(
+            (area.x, area.y), abs=1e-6
+        ), name
+        assert (region["Area"]["W"], region["Area"]["H"]) == pytest.approx(
+            (area.w, area.h), abs=1e-6
+        ), name
         assert region["Type"] == "Face" and "Name" not in region, name
         assert region["Extensions"]["XMP-mivolo:Age"] == 33.4, name
-        assert entry["XMP-MP:RegionInfoMP"]["Regions"][0]["Rectangle"] == "0.125, 0.125, 0.25, 0.5", name
+        assert (
+            entry["XMP-MP:RegionInfoMP"]["Regions"][0]["Rectangle"] == "0.125, 0.125, 0.25, 0.5"
+        ), name
         if len(info["RegionList"]) == 2:
             assert info["RegionList"][0]["Name"] == "Anna" and entry["XMP-xmp:Rating"] == 4, name
 
 
-def test_exiftool_warns_of_nothing_that_was_not_there_before(tagged: dict[str, tuple[Path, Path]]) -> None:
+def test_exiftool_warns_of_nothing_that_was_not_there_before(
+    tagged: dict[str, tuple[Path, Path]],
+) -> None:
     files = [file for pair in tagged.values() for file in pair]
     said: dict[str, set[str]] = {
-        entry["SourceFile"]: set(_texts(entry, "ExifTool:Warning") + _texts(entry, "ExifTool:Error"))
+        entry["SourceFile"]: set(
+            _texts(entry, "ExifTool:Warning") + _texts(entry, "ExifTool:Error")
+        )
         for entry in exiftool("-validate", "-warning", "-error", "-a", *files)
     }
     for name, (before, after) in tagged.items():
@@ -70,18 +93,34 @@ def test_exiftool_accepts_our_exif_and_sidecars(tmp_path: Path) -> None:
         for name in ("plain", "progressive", "png with text", "webp", "maker notes of 60 KB"):
             kind, data = corpus()[name]
             text = Text(field, "1 person: looks about 33")  # type: ignore[arg-type]
-            done = embed.embed(data, kind, make_tags(), Wish(), text).data
+            done = embed.embed(data, kind, make_tags(), TagEntries(), text).data
             before, after = (tmp_path / f"{part}{SUFFIXES[kind]}" for part in ("before", "after"))
             before.write_bytes(data)
             after.write_bytes(done)
-            old, new = exiftool("-validate", "-warning", "-a", "-IFD0:ImageDescription", "-UserComment", before, after)
-            assert "1 person: looks about 33" in (new.get("ExifIFD:UserComment"), new.get("IFD0:ImageDescription"))
-            assert set(_texts(new, "ExifTool:Warning")) <= set(_texts(old, "ExifTool:Warning")), name
+            old, new = exiftool(
+                "-validate",
+                "-warning",
+                "-a",
+                "-IFD0:ImageDescription",
+                "-UserComment",
+                before,
+                after,
+            )
+            assert "1 person: looks about 33" in (
+                new.get("ExifIFD:UserComment"),
+                new.get("IFD0:ImageDescription"),
+            )
+            assert set(_texts(new, "ExifTool:Warning")) <= set(_texts(old, "ExifTool:Warning")), (
+                name
+            )
     photo = save_photo(tmp_path / "a.heic")
-    planned = sidecar.plan(photo, None, make_tags(), Wish())
+    planned = sidecar.plan(photo, None, make_tags(), TagEntries())
     planned.file.write_bytes(planned.new)
     (entry,) = exiftool("-validate", "-warning", "-XMP-mwg-rs:all", planned.file)
-    assert "ExifTool:Warning" not in entry and entry["XMP-mwg-rs:RegionInfo"]["RegionList"][0]["Type"] == "Face"
+    assert (
+        "ExifTool:Warning" not in entry
+        and entry["XMP-mwg-rs:RegionInfo"]["RegionList"][0]["Type"] == "Face"
+    )
 
 
 def _texts(entry: dict[str, Any], key: str) -> list[str]:
@@ -89,14 +128,16 @@ def _texts(entry: dict[str, Any], key: str) -> list[str]:
     return [str(value) for name, value in entry.items() if name.split(" ")[0] == key]
 
 
-# --- photo managers --------------------------------------------------------------------------------------------------
+# --- photo managers
+# --------------------------------------------------------------------------------------------------
 
 
 def immich(entry: dict[str, Any]) -> list[tuple[str, Box]]:
-    """Immich, server/src/services/metadata.service.ts (hasTaggedFaces, orientRegionInfo, applyTaggedFaces).
+    """Immich, server/src/services/metadata.service.ts (hasTaggedFaces, orientRegionInfo,
+    applyTaggedFaces).
 
-    It reads exiftool's structures, wants AppliedToDimensions, passes over regions without a name whatever their type,
-    and turns areas upright by EXIF's orientation.
+    It reads exiftool's structures, wants AppliedToDimensions, passes over regions without a name
+    whatever their type, and turns areas upright by EXIF's orientation.
     """
     info = entry.get("XMP-mwg-rs:RegionInfo")
     if not info or not info.get("AppliedToDimensions") or not info.get("RegionList"):
@@ -110,10 +151,11 @@ def immich(entry: dict[str, Any]) -> list[tuple[str, Box]]:
 
 
 def photoprism(entry: dict[str, Any]) -> list[tuple[str, Box]]:
-    """PhotoPrism, pull request 5713 (option --xmp-faces): MWG and Microsoft regions of faces, named or not.
+    """PhotoPrism, pull request 5713 (option --xmp-faces): MWG and Microsoft regions of faces, named
+    or not.
 
-    MWG regions of another type than Face are left out. A region makes a person only if it has a name; the box is
-    turned upright by EXIF's orientation.
+    MWG regions of another type than Face are left out. A region makes a person only if it has a
+    name; the box is turned upright by EXIF's orientation.
     """
     turn = entry.get("IFD0:Orientation", 1)
     found = []
@@ -129,10 +171,11 @@ def photoprism(entry: dict[str, Any]) -> list[tuple[str, Box]]:
 
 
 def digikam(file: Path) -> list[tuple[str, Box]]:
-    """digiKam, core/libs/metadataengine/dmetadata/dmetadata_faces.cpp (getItemFacesMap), through Exiv2.
+    """digiKam, core/libs/metadataengine/dmetadata/dmetadata_faces.cpp (getItemFacesMap), through
+    Exiv2.
 
-    As of 2019: it counts up through Microsoft's and then MWG's list, and stops at the first region without a name.
-    Newer ones take nameless regions for unknown people.
+    As of 2019: it counts up through Microsoft's and then MWG's list, and stops at the first region
+    without a name. Newer ones take nameless regions for unknown people.
     """
     with pyexiv2.ImageData(file.read_bytes()) as image:
         xmp = image.read_xmp()
@@ -166,7 +209,8 @@ def upright(x: float, y: float, w: float, h: float, orientation: int) -> Box:
 
 @pytest.fixture(scope="module")
 def album(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Photos in every format and orientation after `mivolo tag --microsoft`, as exiftool reads them."""
+    """Photos in every format and orientation after `mivolo tag --microsoft`, as exiftool reads
+    them."""
     folder = tmp_path_factory.mktemp("album")
     rows: list[dict[str, Any]] = []
     for suffix in (".jpg", ".png", ".webp", ".tif", ".heic"):
@@ -207,7 +251,12 @@ def test_named_regions_of_others_are_read_as_before(tmp_path: Path) -> None:
     file.write_bytes(with_packet(save_photo(file).read_bytes(), OTHERS))
     before = digikam(file)
     assert before == [("Anna", (0.1875, 0.375, 0.3125, 0.625))]
-    assert tag(TagOptions(write_results(tmp_path / "people.parquet", rows_of(file)), microsoft=True)).failed == 0
+    assert (
+        tag(
+            TagOptions(write_results(tmp_path / "people.parquet", rows_of(file)), microsoft=True)
+        ).failed
+        == 0
+    )
     assert digikam(file) == before
     (entry,) = exiftool("-n", "-XMP:all", file)
     assert immich(entry) == before

@@ -17,8 +17,11 @@ sides = st.integers(min_value=8, max_value=60)
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 8), sides, sides, st.data())
-def test_the_area_covers_the_box_on_the_stored_picture(orientation: int, w: int, h: int, data: st.DataObject) -> None:
-    """The box is painted on an upright picture, which Pillow then turns as a camera would store it."""
+def test_the_area_covers_the_box_on_the_stored_picture(
+    orientation: int, w: int, h: int, data: st.DataObject
+) -> None:
+    """The box is painted on an upright picture, which Pillow then turns as a camera would store
+    it."""
     x1, x2 = sorted(data.draw(st.lists(st.integers(0, w), min_size=2, max_size=2, unique=True)))
     y1, y2 = sorted(data.draw(st.lists(st.integers(0, h), min_size=2, max_size=2, unique=True)))
     upright = np.zeros((h, w), np.uint8)
@@ -39,7 +42,9 @@ def test_boxes_are_cut_to_the_picture() -> None:
     assert stored_area((10, 10, 10, 20), (80, 64), 1) is None
 
 
-@pytest.mark.parametrize("orientation, size", [(1, (80, 64)), (3, (80, 64)), (6, (64, 80)), (8, (64, 80))])
+@pytest.mark.parametrize(
+    "orientation, size", [(1, (80, 64)), (3, (80, 64)), (6, (64, 80)), (8, (64, 80))]
+)
 def test_the_size_is_that_of_the_stored_picture(orientation: int, size: tuple[int, int]) -> None:
     assert people([row()], orientation).size == size
 
@@ -67,11 +72,15 @@ def test_the_summary_is_readable(values: dict[str, object], text: str) -> None:
     assert Region(Area(0.5, 0.5, 0.1, 0.1), "Face", 33.4, **values).summary == text  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("age, decade", [(0.0, "0-9"), (9.99, "0-9"), (10.0, "10-19"), (104.0, "100-109")])
+@pytest.mark.parametrize(
+    "age, decade", [(0.0, "0-9"), (9.99, "0-9"), (10.0, "10-19"), (104.0, "100-109")]
+)
 def test_ages_are_grouped_by_ten_in_keywords(age: float, decade: str) -> None:
     assert Region(Area(0.5, 0.5, 0.1, 0.1), "Face", age).keywords == [("age", decade)]
 
 
-@pytest.mark.parametrize("value, text", [(0.5, "0.5"), (1.0, "1"), (0.0, "0"), (1 / 3, "0.333333"), (100.0, "100")])
+@pytest.mark.parametrize(
+    "value, text", [(0.5, "0.5"), (1.0, "1"), (0.0, "0"), (1 / 3, "0.333333"), (100.0, "100")]
+)
 def test_numbers_are_short_and_never_in_powers(value: float, text: str) -> None:
     assert number(value) == text

@@ -74,7 +74,9 @@ def test_files_with_two_names_are_refused_unless_the_other_is_our_backup(photo: 
     other = photo.with_name("b.jpg")
     os.link(photo, other)
     assert refused(photo) == "hard_linked"
-    other.rename(photo.with_name("a.jpg_original"))  # as a run leaves it that is killed before its last step
+    other.rename(
+        photo.with_name("a.jpg_original")
+    )  # as a run leaves it that is killed before its last step
     replace.replace_photo(photo, NEW, photo.stat(), backup=True)
     assert contents(photo.parent) == {"a.jpg": NEW, "a.jpg_original": OLD}
 
@@ -99,7 +101,11 @@ def test_sidecars_are_written_with_the_time_of_now(photo: Path) -> None:
     file.chmod(0o600)
     os.utime(file, ns=(1, 1))
     replace.write_sidecar(file, b"2")
-    assert file.read_bytes() == b"2" and file.stat().st_mode & 0o777 == 0o600 and file.stat().st_mtime_ns > 1
+    assert (
+        file.read_bytes() == b"2"
+        and file.stat().st_mode & 0o777 == 0o600
+        and file.stat().st_mtime_ns > 1
+    )
     replace.remove_file(file)
     assert list(contents(photo.parent)) == ["a.jpg"]
 

@@ -8,7 +8,7 @@ import pytest
 from helpers.tagging import OTHERS, make_tags
 
 from mivolo_cli.metadata import Refused, sidecar
-from mivolo_cli.metadata.packet import SKELETON, Wish
+from mivolo_cli.metadata.packet import SKELETON, TagEntries
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def photo(tmp_path: Path) -> Path:
 
 
 def write(photo: Path, embedded: bytes | None = None, age: float = 33.4) -> sidecar.Sidecar:
-    done = sidecar.plan(photo, embedded, make_tags(age=age), Wish(keywords=True))
+    done = sidecar.plan(photo, embedded, make_tags(age=age), TagEntries(keywords=True))
     done.file.write_bytes(done.new)
     return done
 
@@ -52,9 +52,16 @@ def test_a_new_sidecar_hides_nothing_that_was_there(photo: Path, where: str) -> 
 
 def test_what_others_add_to_our_sidecar_stays(photo: Path) -> None:
     done = write(photo)
-    rated = done.new.replace(b"</rdf:RDF>", b"<rdf:Description><q>1</q></rdf:Description></rdf:RDF>")
+    rated = done.new.replace(
+        b"</rdf:RDF>", b"<rdf:Description><q>1</q></rdf:Description></rdf:RDF>"
+    )
     left = sidecar.strip(rated)
-    assert not left.restored and not left.superfluous and left.data is not None and b"<q>1</q>" in left.data
+    assert (
+        not left.restored
+        and not left.superfluous
+        and left.data is not None
+        and b"<q>1</q>" in left.data
+    )
 
 
 def test_a_second_run_changes_nothing_or_our_entries_alone(photo: Path) -> None:

@@ -38,17 +38,25 @@ def test_what_cannot_be_edited_safely_is_refused(data: bytes) -> None:
 
 
 def test_edits_are_made_at_their_places() -> None:
-    assert apply(b"0123456789", [(8, 9, b""), (2, 4, b"x"), (4, 4, b"a"), (4, 4, b"b")]) == b"01xab45679"
+    assert (
+        apply(b"0123456789", [(8, 9, b""), (2, 4, b"x"), (4, 4, b"a"), (4, 4, b"b")])
+        == b"01xab45679"
+    )
     with pytest.raises(ValueError, match="overlap"):
         apply(b"0123456789", [(2, 5, b""), (4, 6, b"")])
 
 
 def test_an_element_that_is_closed_at_once_is_opened() -> None:
     data = b"<x:a xmlns:x='u' b='/' />"
-    assert apply(data, [insert(data, parse(data), b"<n/>")]) == b"<x:a xmlns:x='u' b='/' ><n/></x:a>"
+    assert (
+        apply(data, [insert(data, parse(data), b"<n/>")]) == b"<x:a xmlns:x='u' b='/' ><n/></x:a>"
+    )
 
 
 def test_attributes_go_by_namespace_whatever_the_prefix() -> None:
     data = b"<a xmlns:q='u:q' xmlns:r='u:r' r:k='1'\n q:k = \"2\" q:l='3'/>"
-    assert apply(data, without_attributes(data, parse(data), "u:q")) == b"<a xmlns:q='u:q' xmlns:r='u:r' r:k='1'/>"
+    assert (
+        apply(data, without_attributes(data, parse(data), "u:q"))
+        == b"<a xmlns:q='u:q' xmlns:r='u:r' r:k='1'/>"
+    )
     assert without_attributes(data, parse(data), "u:x") == []

@@ -48,7 +48,9 @@ def shapes(model: torch.nn.Module) -> dict[str, list[int]]:
 
 
 def pixels(n: int, size: int = 32, channels: int = 6) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(3).integers(0, 256, (n, size, size, channels), np.uint8))
+    return torch.from_numpy(
+        np.random.default_rng(3).integers(0, 256, (n, size, size, channels), np.uint8)
+    )
 
 
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: f"seed {case['seed']}")
@@ -66,7 +68,9 @@ def test_answers_are_those_of_the_published_model(case: dict) -> None:
 def test_names_and_shapes_of_the_weights_are_the_published_ones(name: str) -> None:
     variant, in_chans, num_classes = name.split("/")
     with torch.device("meta"):
-        assert shapes(create_model(variant, int(in_chans), int(num_classes))) == GOLDEN["shapes"][name]
+        assert (
+            shapes(create_model(variant, int(in_chans), int(num_classes))) == GOLDEN["shapes"][name]
+        )
 
 
 def test_from_boxes_to_years_it_is_the_published_inference() -> None:
@@ -74,8 +78,12 @@ def test_from_boxes_to_years_it_is_the_published_inference() -> None:
     predictor = Predictor(TorchEngine(FromPixels(golden_model("mivolo_d1_224", 6, 3)), "cpu"), spec)
     rows, crops = [], []
     for case in PHOTOS:
-        persons, faces = (np.array(case[kind], np.float32).reshape(-1, 4) for kind in ("persons", "faces"))
-        found = Detections(persons, np.ones(len(persons), np.float32), faces, np.ones(len(faces), np.float32))
+        persons, faces = (
+            np.array(case[kind], np.float32).reshape(-1, 4) for kind in ("persons", "faces")
+        )
+        found = Detections(
+            persons, np.ones(len(persons), np.float32), faces, np.ones(len(faces), np.float32)
+        )
         people = pair(found)
         names = [
             (
@@ -89,7 +97,9 @@ def test_from_boxes_to_years_it_is_the_published_inference() -> None:
         image = case["image"]
         cells = (image["height"] // image["cell"], image["width"] // image["cell"], 3)
         small = np.random.default_rng(image["seed"]).integers(1, 256, cells, np.uint8)
-        crops += cut(np.kron(small, np.ones((image["cell"], image["cell"], 1), np.uint8)), people, 224)
+        crops += cut(
+            np.kron(small, np.ones((image["cell"], image["cell"], 1), np.uint8)), people, 224
+        )
     for row, prediction in zip(rows, predictor.predict(crops), strict=True):
         if not row["usable"]:
             assert prediction is None
@@ -97,23 +107,32 @@ def test_from_boxes_to_years_it_is_the_published_inference() -> None:
         assert prediction is not None
         assert prediction.age == pytest.approx(row["age"], abs=0.01)
         assert prediction.gender == ("male" if row["p_male"] > 0.5 else "female")
-        assert prediction.gender_score == pytest.approx(max(row["p_male"], 1 - row["p_male"]), abs=1e-3)
+        assert prediction.gender_score == pytest.approx(
+            max(row["p_male"], 1 - row["p_male"]), abs=1e-3
+        )
 
 
 @pytest.mark.parametrize("size", ["d1", "d2", "d3", "d4", "d5"])
 def test_with_one_input_every_size_is_timms_volo(size: str) -> None:
     with torch.device("meta"):
-        ours, theirs = create_model(f"mivolo_{size}", in_chans=3), timm.create_model(f"volo_{size}_224", num_classes=3)
+        ours, theirs = (
+            create_model(f"mivolo_{size}", in_chans=3),
+            timm.create_model(f"volo_{size}_224", num_classes=3),
+        )
     assert shapes(ours) == shapes(theirs)
 
 
 @pytest.mark.parametrize(
-    "size, input_size", [("xs", 128), ("d1", 224), ("d2", 384), ("d3", 448), ("d4", 64), ("d5", 512)]
+    "size, input_size",
+    [("xs", 128), ("d1", 224), ("d2", 384), ("d3", 448), ("d4", 64), ("d5", 512)],
 )
 def test_every_size_is_built_for_two_inputs(size: str, input_size: int) -> None:
     with torch.device("meta"):
         model = create_model(f"mivolo_{size}_{input_size}")
-    assert shapes(model)["patch_embed.map.norm.weight"][1:] == [input_size // (16 if size == "xs" else 8)] * 2
+    assert (
+        shapes(model)["patch_embed.map.norm.weight"][1:]
+        == [input_size // (16 if size == "xs" else 8)] * 2
+    )
     assert shapes(model)["pos_embed"][1:3] == [input_size // 16] * 2
 
 
@@ -132,7 +151,16 @@ def test_channels_and_outputs_may_be_chosen(in_chans: int, num_classes: int) -> 
 
 @pytest.mark.parametrize(
     "variant",
-    ["", "mivolo", "mivolo_d6", "mivolo_xl_224", "volo_d1_224", "mivolo_d1_224x", "mivolo_d1_0", "mivolo_d1_100"],
+    [
+        "",
+        "mivolo",
+        "mivolo_d6",
+        "mivolo_xl_224",
+        "volo_d1_224",
+        "mivolo_d1_224x",
+        "mivolo_d1_0",
+        "mivolo_d1_100",
+    ],
 )
 def test_variants_that_do_not_exist_are_refused(variant: str) -> None:
     with pytest.raises(BadInput, match=variant or "''"):

@@ -58,7 +58,9 @@ def write(path, content, **options):
 
 def same(loaded, model):
     theirs, ours = loaded.state_dict(), model.state_dict()
-    return theirs.keys() == ours.keys() and all(torch.equal(theirs[name], ours[name]) for name in ours)
+    return theirs.keys() == ours.keys() and all(
+        torch.equal(theirs[name], ours[name]) for name in ours
+    )
 
 
 def other(state):
@@ -69,7 +71,12 @@ def test_a_published_checkpoint_becomes_a_model_ready_to_predict(tmp_path, tiny)
     file = write(tmp_path / "published.pth.tar", {"state_dict": tiny.state_dict(), **AGES})
     model, spec = checkpoint.load(file)
     assert same(model, tiny) and not model.training
-    assert (spec.variant, spec.in_chans, spec.num_classes, spec.input_size) == ("mivolo_xs_32", 6, 3, 32)
+    assert (spec.variant, spec.in_chans, spec.num_classes, spec.input_size) == (
+        "mivolo_xs_32",
+        6,
+        3,
+        32,
+    )
     assert (spec.min_age, spec.max_age, spec.avg_age) == (1, 95, 48)
     assert (spec.name, spec.inputs) == ("published", "face+body")
 
@@ -77,15 +84,27 @@ def test_a_published_checkpoint_becomes_a_model_ready_to_predict(tmp_path, tiny)
 def layouts(state):
     numbers = {"min_age": np.float64(1), "max_age": np.int64(95), "avg_age": np.float32(48)}
     return {
-        "wrapped": {"state_dict": {f"module.{name}": value for name, value in state.items()}, **AGES},
-        "smoothing": {"state_dict": {**state, "fds.weight": torch.ones(3), "x.fds.y": torch.ones(1)}, **AGES},
+        "wrapped": {
+            "state_dict": {f"module.{name}": value for name, value in state.items()},
+            **AGES,
+        },
+        "smoothing": {
+            "state_dict": {**state, "fds.weight": torch.ones(3), "x.fds.y": torch.ones(1)},
+            **AGES,
+        },
         "average first": {"state_dict": other(state), "state_dict_ema": state, **AGES},
         "empty average": {"state_dict": state, "state_dict_ema": None, **AGES},
         "numpy ages": {"state_dict": state, **numbers},
         "arguments": {"state_dict": OrderedDict(state), "args": argparse.Namespace(lr=1), **AGES},
         "no average age": {"state_dict": state, "min_age": 1, "max_age": 95},
-        "half": {"state_dict": {k: v.half() if v.is_floating_point() else v for k, v in state.items()}, **AGES},
-        "no counters": {"state_dict": {k: v for k, v in state.items() if "num_batches" not in k}, **AGES},
+        "half": {
+            "state_dict": {k: v.half() if v.is_floating_point() else v for k, v in state.items()},
+            **AGES,
+        },
+        "no counters": {
+            "state_dict": {k: v for k, v in state.items() if "num_batches" not in k},
+            **AGES,
+        },
     }
 
 
@@ -93,20 +112,34 @@ def layouts(state):
 def test_every_layout_of_a_checkpoint_gives_the_same_model(tmp_path, layout):
     torch.manual_seed(1)
     tiny = create_model("mivolo_xs_32")
-    tiny.load_state_dict({name: value.half().to(value.dtype) for name, value in tiny.state_dict().items()})
+    tiny.load_state_dict(
+        {name: value.half().to(value.dtype) for name, value in tiny.state_dict().items()}
+    )
     model, spec = checkpoint.load(write(tmp_path / "file", layouts(tiny.state_dict())[layout]))
     assert same(model, tiny)
     assert all(value.dtype == torch.float32 for value in model.parameters())
     assert (spec.min_age, spec.max_age, spec.avg_age) == (1, 95, 48)
 
 
-@pytest.mark.parametrize(("in_chans", "num_classes", "inputs"), [(3, 3, "face"), (3, 1, "face"), (6, 1, "face+body")])
+@pytest.mark.parametrize(
+    ("in_chans", "num_classes", "inputs"), [(3, 3, "face"), (3, 1, "face"), (6, 1, "face+body")]
+)
 def test_channels_and_outputs_are_read_from_the_weights(tmp_path, in_chans, num_classes, inputs):
     model = create_model("mivolo_xs_48", in_chans, num_classes)
-    about = AGES | {"no_gender": num_classes == 3, "with_persons_model": in_chans == 3}  # both wrong
-    loaded, spec = checkpoint.load(write(tmp_path / "x.pth", {"state_dict": model.state_dict(), **about}))
+    about = AGES | {
+        "no_gender": num_classes == 3,
+        "with_persons_model": in_chans == 3,
+    }  # both wrong
+    loaded, spec = checkpoint.load(
+        write(tmp_path / "x.pth", {"state_dict": model.state_dict(), **about})
+    )
     assert same(loaded, model)
-    assert (spec.in_chans, spec.num_classes, spec.input_size, spec.inputs) == (in_chans, num_classes, 48, inputs)
+    assert (spec.in_chans, spec.num_classes, spec.input_size, spec.inputs) == (
+        in_chans,
+        num_classes,
+        48,
+        inputs,
+    )
 
 
 def test_files_of_old_pytorch_are_read(tmp_path, tiny):
@@ -118,7 +151,11 @@ def test_files_of_old_pytorch_are_read(tmp_path, tiny):
 
 def test_v2_is_recognised_whatever_it_is_called(tmp_path):
     model = create_model("mivolo_d1_384")
-    state = {f"mivolo.model.{name}": value.half() for name, value in model.state_dict().items() if value.ndim}
+    state = {
+        f"mivolo.model.{name}": value.half()
+        for name, value in model.state_dict().items()
+        if value.ndim
+    }
     safetensors.torch.save_file(state, tmp_path / "x.bin")
     loaded, spec = checkpoint.load(tmp_path / "x.bin")
     assert (spec.variant, spec.input_size, spec.in_chans) == ("mivolo_d1_384", 384, 6)
@@ -142,7 +179,10 @@ def test_a_config_beside_the_file_says_its_ages(tmp_path, tiny):
 def skeleton(name, input_size):
     """A few shapes by which a size can be told."""
     size = SIZES[name]
-    shapes = {"pos_embed": (1, input_size // 16, input_size // 16, size.widths[1]), "head.weight": (3, size.widths[3])}
+    shapes = {
+        "pos_embed": (1, input_size // 16, input_size // 16, size.widths[1]),
+        "head.weight": (3, size.widths[3]),
+    }
     if size.backbones is None:
         shapes["patch_embed.conv1.0.weight"] = (size.stem_width, 3, 7, 7)
     else:
@@ -163,7 +203,9 @@ def test_every_size_is_told_by_its_shapes(monkeypatch, name, input_size):
 @pytest.mark.parametrize("case", list(GOLDEN["shapes"]))
 def test_published_shapes_are_told(case):
     variant, in_chans, num_classes = case.split("/")
-    layout = checkpoint.detect({name: tuple(shape) for name, shape in GOLDEN["shapes"][case].items()})
+    layout = checkpoint.detect(
+        {name: tuple(shape) for name, shape in GOLDEN["shapes"][case].items()}
+    )
     assert layout == checkpoint.Layout(variant, int(in_chans), int(num_classes), 224)
 
 
@@ -171,16 +213,31 @@ def damaged(state):
     without = {name: value for name, value in state.items() if not name.startswith("network.3.1.")}
     wide = torch.zeros(state["norm.weight"].shape[0] + 1)
     return {
-        "missing": ({k: v for k, v in state.items() if k != "norm.weight"}, "1 missing (norm.weight)"),
+        "missing": (
+            {k: v for k, v in state.items() if k != "norm.weight"},
+            "1 missing (norm.weight)",
+        ),
         "extra": (state | {"surprise": torch.ones(2)}, "1 unexpected (surprise)"),
         "shape": (state | {"norm.weight": wide}, f"norm.weight {tuple(wide.shape)} instead of"),
-        "type": (state | {"norm.weight": torch.ones_like(state["norm.weight"]).long()}, "of torch.int64 instead of"),
+        "type": (
+            state | {"norm.weight": torch.ones_like(state["norm.weight"]).long()},
+            "of torch.int64 instead of",
+        ),
         "block": (without, "missing (network.3.1.norm1.weight, network.3.1.norm1.bias"),
-        "no model": ({"conv1.weight": torch.ones(1), "fc.weight": torch.ones(1)}, "lacks pos_embed, head.weight"),
+        "no model": (
+            {"conv1.weight": torch.ones(1), "fc.weight": torch.ones(1)},
+            "lacks pos_embed, head.weight",
+        ),
         "outputs": (state | {"head.weight": torch.ones(1000, 24)}, "1000 outputs"),
-        "grid": (state | {"pos_embed": torch.ones(1, 2, 3, 24)}, "pos_embed has the shape (1, 2, 3, 24)"),
+        "grid": (
+            state | {"pos_embed": torch.ones(1, 2, 3, 24)},
+            "pos_embed has the shape (1, 2, 3, 24)",
+        ),
         "huge": (state | {"pos_embed": torch.ones(1).expand(1, 99999, 99999, 24)}, "pos_embed"),
-        "mixed": ({(f"module.{k}" if "head" in k else k): v for k, v in state.items()}, "lacks head.weight"),
+        "mixed": (
+            {(f"module.{k}" if "head" in k else k): v for k, v in state.items()},
+            "lacks head.weight",
+        ),
     }
 
 
@@ -197,19 +254,24 @@ def test_a_bare_state_dict_is_refused_with_the_ages_it_lacks(tmp_path, tiny):
     with pytest.raises(WeightsError, match="it lacks min_age and max_age"):
         checkpoint.load(bare)
     with pytest.raises(WeightsError, match="it lacks max_age"):
-        checkpoint.load(write(tmp_path / "half.pth", {"state_dict": tiny.state_dict(), "min_age": 3}))
+        checkpoint.load(
+            write(tmp_path / "half.pth", {"state_dict": tiny.state_dict(), "min_age": 3})
+        )
     (tmp_path / "config.json").write_text('{"min_age": 1, "max_age": 95}')
     assert checkpoint.load(bare)[1].avg_age == 48
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {}, {"state_dict": {"a": 1}}, {1: torch.ones(1)}, "text"])
+@pytest.mark.parametrize(
+    "content", [[1, 2], {"epoch": 3}, {}, {"state_dict": {"a": 1}}, {1: torch.ones(1)}, "text"]
+)
 def test_other_contents_are_refused(tmp_path, content):
     with pytest.raises(WeightsError):
         checkpoint.load(write(tmp_path / "other.pth", content))
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"PK\x03\x04", b"\x80", b"a table, perhaps", b"\xff" * 8 + b"{", b"\x80\x02}q\x00."]
+    "content",
+    [b"", b"PK\x03\x04", b"\x80", b"a table, perhaps", b"\xff" * 8 + b"{", b"\x80\x02}q\x00."],
 )
 def test_files_that_are_no_weights_are_refused(tmp_path, content):
     file = tmp_path / "file.safetensors"
@@ -230,7 +292,11 @@ def test_truncated_and_altered_files_are_refused(tmp_path, tiny, spec, form):
     if form == "safetensors":
         checkpoint.save(tiny, spec, whole)
     else:
-        write(whole, {"state_dict": tiny.state_dict(), **AGES}, _use_new_zipfile_serialization=form == "zip")
+        write(
+            whole,
+            {"state_dict": tiny.state_dict(), **AGES},
+            _use_new_zipfile_serialization=form == "zip",
+        )
     content = whole.read_bytes()
     for length in (9, 100, 3000, len(content) // 2, len(content) - 10):
         file.write_bytes(content[:length])
@@ -291,7 +357,9 @@ def test_half_precision_rounds_the_weights_and_nothing_else(tmp_path, tiny, spec
         assert source.get_tensor("patch_embed.conv1.1.num_batches_tracked").dtype == torch.int64
     model, _ = checkpoint.load(tmp_path / "model.safetensors")
     assert torch.equal(model.head.weight, tiny.head.weight.half().float())
-    assert torch.equal(model.patch_embed.conv1[1].running_var, tiny.patch_embed.conv1[1].running_var)
+    assert torch.equal(
+        model.patch_embed.conv1[1].running_var, tiny.patch_embed.conv1[1].running_var
+    )
 
 
 def test_saving_twice_gives_equal_bytes(tmp_path, tiny, spec):
@@ -336,7 +404,9 @@ def test_a_spec_of_another_model_is_refused(tmp_path, tiny, spec):
         checkpoint.load(tmp_path / "model.safetensors")
 
 
-@pytest.mark.parametrize("header", ["", "{", "[]", "3", '{"variant": "mivolo_xs_32"}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "header", ["", "{", "[]", "3", '{"variant": "mivolo_xs_32"}', "[" * 100_000]
+)
 def test_a_broken_description_is_refused(header):
     with pytest.raises(WeightsError, match="description"):
         ModelSpec.from_metadata({"mivolo": header})
@@ -407,7 +477,9 @@ def test_a_folder_is_no_model(tmp_path):
 def test_the_fusion_is_read_from_the_weights(tmp_path):
     for fusion in ("attention", "concatenation"):
         model = create_model("mivolo_xs_32", fusion=fusion)
-        checkpoint.save(model, checkpoint.spec_of(model, fusion, 0, 100), tmp_path / "model.safetensors")
+        checkpoint.save(
+            model, checkpoint.spec_of(model, fusion, 0, 100), tmp_path / "model.safetensors"
+        )
         assert checkpoint.load(tmp_path / "model.safetensors")[0].patch_embed.map.fusion == fusion
 
 

@@ -46,7 +46,9 @@ class Handler(BaseHTTPRequestHandler):
         if shop.redirect and not self.path.startswith("/there"):
             return self.answer(302, b"", Location=shop.redirect)
         if self.path in shop.pages:
-            return self.answer(200, shop.pages[self.path], **{"Content-Type": "text/html; charset=utf-8"})
+            return self.answer(
+                200, shop.pages[self.path], **{"Content-Type": "text/html; charset=utf-8"}
+            )
         if shop.status != 200:
             return self.answer(shop.status, b"")
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and shop.ranges else 0
@@ -110,7 +112,9 @@ def sha(content: bytes) -> str:
 def test_a_file_is_brought_and_hashed_and_its_progress_told(part):
     told = []
     with open_shop() as shop:
-        assert download(source(shop, size=len(CONTENT)), part, lambda *now: told.append(now)) == sha(CONTENT)
+        assert download(
+            source(shop, size=len(CONTENT)), part, lambda *now: told.append(now)
+        ) == sha(CONTENT)
     assert part.read_bytes() == CONTENT
     assert told[-1] == (len(CONTENT), len(CONTENT)) and len(told) > 1 and told == sorted(told)
 
@@ -118,7 +122,9 @@ def test_a_file_is_brought_and_hashed_and_its_progress_told(part):
 @pytest.mark.parametrize("known", [True, False])
 def test_a_download_that_was_cut_off_goes_on(part, known):
     with open_shop(cut_after=300_000) as shop:
-        with pytest.raises(WeightsError, match=f"broke off after 300,000 of {len(CONTENT):,} bytes") as error:
+        with pytest.raises(
+            WeightsError, match=f"broke off after 300,000 of {len(CONTENT):,} bytes"
+        ) as error:
             download(source(shop, known), part)
         assert "again" in error.value.hint
         shop.cut_after = None
@@ -180,7 +186,10 @@ def test_without_a_length_the_end_is_the_end(part, known):
 @pytest.mark.parametrize("length", [True, False])
 @pytest.mark.parametrize("size", [len(CONTENT) - 1, 10])
 def test_more_than_there_should_be_is_not_taken(part, length, size):
-    with open_shop(length=length) as shop, pytest.raises(WeightsError, match=f"must have {size:,} bytes"):
+    with (
+        open_shop(length=length) as shop,
+        pytest.raises(WeightsError, match=f"must have {size:,} bytes"),
+    ):
         download(source(shop, size=size), part)
     assert not part.exists()
 
@@ -193,13 +202,19 @@ def test_a_file_of_another_size_is_not_begun(part):
 
 def test_without_a_known_size_there_is_a_limit(part, monkeypatch):
     monkeypatch.setattr(module, "MAX_BYTES", 1000)
-    with open_shop() as shop, pytest.raises(WeightsError, match="more than 1,000 bytes are not taken"):
+    with (
+        open_shop() as shop,
+        pytest.raises(WeightsError, match="more than 1,000 bytes are not taken"),
+    ):
         download(source(shop, known=False), part)
 
 
 @pytest.mark.parametrize("status", [404, 403, 500, 416])
 def test_an_answer_of_failure_is_told_with_the_way_by_hand(part, status):
-    with open_shop(status=status) as shop, pytest.raises(WeightsError, match=f"answers {status}") as error:
+    with (
+        open_shop(status=status) as shop,
+        pytest.raises(WeightsError, match=f"answers {status}") as error,
+    ):
         download(source(shop), part)
     assert error.value.hint == "download it by hand"
 
@@ -245,8 +260,12 @@ def test_redirects_are_followed_with_the_range(part):
 def test_a_redirect_away_from_encryption_is_refused(target):
     redirects = module._Redirects("by hand")
     with pytest.raises(WeightsError, match="not encrypted"):
-        redirects.redirect_request(Request("https://publisher.test/file"), None, 302, "Found", {}, target)
-    onward = redirects.redirect_request(Request("https://a.test/"), None, 302, "Found", {}, "https://b.test/")
+        redirects.redirect_request(
+            Request("https://publisher.test/file"), None, 302, "Found", {}, target
+        )
+    onward = redirects.redirect_request(
+        Request("https://a.test/"), None, 302, "Found", {}, "https://b.test/"
+    )
     assert onward is not None and onward.full_url == "https://b.test/"
 
 

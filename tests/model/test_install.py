@@ -70,7 +70,8 @@ def sha(content: bytes) -> str:
 
 @dataclass
 class House:
-    """A folder that a server offers, the user's folder, and the paths that the server was asked for."""
+    """A folder that a server offers, the user's folder, and the paths that the server was asked
+    for."""
 
     offered: Path
     user: Path
@@ -93,7 +94,9 @@ def small_size():
 def published(tmp_path_factory, small_size) -> Path:
     """A checkpoint as the authors publish it."""
     file = tmp_path_factory.mktemp("published") / "unhashed.pth.tar"
-    torch.save({"state_dict": create_model("mivolo_xs_32").state_dict(), "min_age": 1, "max_age": 95}, file)
+    torch.save(
+        {"state_dict": create_model("mivolo_xs_32").state_dict(), "min_age": 1, "max_age": 95}, file
+    )
     return file
 
 
@@ -107,7 +110,9 @@ def house(tmp_path, monkeypatch):
         def log_message(self, *parts: object) -> None:
             asked.append(self.path)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(offered)))
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=str(offered))
+    )
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     url = f"http://127.0.0.1:{server.server_port}"
@@ -126,7 +131,7 @@ def house(tmp_path, monkeypatch):
 def test_registered_weights_are_brought_once(house):
     (house.offered / "published.bin").write_bytes(LARGE)
     told = []
-    file = fetch("large", progress=lambda *now: told.append(now))
+    file = fetch("large", on_progress=lambda *now: told.append(now))
     assert file == registry.find("large") and file.read_bytes() == LARGE
     assert told[-1] == (len(LARGE), len(LARGE))
     assert fetch("large") == file
@@ -188,7 +193,9 @@ def test_nothing_is_asked_for_offline(house, monkeypatch):
     )
     for variable in OFFLINE:
         monkeypatch.setenv(variable, "1")
-        with pytest.raises(WeightsError, match=f"unhashed.pth.tar was not downloaded: {variable} is set"):
+        with pytest.raises(
+            WeightsError, match=f"unhashed.pth.tar was not downloaded: {variable} is set"
+        ):
             fetch("unhashed")
         monkeypatch.setenv(variable, "0")
     assert house.asked == []
@@ -225,7 +232,10 @@ def test_an_unknown_name_is_told(house):
 
 def test_two_calls_do_not_write_the_same_file(house):
     house.user.mkdir(parents=True)
-    with FileLock(house.user / "large.safetensors.lock"), pytest.raises(WeightsError, match="another mivolo"):
+    with (
+        FileLock(house.user / "large.safetensors.lock"),
+        pytest.raises(WeightsError, match="another mivolo"),
+    ):
         fetch("large")
 
 
@@ -243,7 +253,9 @@ def test_a_file_at_hand_is_recognised_by_its_hash(house, tmp_path):
     assert house.left() == {"large.safetensors"}
 
 
-@pytest.mark.parametrize(("file", "name"), [("large.safetensors", None), ("other.bin", "large"), ("large.bin", None)])
+@pytest.mark.parametrize(
+    ("file", "name"), [("large.safetensors", None), ("other.bin", "large"), ("large.bin", None)]
+)
 def test_a_file_that_is_not_what_it_claims_is_refused(house, tmp_path, file, name):
     (tmp_path / file).write_bytes(b"something else")
     with pytest.raises(WeightsError, match="is not large") as error:
@@ -252,11 +264,19 @@ def test_a_file_that_is_not_what_it_claims_is_refused(house, tmp_path, file, nam
     assert house.left() == set()
 
 
-@pytest.mark.parametrize(("file", "name"), [("unhashed.pth.tar", None), ("unhashed.pth", None), ("x.bin", "unhashed")])
-def test_weights_without_a_hash_are_read_before_they_are_added(house, published, tmp_path, file, name):
+@pytest.mark.parametrize(
+    ("file", "name"), [("unhashed.pth.tar", None), ("unhashed.pth", None), ("x.bin", "unhashed")]
+)
+def test_weights_without_a_hash_are_read_before_they_are_added(
+    house, published, tmp_path, file, name
+):
     (tmp_path / file).write_bytes(published.read_bytes())
     entry = add(tmp_path / file, name=name)
-    assert (entry.name, entry.file, entry.sha256) == ("unhashed", "unhashed.pth.tar", registry.sha256(published))
+    assert (entry.name, entry.file, entry.sha256) == (
+        "unhashed",
+        "unhashed.pth.tar",
+        registry.sha256(published),
+    )
     assert registry.find("unhashed") == house.user / "unhashed.pth.tar"
     assert registry.verify(["unhashed"]) == [(entry, "ok")]
 
@@ -274,7 +294,10 @@ def test_own_models_get_a_name(house, published, tmp_path):
 def test_own_weights_are_not_replaced_by_accident(house, published, tmp_path):
     add(published, name="mine")
     other = tmp_path / "other.pth"
-    torch.save({"state_dict": create_model("mivolo_xs_48").state_dict(), "min_age": 1, "max_age": 95}, other)
+    torch.save(
+        {"state_dict": create_model("mivolo_xs_48").state_dict(), "min_age": 1, "max_age": 95},
+        other,
+    )
     with pytest.raises(WeightsError, match="called mine already") as error:
         add(other, name="mine")
     assert str(house.user / "mine.pth.tar") in error.value.hint

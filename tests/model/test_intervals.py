@@ -32,7 +32,9 @@ def covered(outcomes: list[Outcome], fitted: Intervals) -> float:
         assert outcome.prediction is not None
         ends = fitted.around(outcome.prediction.age, outcome.prediction.used)
         assert ends is not None
-        found.append(Outcome(outcome.label, replace(outcome.prediction, age_low=ends[0], age_high=ends[1])))
+        found.append(
+            Outcome(outcome.label, replace(outcome.prediction, age_low=ends[0], age_high=ends[1]))
+        )
     coverage = score(found, resamples=0).coverage
     assert coverage is not None
     return coverage.value
@@ -61,7 +63,9 @@ def test_nobody_is_younger_than_nothing() -> None:
 
 
 def test_inputs_are_calibrated_apart_and_only_where_there_are_enough() -> None:
-    narrow = [Outcome(Label(30, 30), Prediction(30 + i / 100, None, None, "body")) for i in range(100)]
+    narrow = [
+        Outcome(Label(30, 30), Prediction(30 + i / 100, None, None, "body")) for i in range(100)
+    ]
     few = people(intervals.FEWEST - 1, 4, "face+body")
     fitted = fit([*people(500, 3), *narrow, *few])
     assert set(fitted.bands) == {"face", "body"} and fitted.around(30, "face+body") is None
@@ -98,7 +102,11 @@ def test_where_only_ranges_are_known_intervals_are_whole_ranges() -> None:
     for outcome, truth in zip(outcomes[1::2], ages[1::2], strict=True):
         assert outcome.prediction is not None
         low, high = fitted.around(outcome.prediction.age, "body") or (0.0, 0.0)
-        assert low in starts and round(high + intervals.UNDER, 6) in starts | {117.0} and high - low > 14
+        assert (
+            low in starts
+            and round(high + intervals.UNDER, 6) in starts | {117.0}
+            and high - low > 14
+        )
         held.append(low <= truth <= high)
     assert np.mean(held) == share, "it is the true ages that they hold"
 
@@ -106,13 +114,23 @@ def test_where_only_ranges_are_known_intervals_are_whole_ranges() -> None:
 def test_known_ages_among_ranges_leave_intervals_as_narrow_as_they_are() -> None:
     outcomes, _ = ranged(500)
     fitted = fit([*outcomes, Outcome(Label(30, 30), Prediction(30, None, None, "body"))])
-    assert fitted.bands["body"].edges == [] and fit(outcomes).bands["body"].edges == [0, 16, 31, 46, 61, 117]
+    assert fitted.bands["body"].edges == [] and fit(outcomes).bands["body"].edges == [
+        0,
+        16,
+        31,
+        46,
+        61,
+        117,
+    ]
     overlapping = [Outcome(Label(10, 40), o.prediction) for o in outcomes[:1]]
     assert fit([*outcomes, *overlapping]).bands["body"].edges == []
 
 
 def test_who_has_no_answer_or_no_age_calibrates_nothing() -> None:
-    useless = [Outcome(Label(30, 30), None), Outcome(Label(None, None, "male"), Prediction(30, "male", 0.9, "face"))]
+    useless = [
+        Outcome(Label(30, 30), None),
+        Outcome(Label(None, None, "male"), Prediction(30, "male", 0.9, "face")),
+    ]
     assert fit(useless * 100).bands == {}
 
 
@@ -129,8 +147,14 @@ def test_they_survive_a_model_file() -> None:
         {"bands": {"face": {"ages": [], "below": [], "above": []}}, "coverage": 0.8},
         {"bands": {"face": {"ages": [1], "below": [1, 2], "above": [1]}}, "coverage": 0.8},
         {"bands": {"face": {"ages": [1], "below": ["nan"], "above": [1]}}, "coverage": 0.8},
-        {"bands": {"face": {"ages": [1], "below": [1], "above": [1], "edges": [3, 2]}}, "coverage": 0.8},
-        {"bands": {"face": {"ages": [1], "below": [1], "above": [1], "edges": ["inf"]}}, "coverage": 0.8},
+        {
+            "bands": {"face": {"ages": [1], "below": [1], "above": [1], "edges": [3, 2]}},
+            "coverage": 0.8,
+        },
+        {
+            "bands": {"face": {"ages": [1], "below": [1], "above": [1], "edges": ["inf"]}},
+            "coverage": 0.8,
+        },
         {"bands": [], "coverage": 0.8},
     ],
 )

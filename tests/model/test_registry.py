@@ -49,11 +49,14 @@ def sha(content):
 
 @pytest.fixture
 def house(tmp_path, monkeypatch):
-    """A registry of four weights, the first of which travels with the program; returns the user's folder."""
+    """A registry of four weights, the first of which travels with the program; returns the user's
+    folder."""
     shipped = tmp_path / "shipped"
     shipped.mkdir()
     (shipped / "small.safetensors").write_bytes(b"small")
-    (shipped / registry.REGISTRY).write_text(REGISTRY.format(shipped=sha(b"small"), large=sha(b"large")))
+    (shipped / registry.REGISTRY).write_text(
+        REGISTRY.format(shipped=sha(b"small"), large=sha(b"large"))
+    )
     monkeypatch.setattr(registry, "folder", lambda: shipped)
     monkeypatch.setenv("MIVOLO_HOME", str(tmp_path / "home"))
     user = registry.user_folder()
@@ -63,7 +66,12 @@ def house(tmp_path, monkeypatch):
 
 def test_the_registry_names_all_published_weights():
     published = {"mivolo-v2", "mivolo-d1-imdb", "volo-d1-imdb", "yolov8x-person-face"}
-    detectors = {"retinaface-resnet50", "retinaface-mobile0.25", "nanodet-g-coco-416", "blazeface-back-256"}
+    detectors = {
+        "retinaface-resnet50",
+        "retinaface-mobile0.25",
+        "nanodet-g-coco-416",
+        "blazeface-back-256",
+    }
     assert published | detectors | {"mivolo-xs"} <= set(registry.registry())
 
 
@@ -72,7 +80,9 @@ def test_every_registered_entry_can_be_used():
     assert len(set(files)) == len(files)
     for name, entry in registry.registry().items():
         assert name == entry.name and entry.licence and entry.kind in ("model", "detector")
-        assert entry.embedded != bool(entry.url), "either it travels with the program or it has an address"
+        assert entry.embedded != bool(entry.url), (
+            "either it travels with the program or it has an address"
+        )
         assert entry.url.startswith("https://" if entry.url else "")
         assert entry.sha256 is None or len(bytes.fromhex(entry.sha256)) == 32
         assert entry.pickle == entry.file.endswith(".pt")
@@ -212,7 +222,12 @@ def test_verify_hashes_everything_anew(house):
     (house / "large.safetensors").write_bytes(b"wrong")
     (house / "trap.pt").write_bytes(b"anything")
     checks = {entry.name: check for entry, check in registry.verify()}
-    assert checks == {"small": "ok", "large": "mismatch", "unhashed": "missing", "trap": "no registered hash"}
+    assert checks == {
+        "small": "ok",
+        "large": "mismatch",
+        "unhashed": "missing",
+        "trap": "no registered hash",
+    }
     assert [check for _, check in registry.verify(["small"])] == ["ok"]
     with pytest.raises(WeightsError):
         registry.verify(["small", "nothing"])
@@ -236,7 +251,9 @@ def test_a_pickle_must_be_vouched_for(house, tmp_path):
     registry.require_trusted_pickle(file)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"a.pt": {}}', '{"a.pt": {"colour": "blue"}}', '{"a.pt": 3}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"a.pt": {}}', '{"a.pt": {"colour": "blue"}}', '{"a.pt": 3}']
+)
 def test_a_broken_list_of_records_is_told(house, content):
     (house / registry.RECORDS).write_text(content)
     with pytest.raises(WeightsError, match="hashes.json") as error:
@@ -245,11 +262,16 @@ def test_a_broken_list_of_records_is_told(house, content):
 
 
 def test_records_are_kept_as_they_were_given(house):
-    first, second = Record("a", "model", sha(b"a")), Record("b", "detector", sha(b"b"), trusted=True)
+    first, second = (
+        Record("a", "model", sha(b"a")),
+        Record("b", "detector", sha(b"b"), trusted=True),
+    )
     registry.remember("a.pth", first)
     registry.remember("b.pt", second)
     assert registry.records() == {"a.pth": first, "b.pt": second}
-    assert set(json.loads((house / registry.RECORDS).read_text())["a.pth"]) == {field.name for field in fields(Record)}
+    assert set(json.loads((house / registry.RECORDS).read_text())["a.pth"]) == {
+        field.name for field in fields(Record)
+    }
 
 
 @pytest.mark.parametrize(
@@ -262,7 +284,10 @@ def test_records_are_kept_as_they_were_given(house):
     ],
 )
 def test_names_are_told_from_formats(tmp_path, file, name, suffix):
-    assert (registry.plain_name(tmp_path / file), registry.suffix(tmp_path / file)) == (name, suffix)
+    assert (registry.plain_name(tmp_path / file), registry.suffix(tmp_path / file)) == (
+        name,
+        suffix,
+    )
 
 
 def test_a_hash_is_that_of_the_whole_file(tmp_path):

@@ -20,7 +20,7 @@ from helpers.tables import table
 
 from mivolo_cli.errors import PhotoError
 from mivolo_cli.photos import archives, decode, walk
-from mivolo_cli.photos.sandbox import Decoders
+from mivolo_cli.photos.sandbox import Sandbox
 from mivolo_cli.photos.thumbnails import thumbnail
 from mivolo_cli.records import Failure, Image, Photo
 from mivolo_cli.scan import run as scanning
@@ -49,10 +49,13 @@ def scan(monkeypatch: pytest.MonkeyPatch) -> Scan:
 def pictures(tmp_path: Path) -> dict[str, bytes]:
     """Six pictures of different greys; a WebP among them is decoded in a process of its own."""
     names = ("0003.jpg", "0001.png", "b/0002.left.jpg", "b/0002.right.webp", "0009.jpg", "0000.jpg")
-    greys = {name: np.full((50, 40, 3), 100 + number, np.uint8) for number, name in enumerate(names)}
+    greys = {
+        name: np.full((50, 40, 3), 100 + number, np.uint8) for number, name in enumerate(names)
+    }
     exact = {"lossless": True}  # for WebP; the other formats take no notice
     return {
-        name: save_photo(tmp_path / "made" / name, pixels=grey, **exact).read_bytes() for name, grey in greys.items()
+        name: save_photo(tmp_path / "made" / name, pixels=grey, **exact).read_bytes()
+        for name, grey in greys.items()
     }
 
 
@@ -68,23 +71,34 @@ def save_tar(file: Path, members: Mapping[str, bytes]) -> Path:
 
 def save_rows(file: Path, contents: list[Any], column: str = "image", rows: int = 2) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table({"label": [*range(len(contents))], column: contents}), file, row_group_size=rows)
+    pq.write_table(
+        pa.table({"label": [*range(len(contents))], column: contents}), file, row_group_size=rows
+    )
     return file
 
 
 def said(file: Path) -> dict[str, int | None]:
     """The age of each photo's first person without the decimals: the picture's grey."""
-    return {row["path"]: None if row["age"] is None else int(row["age"]) for row in reversed(table(file))}
+    return {
+        row["path"]: None if row["age"] is None else int(row["age"])
+        for row in reversed(table(file))
+    }
 
 
-def test_the_members_of_a_tar_file_are_photos(scan: Scan, pictures: dict[str, bytes], tmp_path: Path) -> None:
+def test_the_members_of_a_tar_file_are_photos(
+    scan: Scan, pictures: dict[str, bytes], tmp_path: Path
+) -> None:
     others = {"0003.json": b"{}", "0003.cls": b"1"}
     shard = save_tar(tmp_path / "data" / "train-000.tar", {**pictures, **others})
     progress = scan(shard, output=tmp_path / "people.parquet")
     rows = table(tmp_path / "people.parquet")
-    assert list(dict.fromkeys(row["path"] for row in rows)) == [f"train-000.tar/{name}" for name in pictures]
+    assert list(dict.fromkeys(row["path"] for row in rows)) == [
+        f"train-000.tar/{name}" for name in pictures
+    ]
     assert {row["root"] for row in rows} == {str(tmp_path / "data")}
-    assert {(row["bytes"], row["mtime_ns"]) for row in rows} == {(shard.stat().st_size, shard.stat().st_mtime_ns)}
+    assert {(row["bytes"], row["mtime_ns"]) for row in rows} == {
+        (shard.stat().st_size, shard.stat().st_mtime_ns)
+    }
     assert said(tmp_path / "people.parquet")["train-000.tar/0003.jpg"] == 100
     assert progress.photos == 6 and not progress.failed
     assert scan(shard, output=tmp_path / "people.parquet").unchanged
@@ -98,7 +112,9 @@ def test_the_rows_of_a_parquet_file_are_photos(
     if column != "jpg":
         contents = [{"bytes": content, "path": f"x/{name}"} for name, content in pictures.items()]
         contents[1]["path"], contents[4]["bytes"] = None, None
-    progress = scan(save_rows(tmp_path / "d.parquet", contents, column), output=tmp_path / "people.csv")
+    progress = scan(
+        save_rows(tmp_path / "d.parquet", contents, column), output=tmp_path / "people.csv"
+    )
     names = [f"d.parquet/{row}" for row in range(6)]
     if column != "jpg":
         own = [f"/{Path(name).name}" for name in pictures]
@@ -110,36 +126,44 @@ def test_the_rows_of_a_parquet_file_are_photos(
     assert all(age in (None, grey[name]) for name, age in found.items()) and any(found.values())
 
 
-def test_in_folders_they_are_taken_if_asked_for(scan: Scan, pictures: dict[str, bytes], tmp_path: Path) -> None:
+def test_in_folders_they_are_taken_if_asked_for(
+    scan: Scan, pictures: dict[str, bytes], tmp_path: Path
+) -> None:
     album = tmp_path / "album"
     save_photo(album / "a.jpg")
     save_tar(album / "b.tar", pictures)
     save_rows(album / "c" / "d.parquet", list(pictures.values()), "image")
     assert scan(album, output=tmp_path / "1.csv").photos == 1
-    assert scan(album, output=tmp_path / "2.csv", samples=True).photos == 1 + 6 + 6
-    assert scan(album, output=tmp_path / "3.csv", samples=True, include=["*.tar"]).photos == 6
+    assert scan(album, output=tmp_path / "2.csv", archives=True).photos == 1 + 6 + 6
+    assert scan(album, output=tmp_path / "3.csv", archives=True, include=["*.tar"]).photos == 6
 
 
-def test_only_changed_shards_are_done_again(scan: Scan, pictures: dict[str, bytes], tmp_path: Path) -> None:
+def test_only_changed_shards_are_done_again(
+    scan: Scan, pictures: dict[str, bytes], tmp_path: Path
+) -> None:
     for name in ("a.tar", "b.tar"):
         save_tar(tmp_path / "data" / name, pictures)
-    scan(tmp_path / "data", output=tmp_path / "people.parquet", samples=True)
+    scan(tmp_path / "data", output=tmp_path / "people.parquet", archives=True)
     save_tar(tmp_path / "data" / "b.tar", dict(list(pictures.items())[:3]))
-    progress = scan(tmp_path / "data", output=tmp_path / "people.parquet", samples=True)
+    progress = scan(tmp_path / "data", output=tmp_path / "people.parquet", archives=True)
     assert (progress.photos, progress.reused) == (9, 6)
 
 
-def test_shards_of_a_scan_leave_tar_files_whole(scan: Scan, pictures: dict[str, bytes], tmp_path: Path) -> None:
+def test_shards_of_a_scan_leave_tar_files_whole(
+    scan: Scan, pictures: dict[str, bytes], tmp_path: Path
+) -> None:
     for number in range(5):
         save_tar(tmp_path / "data" / f"{number}.tar", pictures)
     tables = [tmp_path / f"{number}.parquet" for number in (1, 2)]
     for number, file in enumerate(tables, 1):
-        scan(tmp_path / "data", output=file, samples=True, shard=Shard(number, 2))
+        scan(tmp_path / "data", output=file, archives=True, shard=Shard(number, 2))
     files = [{row["path"].split("/")[0] for row in table(file)} for file in tables]
     assert all(files) and not files[0] & files[1]
     merge(MergeOptions(tables, [tmp_path / "merged.parquet"]))
-    scan(tmp_path / "data", output=tmp_path / "whole.parquet", samples=True)
-    merged, whole = ([row["path"] for row in table(tmp_path / f"{name}.parquet")] for name in ("merged", "whole"))
+    scan(tmp_path / "data", output=tmp_path / "whole.parquet", archives=True)
+    merged, whole = (
+        [row["path"] for row in table(tmp_path / f"{name}.parquet")] for name in ("merged", "whole")
+    )
     assert merged == whole
 
 
@@ -196,22 +220,26 @@ def test_a_folder_may_be_called_like_a_shard(tmp_path: Path) -> None:
 def test_shards_in_a_bucket(put: Put, pictures: dict[str, bytes], tmp_path: Path) -> None:  # noqa: F811
     put("d/a.tar", save_tar(tmp_path / "a.tar", pictures).read_bytes())
     put("d/b.parquet", save_rows(tmp_path / "b.parquet", list(pictures.values())).read_bytes())
-    found = list(walk.opened(walk.walk([place("s3://album/d")], shards=True)))
-    assert [item.photo.address if isinstance(item, Failure) else item.address for item in found] == [
+    found = list(walk.opened(walk.walk([place("s3://album/d")], archives=True)))
+    assert [
+        item.photo.address if isinstance(item, Failure) else item.address for item in found
+    ] == [
         *(f"s3://album/d/a.tar/{name}" for name in pictures),
         *(f"s3://album/d/b.parquet/{row}" for row in range(6)),
     ]
-    decoders = Decoders()
+    sandbox = Sandbox()
     try:
-        images = [decode.decode_or_fail(item, decoders) for item in found if isinstance(item, Photo)]
+        images = [decode.decode_or_fail(item, sandbox) for item in found if isinstance(item, Photo)]
     finally:
-        decoders.close()
+        sandbox.close()
     greys = [round(image.pixels.mean()) for image in images if isinstance(image, Image)]
     assert greys == [*range(100, 106)] * 2
 
 
 @pytest.mark.parametrize("row", ["6", "-1", "cat"])
-def test_a_row_that_is_not_there_fails_alone(pictures: dict[str, bytes], tmp_path: Path, row: str) -> None:
+def test_a_row_that_is_not_there_fails_alone(
+    pictures: dict[str, bytes], tmp_path: Path, row: str
+) -> None:
     facts = save_rows(tmp_path / "b.parquet", list(pictures.values())).stat()
     with pytest.raises(PhotoError) as caught:
         decode.decode(Photo(str(tmp_path), f"b.parquet/{row}", facts.st_size, facts.st_mtime_ns))

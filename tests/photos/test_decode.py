@@ -46,12 +46,18 @@ def difference(pixels: np.ndarray, expected: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_every_format_is_read(tmp_path: Path, make_photo: MakePhoto, scene: Pixels, suffix: str) -> None:
+def test_every_format_is_read(
+    tmp_path: Path, make_photo: MakePhoto, scene: Pixels, suffix: str
+) -> None:
     file = make_photo(tmp_path / f"photo{suffix}")
     content = file.read_bytes()
     image = read(file)
     assert difference(image.pixels, scene) < 6
-    assert image.pixels.dtype == np.uint8 and image.pixels.flags.c_contiguous and image.pixels.flags.writeable
+    assert (
+        image.pixels.dtype == np.uint8
+        and image.pixels.flags.c_contiguous
+        and image.pixels.flags.writeable
+    )
     assert (image.width, image.height) == (80, 64)
     assert file.read_bytes() == content
 
@@ -70,17 +76,24 @@ def test_heic_that_says_twice_how_it_is_turned_is_turned_once(
     tmp_path: Path, make_photo: MakePhoto, scene: Pixels
 ) -> None:
     file = make_photo(tmp_path / "photo.heic", orientation=6)
-    exif_says_6 = b"\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00", b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06"
+    exif_says_6 = (
+        b"\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00",
+        b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06",
+    )
     content = file.read_bytes()
     assert b"irot" in content and any(tag in content for tag in exif_says_6)
     assert difference(read(file).pixels, scene) < 6
 
 
-def test_heic_is_turned_by_its_own_property_alone(tmp_path: Path, make_photo: MakePhoto, scene: Pixels) -> None:
+def test_heic_is_turned_by_its_own_property_alone(
+    tmp_path: Path, make_photo: MakePhoto, scene: Pixels
+) -> None:
     """The format's standard tells readers not to turn by EXIF."""
     file = make_photo(tmp_path / "photo.heic", orientation=1)
     content = file.read_bytes()
-    changed = content.replace(b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x01", b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06")
+    changed = content.replace(
+        b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x01", b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06"
+    )
     assert changed != content
     file.write_bytes(changed)
     assert difference(read(file).pixels, scene) < 6
@@ -97,7 +110,9 @@ def test_avif_and_heic_of_the_brand_they_share(
 
 
 @pytest.mark.parametrize("actual", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF"])
-def test_content_decides_and_not_the_name(tmp_path: Path, make_photo: MakePhoto, scene: Pixels, actual: str) -> None:
+def test_content_decides_and_not_the_name(
+    tmp_path: Path, make_photo: MakePhoto, scene: Pixels, actual: str
+) -> None:
     for name in ("photo.jpg", "photo.heic", "photo"):
         assert difference(read(make_photo(tmp_path / name, actual)).pixels, scene) < 6
 
@@ -115,14 +130,23 @@ def test_first_frame_of_animations(
     assert difference(read(file).pixels, scene) < 3
 
 
-def test_first_picture_of_a_stereo_photo(tmp_path: Path, make_photo: MakePhoto, scene: Pixels) -> None:
-    file = make_photo(tmp_path / "stereo.jpg", "MPO", save_all=True, append_images=[PIL.Image.new("RGB", (80, 64))])
+def test_first_picture_of_a_stereo_photo(
+    tmp_path: Path, make_photo: MakePhoto, scene: Pixels
+) -> None:
+    file = make_photo(
+        tmp_path / "stereo.jpg",
+        "MPO",
+        save_all=True,
+        append_images=[PIL.Image.new("RGB", (80, 64))],
+    )
     assert difference(read(file).pixels, scene) < 6
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
 def test_cmyk_files(tmp_path: Path, make_photo: MakePhoto, suffix: str) -> None:
-    file = make_photo(tmp_path / f"print{suffix}", pixels=PIL.Image.new("CMYK", (32, 32), (255, 0, 0, 51)))
+    file = make_photo(
+        tmp_path / f"print{suffix}", pixels=PIL.Image.new("CMYK", (32, 32), (255, 0, 0, 51))
+    )
     assert np.allclose(read(file).pixels, (0, 204, 204), atol=3)
 
 
@@ -144,12 +168,19 @@ def test_floating_point_tiff(tmp_path: Path, make_photo: MakePhoto) -> None:
 
 def test_lab_tiff(tmp_path: Path, make_photo: MakePhoto) -> None:
     lab = PIL.Image.merge("LAB", [PIL.Image.new("L", (4, 4), value) for value in (136, 208, 195)])
-    assert np.allclose(read(make_photo(tmp_path / "lab.tif", pixels=lab)).pixels, (255, 0, 0), atol=12)
+    assert np.allclose(
+        read(make_photo(tmp_path / "lab.tif", pixels=lab)).pixels, (255, 0, 0), atol=12
+    )
 
 
 def test_transparent_places_are_white(tmp_path: Path, make_photo: MakePhoto) -> None:
     clear = PIL.Image.new("RGBA", (8, 8), (255, 0, 0, 0))
-    for name, options in (("a.png", {}), ("a.webp", {"lossless": True}), ("a.gif", {}), ("a.tif", {})):
+    for name, options in (
+        ("a.png", {}),
+        ("a.webp", {"lossless": True}),
+        ("a.gif", {}),
+        ("a.tif", {}),
+    ):
         assert (read(make_photo(tmp_path / name, pixels=clear, **options)).pixels == 255).all()
 
 
@@ -172,9 +203,15 @@ def test_time_of_the_photo(tmp_path: Path, make_photo: MakePhoto, suffix: str) -
         ({0x9003: "0001:01:01 00:00:00"}, None),
         ({0x9003: "yesterday"}, None),
         ({0x9003: "2019-05-04T10:20:30"}, datetime(2019, 5, 4, 10, 20, 30)),
-        ({0x9003: "0000:00:00 00:00:00", 0x9004: "2018:01:02 03:04:05"}, datetime(2018, 1, 2, 3, 4, 5)),
+        (
+            {0x9003: "0000:00:00 00:00:00", 0x9004: "2018:01:02 03:04:05"},
+            datetime(2018, 1, 2, 3, 4, 5),
+        ),
         ({0x0132: "2017:01:02 03:04:05"}, datetime(2017, 1, 2, 3, 4, 5)),
-        ({0x0132: "2017:01:02 03:04:05", 0x9004: "2018:01:02 03:04:05"}, datetime(2018, 1, 2, 3, 4, 5)),
+        (
+            {0x0132: "2017:01:02 03:04:05", 0x9004: "2018:01:02 03:04:05"},
+            datetime(2018, 1, 2, 3, 4, 5),
+        ),
         ({0x9003: b"\xff\xfe\x00nonsense"}, None),
     ],
 )
@@ -203,11 +240,15 @@ def test_damaged_exif_does_not_cost_the_photo(
         content[pointer : pointer + 4] = (len(content) - cut).to_bytes(4, "little")
         file.write_bytes(content)
     else:
-        file = make_photo(tmp_path / f"photo{suffix}", exif=whole[:cut] + b"\xff" * (len(whole) - cut))
+        file = make_photo(
+            tmp_path / f"photo{suffix}", exif=whole[:cut] + b"\xff" * (len(whole) - cut)
+        )
     assert difference(read(file).pixels, scene) < 6
 
 
-def test_orientation_survives_damage_elsewhere_in_exif(tmp_path: Path, make_photo: MakePhoto, scene: Pixels) -> None:
+def test_orientation_survives_damage_elsewhere_in_exif(
+    tmp_path: Path, make_photo: MakePhoto, scene: Pixels
+) -> None:
     file = make_photo(tmp_path / "photo.jpg", orientation=6, taken_at="2019:05:04 10:20:30")
     content = file.read_bytes()
     pointer = content.index(b"\x87\x69\x00\x04\x00\x00\x00\x01") + 8
@@ -229,7 +270,9 @@ def test_orientation_survives_damage_elsewhere_in_exif(tmp_path: Path, make_phot
         ("garbage", "corrupt"),
     ],
 )
-def test_broken_files_have_stable_codes(tmp_path: Path, make_broken: MakeBroken, kind: str, expected: str) -> None:
+def test_broken_files_have_stable_codes(
+    tmp_path: Path, make_broken: MakeBroken, kind: str, expected: str
+) -> None:
     assert code(make_broken(tmp_path / "photo.jpg", kind)) == expected
 
 
@@ -248,7 +291,10 @@ def test_damaged_bytes_give_a_photo_or_a_code(
     tmp_path: Path, make_photo: MakePhoto, scene: Pixels, suffix: str
 ) -> None:
     file = make_photo(
-        tmp_path / f"photo{suffix}", orientation=6, taken_at="2019:05:04 10:20:30", pixels=scene[::4, ::4]
+        tmp_path / f"photo{suffix}",
+        orientation=6,
+        taken_at="2019:05:04 10:20:30",
+        pixels=scene[::4, ::4],
     )
     content = file.read_bytes()
     random = np.random.default_rng(1)
@@ -290,7 +336,11 @@ def test_limit_stays_when_a_library_switches_pillows_off(
     ],
 )
 def test_failures_while_decoding(
-    tmp_path: Path, make_photo: MakePhoto, monkeypatch: pytest.MonkeyPatch, error: Exception, expected: str
+    tmp_path: Path,
+    make_photo: MakePhoto,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    expected: str,
 ) -> None:
     def fail(picture: PIL.Image.Image) -> None:
         raise error
@@ -307,7 +357,9 @@ def test_vanished_file(tmp_path: Path) -> None:
     assert code(tmp_path / "gone" / "gone.jpg") == "missing"
 
 
-def test_file_without_permission(tmp_path: Path, make_photo: MakePhoto, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_without_permission(
+    tmp_path: Path, make_photo: MakePhoto, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(file: Path, mode: str) -> None:
         raise PermissionError(13, "Permission denied", str(file))
 
@@ -347,7 +399,9 @@ def test_nothing_is_printed(tmp_path: Path, make_photo: MakePhoto, make_broken: 
         "PIL.Image.MAX_IMAGE_PIXELS = 6000;"
         "done = list(decode.decode_all(walk.walk([Path(sys.argv[1])]), 2)); sys.exit(len(done) != 10)"
     )
-    run = subprocess.run([sys.executable, "-W", "always", "-c", script, tmp_path], capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-W", "always", "-c", script, tmp_path], capture_output=True, text=True
+    )
     assert (run.stderr, run.stdout, run.returncode) == ("", "", 0)
 
 
@@ -367,10 +421,14 @@ def test_photos_come_out_in_order_with_failures_in_their_place(
     assert [result.photo.path for result in results] == names
     assert results[3] is stream[3]
     assert isinstance(results[7], Failure) and results[7].code == "empty"
-    assert all(result.pixels[0, 0, 0] == i for i, result in enumerate(results) if isinstance(result, Image))
+    assert all(
+        result.pixels[0, 0, 0] == i for i, result in enumerate(results) if isinstance(result, Image)
+    )
 
 
-def test_decoding_is_parallel_and_a_slow_first_photo_stays_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoding_is_parallel_and_a_slow_first_photo_stays_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     second_began = threading.Event()
 
     def fake(photo: Photo, *_: object) -> Image:

@@ -1,4 +1,5 @@
-"""Permissions and drives that change while a scan is under way, as a user meets them who is not root."""
+"""Permissions and drives that change while a scan is under way, as a user meets them who is not
+root."""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ def folder() -> Iterator[Path]:
     for name in ("album", "results"):
         (place / name).mkdir()
     for number in range(10):
-        save_photo(place / "album" / f"{number}.png", pixels=np.full((50, 40, 3), 100 + number, np.uint8))
+        save_photo(
+            place / "album" / f"{number}.png", pixels=np.full((50, 40, 3), 100 + number, np.uint8)
+        )
     for file in (place, *place.rglob("*")):
         file.chmod(0o777 if file.is_dir() else 0o666)
     yield place
@@ -44,7 +47,8 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def ordinary_user() -> Iterator[None]:
-    """Root opens every file; for the files of this thread, and of those that it starts, root is nobody meanwhile."""
+    """Root opens every file; for the files of this thread, and of those that it starts, root is
+    nobody meanwhile."""
     if os.geteuid() != 0:
         yield
         return
@@ -117,7 +121,9 @@ def test_a_drive_that_is_pulled_out_stops_the_run(folder: Path, scan: Scan) -> N
     album, copy = folder / "album", folder / "copy"
     album.rename(copy)
     album.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", album], capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", album], capture_output=True
+    )
     if mounted.returncode:
         pytest.skip(f"this machine lets nobody mount a drive: {mounted.stderr.decode()}")
     try:

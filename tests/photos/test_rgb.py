@@ -46,7 +46,9 @@ def test_modes_become_the_rgb_that_they_mean(
 
 
 def test_lab_is_converted_through_its_profile() -> None:
-    red = PIL.Image.merge("LAB", [solid("L", value) for value in (136, 208, 195)])  # L 53, a 80, b 67
+    red = PIL.Image.merge(
+        "LAB", [solid("L", value) for value in (136, 208, 195)]
+    )  # L 53, a 80, b 67
     assert np.allclose(pixel(red), (255, 0, 0), atol=12)  # 8 bits of Lab are coarse
 
 
@@ -72,7 +74,9 @@ def test_sixteen_bits_are_divided_by_257_and_not_clipped(dtype: str) -> None:
         ("int32", [0, 200_000, 1_000_000], [0, 51, 255]),
     ],
 )
-def test_values_without_a_known_range_are_scaled(dtype: str, values: list[float], expected: list[int]) -> None:
+def test_values_without_a_known_range_are_scaled(
+    dtype: str, values: list[float], expected: list[int]
+) -> None:
     picture = PIL.Image.fromarray(np.array([values], dtype))
     assert picture.mode in "FI"
     assert np.array(to_rgb(picture))[0, :, 0].tolist() == expected
@@ -129,19 +133,32 @@ def test_srgb_profile_changes_nothing() -> None:
 
 
 def profile(order: str, gamma: float = 2.2) -> bytes:
-    """A small ICC profile: sRGB's primaries, dealt out to the channels in that order; grey without an order."""
-    primaries = {"R": (0.4361, 0.2225, 0.0139), "G": (0.3851, 0.7169, 0.0971), "B": (0.1431, 0.0606, 0.7141)}
+    """A small ICC profile: sRGB's primaries, dealt out to the channels in that order; grey without
+    an order."""
+    primaries = {
+        "R": (0.4361, 0.2225, 0.0139),
+        "G": (0.3851, 0.7169, 0.0971),
+        "B": (0.1431, 0.0606, 0.7141),
+    }
     curve = b"curv" + struct.pack(">IIH2x", 0, 1, round(gamma * 256))
-    tags = {b"wtpt": _xyz(0.9642, 1.0, 0.8249), b"desc": b"desc" + struct.pack(">II", 0, 5) + b"test\0" + bytes(79)}
+    tags = {
+        b"wtpt": _xyz(0.9642, 1.0, 0.8249),
+        b"desc": b"desc" + struct.pack(">II", 0, 5) + b"test\0" + bytes(79),
+    }
     tags |= {f"{channel}TRC".encode(): curve for channel in ("rgb" if order else "k")}
-    tags |= {f"{channel}XYZ".encode(): _xyz(*primaries[name]) for channel, name in zip("rgb", order, strict=False)}
+    tags |= {
+        f"{channel}XYZ".encode(): _xyz(*primaries[name])
+        for channel, name in zip("rgb", order, strict=False)
+    }
     table, body = struct.pack(">I", len(tags)), b""
     start = 128 + 4 + 12 * len(tags)
     for tag, data in tags.items():
         table += tag + struct.pack(">II", start + len(body), len(data))
         body += data + bytes(-len(data) % 4)
     space = b"RGB " if order else b"GRAY"
-    header = struct.pack(">I4s4s4s4s4s", start + len(body), b"", b"\x02\x40\0\0", b"mntr", space, b"XYZ ")
+    header = struct.pack(
+        ">I4s4s4s4s4s", start + len(body), b"", b"\x02\x40\0\0", b"mntr", space, b"XYZ "
+    )
     header += bytes(12) + b"acsp" + bytes(28) + _xyz(0.9642, 1.0, 0.8249)[8:]
     return header.ljust(128, b"\0") + table + body
 

@@ -16,7 +16,7 @@ from helpers.photos import draw_scene, save_broken, save_photo
 from mivolo_cli.errors import PhotoError
 from mivolo_cli.photos import decode as photos
 from mivolo_cli.photos import sandbox
-from mivolo_cli.photos.sandbox import Decoders, is_progressive
+from mivolo_cli.photos.sandbox import Sandbox, is_progressive
 from mivolo_cli.records import Failure, Image, Photo
 
 ANSWER = '{"height": 1, "width": 1, "bytes": 5, "mtime_ns": 6, "taken_at": null}'
@@ -32,15 +32,15 @@ STRANGE = {
 
 
 @pytest.fixture
-def real() -> Iterator[Decoders]:
-    pool = Decoders()
+def real() -> Iterator[Sandbox]:
+    pool = Sandbox()
     yield pool
     pool.close()
 
 
-def fake(script: str, seconds: float = 60) -> Decoders:
+def fake(script: str, seconds: float = 60) -> Sandbox:
     """Processes that read a request, and then do something."""
-    return Decoders(seconds, command=[sys.executable, "-c", f"input(); {script}"])
+    return Sandbox(seconds, command=[sys.executable, "-c", f"input(); {script}"])
 
 
 def photo_of(file: Path) -> Photo:
@@ -48,16 +48,18 @@ def photo_of(file: Path) -> Photo:
     return Photo(str(file.parent), file.name, facts.st_size, facts.st_mtime_ns)
 
 
-def code(pool: Decoders, photo: Photo) -> str:
+def code(pool: Sandbox, photo: Photo) -> str:
     with pytest.raises(PhotoError) as caught:
         pool.decode(photo)
     assert str(caught.value)
     return caught.value.code
 
 
-def test_the_answer_is_that_of_decoding_here(tmp_path: Path, real: Decoders) -> None:
+def test_the_answer_is_that_of_decoding_here(tmp_path: Path, real: Sandbox) -> None:
     for name, options in {"a.tif": {}, "b.webp": {"orientation": 6}, "ü \udcff.gif": {}}.items():
-        file = save_photo(tmp_path / name, taken_at="2020:01:31 12:00:05" if options else None, **options)
+        file = save_photo(
+            tmp_path / name, taken_at="2020:01:31 12:00:05" if options else None, **options
+        )
         here, there = photos.decode(photo_of(file)), real.decode(photo_of(file))
         assert np.array_equal(here.pixels, there.pixels)
         assert (here.photo, here.taken_at) == (there.photo, there.taken_at)
@@ -84,8 +86,10 @@ def test_an_endless_loop_is_stopped() -> None:
 
 
 def test_a_huge_allocation_is_refused(tmp_path: Path) -> None:
-    pool = Decoders(memory=40 * 1024**2)
-    large = save_photo(tmp_path / "large.tif", pixels=np.zeros((5000, 4000, 3), np.uint8), compression="tiff_lzw")
+    pool = Sandbox(memory=40 * 1024**2)
+    large = save_photo(
+        tmp_path / "large.tif", pixels=np.zeros((5000, 4000, 3), np.uint8), compression="tiff_lzw"
+    )
     small = save_photo(tmp_path / "small.tif")
     assert code(pool, photo_of(large)) == "too_large"
     assert pool.decode(photo_of(small)).width == 80
@@ -109,12 +113,13 @@ def test_code_beside_the_photos_is_not_run(tmp_path: Path, monkeypatch: pytest.M
     for name in ("PIL.py", "json.py", "numpy.py"):
         (tmp_path / name).write_text("raise SystemExit")
     monkeypatch.chdir(tmp_path)
-    pool = Decoders()
+    pool = Sandbox()
     assert pool.decode(photo_of(save_photo(tmp_path / "a.tif"))).width == 80
     pool.close()
 
 
-# --- which files -----------------------------------------------------------------------------------------------------
+# --- which files
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_ordinary_files_are_decoded_here_and_risky_ones_elsewhere(
@@ -122,11 +127,11 @@ def test_ordinary_files_are_decoded_here_and_risky_ones_elsewhere(
 ) -> None:
     elsewhere: list[str] = []
 
-    def decode(pool: Decoders, photo: Photo, data: bytes | None) -> Image:
+    def decode(pool: Sandbox, photo: Photo, data: bytes | None) -> Image:
         elsewhere.append(photo.path)
         return photos.decode(photo)
 
-    monkeypatch.setattr(Decoders, "decode", decode)
+    monkeypatch.setattr(Sandbox, "decode", decode)
     names = ["a.jpg", "b.png", "c.webp", "d.tif", "e.bmp", "f.gif", "g.avif", "h.heic"]
     files = [save_photo(tmp_path / name) for name in names]
     files.append(save_photo(tmp_path / "i.jpg", progressive=True))
@@ -141,24 +146,36 @@ def test_ordinary_files_are_decoded_here_and_risky_ones_elsewhere(
     assert elsewhere == ["a.jpg", "b.png"]
 
 
-def test_a_crash_is_a_row_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_is_a_row_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = [save_photo(tmp_path / name) for name in ("a.png", "b.tif", "c.jpg")]
-    monkeypatch.setattr(photos, "Decoders", lambda: fake("import os; os.abort()"))
+    monkeypatch.setattr(photos, "Sandbox", lambda: fake("import os; os.abort()"))
     results = list(photos.decode_all(map(photo_of, files), 2))
-    assert [isinstance(result, Failure) and result.code for result in results] == [False, "crashed", False]
+    assert [isinstance(result, Failure) and result.code for result in results] == [
+        False,
+        "crashed",
+        False,
+    ]
 
 
 def test_progressive_is_told_by_the_frame(tmp_path: Path) -> None:
-    for number, (progressive, size) in enumerate([(False, 10), (True, 10), (False, 40_000), (True, 40_000)]):
+    for number, (progressive, size) in enumerate(
+        [(False, 10), (True, 10), (False, 40_000), (True, 40_000)]
+    ):
         file = save_photo(tmp_path / f"{number}.jpg", progressive=progressive, comment=b"x" * size)
         with file.open("rb") as opened:
             assert is_progressive(opened) == progressive
-    (tmp_path / "endless.jpg").write_bytes(b"\xff\xd8" + (b"\xff\xe1" + struct.pack(">H", 2)) * 2000)
+    (tmp_path / "endless.jpg").write_bytes(
+        b"\xff\xd8" + (b"\xff\xe1" + struct.pack(">H", 2)) * 2000
+    )
     with (tmp_path / "endless.jpg").open("rb") as opened:
         assert is_progressive(opened), "better to be careful"
 
 
-def test_a_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_changes_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = save_photo(tmp_path / "a.png", pixels=draw_scene())
     convert = photos.to_rgb
 

@@ -34,5 +34,13 @@ def test_photos_that_are_gone_broken_or_elsewhere_have_none(tmp_path: Path) -> N
     save_photo(tmp_path / "secret.png")
     save_broken(tmp_path / "in" / "empty.jpg", "empty")
     save_photo(tmp_path / "in" / "a.png")
-    found = [Photo(str(tmp_path / "in"), name) for name in ("a.png", "empty.jpg", "gone.jpg", "../secret.png")]
-    assert [picture is not None for picture in thumbnails(found, 40, "WEBP", 1)] == [True, False, False, False]
+    found = [
+        Photo(str(tmp_path / "in"), name)
+        for name in ("a.png", "empty.jpg", "gone.jpg", "../secret.png")
+    ]
+    assert [picture is not None for picture in thumbnails(found, 40, "WEBP", 1)] == [
+        True,
+        False,
+        False,
+        False,
+    ]

@@ -45,7 +45,9 @@ def tree(root: Path, *names: str) -> Path:
 
 
 def test_walk_is_sorted_and_relative_to_its_root(tmp_path: Path) -> None:
-    root = tree(tmp_path / "album", "b.jpg", "a/z.png", "a/b/c.webp", "C.JPG", "c.jpg", "a.jpg", "d/x.heic")
+    root = tree(
+        tmp_path / "album", "b.jpg", "a/z.png", "a/b/c.webp", "C.JPG", "c.jpg", "a.jpg", "d/x.heic"
+    )
     assert found(root) == ["C.JPG", "a/b/c.webp", "a/z.png", "a.jpg", "b.jpg", "c.jpg", "d/x.heic"]
     first = next(walking.walk([root]))
     info = (root / "C.JPG").stat()
@@ -54,7 +56,17 @@ def test_walk_is_sorted_and_relative_to_its_root(tmp_path: Path) -> None:
 
 
 def test_only_what_may_be_a_picture_is_taken(tmp_path: Path, make_photo: MakePhoto) -> None:
-    root = tree(tmp_path, "notes.txt", "a.jpg.xmp", "film.mp4", "raw.cr2", "README", "x.JPeG", "y.HIF", "broken.tiff")
+    root = tree(
+        tmp_path,
+        "notes.txt",
+        "a.jpg.xmp",
+        "film.mp4",
+        "raw.cr2",
+        "README",
+        "x.JPeG",
+        "y.HIF",
+        "broken.tiff",
+    )
     make_photo(root / "scanned", "WEBP")
     make_photo(root / "picture.dat", "PNG")
     assert found(root) == ["broken.tiff", "scanned", "x.JPeG", "y.HIF"]
@@ -208,7 +220,9 @@ def test_names_that_are_not_utf8_survive(tmp_path: Path, make_photo: MakePhoto) 
     assert decode.decode(photo).width == 80
 
 
-def test_folders_are_read_only_as_photos_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_are_read_only_as_photos_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = tree(tmp_path, *(f"{folder}/{name}.jpg" for folder in "abcd" for name in "xy"))
     listed = listings(monkeypatch)
     walk = walking.walk([root])
@@ -229,7 +243,10 @@ def test_deep_folders_do_not_exhaust_the_stack(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("error", "expected"),
-    [(PermissionError(13, "Permission denied"), "no_permission"), (OSError(5, "Input/output error"), "unreadable")],
+    [
+        (PermissionError(13, "Permission denied"), "no_permission"),
+        (OSError(5, "Input/output error"), "unreadable"),
+    ],
 )
 def test_folders_that_cannot_be_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, expected: str
@@ -261,7 +278,11 @@ def test_folder_that_may_be_listed_but_not_entered_fails_once(tmp_path: Path) ->
 
 def test_paths_that_have_vanished(tmp_path: Path) -> None:
     root = tree(tmp_path, "a.jpg")
-    assert found(root / "gone.jpg", root, Path("nul\0.jpg")) == ["missing gone.jpg", "a.jpg", "missing nul\0.jpg"]
+    assert found(root / "gone.jpg", root, Path("nul\0.jpg")) == [
+        "missing gone.jpg",
+        "a.jpg",
+        "missing nul\0.jpg",
+    ]
 
 
 def test_check_paths_names_what_is_not_there(tmp_path: Path) -> None:

@@ -18,18 +18,26 @@ WHITE = np.full((300, 400, 3), 255, np.uint8)
 
 
 def picture(seed: int, height: int, width: int, cell: int) -> Pixels:
-    small = np.random.default_rng(seed).integers(1, 256, (height // cell, width // cell, 3), np.uint8)
+    small = np.random.default_rng(seed).integers(
+        1, 256, (height // cell, width // cell, 3), np.uint8
+    )
     return np.kron(small, np.ones((cell, cell, 1), np.uint8))
 
 
 def detections(case: dict) -> Detections:
-    persons, faces = (np.array(case[kind], np.float32).reshape(-1, 4) for kind in ("persons", "faces"))
-    return Detections(persons, np.ones(len(persons), np.float32), faces, np.ones(len(faces), np.float32))
+    persons, faces = (
+        np.array(case[kind], np.float32).reshape(-1, 4) for kind in ("persons", "faces")
+    )
+    return Detections(
+        persons, np.ones(len(persons), np.float32), faces, np.ones(len(faces), np.float32)
+    )
 
 
 def golden_row(case: dict, person: Person) -> dict:
     def index(box: Box | None, corners: list) -> int | None:
-        return None if box is None else np.array(corners, np.float32).tolist().index(list(box.corners))
+        return (
+            None if box is None else np.array(corners, np.float32).tolist().index(list(box.corners))
+        )
 
     who = index(person.face, case["faces"]), index(person.body, case["persons"])
     return next(row for row in case["rows"] if (row["face"], row["body"]) == who)
@@ -52,7 +60,10 @@ def test_inputs_are_those_of_the_published_inference(case: dict) -> None:
         if not row["usable"]:
             assert crops.used is None
             continue
-        assert (crops.face is not None, crops.body is not None) == (row["face_used"], row["body_used"])
+        assert (crops.face is not None, crops.body is not None) == (
+            row["face_used"],
+            row["body_used"],
+        )
         assert_input_equals(crops.face, row, "face", size)
         assert_input_equals(crops.body, row, "body", size)
 
@@ -103,7 +114,9 @@ def test_a_neighbour_far_from_the_border_is_blackened_as_it_is() -> None:
     [(29, 30), (30, 0), (31, 0)],
     ids=["nearer than 30 %", "at 30 %", "beyond 30 %"],
 )
-def test_a_neighbour_snaps_to_the_border_of_the_body_that_it_nearly_reaches(inset: int, blackened: int) -> None:
+def test_a_neighbour_snaps_to_the_border_of_the_body_that_it_nearly_reaches(
+    inset: int, blackened: int
+) -> None:
     crop = body_of(Person(None, Box(100, 0, 200, 100)), Person(None, Box(100 + inset, 40, 165, 60)))
     assert crop is not None
     assert (crop[50, :30] == 0).all() == (blackened == 30)
@@ -116,10 +129,17 @@ def test_faces_do_not_snap() -> None:
 
 
 def test_a_neighbour_that_only_touches_is_left_alone() -> None:
-    assert black_share(body_of(Person(None, Box(100, 0, 200, 100)), Person(None, Box(200, 0, 300, 100)))) == 0
+    assert (
+        black_share(
+            body_of(Person(None, Box(100, 0, 200, 100)), Person(None, Box(200, 0, 300, 100)))
+        )
+        == 0
+    )
 
 
-@pytest.mark.parametrize("width, height, is_used", [(50, 50, True), (49, 80, False), (80, 49, False)])
+@pytest.mark.parametrize(
+    "width, height, is_used", [(50, 50, True), (49, 80, False), (80, 49, False)]
+)
 def test_a_body_has_at_least_50_pixels_a_side(width: int, height: int, is_used: bool) -> None:
     assert (body_of(Person(None, Box(10, 10, 10 + width, 10 + height))) is not None) is is_used
 
@@ -155,7 +175,11 @@ def test_a_face_is_blackened_even_when_only_bodies_are_used() -> None:
 def test_the_photo_is_not_changed() -> None:
     pixels = picture(1, 300, 400, 20)
     before = pixels.copy()
-    cut(pixels, [Person(Box(140, 20, 160, 40), Box(100, 0, 200, 100)), Person(None, Box(150, 0, 250, 200))], 40)
+    cut(
+        pixels,
+        [Person(Box(140, 20, 160, 40), Box(100, 0, 200, 100)), Person(None, Box(150, 0, 250, 200))],
+        40,
+    )
     np.testing.assert_array_equal(pixels, before)
 
 

@@ -19,13 +19,17 @@ def only_here(monkeypatch: pytest.MonkeyPatch) -> Install:
     """Makes it look as if these weights, and no others, had been fetched."""
 
     def install(*names: str) -> None:
-        monkeypatch.setattr(registry, "locate", lambda entry: Path(entry.file) if entry.name in names else None)
+        monkeypatch.setattr(
+            registry, "locate", lambda entry: Path(entry.file) if entry.name in names else None
+        )
 
     return install
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
-def test_without_fetched_weights_everything_is_what_travels_with_the_program(only_here: Install, device: str) -> None:
+def test_without_fetched_weights_everything_is_what_travels_with_the_program(
+    only_here: Install, device: str
+) -> None:
     only_here()
     assert defaults.choose_model("auto", device).name == "mivolo-xs"
     assert defaults.choose_detector("auto", None, device).name == "embedded"
@@ -68,7 +72,9 @@ def test_boxes_that_were_given_are_used(only_here: Install, device: str) -> None
 
 def test_what_was_asked_for_is_left_alone(only_here: Install) -> None:
     only_here("mivolo-v2", "yolov8x-person-face")
-    assert defaults.choose_model("my/model.safetensors", "cuda") == defaults.Choice("my/model.safetensors", "as asked")
+    assert defaults.choose_model("my/model.safetensors", "cuda") == defaults.Choice(
+        "my/model.safetensors", "as asked"
+    )
     assert defaults.choose_detector("retinaface", Path("boxes.csv"), "cuda") == defaults.Choice(
         "retinaface", "as asked"
     )
@@ -76,9 +82,13 @@ def test_what_was_asked_for_is_left_alone(only_here: Install) -> None:
 
 def test_the_names_that_auto_knows_are_registered() -> None:
     kinds = {
-        name: registry.registry()[name].kind for name in (defaults.EMBEDDED_MODEL, *defaults.MODELS, defaults.YOLO)
+        name: registry.registry()[name].kind
+        for name in (defaults.EMBEDDED_MODEL, *defaults.MODELS, defaults.YOLO)
     }
-    assert kinds == {**dict.fromkeys((defaults.EMBEDDED_MODEL, *defaults.MODELS), "model"), defaults.YOLO: "detector"}
+    assert kinds == {
+        **dict.fromkeys((defaults.EMBEDDED_MODEL, *defaults.MODELS), "model"),
+        defaults.YOLO: "detector",
+    }
 
 
 def test_devices() -> None:

@@ -18,7 +18,7 @@ from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.pipeline import int8_samples
 from mivolo_cli.records import Detections, Image
 from mivolo_cli.runtime import graph_cache, load
-from mivolo_cli.runtime.graph_cache import Calibration
+from mivolo_cli.runtime.graph_cache import Int8Samples
 
 SPEC = ModelSpec("mivolo_xs_32", 6, 3, 32, 0.0, 100.0, 50.0, "fake")
 
@@ -27,7 +27,7 @@ class TwoFaces:
     """Sees two faces on every photo."""
 
     name, sha256, notes = "fake", "0" * 64, ()
-    batch, lanes = 4, 1
+    batch, streams = 4, 1
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         boxes = [(0, 0, 20, 20), (25, 0, 45, 20)]
@@ -60,7 +60,7 @@ def test_people_come_from_photos_in_batches_as_an_engine_gets_them(tmp_path: Pat
 def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no photos in") as caught:
         int8_samples.from_folder(tmp_path, TwoFaces(), "both", 2)
-    assert "--calibration" in caught.value.hint
+    assert "--int8-samples" in caught.value.hint
 
 
 @pytest.mark.parametrize(("count", "step"), [(0, 1), (4, 1), (5, 2), (8, 2), (9, 4), (100, 32)])
@@ -71,17 +71,30 @@ def test_photos_come_from_all_over_a_collection(count: int, step: int) -> None:
 def test_int8_of_the_embedded_model_moves_ages_little() -> None:
     """By half a year here; with its last layer in int8, too, by more than 2."""
     pytest.importorskip("nncf")
-    corners = [(743, 41, 1159, 457), (437, 180, 853, 596), (50, 230, 466, 646), (140, 260, 556, 676)]
-    pictures = [PIL.Image.open(assets() / name) for name in ("zidane.jpg", "zidane.jpg", "bus.jpg", "bus.jpg")]
+    corners = [
+        (743, 41, 1159, 457),
+        (437, 180, 853, 596),
+        (50, 230, 466, 646),
+        (140, 260, 556, 676),
+    ]
+    pictures = [
+        PIL.Image.open(assets() / name)
+        for name in ("zidane.jpg", "zidane.jpg", "bus.jpg", "bus.jpg")
+    ]
 
     def batch(spec: ModelSpec, shift: int) -> tuple[np.ndarray, np.ndarray]:
         boxes = [tuple(edge + shift for edge in box) for box in corners]
-        faces = [p.crop(box).resize((spec.input_size,) * 2) for p, box in zip(pictures, boxes, strict=True)]
-        pixels = np.stack([np.concatenate((face, np.zeros_like(face)), axis=2) for face in map(np.asarray, faces)])
+        faces = [
+            p.crop(box).resize((spec.input_size,) * 2)
+            for p, box in zip(pictures, boxes, strict=True)
+        ]
+        pixels = np.stack(
+            [np.concatenate((face, np.zeros_like(face)), axis=2) for face in map(np.asarray, faces)]
+        )
         return pixels, np.array([(True, False)] * len(faces))
 
     exact, spec = load.open_model("mivolo-xs", "cpu")
-    people = Calibration("", lambda spec: [batch(spec, 4 * step) for step in range(-4, 5)])
+    people = Int8Samples("", lambda spec: [batch(spec, 4 * step) for step in range(-4, 5)])
     rounded, _ = load.open_model("mivolo-xs", "cpu", "int8", calibration=people)
     ages = [spec.years(engine.run(*batch(spec, 2))[:, -1]) for engine in (exact, rounded)]
     assert rounded.precision == "int8" and 0 < np.abs(np.subtract(*ages)).mean() < 2
@@ -91,33 +104,39 @@ def test_int8_is_near_and_calibrated_once(tiny_model: Path) -> None:
     pytest.importorskip("nncf")
     asked: list[str] = []
 
-    def calibrating(key: str) -> Calibration:
-        return Calibration(key, lambda spec: asked.append(key) or people(spec))
+    def calibrating(key: str) -> Int8Samples:
+        return Int8Samples(key, lambda spec: asked.append(key) or people(spec))
 
     exact, spec = load.open_model(str(tiny_model), "cpu")
-    engine, _ = load.open_model(str(tiny_model), "cpu", "int8", calibration=calibrating(""))
+    engine, _ = load.open_model(str(tiny_model), "cpu", "int8", int8_samples=calibrating(""))
     pixels, present = people(spec)[0]
     answers = engine.run(pixels, present)
     assert 0 < np.abs(answers - exact.run(pixels, present)).mean() < 0.15
-    assert engine.precision == "int8" and engine.calibration != "" == exact.calibration and engine.notes == []
+    assert (
+        engine.precision == "int8"
+        and engine.int8_key != "" == exact.int8_key
+        and engine.notes == []
+    )
     again, _ = load.open_model(str(tiny_model), "cpu", "int8")
-    assert again.calibration == engine.calibration and (again.run(pixels, present) == answers).all()
-    load.open_model(str(tiny_model), "cpu", "int8", calibration=calibrating("other"))
-    load.open_model(str(tiny_model), "cpu", "int8", calibration=calibrating(""))
+    assert again.int8_key == engine.int8_key and (again.run(pixels, present) == answers).all()
+    load.open_model(str(tiny_model), "cpu", "int8", int8_samples=calibrating("other"))
+    load.open_model(str(tiny_model), "cpu", "int8", int8_samples=calibrating(""))
     assert asked == ["", "other"]
 
 
-def test_int8_that_cannot_be_had_says_why(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(calibration: Calibration | None) -> BadInput:
+def test_int8_that_cannot_be_had_says_why(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(calibration: Int8Samples | None) -> BadInput:
         with pytest.raises(BadInput) as caught:
-            load.open_model(str(tiny_model), "cpu", "int8", calibration=calibration)
+            load.open_model(str(tiny_model), "cpu", "int8", int8_samples=calibration)
         return caught.value
 
     assert "scan --precision int8" in refused(None).hint
-    few = Calibration("", lambda spec: people(spec, 24))
+    few = Int8Samples("", lambda spec: people(spec, 24))
     if find_spec("nncf"):
         error = refused(few)
-        assert "have 24" in str(error) and "--calibration" in error.hint
+        assert "have 24" in str(error) and "--int8-samples" in error.hint
     monkeypatch.setitem(sys.modules, "nncf", None)
     error = refused(few)
     assert "nncf" in str(error) and "[int8]" in error.hint

@@ -51,7 +51,10 @@ def test_a_face_outside_all_bodies_stays_alone() -> None:
 
 def test_the_total_is_best_even_where_the_best_single_pair_is_not_taken() -> None:
     wide, narrow = [0, 0, 200, 300], [60, 0, 140, 150]
-    first, second = [80, 10, 120, 60], [10, 10, 50, 60]  # the first fits both, the second only the wide one
+    first, second = (
+        [80, 10, 120, 60],
+        [10, 10, 50, 60],
+    )  # the first fits both, the second only the wide one
     assert sorted(match(boxes([wide, narrow]), boxes([first, second]))) == [(0, 1), (1, 0)]
 
 
@@ -74,8 +77,16 @@ def test_everybody_is_one_person_and_they_go_from_left_to_right() -> None:
     other = [400, 100, 480, 400]
     lonely = [300, 100, 340, 150]
     people = pair(detections([other, BODY], [lonely, HEAD]))
-    assert [person.face and person.face.corners for person in people] == [tuple(HEAD), tuple(lonely), None]
-    assert [person.body and person.body.corners for person in people] == [tuple(BODY), None, tuple(other)]
+    assert [person.face and person.face.corners for person in people] == [
+        tuple(HEAD),
+        tuple(lonely),
+        None,
+    ]
+    assert [person.body and person.body.corners for person in people] == [
+        tuple(BODY),
+        None,
+        tuple(other),
+    ]
 
 
 def test_a_person_stands_where_the_body_is() -> None:

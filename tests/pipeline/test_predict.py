@@ -18,7 +18,8 @@ SIZE = 32
 
 
 class Recorder:
-    """Answers each person with the brightness of the first value of each input as the age output (in 1/255)."""
+    """Answers each person with the brightness of the first value of each input as the age output
+    (in 1/255)."""
 
     def __init__(self, outputs: int = 3) -> None:
         self.outputs = outputs
@@ -35,7 +36,14 @@ class Recorder:
 
 
 def spec(**changes: Any) -> ModelSpec:
-    values = {"in_chans": 6, "num_classes": 3, "min_age": 0.0, "max_age": 255.0, "avg_age": 0.0, "name": "fake"}
+    values = {
+        "in_chans": 6,
+        "num_classes": 3,
+        "min_age": 0.0,
+        "max_age": 255.0,
+        "avg_age": 0.0,
+        "name": "fake",
+    }
     return ModelSpec(variant=f"mivolo_xs_{SIZE}", input_size=SIZE, **(values | changes))
 
 
@@ -66,7 +74,9 @@ def test_nobody_with_a_usable_crop_leaves_the_engine_alone() -> None:
 
 def test_no_batch_is_larger_than_the_batch_size() -> None:
     engine = Recorder()
-    people = [person(face=value) if value % 3 else person() for value in range(12)]  # 8 of them usable
+    people = [
+        person(face=value) if value % 3 else person() for value in range(12)
+    ]  # 8 of them usable
     answers = Predictor(engine, spec(), batch_size=3).predict(people)
     assert [len(batch) for batch in engine.batches] == [3, 3, 2]
     assert [None if answer is None else round(answer.age) for answer in answers] == [
@@ -102,7 +112,13 @@ def test_the_gender_is_the_likelier_of_the_two_with_its_probability() -> None:
     logits = np.array([[2, 0], [0, 2], [0, 0], [1000, -1000], [-3, -1.5]], np.float32)
     outputs = np.concatenate((logits, np.zeros((5, 1), np.float32)), axis=1)
     found = predictions(outputs, spec(), ["face"] * 5)
-    assert [prediction.gender for prediction in found] == ["male", "female", "male", "male", "female"]
+    assert [prediction.gender for prediction in found] == [
+        "male",
+        "female",
+        "male",
+        "male",
+        "female",
+    ]
     with np.errstate(over="ignore"):
         exponentials = np.exp(np.float64(logits[[0, 1, 2, 4]]))
     expected = (exponentials / exponentials.sum(axis=1, keepdims=True)).max(axis=1).tolist()
@@ -113,7 +129,9 @@ def test_the_gender_is_the_likelier_of_the_two_with_its_probability() -> None:
 
 def test_a_model_of_age_alone_says_nothing_of_gender() -> None:
     found = Predictor(Recorder(outputs=1), spec(num_classes=1)).predict([person(face=33)])
-    assert [(p.age, p.gender, p.gender_score) for p in found if p] == [(pytest.approx(33), None, None)]
+    assert [(p.age, p.gender, p.gender_score) for p in found if p] == [
+        (pytest.approx(33), None, None)
+    ]
 
 
 def test_a_calibrated_model_answers_with_intervals_for_what_it_was_calibrated_on() -> None:

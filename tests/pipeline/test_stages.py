@@ -27,8 +27,8 @@ class Faces:
 
     name, sha256 = "fake", "0" * 64
 
-    def __init__(self, batch: int = 1, lanes: int = 1) -> None:
-        self.batch, self.lanes = batch, lanes
+    def __init__(self, batch: int = 1, streams: int = 1) -> None:
+        self.batch, self.streams = batch, streams
         self.notes: list[str] = []
         self.calls: list[list[str]] = []
 
@@ -42,7 +42,8 @@ class Faces:
 
 
 class Brightness:
-    """An engine that answers with the brightness of the face, and keeps the sizes of its batches."""
+    """An engine that answers with the brightness of the face, and keeps the sizes of its
+    batches."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -66,7 +67,9 @@ def failure(number: int) -> Failure:
     return Failure(Photo("/photos", f"{number}-x"), "empty", "the file is empty")
 
 
-def run(images: Iterable[Image | Failure], batch_size: int) -> tuple[list[Result | Failure], Faces, Brightness]:
+def run(
+    images: Iterable[Image | Failure], batch_size: int
+) -> tuple[list[Result | Failure], Faces, Brightness]:
     detector, engine = Faces(batch=4), Brightness()
     predictor = Predictor(engine, SPEC, batch_size)
     return list(predict(sight(images, detector, SIZE), predictor)), detector, engine
@@ -74,7 +77,9 @@ def run(images: Iterable[Image | Failure], batch_size: int) -> tuple[list[Result
 
 def ages(results: Iterable[Result | Failure]) -> list[list[int] | None]:
     return [
-        None if isinstance(result, Failure) else [round(p.age) if p else -1 for _, p in result.people]
+        None
+        if isinstance(result, Failure)
+        else [round(p.age) if p else -1 for _, p in result.people]
         for result in results
     ]
 
@@ -107,8 +112,12 @@ def test_nothing_in_nothing_out() -> None:
     assert ages(run([failure(1), failure(2)], 4)[0]) == [None, None]
 
 
-@pytest.mark.parametrize(("batch_size", "batches"), [(4, [4, 4, 3]), (11, [11]), (3, [3, 3, 3, 2]), (32, [11])])
-def test_batches_cross_photos_and_only_the_last_is_not_full(batch_size: int, batches: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("batch_size", "batches"), [(4, [4, 4, 3]), (11, [11]), (3, [3, 3, 3, 2]), (32, [11])]
+)
+def test_batches_cross_photos_and_only_the_last_is_not_full(
+    batch_size: int, batches: list[int]
+) -> None:
     _, _, engine = run(MIXED, batch_size)
     assert engine.batches == batches
 
@@ -124,7 +133,13 @@ def test_the_detector_sees_photos_in_batches_with_failures_counting_among_them()
 def test_a_sighting_knows_the_photo_but_not_its_pixels() -> None:
     (seen,) = sight([image(3, 2)], Faces(), SIZE)
     assert isinstance(seen, Sighting)
-    assert (seen.photo.path, seen.width, seen.height, len(seen.people), len(seen.crops)) == ("3-2", 20, 8, 2, 2)
+    assert (seen.photo.path, seen.width, seen.height, len(seen.people), len(seen.crops)) == (
+        "3-2",
+        20,
+        8,
+        2,
+        2,
+    )
     assert not hasattr(seen, "pixels")
 
 
@@ -180,17 +195,22 @@ def test_photos_without_people_do_not_wait_at_all() -> None:
 
 
 class Half(Faces):
-    """Sees one face as large as the pixels less a tenth on each side, and enlarges what has less than 60 pixels."""
+    """Sees one face as large as the pixels less a tenth on each side, and enlarges what has less
+    than 60 pixels."""
 
     def _detect(self, image: Image) -> Detections:
         height, width = image.pixels.shape[:2]
         face = (width / 10, height / 10, width * 0.9, height * 0.9)
         found = detections([], None, [face], None, image.width, image.height)
-        return replace(found, enlarged=width < 60)
+        return replace(found, upscaled=width < 60)
 
 
 def reduced(side: int) -> Image:
-    return Image(Photo("/photos", f"{side}"), np.full((side, side, 3), side, np.uint8), whole=(4 * side, 4 * side + 2))
+    return Image(
+        Photo("/photos", f"{side}"),
+        np.full((side, side, 3), side, np.uint8),
+        original_size=(4 * side, 4 * side + 2),
+    )
 
 
 def test_boxes_of_a_reduced_photo_are_those_of_the_photo() -> None:
@@ -207,13 +227,21 @@ def test_photos_reduced_too_much_are_read_whole_and_looked_at_again() -> None:
     def whole(photo: Photo) -> Image | Failure:
         asked.append(photo.path)
         side = 4 * int(photo.path)
-        return Failure(photo, "changed", "gone") if side == 80 else Image(photo, np.full((side, side, 3), 9, np.uint8))
+        return (
+            Failure(photo, "changed", "gone")
+            if side == 80
+            else Image(photo, np.full((side, side, 3), 9, np.uint8))
+        )
 
     photos = [reduced(100), reduced(59), failure(1), reduced(20), reduced(62), reduced(63)]
     seen = list(sight(photos, Half(), SIZE, decode=whole))
     assert [one.photo.path for one in seen] == ["100", "59", "1-x", "20", "62", "63"]
-    assert sorted(asked) == ["20", "59", "62"], "enlarged, enlarged, and a face of 49.6 pixels"
-    assert isinstance(seen[1], Sighting) and seen[1].crops[0].face is not None and seen[1].crops[0].face.max() == 9
+    assert sorted(asked) == ["20", "59", "62"], "upscaled, upscaled, and a face of 49.6 pixels"
+    assert (
+        isinstance(seen[1], Sighting)
+        and seen[1].crops[0].face is not None
+        and seen[1].crops[0].face.max() == 9
+    )
     assert isinstance(seen[3], Failure)
 
 
@@ -263,14 +291,14 @@ def test_batches_are_under_way_while_the_next_people_are_found() -> None:
                 further.set()
             yield image(number, 1)
 
-    predictor = Predictor(Waiting(), SPEC, batch_size=2, lanes=2)
+    predictor = Predictor(Waiting(), SPEC, batch_size=2, streams=2)
     assert ages(predict(sight(counted(), Faces(), SIZE), predictor)) == [[10 * n] for n in range(6)]
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
-def test_lanes_change_no_answer(lanes: int) -> None:
-    predictor = Predictor(Brightness(), SPEC, 3, lanes=lanes)
-    assert ages(predict(sight(MIXED, Faces(2, lanes), SIZE), predictor)) == MIXED_AGES
+@pytest.mark.parametrize("streams", [1, 3])
+def test_lanes_change_no_answer(streams: int) -> None:
+    predictor = Predictor(Brightness(), SPEC, 3, streams=streams)
+    assert ages(predict(sight(MIXED, Faces(2, streams), SIZE), predictor)) == MIXED_AGES
 
 
 def test_photos_are_looked_at_in_as_many_lanes_as_the_detector_has() -> None:
@@ -281,7 +309,7 @@ def test_photos_are_looked_at_in_as_many_lanes_as_the_detector_has() -> None:
             together.wait(10)
             return super().detect(images)
 
-    seen = sight([image(number, 1) for number in range(6)], Together(lanes=3), SIZE)
+    seen = sight([image(number, 1) for number in range(6)], Together(streams=3), SIZE)
     assert [sighting.photo.path for sighting in seen] == [f"{number}-1" for number in range(6)]
 
 
@@ -317,4 +345,4 @@ def test_an_engine_that_raises_in_a_lane_stops_the_run() -> None:
             raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
-        list(predict(sight(MIXED, Faces(), SIZE), Predictor(Broken(), SPEC, 2, lanes=2)))
+        list(predict(sight(MIXED, Faces(), SIZE), Predictor(Broken(), SPEC, 2, streams=2)))

@@ -1,4 +1,5 @@
-"""The page of a report as text: what is in it, what cannot get out of it, and what its policy allows."""
+"""The page of a report as text: what is in it, what cannot get out of it, and what its policy
+allows."""
 
 from __future__ import annotations
 
@@ -22,7 +23,11 @@ CONTENT = [
     Result(Photo("/photos", HOSTILE), 200, 100, None, [(Person(Box(20, 10, 60, 60), None), None)]),
     Failure(Photo("/photos", "c.jpg"), "empty", "<b>empty</b>"),
     Result(
-        Photo("/photos", "../x.jpg"), 10, 20, None, [(Person(None, Box(0, 0, 5, 5)), Prediction(7, None, None, "body"))]
+        Photo("/photos", "../x.jpg"),
+        10,
+        20,
+        None,
+        [(Person(None, Box(0, 0, 5, 5)), Prediction(7, None, None, "body"))],
     ),
 ]
 
@@ -33,7 +38,9 @@ def bundle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "_bundle", lambda: "/* charts */")
 
 
-def written(tmp_path: Path, pictures: str = "inside", folder: Path | None = None) -> tuple[str, dict[str, Any]]:
+def written(
+    tmp_path: Path, pictures: str = "inside", folder: Path | None = None
+) -> tuple[str, dict[str, Any]]:
     results = read_results(save_results(tmp_path / "people.parquet", CONTENT, model="m"))
     data = page.summarise(results, "<i>Title</i>", tmp_path, pictures, folder)
     file = StringIO()
@@ -71,7 +78,11 @@ def test_boxes_are_percent_and_pictures_are_numbered_without_the_failures(tmp_pa
     text, data = written(tmp_path)
     assert [photo.get("p") for photo in data["photos"]] == [0, None, 1]
     assert data["photos"][0]["people"] == [{"face": [10, 10, 20, 50]}]
-    assert data["photos"][2]["people"][0] | {"body": None} == {"body": None, "age": 7, "used": "body"}
+    assert data["photos"][2]["people"][0] | {"body": None} == {
+        "body": None,
+        "age": 7,
+        "used": "body",
+    }
     assert text.count('id="picture-') == 1 and 'id="picture-0">YWJj<' in text
 
 
@@ -83,13 +94,18 @@ def test_links_stay_inside_and_are_absent_without_pictures(tmp_path: Path) -> No
     assert data["roots"] == [None] and "/photos" not in text.replace("'/photos", "")
 
 
-@pytest.mark.parametrize("root", ["//host/share", "\\\\host\\share", "photos", "javascript:alert(1)"])
+@pytest.mark.parametrize(
+    "root", ["//host/share", "\\\\host\\share", "photos", "javascript:alert(1)"]
+)
 def test_a_root_that_is_no_local_folder_gets_no_link(tmp_path: Path, root: str) -> None:
     assert page.link(root, tmp_path) is None
 
 
 def test_a_root_is_quoted_and_has_no_scheme(tmp_path: Path) -> None:
-    assert page.link(str(tmp_path / "javascript:x" / "a b#?"), tmp_path) == "./javascript%3Ax/a%20b%23%3F/"
+    assert (
+        page.link(str(tmp_path / "javascript:x" / "a b#?"), tmp_path)
+        == "./javascript%3Ax/a%20b%23%3F/"
+    )
 
 
 def test_pages_of_ours_are_told_from_others(tmp_path: Path) -> None:
@@ -98,4 +114,9 @@ def test_pages_of_ours_are_told_from_others(tmp_path: Path) -> None:
     (tmp_path / "other.html").write_text("<!doctype html><p>mine</p>")
     (tmp_path / "picture.html").write_bytes(b"\xff\xd8\xff\xe0")
     names = ("ours", "other", "picture", "gone")
-    assert [page.is_ours(tmp_path / f"{name}.html") for name in names] == [True, False, False, False]
+    assert [page.is_ours(tmp_path / f"{name}.html") for name in names] == [
+        True,
+        False,
+        False,
+        False,
+    ]

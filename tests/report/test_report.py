@@ -28,7 +28,8 @@ def prediction(age: float, gender: str, sure: float) -> Prediction:
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    """Four photos that can be read, one of them hostile and one out of its folder, and a failure."""
+    """Four photos that can be read, one of them hostile and one out of its folder, and a
+    failure."""
     root = tmp_path / "my photos"
     for name in ("a.jpg", "trip/b.jpg", "trip/north/sky.jpg", HOSTILE):
         save_photo(root / name)
@@ -38,8 +39,16 @@ def results(tmp_path: Path) -> Path:
         return Photo(str(root), name)
 
     found: list[Any] = [
-        Result(photo("a.jpg"), 80, 64, datetime(2019, 5, 1), [(FACE, prediction(31, "female", 0.98)), (FACE, None)]),
-        Result(photo("trip/b.jpg"), 80, 64, datetime(2021, 5, 1), [(FACE, prediction(8, "male", 0.6))]),
+        Result(
+            photo("a.jpg"),
+            80,
+            64,
+            datetime(2019, 5, 1),
+            [(FACE, prediction(31, "female", 0.98)), (FACE, None)],
+        ),
+        Result(
+            photo("trip/b.jpg"), 80, 64, datetime(2021, 5, 1), [(FACE, prediction(8, "male", 0.6))]
+        ),
         Result(photo("trip/north/sky.jpg"), 80, 64),
         Result(photo(HOSTILE), 80, 64, None, [(FACE, prediction(70, "male", 0.9))]),
         Failure(photo("trip/c.jpg"), "truncated", "the end is missing"),
@@ -53,18 +62,23 @@ def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "_bundle", lambda: "/* charts */")
 
 
-# --- files -----------------------------------------------------------------------------------------------------------
+# --- files
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_report_says_what_was_made(tmp_path: Path, results: Path, no_charts: None) -> None:
     steps: list[tuple[int, int]] = []
-    made = report(ReportOptions(results, tmp_path / "r.html", workers=1), lambda *step: steps.append(step))
+    made = report(
+        ReportOptions(results, tmp_path / "r.html", workers=1), lambda *step: steps.append(step)
+    )
     assert (made.photos, made.people, made.missing, made.folder) == (6, 4, 1, None)
     assert steps == [(number, 5) for number in range(1, 6)]
     assert (tmp_path / "r.html").read_text("utf-8").count('id="picture-') == 4
 
 
-def test_pictures_beside_the_page_are_replaced_with_it(tmp_path: Path, results: Path, no_charts: None) -> None:
+def test_pictures_beside_the_page_are_replaced_with_it(
+    tmp_path: Path, results: Path, no_charts: None
+) -> None:
     options = ReportOptions(results, tmp_path / "r.html", pictures="beside", workers=1)
     report(options)
     folder = pictures_folder(options.output)
@@ -76,7 +90,9 @@ def test_pictures_beside_the_page_are_replaced_with_it(tmp_path: Path, results: 
     assert 'id="picture-' not in options.output.read_text("utf-8")
 
 
-def test_what_is_not_a_report_is_not_replaced(tmp_path: Path, results: Path, no_charts: None) -> None:
+def test_what_is_not_a_report_is_not_replaced(
+    tmp_path: Path, results: Path, no_charts: None
+) -> None:
     (tmp_path / "mine.html").write_text("<p>mine</p>")
     (tmp_path / "r_pictures").mkdir()
     (tmp_path / "r_pictures" / "holiday.jpg").touch()
@@ -99,7 +115,8 @@ def test_without_pictures_photos_are_not_even_opened(
     assert 'id="picture-' not in text and "my photos" not in text and "my%20photos" not in text
 
 
-# --- in a browser ----------------------------------------------------------------------------------------------------
+# --- in a browser
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -111,14 +128,19 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        opened = play.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
+        )
         yield opened
         opened.close()
 
 
 @pytest.fixture(params=["inside", "beside"])
-def shown(browser: Any, tmp_path: Path, results: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """The page, open; at the end nothing was complained of, and nothing was fetched but the page's own files."""
+def shown(
+    browser: Any, tmp_path: Path, results: Path, request: pytest.FixtureRequest
+) -> Iterator[Any]:
+    """The page, open; at the end nothing was complained of, and nothing was fetched but the page's
+    own files."""
     report(ReportOptions(results, tmp_path / "r.html", pictures=request.param, workers=1))
     tab = browser.new_page(viewport={"width": 1200, "height": 900})
     said: list[str] = []
@@ -143,12 +165,18 @@ def count(tab: Any) -> str:
 
 
 def test_the_page_works(shown: Any) -> None:
-    """One test, since a browser is slow to start: figures, filters, sorting, keyboard, the viewer, links."""
+    """One test, since a browser is slow to start: figures, filters, sorting, keyboard, the viewer,
+    links."""
     assert count(shown) == "6 photos, 4 people"
-    assert shown.locator("#figures > div").filter(has_text="median age").locator("dd").inner_text() == "31"
+    assert (
+        shown.locator("#figures > div").filter(has_text="median age").locator("dd").inner_text()
+        == "31"
+    )
     assert shown.locator("#failures svg").count() == 1
     assert shown.locator("#gallery .photo img").count() == 4
-    assert shown.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+    assert shown.evaluate(
+        "[...document.images].every((image) => image.complete && image.naturalWidth > 0)"
+    )
 
     shown.fill("#search", "TRIP sky")
     assert count(shown) == "1 of 6 photos, 0 people"
@@ -184,9 +212,15 @@ def test_the_page_works(shown: Any) -> None:
     assert link.get_attribute("href").endswith("/my%20photos/a.jpg")
     shown.keyboard.press("ArrowRight")
     assert shown.inner_text("#viewer-title") == HOSTILE
-    assert shown.locator("#details a").get_attribute("href").endswith("/%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E.jpg")
+    assert (
+        shown.locator("#details a")
+        .get_attribute("href")
+        .endswith("/%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E.jpg")
+    )
     shown.keyboard.press("Escape")
-    shown.wait_for_function("name => document.activeElement.getAttribute('aria-label')?.startsWith(name)", arg=HOSTILE)
+    shown.wait_for_function(
+        "name => document.activeElement.getAttribute('aria-label')?.startsWith(name)", arg=HOSTILE
+    )
 
     shown.locator("#gallery button").filter(has_text="secret").click()
     assert shown.locator("#details a").count() == 0

@@ -1,4 +1,5 @@
-"""Tests of mivolo_cli.runtime.engines: numbers in true fp32, and a way on when a GPU is missing or fails."""
+"""Tests of mivolo_cli.runtime.engines: numbers in true fp32, and a way on when a GPU is missing or
+fails."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ from torch import Tensor, nn
 from mivolo_cli.errors import BadInput, WeightsError
 from mivolo_cli.runtime import engines
 from mivolo_cli.runtime.engines import (
-    BackedEngine,
-    DealtEngine,
+    FallbackEngine,
+    MultiGpuEngine,
     OnnxEngine,
     OpenVinoEngine,
     PaddedEngine,
@@ -30,7 +31,8 @@ from mivolo_cli.runtime.engines import (
 
 openvino = pytest.importorskip("openvino")
 GPU = "meta"
-"""A device that PyTorch has everywhere and that holds no numbers: whatever is asked of it fails, as on a broken GPU."""
+"""A device that PyTorch has everywhere and that holds no numbers: whatever is asked of it fails, as
+on a broken GPU."""
 
 
 class Sums(nn.Module):
@@ -66,7 +68,8 @@ def matrix() -> np.ndarray:
 
 @pytest.fixture
 def graph(tmp_path: Path, matrix: np.ndarray) -> Path:
-    """A graph that multiplies (1, 96) by the matrix, and negates the product in its second output."""
+    """A graph that multiplies (1, 96) by the matrix, and negates the product in its second
+    output."""
     from openvino import opset13
 
     given = opset13.parameter([1, 96], np.float32)
@@ -77,7 +80,9 @@ def graph(tmp_path: Path, matrix: np.ndarray) -> Path:
 
 
 def test_importing_it_imports_no_library() -> None:
-    check = "import sys, mivolo_cli.runtime.engines; print({'torch', 'openvino'} & set(sys.modules))"
+    check = (
+        "import sys, mivolo_cli.runtime.engines; print({'torch', 'openvino'} & set(sys.modules))"
+    )
     assert subprocess.check_output([sys.executable, "-c", check], text=True) == "set()\n"
 
 
@@ -111,7 +116,9 @@ def test_an_openvino_device_that_is_not_here_is_named(graph: Path) -> None:
         OnnxEngine(graph, device="banana")
 
 
-def test_without_openvino_the_package_is_named(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_openvino_the_package_is_named(
+    graph: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(BadInput, match="openvino"):
         OnnxEngine(graph)
@@ -154,13 +161,19 @@ def test_a_gpu_without_memory_gives_way_to_the_cpu() -> None:
     class Hungry(Sums):
         def forward(self, pixels: Tensor, present: Tensor) -> Tensor:
             if self.weight.is_meta:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nMore of the same")
+                raise torch.OutOfMemoryError(
+                    "CUDA out of memory. Tried to allocate 9 GiB.\nMore of the same"
+                )
             return super().forward(pixels, present)
 
     engine = TorchEngine(Hungry(), GPU)
     assert engine.run(*batch())[1].tolist() == [0.25]
     fewer, note = engine.notes
-    assert "batch of 2" in fewer and "Tried to allocate 9 GiB" in note and "More of the same" not in note
+    assert (
+        "batch of 2" in fewer
+        and "Tried to allocate 9 GiB" in note
+        and "More of the same" not in note
+    )
 
 
 def test_a_gpu_that_takes_no_weights_gives_way_to_the_cpu() -> None:
@@ -194,7 +207,10 @@ def test_batches_are_filled_up_to_powers_of_two(monkeypatch: pytest.MonkeyPatch)
     whole = engine.run(pixels, present)
     monkeypatch.setattr(TorchEngine, "run", watch)
     for people in (0, 1, 2, 3, 4, 5, 7):
-        assert PaddedEngine(engine).run(pixels[:people], present[:people]).tolist() == whole[:people].tolist()
+        assert (
+            PaddedEngine(engine).run(pixels[:people], present[:people]).tolist()
+            == whole[:people].tolist()
+        )
     assert seen == [(0, 0), (1, 2), (2, 4), (4, 6), (4, 8), (8, 10), (8, 14)]
 
 
@@ -210,10 +226,15 @@ def test_a_device_that_does_not_exist_is_refused(name: str) -> None:
 
 
 def test_a_gpu_that_is_not_there_gives_the_cpu_and_says_so() -> None:
-    assert choose_device("cuda:97") == ("cpu", "there is no cuda:97 that PyTorch can use, so the CPU is used")
+    assert choose_device("cuda:97") == (
+        "cpu",
+        "there is no cuda:97 that PyTorch can use, so the CPU is used",
+    )
 
 
-def test_a_gpu_that_does_not_work_gives_the_cpu_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_does_not_work_gives_the_cpu_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 99)
     monkeypatch.setattr(engines, "_driver_may_be_here", lambda: True)
     device, reason = choose_device("cuda:98")
@@ -233,7 +254,10 @@ def test_a_gpu_that_does_not_work_gives_the_cpu_and_says_so(monkeypatch: pytest.
     ],
 )
 def test_auto_takes_the_first_gpu_that_works(
-    present: tuple[str, ...], broken: tuple[str, ...], expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+    present: tuple[str, ...],
+    broken: tuple[str, ...],
+    expected: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(engines, "_driver_may_be_here", lambda: True)
     monkeypatch.setattr(engines, "_present", lambda device: device in present)
@@ -250,7 +274,9 @@ def test_auto_takes_the_first_gpu_that_works(
         ("torch", "cpu", "bf16", "torch"),
     ],
 )
-def test_the_engine_follows_the_device(wanted: str, device: str, precision: str, expected: str) -> None:
+def test_the_engine_follows_the_device(
+    wanted: str, device: str, precision: str, expected: str
+) -> None:
     assert choose_engine(wanted, device, precision) == expected
 
 
@@ -264,7 +290,9 @@ def test_the_engine_follows_the_device(wanted: str, device: str, precision: str,
         ("torch", "cpu", "int8", "--engine openvino"),
     ],
 )
-def test_an_engine_that_cannot_do_it_is_refused(wanted: str, device: str, precision: str, hint: str) -> None:
+def test_an_engine_that_cannot_do_it_is_refused(
+    wanted: str, device: str, precision: str, hint: str
+) -> None:
     with pytest.raises(BadInput) as caught:
         choose_engine(wanted, device, precision)
     assert hint in caught.value.hint
@@ -275,7 +303,9 @@ def test_a_precision_that_the_processor_lacks_becomes_fp32_and_is_said(
 ) -> None:
     monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32", "INT8"])
     engine = OpenVinoEngine(graph, "bf16")
-    assert engine.precision == "fp32" and engine.notes == ["this processor has no bf16: the model works in fp32"]
+    assert engine.precision == "fp32" and engine.notes == [
+        "this processor has no bf16: the model works in fp32"
+    ]
     assert OpenVinoEngine(graph, "fp32").notes == []
 
 
@@ -316,7 +346,7 @@ def test_a_batch_that_memory_does_not_hold_is_halved_until_it_does_and_stays_so(
 class Fake:
     """An engine that answers with the sums of pictures, and fails when told to."""
 
-    name, device, precision, calibration = "openvino", "cpu", "bf16", ""
+    name, device, precision, int8_key = "openvino", "cpu", "bf16", ""
 
     def __init__(self, error: Exception | None = None, notes: tuple[str, ...] = ()) -> None:
         self.error, self.notes, self.calls = error, list(notes), 0
@@ -328,11 +358,15 @@ class Fake:
         return inputs[0].reshape(len(inputs[0]), -1).sum(axis=1, dtype=np.float32)[:, None]
 
 
-@pytest.mark.parametrize("error", [RuntimeError("oneDNN is ill\nand more"), MemoryError("oneDNN is ill")])
-def test_an_engine_that_fails_in_the_middle_gives_way_once_with_the_same_answers(error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [RuntimeError("oneDNN is ill\nand more"), MemoryError("oneDNN is ill")]
+)
+def test_an_engine_that_fails_in_the_middle_gives_way_once_with_the_same_answers(
+    error: Exception,
+) -> None:
     pixels, present = batch()
     fake, made = Fake(notes=("slow",)), []
-    engine = BackedEngine(fake, lambda: made.append(TorchEngine(Sums(), "cpu")) or made[0])
+    engine = FallbackEngine(fake, lambda: made.append(TorchEngine(Sums(), "cpu")) or made[0])
     before = engine.run(pixels, present)
     assert made == [] and engine.notes == ["slow"] and engine.precision == "bf16"
     fake.error = error
@@ -344,7 +378,7 @@ def test_an_engine_that_fails_in_the_middle_gives_way_once_with_the_same_answers
 
 def test_what_the_backup_cannot_do_either_is_not_hidden() -> None:
     wrong = RuntimeError("wrong shapes")
-    engine = BackedEngine(Fake(wrong), lambda: Fake(wrong))
+    engine = FallbackEngine(Fake(wrong), lambda: Fake(wrong))
     for _ in range(2):
         with pytest.raises(RuntimeError, match="wrong shapes"):
             engine.run(*batch())
@@ -360,7 +394,7 @@ def test_batches_are_dealt_to_engines_that_are_idle_and_come_back_to_those_who_a
             return super().run(*inputs)
 
     fakes = [Waiting(notes=("one",)), Waiting(notes=("two",))]
-    engine = DealtEngine(fakes)
+    engine = MultiGpuEngine(fakes)
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda n: engine.run(np.full((n, 2), n)), range(1, 9)))
     assert [answer.tolist() for answer in found] == [[[2 * n]] * n for n in range(1, 9)]
@@ -368,7 +402,7 @@ def test_batches_are_dealt_to_engines_that_are_idle_and_come_back_to_those_who_a
 
 
 def test_an_engine_that_raises_is_idle_again() -> None:
-    engine = DealtEngine([Fake(RuntimeError("no"))])
+    engine = MultiGpuEngine([Fake(RuntimeError("no"))])
     for _ in range(2):
         with pytest.raises(RuntimeError):
             engine.run(np.zeros((1, 1)))
@@ -377,7 +411,9 @@ def test_an_engine_that_raises_is_idle_again() -> None:
 def test_several_gpus_are_named_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "_driver_may_be_here", lambda: True)
     monkeypatch.setattr(engines, "_present", lambda device: device != "cuda:7")
-    monkeypatch.setattr(engines, "_trouble", lambda device: "is ill" if device == "cuda:2" else None)
+    monkeypatch.setattr(
+        engines, "_trouble", lambda device: "is ill" if device == "cuda:2" else None
+    )
     assert choose_device("cuda:0,1", several=True) == ("cuda:0,1", "as asked")
     assert choose_device("cuda:0,2,7,3", several=True) == (
         "cuda:0,3",
@@ -404,18 +440,26 @@ def test_cuda_stands_for_every_gpu_that_works(
     device: str, count: int, expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    monkeypatch.setattr(engines, "_trouble", lambda device: "is ill" if device == "cuda:2" else None)
+    monkeypatch.setattr(
+        engines, "_trouble", lambda device: "is ill" if device == "cuda:2" else None
+    )
     assert each_gpu(device) == expected
 
 
-def test_pixels_go_to_cuda_from_pinned_memory_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pixels_go_to_cuda_from_pinned_memory_without_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """There is no GPU here: the copies are watched, and stay on the CPU."""
     seen: list[object] = []
     monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: seen.append("pinned") or tensor)
     monkeypatch.setattr(
-        Tensor, "to", lambda tensor, device, non_blocking=False: seen.append((device, non_blocking)) or tensor
+        Tensor,
+        "to",
+        lambda tensor, device, non_blocking=False: seen.append((device, non_blocking)) or tensor,
     )
-    monkeypatch.setattr(Sums, "to", lambda module, *places, **options: seen.append((*places, options)) or module)
+    monkeypatch.setattr(
+        Sums, "to", lambda module, *places, **options: seen.append((*places, options)) or module
+    )
     engine = TorchEngine(Sums(), "cuda:1")
     assert engine.run(*batch())[1].tolist() == [0.25]
     assert seen == [
@@ -436,7 +480,9 @@ def test_a_model_that_cannot_be_compiled_works_without(monkeypatch: pytest.Monke
     engine = TorchEngine(Sums(), "mps", compiled=True)
     for _ in range(2):
         assert engine.run(*batch())[1].tolist() == [0.25]
-    assert engine.device == "mps" and engine.notes == ["the model cannot be compiled (no backend): going on without"]
+    assert engine.device == "mps" and engine.notes == [
+        "the model cannot be compiled (no backend): going on without"
+    ]
     assert asked == [{"dynamic": False}]
     TorchEngine(Sums(), "cpu", compiled=True)
     assert len(asked) == 1
@@ -450,7 +496,10 @@ def test_openvino_is_kept_from_reporting_its_use(tmp_path: Path) -> None:
         "print([name for name in sys.modules if name.startswith('openvino_telemetry.')])"
     )
     home = {**os.environ, "HOME": str(tmp_path)}
-    assert subprocess.check_output([sys.executable, "-c", code], text=True, env=home) == "openvino\n[]\n"
+    assert (
+        subprocess.check_output([sys.executable, "-c", code], text=True, env=home)
+        == "openvino\n[]\n"
+    )
     assert list(tmp_path.iterdir()) == []
 
 

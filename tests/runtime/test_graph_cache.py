@@ -1,4 +1,5 @@
-"""Models on OpenVINO answer as in PyTorch, are converted once, and do without a cache or a converter in trouble."""
+"""Models on OpenVINO answer as in PyTorch, are converted once, and do without a cache or a
+converter in trouble."""
 
 from __future__ import annotations
 
@@ -44,14 +45,18 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """One entry for each conversion that takes place."""
     seen: list[str] = []
     convert = graph_cache.convert
-    monkeypatch.setattr(graph_cache, "convert", lambda module, spec: seen.append(spec.name) or convert(module, spec))
+    monkeypatch.setattr(
+        graph_cache, "convert", lambda module, spec: seen.append(spec.name) or convert(module, spec)
+    )
     return seen
 
 
 def people(size: int = 32, channels: int = 6, n: int = 7) -> tuple[np.ndarray, np.ndarray]:
     """Seven people: both inputs, face, body, and one of whom nothing is there."""
     pixels = np.random.default_rng(5).integers(0, 256, (n, size, size, channels), np.uint8)
-    present = np.array([(True, True), (True, False), (False, True), (False, False), (True, True)] * 2)[:n]
+    present = np.array(
+        [(True, True), (True, False), (False, True), (False, False), (True, True)] * 2
+    )[:n]
     if channels == 6:
         pixels[~present[:, 0], ..., :3] = 0
         pixels[~present[:, 1], ..., 3:] = 0
@@ -61,7 +66,9 @@ def people(size: int = 32, channels: int = 6, n: int = 7) -> tuple[np.ndarray, n
 def saved(folder: Path, variant: str = "mivolo_xs_32", **options: Any) -> Path:
     """A model with the weights that the golden values are made with."""
     model = create_model(variant, **options).eval()
-    weights = seeded["weights"]({name: tuple(value.shape) for name, value in model.state_dict().items()})
+    weights = seeded["weights"](
+        {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    )
     model.load_state_dict({name: torch.as_tensor(value) for name, value in weights.items()})
     file = folder / f"{variant}.safetensors"
     checkpoint.save(model, checkpoint.spec_of(model, "seeded", 0, 100), file, "fp32")
@@ -78,7 +85,9 @@ def saved(folder: Path, variant: str = "mivolo_xs_32", **options: Any) -> Path:
         pytest.param("mivolo_xs_32", {}, 32, id="real"),
     ],
 )
-def test_openvino_in_fp32_answers_as_pytorch(tmp_path: Path, variant: str, options: dict, size: int) -> None:
+def test_openvino_in_fp32_answers_as_pytorch(
+    tmp_path: Path, variant: str, options: dict, size: int
+) -> None:
     file = saved(tmp_path, variant, **options)
     torch_engine = TorchEngine(FromPixels(checkpoint.load(file)[0]), "cpu")
     for _ in ("converted", "from the cache"):
@@ -86,7 +95,9 @@ def test_openvino_in_fp32_answers_as_pytorch(tmp_path: Path, variant: str, optio
         assert engine.name == "openvino" and engine.notes == []
         for n in (1, 2, 5, 7):
             pixels, present = people(size, options.get("in_chans", 6), n)
-            np.testing.assert_allclose(engine.run(pixels, present), torch_engine.run(pixels, present), atol=2e-5)
+            np.testing.assert_allclose(
+                engine.run(pixels, present), torch_engine.run(pixels, present), atol=2e-5
+            )
 
 
 def test_bf16_is_near_where_the_processor_has_it(tmp_path: Path) -> None:
@@ -102,7 +113,11 @@ def test_a_model_is_converted_once(tmp_path: Path, conversions: list[str], cache
     again, same = open_model(str(file), "cpu", "bf16")
     assert conversions == ["seeded"] and same == spec == checkpoint.load(file)[1]
     (place,) = cache.iterdir()
-    assert place.name.startswith("mivolo_xs_32-") and "-fp32" in place.name and openvino.__version__[:6] in place.name
+    assert (
+        place.name.startswith("mivolo_xs_32-")
+        and "-fp32" in place.name
+        and openvino.__version__[:6] in place.name
+    )
     saved(tmp_path, num_classes=1)  # another model of the same name
     assert open_model(str(file), "cpu")[0].run(*people()).shape == (7, 1)
     assert len(conversions) == 2
@@ -131,7 +146,9 @@ def test_a_converted_model_is_opened_without_pytorch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "gone", "no json", "empty"])
-def test_a_damaged_cache_is_made_anew(tmp_path: Path, cache: Path, conversions: list[str], damage: str) -> None:
+def test_a_damaged_cache_is_made_anew(
+    tmp_path: Path, cache: Path, conversions: list[str], damage: str
+) -> None:
     file = saved(tmp_path)
     expected = open_model(str(file), "cpu")[0].run(*people())
     (place,) = cache.iterdir()
@@ -165,7 +182,9 @@ def test_a_cache_that_takes_nothing_is_said_and_does_no_harm(tmp_path: Path, cac
     np.testing.assert_allclose(engine.run(*people()), expected, atol=1e-5)
 
 
-def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_nothing_half_written(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(graph: object, file: Path, **options: object) -> None:
         file.write_bytes(b"half of it")
         raise OSError(28, "No space left on device")

@@ -25,14 +25,19 @@ def graph(variant: str) -> openvino.Model:
 def test_the_first_layers_of_mobilenets_are_delicate_and_volos_stem_is_not() -> None:
     mobile = graph("mivolo_xs_32")
     assert len(first_layers(mobile)) == 3 + 4
-    assert {node.get_output_partial_shape(0)[-1].get_length() for node in named(mobile, first_layers(mobile))} == {16}
+    assert {
+        node.get_output_partial_shape(0)[-1].get_length()
+        for node in named(mobile, first_layers(mobile))
+    } == {16}
     assert first_layers(graph("mivolo_d1_64")) == []
 
 
 def test_nothing_is_delicate_where_sizes_depend_on_the_input() -> None:
     grouped = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Conv2d(8, 8, 1, groups=8))
     assert first_layers(graph_of(grouped, (torch.zeros(1, 3, 32, 32),), [[-1, 3, -1, -1]])) == []
-    assert len(first_layers(graph_of(grouped, (torch.zeros(1, 3, 32, 32),), [[-1, 3, 32, 32]]))) == 2
+    assert (
+        len(first_layers(graph_of(grouped, (torch.zeros(1, 3, 32, 32),), [[-1, 3, 32, 32]]))) == 2
+    )
 
 
 @pytest.mark.parametrize(("variant", "heads"), [("mivolo_xs_32", 1), ("mivolo_d1_64", 2)])
@@ -51,7 +56,9 @@ def test_spared_layers_compute_in_fp32(tmp_path: Path) -> None:
     before = precisions(file)
     spare(file, first_layers(whole))
     after = precisions(file)
-    assert before.count("f32") + 7 == after.count("f32") and before.count("bf16") - 7 == after.count("bf16")
+    assert before.count("f32") + 7 == after.count("f32") and before.count(
+        "bf16"
+    ) - 7 == after.count("bf16")
 
 
 def test_sparing_does_not_change_what_fp32_answers(tmp_path: Path) -> None:

@@ -33,14 +33,26 @@ LAYOUTS: list[list[tuple[str | None, Corners | None, Corners | None]]] = [
     [],
     [("face", (20, 10, 60, 60), None)],
     [("body", None, (10, 5, 90, 105))],
-    [("face+body", FACE, BODY), (None, None, (70, 60, 100, 100)), ("face", (110, 10, 140, 50), None)],
+    [
+        ("face+body", FACE, BODY),
+        (None, None, (70, 60, 100, 100)),
+        ("face", (110, 10, 140, 50), None),
+    ],
 ]
-"""The people that may be on a photo, from left to right: what the model can use of them, face and body."""
+"""The people that may be on a photo, from left to right: what the model can use of them, face and
+body."""
 
 
-def given_boxes(path: str, people: Iterable[tuple[str | None, Corners | None, Corners | None]]) -> Given:
+def given_boxes(
+    path: str, people: Iterable[tuple[str | None, Corners | None, Corners | None]]
+) -> Given:
     kinds = ("face", "person")
-    return [(path, kind, box) for _, *pair in people for kind, box in zip(kinds, pair, strict=True) if box]
+    return [
+        (path, kind, box)
+        for _, *pair in people
+        for kind, box in zip(kinds, pair, strict=True)
+        if box
+    ]
 
 
 def make_photos(folder: Path) -> Iterator[tuple[dict[str, Any], Given]]:
@@ -55,9 +67,21 @@ def make_photos(folder: Path) -> Iterator[tuple[dict[str, Any], Given]]:
         place = chance.choice(["", "a/", "a/b/", "B c/", "ä/"])
         path = f"{place}{number:03}{suffix.upper() if number % 4 == 1 else suffix}"
         people = chance.choice(LAYOUTS)
-        save_photo(folder / path, pixels=draw_scene(width, height), orientation=orientation, taken_at=taken_at)
+        save_photo(
+            folder / path,
+            pixels=draw_scene(width, height),
+            orientation=orientation,
+            taken_at=taken_at,
+        )
         taken = datetime(2020, 1, 31, 12, 0, 5) if taken_at else None
-        about = {"path": path, "width": width, "height": height, "taken_at": taken, "error": None, "people": people}
+        about = {
+            "path": path,
+            "width": width,
+            "height": height,
+            "taken_at": taken,
+            "error": None,
+            "people": people,
+        }
         yield about, given_boxes(path, people)
 
 
@@ -70,7 +94,14 @@ def make_broken_ones(folder: Path) -> Iterator[dict[str, Any]]:
             (folder / path).symlink_to(folder / "gone.jpg")
         else:
             save_broken(folder / path, kind)
-        yield {"path": path, "width": None, "height": None, "taken_at": None, "error": BROKEN[kind], "people": []}
+        yield {
+            "path": path,
+            "width": None,
+            "height": None,
+            "taken_at": None,
+            "error": BROKEN[kind],
+            "people": [],
+        }
 
 
 def make_what_is_no_photo(folder: Path) -> None:
@@ -90,7 +121,9 @@ def expected_rows(about: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield row | {"person": index, "used": used, "face": face, "body": body, "status": status}
 
 
-def test_200_mixed_files_give_exactly_the_rows_expected_in_all_formats(tmp_path: Path, scan_given: Run) -> None:
+def test_200_mixed_files_give_exactly_the_rows_expected_in_all_formats(
+    tmp_path: Path, scan_given: Run
+) -> None:
     folder = tmp_path / "photos"
     good, given = zip(*make_photos(folder), strict=True)
     abouts = sorted([*good, *make_broken_ones(folder)], key=lambda about: about["path"].split("/"))
@@ -103,7 +136,10 @@ def test_200_mixed_files_give_exactly_the_rows_expected_in_all_formats(tmp_path:
 
     found = table(outputs[0])
     seen = [
-        {name: row[name] for name in ("path", "width", "height", "taken_at", "error", "person", "used", "status")}
+        {
+            name: row[name]
+            for name in ("path", "width", "height", "taken_at", "error", "person", "used", "status")
+        }
         | {"face": corners(row, "face"), "body": corners(row, "body")}
         for row in found
     ]
@@ -119,7 +155,9 @@ def test_200_mixed_files_give_exactly_the_rows_expected_in_all_formats(tmp_path:
     assert (progress.photos, progress.people, progress.failed) == (200, len(people), 20)
     assert progress.no_people == sum(row["status"] == "no_people" for row in expected)
     assert progress.no_usable_crop == sum(row["status"] == "no_usable_crop" for row in expected)
-    assert progress.failures == {code: sum(row["error"] == code for row in expected) for code in BROKEN.values()}
+    assert progress.failures == {
+        code: sum(row["error"] == code for row in expected) for code in BROKEN.values()
+    }
 
 
 def assert_facts_of_files(found: Sequence[dict[str, Any]], folder: Path) -> None:
@@ -133,7 +171,11 @@ def assert_predictions_where_they_belong(found: Sequence[dict[str, Any]]) -> Non
     for row in found:
         answer = (row["age"], row["gender"], row["gender_score"])
         if row["status"] == "ok":
-            assert 0 <= row["age"] <= 100 and row["gender"] in ("male", "female") and 0.5 <= row["gender_score"] <= 1
+            assert (
+                0 <= row["age"] <= 100
+                and row["gender"] in ("male", "female")
+                and 0.5 <= row["gender_score"] <= 1
+            )
         else:
             assert answer == (None, None, None)
         assert (row["message"] is None) == (row["status"] != "error")
@@ -151,7 +193,10 @@ def assert_equal_content(outputs: Sequence[Path]) -> None:
     with outputs[1].open(newline="", encoding="utf-8") as opened:
         lines = list(csv.DictReader(opened))
     assert [[line[name] for name in SCHEMA.names] for line in lines] == [
-        ["" if value is None else value if isinstance(value, str) else repr(value) for value in row.values()]
+        [
+            "" if value is None else value if isinstance(value, str) else repr(value)
+            for value in row.values()
+        ]
         for row in rows
     ]
     assert [json.loads(line) for line in outputs[2].read_text("utf-8").splitlines()] == rows

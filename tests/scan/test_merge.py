@@ -1,4 +1,5 @@
-"""A scan in shards: every photo is in one of them, and together they are the table of an undivided scan."""
+"""A scan in shards: every photo is in one of them, and together they are the table of an undivided
+scan."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ def album(tmp_path: Path) -> Path:
 @pytest.fixture
 def boxes(tmp_path: Path) -> Path:
     faces = [(0.0, 0.0, 30.0, 40.0), (50.0, 10.0, 80.0, 50.0)]
-    return write_boxes(tmp_path / "boxes.csv", [(name, "face", face) for name in NAMES[1:] for face in faces])
+    return write_boxes(
+        tmp_path / "boxes.csv", [(name, "face", face) for name in NAMES[1:] for face in faces]
+    )
 
 
 @pytest.fixture
@@ -47,7 +50,9 @@ def tables(scan_given: Scan, album: Path, boxes: Path, tmp_path: Path) -> list[P
 
 def rounded(file: Path) -> list[dict[str, Any]]:
     ages = ("age", "age_low", "age_high", "gender_score")
-    return [{k: v and round(v, 3) if k in ages else v for k, v in row.items()} for row in table(file)]
+    return [
+        {k: v and round(v, 3) if k in ages else v for k, v in row.items()} for row in table(file)
+    ]
 
 
 def test_shards_together_are_the_undivided_table(
@@ -70,9 +75,13 @@ def test_a_merged_table_is_gone_on_from(
     assert (progress.photos, progress.reused) == (9, 9)
 
 
-def test_an_empty_shard_is_an_empty_table(scan_given: Scan, album: Path, boxes: Path, tmp_path: Path) -> None:
+def test_an_empty_shard_is_an_empty_table(
+    scan_given: Scan, album: Path, boxes: Path, tmp_path: Path
+) -> None:
     (empty,) = (Shard(number, 2) for number in (1, 2) if not Shard(number, 2).holds("2.png"))
-    progress = scan_given(album / "a" / "2.png", boxes=boxes, outputs=[tmp_path / "e.parquet"], shard=empty)
+    progress = scan_given(
+        album / "a" / "2.png", boxes=boxes, outputs=[tmp_path / "e.parquet"], shard=empty
+    )
     assert progress.photos == 0 and table(tmp_path / "e.parquet") == []
 
 
@@ -117,7 +126,9 @@ def test_the_shard_of_a_path_never_changes() -> None:
     assert [sum(Shard(n, 5).holds(name) for n in range(1, 6)) for name in NAMES] == [1] * len(NAMES)
 
 
-@pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/0", "-1/4", "1/4/4", "١/٢", "1/9999999999"])
+@pytest.mark.parametrize(
+    "text", ["0/4", "5/4", "1", "a/b", "1/0", "-1/4", "1/4/4", "١/٢", "1/9999999999"]
+)
 def test_what_is_no_shard(text: str) -> None:
     with pytest.raises(BadInput, match="is not a shard"):
         shards.parse(text)

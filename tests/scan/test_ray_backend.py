@@ -1,4 +1,5 @@
-"""Scans on a Ray cluster: the table of one machine, whatever breaks down meanwhile; and folders of Parquet files."""
+"""Scans on a Ray cluster: the table of one machine, whatever breaks down meanwhile; and folders of
+Parquet files."""
 
 from __future__ import annotations
 
@@ -31,14 +32,20 @@ Options = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def ray() -> Iterator[Any]:
-    """A cluster of two cores that all tests of this file share; with RAY_ADDRESS, the one that is there."""
+    """A cluster of two cores that all tests of this file share; with RAY_ADDRESS, the one that is
+    there."""
     module = require("ray")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_AUTH_MODE", "disabled")
         own = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 200 * 2**20}
         place = {} if "RAY_ADDRESS" in os.environ else {**own, "_node_ip_address": "127.0.0.1"}
-        module.init(os.environ.get("RAY_ADDRESS", "local"), log_to_driver=False, logging_level="ERROR", **place)
+        module.init(
+            os.environ.get("RAY_ADDRESS", "local"),
+            log_to_driver=False,
+            logging_level="ERROR",
+            **place,
+        )
         yield module
         module.shutdown()
 
@@ -61,7 +68,13 @@ def options(tmp_path: Path, tiny_model: Path, no_weights_of_the_user: None) -> O
         for person in range(number % 3)
     ]
     boxes = write_boxes(tmp_path / "boxes.csv", given)
-    return {"model": str(tiny_model), "detector": "given", "boxes": boxes, "device": "cpu", "workers": 2}
+    return {
+        "model": str(tiny_model),
+        "detector": "given",
+        "boxes": boxes,
+        "device": "cpu",
+        "workers": 2,
+    }
 
 
 @pytest.fixture
@@ -87,23 +100,29 @@ def local_rows(album: Path, options: Options) -> list[dict[str, Any]]:
 def assert_same(output: Path, expected: list[dict[str, Any]]) -> None:
     """One row set a photo, in the same order; ages within 0.01."""
     found = read_table(output).to_pylist()
-    assert [(row["path"], row["person"]) for row in found] == [(row["path"], row["person"]) for row in expected]
+    assert [(row["path"], row["person"]) for row in found] == [
+        (row["path"], row["person"]) for row in expected
+    ]
     assert found == [pytest.approx(row, abs=0.01) if row["age"] else row for row in expected]
 
 
 def assert_readable(output: Path, rows: int) -> None:
-    """A folder of Parquet files and nothing else that a reader would see, with the types of a table in one file."""
+    """A folder of Parquet files and nothing else that a reader would see, with the types of a table
+    in one file."""
     names = sorted(os.listdir(output))
     assert b"mivolo.model" in read_table(output).schema.metadata
     assert len(names) > 1 and all(name.endswith(".parquet") or name[0] in "._" for name in names)
     dataset = require("pyarrow.dataset").dataset(str(output))
     assert dataset.schema.equals(SCHEMA) and dataset.count_rows() == rows
     assert len(require("pandas").read_parquet(output)) == rows
-    assert require("duckdb").sql(f"SELECT count(*) FROM '{output}/*.parquet'").fetchall() == [(rows,)]
+    assert require("duckdb").sql(f"SELECT count(*) FROM '{output}/*.parquet'").fetchall() == [
+        (rows,)
+    ]
 
 
 def frail(stage: Any, once: Path, poison: bytes = b"") -> Any:
-    """The stage, with a process that is killed at its first work, and each time that poison is in it."""
+    """The stage, with a process that is killed at its first work, and each time that poison is in
+    it."""
 
     class Frail(stage):  # type: ignore[misc]
         def __call__(self, table: Any) -> Any:
@@ -130,9 +149,16 @@ def test_a_killed_driver_loses_nothing_and_the_table_is_that_of_one_machine(
             "run.scan(options, lambda progress: time.sleep(0.1))",
         )
     )
-    command = [sys.executable, "-c", code, *map(str, (album, output, options["model"], options["boxes"]))]
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        *map(str, (album, output, options["model"], options["boxes"])),
+    ]
     home = {"HOME": str(tmp_path / "home"), "RAY_AUTH_MODE": None}
-    killed = subprocess.Popen(command, env={name: value for name, value in {**os.environ, **home}.items() if value})
+    killed = subprocess.Popen(
+        command, env={name: value for name, value in {**os.environ, **home}.items() if value}
+    )
     place = workdir.folder_of(output)
     while killed.poll() is None and len(list(place.glob("part-*"))) < 2:
         time.sleep(0.02)
@@ -148,16 +174,21 @@ def test_a_killed_driver_loses_nothing_and_the_table_is_that_of_one_machine(
 
 
 def test_killed_processes_lose_nothing_and_poison_costs_one_photo(
-    ray: Any, album: Path, options: Options, small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray: Any,
+    album: Path,
+    options: Options,
+    small: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     expected = local_rows(album, options)
     once = [tmp_path / name for name in ("decoded", "detected", "predicted")]
 
-    def decode(chunks: Any, least: int) -> Any:
+    def decode(chunks: Any, min_size: int) -> Any:
         if not once[0].exists():
             once[0].touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        yield from healthy(chunks, least)
+        yield from healthy(chunks, min_size)
 
     healthy = ray_backend.decode
     monkeypatch.setattr(ray_backend, "FIRST_WINDOW", 64)
@@ -167,17 +198,24 @@ def test_killed_processes_lose_nothing_and_poison_costs_one_photo(
     monkeypatch.setattr(ray_backend, "Predict", frail(ray_backend.Predict, once[2]))
     progress = scan(album, tmp_path / "people", options, ray=True)
     assert all(file.exists() for file in once)
-    assert progress.failures["crashed"] == 1 and any("one by one" in note for note in progress.notes)
-    (poison,) = [row for row in read_table(tmp_path / "people").to_pylist() if row["error"] == "crashed"]
+    assert progress.failures["crashed"] == 1 and any(
+        "one by one" in note for note in progress.notes
+    )
+    (poison,) = [
+        row for row in read_table(tmp_path / "people").to_pylist() if row["error"] == "crashed"
+    ]
     assert poison["path"] == "11.jpg"
     found = [row for row in read_table(tmp_path / "people").to_pylist() if row["path"] != "11.jpg"]
     assert [(row["path"], row["age"]) for row in found] == [
-        (row["path"], pytest.approx(row["age"], abs=0.01)) for row in expected if row["path"] != "11.jpg"
+        (row["path"], pytest.approx(row["age"], abs=0.01))
+        for row in expected
+        if row["path"] != "11.jpg"
     ]
 
 
 class Disordered:
-    """A backend that answers from the last photo to the first, as a cluster may; Ray is not needed."""
+    """A backend that answers from the last photo to the first, as a cluster may; Ray is not
+    needed."""
 
     def __init__(self, options: ScanOptions) -> None:
         self._here = scanning._Here(options)
@@ -203,7 +241,9 @@ def test_answers_in_any_order_make_the_same_table(
     assert_same(tmp_path / "people", expected)
     assert_readable(tmp_path / "people", len(expected))
     rows = [read_table(file)["path"].to_pylist() for file in folder.files(tmp_path / "people")]
-    assert all(rows) and sum(len(set(paths)) for paths in rows) == PHOTOS + 2  # no photo is in two files
+    assert (
+        all(rows) and sum(len(set(paths)) for paths in rows) == PHOTOS + 2
+    )  # no photo is in two files
 
 
 def test_a_run_that_is_stopped_goes_on_and_a_changed_photo_has_one_row_set(
@@ -231,10 +271,17 @@ def test_a_folder_that_is_up_to_date_needs_no_cluster(
     album: Path, options: Options, disordered: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scan(album, tmp_path / "people", options, ray=True)
-    before = sorted((file.name, file.stat().st_mtime_ns) for file in (tmp_path / "people").iterdir())
-    monkeypatch.setattr(scanning, "_open_cluster", lambda options: pytest.fail("a cluster was started"))
+    before = sorted(
+        (file.name, file.stat().st_mtime_ns) for file in (tmp_path / "people").iterdir()
+    )
+    monkeypatch.setattr(
+        scanning, "_open_cluster", lambda options: pytest.fail("a cluster was started")
+    )
     assert scan(album, tmp_path / "people", options, ray=True).unchanged
-    assert sorted((file.name, file.stat().st_mtime_ns) for file in (tmp_path / "people").iterdir()) == before
+    assert (
+        sorted((file.name, file.stat().st_mtime_ns) for file in (tmp_path / "people").iterdir())
+        == before
+    )
 
 
 def test_without_kept_work_the_folder_is_enough_to_go_on_from(
@@ -279,7 +326,9 @@ def test_an_address_is_enough_to_work_on_a_cluster(
     typed: list[str], address: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[ScanOptions] = []
-    monkeypatch.setattr(scanning, "scan", lambda options, report: asked.append(options) or scanning.Progress())
+    monkeypatch.setattr(
+        scanning, "scan", lambda options, report: asked.append(options) or scanning.Progress()
+    )
     out = CliRunner().invoke(cli.app, ["scan", "album", "-o", "people", *typed])
     assert out.exit_code == 0, out.output
     assert [(options.ray, options.ray_address) for options in asked] == [(True, address)]
@@ -300,9 +349,13 @@ def test_photos_that_ray_gives_up_are_done_again_alone(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("stuck, code", [(False, "crashed"), (True, "timeout")])
-def test_a_photo_that_never_comes_back_has_a_code(stuck: bool, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_photo_that_never_comes_back_has_a_code(
+    stuck: bool, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     failures: list[Any] = []
-    windows, _ = run_windows(monkeypatch, 20, lost={3, 7}, poison={7}, stuck=stuck, failures=failures)
+    windows, _ = run_windows(
+        monkeypatch, 20, lost={3, 7}, poison={7}, stuck=stuck, failures=failures
+    )
     assert windows == [8, 12, 2]
     assert [(failure.photo.path, failure.code) for failure in failures] == [("7", code)]
 
@@ -323,7 +376,8 @@ def run_windows(
 ) -> tuple[list[int], list[int]]:
     """The sizes of the windows, and how many photos had been listed when each began.
 
-    Photos that are `lost` have no answer unless they are alone, and those that are `poison` not even then.
+    Photos that are `lost` have no answer unless they are alone, and those that are `poison` not
+    even then.
     """
     windows: list[int] = []
     listed: list[int] = []
@@ -339,7 +393,9 @@ def run_windows(
         listed.append(taken)
         self._stuck = stuck
         missing = poison if one_by_one else lost
-        yield from ((n, photo.path) for n, photo in enumerate(window) if int(photo.path) not in missing)
+        yield from (
+            (n, photo.path) for n, photo in enumerate(window) if int(photo.path) not in missing
+        )
 
     monkeypatch.setattr(ray_backend, "FIRST_WINDOW", 8)
     monkeypatch.setattr(ray_backend.Cluster, "__init__", lambda self: None)

@@ -53,18 +53,28 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The photos that were decoded, as they are."""
     seen: list[str] = []
     decode = photos.decode
-    monkeypatch.setattr(photos, "decode", lambda photo, *least: seen.append(photo.path) or decode(photo, *least))
+    monkeypatch.setattr(
+        photos,
+        "decode",
+        lambda photo, *min_size: seen.append(photo.path) or decode(photo, *min_size),
+    )
     return seen
 
 
 @pytest.fixture
 def scan(monkeypatch: pytest.MonkeyPatch, album: Path, place: Path) -> Scan:
-    """Scans the album into a table in parts of four photos; `stop` raises before so many photos are reported."""
+    """Scans the album into a table in parts of four photos; `stop` raises before so many photos are
+    reported."""
     monkeypatch.setattr(store, "PART_PHOTOS", 4)
     monkeypatch.setattr(scanning, "open_tools", quick.open_tools)
     monkeypatch.setattr(scanning, "results", quick.results)
 
-    def run(*names: str, stop: int | None = None, error: type[BaseException] = KeyboardInterrupt, **given: Any) -> Any:
+    def run(
+        *names: str,
+        stop: int | None = None,
+        error: type[BaseException] = KeyboardInterrupt,
+        **given: Any,
+    ) -> Any:
         outputs = [place / name for name in names or ("people.csv",)]
         done = 0
 
@@ -85,7 +95,8 @@ def read(place: Path) -> dict[str, bytes]:
     return {name: content for name, content in contents(place).items() if not name.startswith(".")}
 
 
-# --- resume ----------------------------------------------------------------------------------------------------------
+# --- resume
+# ----------------------------------------------------------------------------------------------------------
 
 
 def test_an_interrupted_run_goes_on_and_ends_like_one_that_was_not(
@@ -111,7 +122,9 @@ def test_an_interrupted_run_goes_on_and_ends_like_one_that_was_not(
     assert progress.photos == 30 and progress.failures == {"corrupt": 1}
 
 
-def test_photos_that_have_not_changed_are_not_done_again(scan: Scan, place: Path, decoded: list[str]) -> None:
+def test_photos_that_have_not_changed_are_not_done_again(
+    scan: Scan, place: Path, decoded: list[str]
+) -> None:
     first = scan(*OUTPUTS)
     before, times = contents(place), [(place / name).stat().st_mtime_ns for name in OUTPUTS]
     decoded.clear()
@@ -131,7 +144,9 @@ def test_with_nothing_to_do_no_model_is_opened(scan: Scan, monkeypatch: pytest.M
     assert scan().unchanged
 
 
-def test_new_changed_and_deleted_photos(scan: Scan, album: Path, place: Path, decoded: list[str]) -> None:
+def test_new_changed_and_deleted_photos(
+    scan: Scan, album: Path, place: Path, decoded: list[str]
+) -> None:
     scan()
     old = {row["path"]: row for row in table(place / "people.csv")}
     paint(album / "0" / "00.png", 7)
@@ -164,8 +179,12 @@ def test_the_rows_of_deleted_photos_can_stay(scan: Scan, album: Path, place: Pat
     assert gone not in table(place / "people.csv")
 
 
-@pytest.mark.parametrize("change", [{"model": "other"}, {"use": "face"}, {"precision": "bf16"}], ids=str)
-def test_other_settings_do_all_photos_again(scan: Scan, decoded: list[str], change: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "change", [{"model": "other"}, {"use": "face"}, {"precision": "bf16"}], ids=str
+)
+def test_other_settings_do_all_photos_again(
+    scan: Scan, decoded: list[str], change: dict[str, Any]
+) -> None:
     scan()
     decoded.clear()
     scan(**change)
@@ -206,7 +225,9 @@ def test_what_auto_means_may_change_between_runs(
     assert len({row["path"] for row in table(place / "people.csv")}) == 31
 
 
-def test_a_parquet_table_alone_is_enough_to_go_on_from(scan: Scan, place: Path, decoded: list[str]) -> None:
+def test_a_parquet_table_alone_is_enough_to_go_on_from(
+    scan: Scan, place: Path, decoded: list[str]
+) -> None:
     scan("people.parquet")
     before = table(place / "people.parquet")
     (hidden,) = place.glob(".*")
@@ -237,7 +258,7 @@ def test_failures_that_may_be_over_are_tried_again(
 ) -> None:
     decode = photos.decode
 
-    def refuse(photo: Photo, *least: int) -> Any:
+    def refuse(photo: Photo, *min_size: int) -> Any:
         if photo.path == "0/03.png":
             raise photos.PhotoError("no_permission", "not now")
         return decode(photo)
@@ -259,9 +280,14 @@ def test_a_file_replaced_during_the_scan_has_the_facts_of_what_was_read(
 
     def replacing(*arguments: Any, **options: Any) -> Iterator[Photo | Failure]:
         for photo in walk(*arguments, **options):
-            if photo.path == "1/04.png" and (album / "1" / "04.png").stat().st_mtime_ns != 1_000_000_000:
+            if (
+                photo.path == "1/04.png"
+                and (album / "1" / "04.png").stat().st_mtime_ns != 1_000_000_000
+            ):
                 paint(album / "1" / "04.png", 51)
-                os.utime(album / "1" / "04.png", ns=(0, 1_000_000_000))  # and the clock has gone back
+                os.utime(
+                    album / "1" / "04.png", ns=(0, 1_000_000_000)
+                )  # and the clock has gone back
             yield photo
 
     monkeypatch.setattr(walking, "walk", replacing)
@@ -286,7 +312,9 @@ def test_a_clock_that_goes_back_changes_nothing_but_photos_are_known_by_their_ti
     assert decoded == ["0/00.png"]
 
 
-def test_pictures_that_an_earlier_run_did_not_draw_are_drawn(scan: Scan, tmp_path: Path, decoded: list[str]) -> None:
+def test_pictures_that_an_earlier_run_did_not_draw_are_drawn(
+    scan: Scan, tmp_path: Path, decoded: list[str]
+) -> None:
     scan()
     scan(annotate=tmp_path / "drawn")
     drawn = contents(tmp_path / "drawn")
@@ -305,7 +333,8 @@ def test_pictures_alone_go_on_too(scan: Scan, tmp_path: Path, decoded: list[str]
     assert len(contents(tmp_path / "drawn")) == 19
 
 
-# --- when it cannot go on --------------------------------------------------------------------------------------------
+# --- when it cannot go on
+# --------------------------------------------------------------------------------------------
 
 
 def test_a_disk_that_is_full_costs_one_part(
@@ -337,7 +366,9 @@ def small_disk(place: Path) -> Iterator[Path]:
     """A disk of 24 KiB in the place of the results."""
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("only root can mount a small disk, and only Linux has tmpfs")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", place], capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", place], capture_output=True
+    )
     if mounted.returncode:
         pytest.skip(f"this machine lets nobody mount a disk: {mounted.stderr.decode()}")
     yield place
@@ -354,7 +385,9 @@ def test_a_real_disk_that_is_full(scan: Scan, small_disk: Path) -> None:
     assert len({row["path"] for row in table(small_disk / "people.csv")}) == 30
 
 
-def test_an_output_that_can_be_read_only_is_refused_before_any_work(scan: Scan, small_disk: Path) -> None:
+def test_an_output_that_can_be_read_only_is_refused_before_any_work(
+    scan: Scan, small_disk: Path
+) -> None:
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     with pytest.raises(BadInput, match="no permission to write"):
         scan()
@@ -371,7 +404,9 @@ def test_a_hidden_folder_that_vanishes_midway(scan: Scan, place: Path, decoded: 
             hidden.rename(place / "away")
 
     with pytest.raises(OutputError, match="cannot write"):
-        scanning.scan(ScanOptions([place.with_name("album")], [place / "people.csv"], workers=1), vanish)
+        scanning.scan(
+            ScanOptions([place.with_name("album")], [place / "people.csv"], workers=1), vanish
+        )
     (place / "away").rename(place / ".people.csv.mivolo")
     decoded.clear()
     scan()
@@ -404,7 +439,9 @@ def test_a_folder_that_has_lost_all_photos_is_not_believed(
     both = {"paths": [album, drive]}
     scan(**both)
     before = (place / "people.csv").read_bytes()
-    (drive / "a.png").rename(tmp_path / "elsewhere.png")  # as a mount point looks when its drive is not there
+    (drive / "a.png").rename(
+        tmp_path / "elsewhere.png"
+    )  # as a mount point looks when its drive is not there
     with pytest.raises(Stopped, match="drive") as error:
         scan(**both)
     assert "--keep-missing" in error.value.hint
@@ -424,10 +461,14 @@ def test_a_second_run_on_an_output_is_refused(scan: Scan, place: Path) -> None:
     assert sorted(read(place)) == ["b.parquet", "people.csv"]
 
 
-def test_a_killed_run_holds_no_lock_and_leaves_no_torn_file(tmp_path: Path, album: Path, place: Path) -> None:
+def test_a_killed_run_holds_no_lock_and_leaves_no_torn_file(
+    tmp_path: Path, album: Path, place: Path
+) -> None:
     def start(table: Path, seconds: float) -> subprocess.Popen[bytes]:
         script = [sys.executable, quick.__file__, album, table, str(seconds), "4"]
-        paths = os.pathsep.join((str(Path(store.__file__).parents[2]), os.environ.get("PYTHONPATH", "")))
+        paths = os.pathsep.join(
+            (str(Path(store.__file__).parents[2]), os.environ.get("PYTHONPATH", ""))
+        )
         return subprocess.Popen(script, env={**os.environ, "PYTHONPATH": paths})
 
     assert start(tmp_path / "whole.csv", 0).wait() == 0
@@ -442,6 +483,6 @@ def test_a_killed_run_holds_no_lock_and_leaves_no_torn_file(tmp_path: Path, albu
     assert start(place / "people.csv", 0).wait() == 0
     assert (place / "people.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     left = sorted(contents(place))
-    assert left == [f".people.csv.mivolo/{name}" for name in ("lock", "receipt.json", "results.parquet")] + [
-        "people.csv"
-    ]
+    assert left == [
+        f".people.csv.mivolo/{name}" for name in ("lock", "receipt.json", "results.parquet")
+    ] + ["people.csv"]

@@ -48,10 +48,13 @@ def album(tmp_path: Path) -> Path:
 @pytest.fixture
 def boxes(tmp_path: Path) -> Path:
     """The boxes of the album's photos."""
-    return write_boxes(tmp_path / "boxes.csv", [("a.jpg", "face", FACE), ("sub/c.webp", "person", BODY)])
+    return write_boxes(
+        tmp_path / "boxes.csv", [("a.jpg", "face", FACE), ("sub/c.webp", "person", BODY)]
+    )
 
 
-# --- what the model sees and says ------------------------------------------------------------------------------------
+# --- what the model sees and says
+# ------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,9 @@ def golden_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def golden_picture(seed: int, height: int, width: int, cell: int) -> np.ndarray:
-    cells = np.random.default_rng(seed).integers(1, 256, (height // cell, width // cell, 3), np.uint8)
+    cells = np.random.default_rng(seed).integers(
+        1, 256, (height // cell, width // cell, 3), np.uint8
+    )
     return np.kron(cells, np.ones((cell, cell, 1), np.uint8))
 
 
@@ -75,7 +80,9 @@ def within_photo(box: Sequence[float]) -> Corners:
     return x1, y1, x2, y2
 
 
-def test_golden_ages_and_genders_from_photos_and_boxes(tmp_path: Path, run: Run, golden_model: Path) -> None:
+def test_golden_ages_and_genders_from_photos_and_boxes(
+    tmp_path: Path, run: Run, golden_model: Path
+) -> None:
     cases = json.loads((GOLDEN / "crops.json").read_text("utf-8"))
     given: Given = []
     expected: dict[tuple[str, Corners | None, Corners | None], dict[str, Any]] = {}
@@ -90,13 +97,19 @@ def test_golden_ages_and_genders_from_photos_and_boxes(tmp_path: Path, run: Run,
             expected[path, face, body] = row
     boxes = write_boxes(tmp_path / "boxes.csv", given)
 
-    run(tmp_path / "photos", boxes=boxes, outputs=[tmp_path / "out.parquet"], model=str(golden_model))
+    run(
+        tmp_path / "photos",
+        boxes=boxes,
+        outputs=[tmp_path / "out.parquet"],
+        model=str(golden_model),
+    )
 
     found = table(tmp_path / "out.parquet")
     assert len(found) == len(expected) == 8
     for row in found:
         face, body = (
-            None if box is None else within_photo(box) for box in (corners(row, "face"), corners(row, "body"))
+            None if box is None else within_photo(box)
+            for box in (corners(row, "face"), corners(row, "body"))
         )
         wanted = expected.pop((row["path"], face, body))
         assert (row["status"] == "ok") == wanted["usable"]
@@ -111,7 +124,9 @@ def test_golden_ages_and_genders_from_photos_and_boxes(tmp_path: Path, run: Run,
 
 def test_a_person_left_without_a_usable_crop_gets_no_age(tmp_path: Path, run: Run) -> None:
     save_photo(tmp_path / "photos" / "a.png", pixels=draw_scene(150, 110))
-    boxes = write_boxes(tmp_path / "boxes.csv", [("a.png", "person", (10, 10, 50, 60))])  # less than 50 pixels wide
+    boxes = write_boxes(
+        tmp_path / "boxes.csv", [("a.png", "person", (10, 10, 50, 60))]
+    )  # less than 50 pixels wide
     progress = run(tmp_path / "photos", boxes=boxes, outputs=[tmp_path / "out.csv"])
     (row,) = table(tmp_path / "out.csv")
     assert (row["status"], row["person"], row["body_x2"]) == ("no_usable_crop", 0, 50)
@@ -126,12 +141,19 @@ def test_negative_ages_are_clamped_at_zero(
     with torch.no_grad():
         model.head.bias[2] = -5
     checkpoint.save(model, spec, tmp_path / "young.safetensors")
-    run(album, boxes=boxes, outputs=[tmp_path / "out.parquet"], model=str(tmp_path / "young.safetensors"))
+    run(
+        album,
+        boxes=boxes,
+        outputs=[tmp_path / "out.parquet"],
+        model=str(tmp_path / "young.safetensors"),
+    )
     assert [row["age"] for row in table(tmp_path / "out.parquet")] == [0, None, 0]
 
 
 def test_use_decides_what_the_model_looks_at(tmp_path: Path, run: Run, album: Path) -> None:
-    boxes = write_boxes(tmp_path / "boxes.csv", [("a.jpg", "face", FACE), ("a.jpg", "person", BODY)])
+    boxes = write_boxes(
+        tmp_path / "boxes.csv", [("a.jpg", "face", FACE), ("a.jpg", "person", BODY)]
+    )
     used = {}
     for use in ("both", "face", "body"):
         run(album / "a.jpg", boxes=boxes, outputs=[tmp_path / f"{use}.csv"], use=use)
@@ -140,14 +162,20 @@ def test_use_decides_what_the_model_looks_at(tmp_path: Path, run: Run, album: Pa
     assert used == {"both": "face+body", "face": "face", "body": "body"}
 
 
-def test_threads_and_batches_do_not_change_the_table(tmp_path: Path, run: Run, album: Path, boxes: Path) -> None:
+def test_threads_and_batches_do_not_change_the_table(
+    tmp_path: Path, run: Run, album: Path, boxes: Path
+) -> None:
     run(album, boxes=boxes, outputs=[tmp_path / "1.parquet"], workers=1, batch_size=1)
     run(album, boxes=boxes, outputs=[tmp_path / "2.parquet"], workers=4, batch_size=7)
     one, other = table(tmp_path / "1.parquet"), table(tmp_path / "2.parquet")
     measured = ("age", "gender_score")
-    assert [{**row, **dict.fromkeys(measured)} for row in one] == [{**row, **dict.fromkeys(measured)} for row in other]
+    assert [{**row, **dict.fromkeys(measured)} for row in one] == [
+        {**row, **dict.fromkeys(measured)} for row in other
+    ]
     for name in measured:
-        assert [row[name] for row in one] == [row[name] and pytest.approx(row[name], abs=1e-3) for row in other]
+        assert [row[name] for row in one] == [
+            row[name] and pytest.approx(row[name], abs=1e-3) for row in other
+        ]
 
 
 def test_the_table_says_what_made_it(tmp_path: Path, run: Run, album: Path, boxes: Path) -> None:
@@ -156,7 +184,13 @@ def test_the_table_says_what_made_it(tmp_path: Path, run: Run, album: Path, boxe
     about = {key.decode().removeprefix("mivolo."): value.decode() for key, value in stored.items()}
     assert (about["model"], about["detector"], about["schema_version"]) == ("tiny", "given", "1")
     assert len(about["model_sha256"]) == len(about["detector_sha256"]) == 64
-    settings = {"batch_size": 7, "precision": "fp32", "use": "both", "flip": False, "full_resolution": False}
+    settings = {
+        "batch_size": 7,
+        "precision": "fp32",
+        "use": "both",
+        "flip": False,
+        "full_resolution": False,
+    }
     assert json.loads(about["settings"]) == settings
 
 
@@ -166,7 +200,8 @@ def test_a_missing_gpu_is_said(tmp_path: Path, run: Run, album: Path, boxes: Pat
     assert run(album, boxes=boxes, outputs=[tmp_path / "out.csv"]).notes == []
 
 
-# --- which photos ----------------------------------------------------------------------------------------------------
+# --- which photos
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_several_roots_and_outputs(tmp_path: Path, run: Run) -> None:
@@ -174,7 +209,8 @@ def test_several_roots_and_outputs(tmp_path: Path, run: Run) -> None:
         save_photo(tmp_path / folder / "x" / "same.png", pixels=draw_scene(150, 110))
     outputs = [tmp_path / name for name in ("b.jsonl", "a.csv", "c.csv", "d.PARQUET")]
     boxes = write_boxes(
-        tmp_path / "boxes.csv", [("x/same.png", "face", FACE), (f"{tmp_path}/two/x/same.png", "person", BODY)]
+        tmp_path / "boxes.csv",
+        [("x/same.png", "face", FACE), (f"{tmp_path}/two/x/same.png", "person", BODY)],
     )
     paths = [tmp_path / "two", tmp_path / "one", tmp_path / "two" / "x" / "same.png"]
     run(*paths, boxes=boxes, outputs=outputs, annotate=tmp_path / "drawn")
@@ -199,7 +235,9 @@ def test_include_exclude_and_hidden(tmp_path: Path, run: Run, album: Path, boxes
     assert names(exclude=["sub", "b.*"]) == ["a.jpg"]
 
 
-def test_a_path_of_a_list_that_is_gone_becomes_a_row(tmp_path: Path, run: Run, album: Path, boxes: Path) -> None:
+def test_a_path_of_a_list_that_is_gone_becomes_a_row(
+    tmp_path: Path, run: Run, album: Path, boxes: Path
+) -> None:
     paths = [album / "b.png", album / "gone.jpg", album / "a.jpg"]
     run(*paths, boxes=boxes, outputs=[tmp_path / "out.csv"], listed=True)
     assert [(row["path"], row["status"], row["error"]) for row in table(tmp_path / "out.csv")] == [
@@ -209,14 +247,22 @@ def test_a_path_of_a_list_that_is_gone_becomes_a_row(tmp_path: Path, run: Run, a
     ]
 
 
-def test_progress_counts_up_to_the_number_of_photos(tmp_path: Path, run: Run, album: Path, boxes: Path) -> None:
+def test_progress_counts_up_to_the_number_of_photos(
+    tmp_path: Path, run: Run, album: Path, boxes: Path
+) -> None:
     seen: list[tuple[int, int | None]] = []
-    run(album, boxes=boxes, outputs=[tmp_path / "out.csv"], report=lambda p: seen.append((p.photos, p.total)))
+    run(
+        album,
+        boxes=boxes,
+        outputs=[tmp_path / "out.csv"],
+        report=lambda p: seen.append((p.photos, p.total)),
+    )
     assert [photos for photos, _ in seen] == [1, 2, 3]
     assert {total for _, total in seen} <= {None, 3}
 
 
-# --- annotated pictures ----------------------------------------------------------------------------------------------
+# --- annotated pictures
+# ----------------------------------------------------------------------------------------------
 
 
 def test_an_annotate_folder_inside_the_scanned_folder_is_not_scanned(
@@ -225,7 +271,11 @@ def test_an_annotate_folder_inside_the_scanned_folder_is_not_scanned(
     for _ in range(2):
         progress = run(album, boxes=boxes, outputs=[tmp_path / "out.csv"], annotate=album / "drawn")
         assert progress.photos == 3
-        assert [row["path"] for row in table(tmp_path / "out.csv")] == ["a.jpg", "b.png", "sub/c.webp"]
+        assert [row["path"] for row in table(tmp_path / "out.csv")] == [
+            "a.jpg",
+            "b.png",
+            "sub/c.webp",
+        ]
     drawn = sorted(contents(album / "drawn"))
     assert len(drawn) == 2, "only photos with people are drawn"
     with PIL.Image.open(album / "drawn" / drawn[0]) as picture:
@@ -233,12 +283,16 @@ def test_an_annotate_folder_inside_the_scanned_folder_is_not_scanned(
         assert np.abs(np.asarray(picture, int) - draw_scene(150, 110)).max() > 100
 
 
-def test_pictures_can_be_all_that_is_wanted(tmp_path: Path, run: Run, album: Path, boxes: Path) -> None:
+def test_pictures_can_be_all_that_is_wanted(
+    tmp_path: Path, run: Run, album: Path, boxes: Path
+) -> None:
     run(album, boxes=boxes, annotate=tmp_path / "new" / "drawn")
     assert len(contents(tmp_path / "new" / "drawn")) == 2
 
 
-def test_roots_may_be_named_by_way_of_their_parents(tmp_path: Path, run: Run, album: Path, boxes: Path) -> None:
+def test_roots_may_be_named_by_way_of_their_parents(
+    tmp_path: Path, run: Run, album: Path, boxes: Path
+) -> None:
     run(album / "sub" / "..", album / "sub" / "c.webp", boxes=boxes, annotate=tmp_path / "drawn")
     assert sorted(contents(tmp_path / "drawn")) == ["album/a.jpg.jpg", "album/sub/c.webp.jpg"]
 
@@ -247,7 +301,9 @@ def test_an_annotate_folder_without_permission_is_refused(
     run: Run, album: Path, boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     access = os.access
-    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path and access(path, mode))
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: Path(path) != tmp_path and access(path, mode)
+    )
     with pytest.raises(BadInput, match="no permission") as caught:
         run(album, boxes=boxes, annotate=tmp_path / "new" / "drawn")
     assert "--annotate" in caught.value.hint
@@ -275,12 +331,18 @@ def test_a_photo_that_vanishes_before_it_is_drawn_keeps_its_row(
     assert not (tmp_path / "drawn").exists() or not contents(tmp_path / "drawn")
 
 
-# --- when it cannot be done ------------------------------------------------------------------------------------------
+# --- when it cannot be done
+# ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [RuntimeError("the machine is tired"), KeyboardInterrupt()])
 def test_a_run_that_fails_leaves_the_old_table(
-    tmp_path: Path, run: Run, album: Path, boxes: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+    tmp_path: Path,
+    run: Run,
+    album: Path,
+    boxes: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
 ) -> None:
     results = tmp_path / "results"
     results.mkdir()
@@ -333,7 +395,11 @@ def test_what_cannot_work_is_refused_before_any_work(
         (tmp_path / name).write_text("name,salary\nAda,1\n")
     before, folders = contents(tmp_path), sorted(tmp_path.rglob("*"))
     monkeypatch.setattr(scanning, "open_tools", lambda options: pytest.fail("work has begun"))
-    options = {name: [tmp_path / value for value in values] for name, values in change.items() if name == "outputs"}
+    options = {
+        name: [tmp_path / value for value in values]
+        for name, values in change.items()
+        if name == "outputs"
+    }
     options = {"outputs": [tmp_path / "out.csv"]} | options
     options |= {name: values for name, values in change.items() if name in ("include", "exclude")}
     if "annotate" in change:
@@ -346,16 +412,25 @@ def test_what_cannot_work_is_refused_before_any_work(
     assert (contents(tmp_path), sorted(tmp_path.rglob("*"))) == (before, folders)
 
 
-def test_wrong_tools_are_refused_with_nothing_written(tmp_path: Path, run: Run, album: Path, boxes: Path) -> None:
+def test_wrong_tools_are_refused_with_nothing_written(
+    tmp_path: Path, run: Run, album: Path, boxes: Path
+) -> None:
     before = contents(tmp_path)
-    for options in ({"detector": "embeded"}, {"detector": "embedded"}, {"precision": "int3"}, {"device": "gpu"}):
+    for options in (
+        {"detector": "embeded"},
+        {"detector": "embedded"},
+        {"precision": "int3"},
+        {"device": "gpu"},
+    ):
         with pytest.raises(BadInput) as caught:
             run(album, boxes=boxes, outputs=[tmp_path / "out.csv"], **options)
         assert caught.value.hint
     assert contents(tmp_path) == before
 
 
-def test_our_own_table_and_an_empty_file_may_be_replaced(tmp_path: Path, run: Run, album: Path, boxes: Path) -> None:
+def test_our_own_table_and_an_empty_file_may_be_replaced(
+    tmp_path: Path, run: Run, album: Path, boxes: Path
+) -> None:
     (tmp_path / "out.csv").touch()
     for _ in range(2):
         run(album, boxes=boxes, outputs=[tmp_path / "out.csv"])

@@ -1,4 +1,5 @@
-"""Files that mean harm, as a whole scan meets them. What single modules refuse is tested with them."""
+"""Files that mean harm, as a whole scan meets them. What single modules refuse is tested with
+them."""
 
 from __future__ import annotations
 
@@ -53,23 +54,35 @@ def code(file: Path) -> str | None:
 
 
 def tiff(*tags: tuple[int, int, int, int], following: int = 0, data: bytes = b"") -> bytes:
-    """A TIFF with these tags (number, type, count, value); `following` is where it says that the next picture is."""
+    """A TIFF with these tags (number, type, count, value); `following` is where it says that the
+    next picture is."""
     entries = b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags))
-    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + struct.pack("<I", following) + data
+    return (
+        b"II*\0\x08\0\0\0"
+        + struct.pack("<H", len(tags))
+        + entries
+        + struct.pack("<I", following)
+        + data
+    )
 
 
-def picture_tags(width: int, height: int, start: int, length: int, compression: int = 1) -> list[Any]:
+def picture_tags(
+    width: int, height: int, start: int, length: int, compression: int = 1
+) -> list[Any]:
     return [
         (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, compression), (262, 3, 1, 1),
         (273, 4, 1, start), (277, 3, 1, 1), (278, 4, 1, height), (279, 4, 1, length),
     ]  # fmt: skip
 
 
-# --- weights ---------------------------------------------------------------------------------------------------------
+# --- weights
+# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("option", ["model", "detector"])
-@pytest.mark.parametrize("suffix", [".pt", ".pth", ".pth.tar", ".torchscript", ".safetensors", ".engine"])
+@pytest.mark.parametrize(
+    "suffix", [".pt", ".pth", ".pth.tar", ".torchscript", ".safetensors", ".engine"]
+)
 def test_no_booby_trap_goes_off_whatever_it_is_called(
     tmp_path: Path, no_weights_of_the_user: None, option: str, suffix: str
 ) -> None:
@@ -78,7 +91,9 @@ def test_no_booby_trap_goes_off_whatever_it_is_called(
     save_photo(tmp_path / "photos" / "a.png")
     with pytest.raises((WeightsError, BadInput)):
         scanning.scan(
-            ScanOptions([tmp_path / "photos"], [tmp_path / "a.csv"], device="cpu", **{option: str(file)})  # type: ignore[arg-type]
+            ScanOptions(
+                [tmp_path / "photos"], [tmp_path / "a.csv"], device="cpu", **{option: str(file)}
+            )  # type: ignore[arg-type]
         )
     assert not witness.exists()
     assert sorted(contents(tmp_path)) == ["photos/a.png", file.name]
@@ -91,18 +106,31 @@ def test_the_header_of_safetensors_is_bounded(tmp_path: Path, length: int) -> No
     from mivolo_cli.model import checkpoint
 
     file = tmp_path / "model.safetensors"
-    file.write_bytes(struct.pack("<Q", length) + b'{"a":{"dtype":"F32","shape":[1073741824],"data_offsets":[0,4]}}')
+    file.write_bytes(
+        struct.pack("<Q", length)
+        + b'{"a":{"dtype":"F32","shape":[1073741824],"data_offsets":[0,4]}}'
+    )
     with pytest.raises(WeightsError, match=r"model\.safetensors"):
         checkpoint.load(file)
 
 
-# --- photos ----------------------------------------------------------------------------------------------------------
+# --- photos
+# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "start",
-    [b"%PDF-1.7\n", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"<svg xmlns='http://www.w3.org/2000/svg'>", b"8BPS\0\1", b"PK\3\4"]
-    + [b"<?xml version='1.0'?><!DOCTYPE x [<!ENTITY e SYSTEM 'file:///etc/passwd'>]><svg>&e;</svg>", b"MZ\x90\0"]
+    [
+        b"%PDF-1.7\n",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n",
+        b"<svg xmlns='http://www.w3.org/2000/svg'>",
+        b"8BPS\0\1",
+        b"PK\3\4",
+    ]
+    + [
+        b"<?xml version='1.0'?><!DOCTYPE x [<!ENTITY e SYSTEM 'file:///etc/passwd'>]><svg>&e;</svg>",
+        b"MZ\x90\0",
+    ]
     + [
         b"\0\0\0\x0cjP  \r\n\x87\n",
         b"\x01\xda\1\1\0\2",
@@ -116,7 +144,8 @@ def test_the_header_of_safetensors_is_bounded(tmp_path: Path, length: int) -> No
 def test_formats_that_nobody_asked_for_are_never_given_to_a_decoder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: bytes
 ) -> None:
-    """Some of them run programs (EPS) or fetch files (SVG); a picture further on in the file does not help."""
+    """Some of them run programs (EPS) or fetch files (SVG); a picture further on in the file does
+    not help."""
     decode.prepare()
     monkeypatch.setattr(PIL.Image, "OPEN", {})
     file = tmp_path / "photo.jpg"
@@ -125,7 +154,9 @@ def test_formats_that_nobody_asked_for_are_never_given_to_a_decoder(
     assert code(file) == "not_a_picture"
 
 
-def test_what_is_a_photo_and_an_archive_too_is_read_as_a_photo_alone(tmp_path: Path, scan: Scan) -> None:
+def test_what_is_a_photo_and_an_archive_too_is_read_as_a_photo_alone(
+    tmp_path: Path, scan: Scan
+) -> None:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as opened:
         opened.writestr("../../evil.sh", "rm -rf /")
@@ -136,13 +167,19 @@ def test_what_is_a_photo_and_an_archive_too_is_read_as_a_photo_alone(tmp_path: P
     scan()
     assert [row["status"] == "error" for row in table(tmp_path / "people.csv")] == [False] * 3
     assert contents(tmp_path / "photos") == before
-    assert {path.name for path in tmp_path.iterdir()} <= {"photos", "people.csv", ".people.csv.mivolo"}
+    assert {path.name for path in tmp_path.iterdir()} <= {
+        "photos",
+        "people.csv",
+        ".people.csv.mivolo",
+    }
 
 
 @pytest.mark.parametrize(
     "size", [(60_000, 60_000), (2**31 - 1, 1), (1, 2**31 - 1), (2**32 - 1, 2**32 - 1), (9500, 9500)]
 )
-def test_huge_pictures_are_refused_before_anything_is_unpacked(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_huge_pictures_are_refused_before_anything_is_unpacked(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
     width, height = size
     file = tmp_path / "bomb.tif"
     file.write_bytes(tiff(*picture_tags(width, height, 200, 50, 8), data=b"\0" * 200))
@@ -150,7 +187,9 @@ def test_huge_pictures_are_refused_before_anything_is_unpacked(tmp_path: Path, s
     header = struct.pack(">II5B", min(width, 2**31 - 1), min(height, 2**31 - 1), 8, 2, 0, 0, 0)
     chunk = b"IHDR" + header
     png = tmp_path / "bomb.png"
-    png.write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)))
+    png.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    )
     assert code(png) in ("too_large", "corrupt", "truncated")
 
 
@@ -168,7 +207,9 @@ def test_directories_that_lead_back_to_themselves_end(tmp_path: Path) -> None:
     loop = tiff(*picture_tags(10, 10, start, 100), following=8, data=b"\x80" * 100)
     (tmp_path / "loop.tif").write_bytes(loop)
     assert code(tmp_path / "loop.tif") is None
-    nested = tiff((0x8769, 4, 1, 8), (0x0112, 3, 1, 6), (0x014A, 4, 1, 8), (0xA005, 4, 1, 8), following=8)
+    nested = tiff(
+        (0x8769, 4, 1, 8), (0x0112, 3, 1, 6), (0x014A, 4, 1, 8), (0xA005, 4, 1, 8), following=8
+    )
     for suffix in (".jpg", ".png", ".webp"):
         file = save_photo(tmp_path / f"nested{suffix}", exif=b"Exif\0\0" + nested)
         assert code(file) is None
@@ -187,7 +228,8 @@ def test_xml_inside_of_a_photo_is_not_believed(tmp_path: Path) -> None:
     assert (image.width, image.height) == (80, 64)
 
 
-# --- names, tables and the network -----------------------------------------------------------------------------------
+# --- names, tables and the network
+# -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -196,30 +238,62 @@ def scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scan:
     monkeypatch.setattr(scanning, "results", quick.results)
 
     def run(**given: Any) -> Any:
-        return scanning.scan(ScanOptions([tmp_path / "photos"], [tmp_path / "people.csv"], workers=1, **given))
+        return scanning.scan(
+            ScanOptions([tmp_path / "photos"], [tmp_path / "people.csv"], workers=1, **given)
+        )
 
     return run
 
 
 NAMES = (
-    *("..png", "...png", "..\\..\\evil.png", "=cmd|' /C calc'!A0.png", "-rf.png", "$(touch evil).png", "a\nb.png"),
-    *("\u202egpj.png", "%2e%2e%2fevil.png", "nul.png", "CON .png", "~.png", "\udcff.png", "a\x1b[31m.png"),
+    *(
+        "..png",
+        "...png",
+        "..\\..\\evil.png",
+        "=cmd|' /C calc'!A0.png",
+        "-rf.png",
+        "$(touch evil).png",
+        "a\nb.png",
+    ),
+    *(
+        "\u202egpj.png",
+        "%2e%2e%2fevil.png",
+        "nul.png",
+        "CON .png",
+        "~.png",
+        "\udcff.png",
+        "a\x1b[31m.png",
+    ),
 )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
-def test_annotated_pictures_stay_in_their_folder_whatever_a_file_is_called(tmp_path: Path, scan: Scan) -> None:
+def test_annotated_pictures_stay_in_their_folder_whatever_a_file_is_called(
+    tmp_path: Path, scan: Scan
+) -> None:
     for number, name in enumerate(NAMES):
-        save_photo(tmp_path / "photos" / f"d{number}" / name, pixels=PIL.Image.new("RGB", (60, 60), (100,) * 3))
+        save_photo(
+            tmp_path / "photos" / f"d{number}" / name,
+            pixels=PIL.Image.new("RGB", (60, 60), (100,) * 3),
+        )
     before = contents(tmp_path / "photos")
     scan(annotate=tmp_path / "drawn", hidden=True)
     assert contents(tmp_path / "photos") == before
-    assert {path.name for path in tmp_path.iterdir()} == {"photos", "people.csv", ".people.csv.mivolo", "drawn"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "photos",
+        "people.csv",
+        ".people.csv.mivolo",
+        "drawn",
+    }
     assert len(contents(tmp_path / "drawn")) == len(NAMES) == len(table(tmp_path / "people.csv"))
 
 
-def test_a_link_in_the_folder_of_annotated_pictures_is_not_followed(tmp_path: Path, scan: Scan) -> None:
-    save_photo(tmp_path / "photos" / "sub" / "a.png", pixels=PIL.Image.new("RGB", (60, 60), (100,) * 3))
+def test_a_link_in_the_folder_of_annotated_pictures_is_not_followed(
+    tmp_path: Path, scan: Scan
+) -> None:
+    save_photo(
+        tmp_path / "photos" / "sub" / "a.png", pixels=PIL.Image.new("RGB", (60, 60), (100,) * 3)
+    )
     (tmp_path / "precious").mkdir()
     (tmp_path / "drawn").mkdir()
     (tmp_path / "drawn" / "sub").symlink_to(tmp_path / "precious")
@@ -237,13 +311,17 @@ def test_formulas_are_harmless_in_tables_for_spreadsheets_alone(tmp_path: Path, 
     (safe,) = table(tmp_path / "people.csv")
     assert safe == {**plain, "path": "'" + plain["path"]}
     scan()
-    assert table(tmp_path / "people.csv") == [plain], "what is kept for the next run is not changed by it"
+    assert table(tmp_path / "people.csv") == [plain], (
+        "what is kept for the next run is not changed by it"
+    )
 
 
 def test_a_scan_asks_nobody(tmp_path: Path, scan: Scan, monkeypatch: pytest.MonkeyPatch) -> None:
     save_photo(tmp_path / "photos" / "a.tif")
     for name in ("connect", "connect_ex", "sendto"):
-        monkeypatch.setattr(socket.socket, name, lambda *_: pytest.fail("the network was used"), raising=False)
+        monkeypatch.setattr(
+            socket.socket, name, lambda *_: pytest.fail("the network was used"), raising=False
+        )
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("a name was looked up"))
     assert scan().failed == 0
 
@@ -257,7 +335,11 @@ def test_results_hold_no_pictures(tmp_path: Path, scan: Scan) -> None:
     import pyarrow.parquet
 
     schema = pyarrow.parquet.read_schema(tmp_path / ".people.csv.mivolo" / "results.parquet")
-    assert [field.name for field in schema if str(field.type) not in ("string", "double", "int32", "int64")] == [
+    assert [
+        field.name
+        for field in schema
+        if str(field.type) not in ("string", "double", "int32", "int64")
+    ] == [
         "taken_at",
         "key",
     ]

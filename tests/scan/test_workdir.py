@@ -26,7 +26,10 @@ with workdir.claim([Path(sys.argv[1])]):
 def hold(output: Path) -> subprocess.Popen[str]:
     """A process with the output's lock."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, output], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, output],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None and process.stdout.readline() == "held\n"
     return process
@@ -35,7 +38,11 @@ def hold(output: Path) -> subprocess.Popen[str]:
 def test_a_run_that_keeps_nothing_leaves_nothing(tmp_path: Path) -> None:
     with claim([tmp_path / "a.csv", tmp_path / "b.csv"]) as place:
         assert place.folder == tmp_path / ".a.csv.mivolo"
-        assert (place.receipt(), place.results("f").index, place.new_part().name) == (None, {}, "part-000000.parquet")
+        assert (place.receipt(), place.results("f").index, place.new_part().name) == (
+            None,
+            {},
+            "part-000000.parquet",
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -43,7 +50,10 @@ def test_another_process_is_kept_away_until_it_dies(tmp_path: Path) -> None:
     process = hold(tmp_path / "a.csv")
     (tmp_path / "link.csv").symlink_to("a.csv")
     for name in ("a.csv", "link.csv"):
-        with pytest.raises(BadInput, match="another run is at work on") as error, claim([tmp_path / name]):
+        with (
+            pytest.raises(BadInput, match="another run is at work on") as error,
+            claim([tmp_path / name]),
+        ):
             pytest.fail("both have it")
         assert error.value.hint
     with pytest.raises(BadInput, match="another run"):
@@ -60,7 +70,11 @@ def test_another_process_is_kept_away_until_it_dies(tmp_path: Path) -> None:
 def test_what_killed_runs_left_half_written_goes_and_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / ".a.csv.mivolo"
     folder.mkdir()
-    strangers = [tmp_path / ".b.csv.01234567.part", tmp_path / ".a.csv.part", tmp_path / "a.csv.01234567.part"]
+    strangers = [
+        tmp_path / ".b.csv.01234567.part",
+        tmp_path / ".a.csv.part",
+        tmp_path / "a.csv.01234567.part",
+    ]
     leftovers = [tmp_path / ".a.csv.01234567.part", folder / ".part-000001.parquet.89abcdef.part"]
     for file in (*strangers, *leftovers):
         file.touch()
@@ -76,7 +90,9 @@ def test_numbers_of_parts_only_grow(tmp_path: Path) -> None:
         assert place.new_part().name == "part-1000001.parquet"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"request": 1}', b"\xff", b'{"order": []}', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"request": 1}', b"\xff", b'{"order": []}', b"[" * 100_000]
+)
 def test_a_receipt_that_cannot_be_read_is_none(tmp_path: Path, content: bytes) -> None:
     with claim([tmp_path / "a.csv"]) as place:
         (place.folder / "receipt.json").write_bytes(content)
@@ -88,7 +104,9 @@ def test_a_receipt_knows_outputs_that_were_touched(tmp_path: Path) -> None:
     with claim(outputs) as place:
         for output in outputs:
             output.write_text("table")
-        place.finish(lambda looks: Receipt({"x": [1]}, {"fingerprint": "f"}, "order", {"photos": 2}, looks))
+        place.finish(
+            lambda looks: Receipt({"x": [1]}, {"fingerprint": "f"}, "order", {"photos": 2}, looks)
+        )
         receipt = place.receipt()
         assert receipt is not None and receipt.request == {"x": [1]}
         assert place.is_untouched(receipt)
@@ -117,7 +135,13 @@ def test_a_file_in_the_place_of_the_folder_is_reported(tmp_path: Path) -> None:
 
 
 def test_purge_takes_what_is_ours_and_leaves_the_rest(tmp_path: Path) -> None:
-    ours = ("part-000000.parquet", "results.parquet", "receipt.json", ".part-000000.parquet.0123abcd.part", "lock")
+    ours = (
+        "part-000000.parquet",
+        "results.parquet",
+        "receipt.json",
+        ".part-000000.parquet.0123abcd.part",
+        "lock",
+    )
     for name in ("a", "b"):
         folder = tmp_path / f".{name}.csv.mivolo"
         folder.mkdir()
@@ -131,7 +155,10 @@ def test_purge_takes_what_is_ours_and_leaves_the_rest(tmp_path: Path) -> None:
     assert [purge(folder, dry_run=True).files for folder in find(tmp_path)] == [5, 5]
     assert contents(tmp_path) == before
     assert [purge(folder).bytes for folder in find(tmp_path)] == [5, 5]
-    assert {file for file in contents(tmp_path) if not file.endswith("lock")} == {".b.csv.mivolo/mine.txt", "a.csv"}
+    assert {file for file in contents(tmp_path) if not file.endswith("lock")} == {
+        ".b.csv.mivolo/mine.txt",
+        "a.csv",
+    }
 
 
 def test_purging_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,11 +47,15 @@ def test_results_come_back_as_they_were_written(tmp_path: Path, suffix: str) -> 
 
 
 def test_the_model_and_the_detector_are_known_where_the_format_keeps_them(tmp_path: Path) -> None:
-    file = save_results(tmp_path / "people.parquet", CONTENT, model="m", detector="d", settings="{}")
+    file = save_results(
+        tmp_path / "people.parquet", CONTENT, model="m", detector="d", settings="{}"
+    )
     assert read_results(file).made_by == {"model": "m", "detector": "d"}
 
 
-def test_a_photo_in_two_batches_of_rows_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_photo_in_two_batches_of_rows_stays_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("mivolo_cli.tables.results.ROWS_AT_ONCE", 2)
     assert list(read_results(save_results(tmp_path / "people.csv", CONTENT))) == CONTENT
 

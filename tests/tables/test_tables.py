@@ -54,16 +54,34 @@ EXTREMES = [0.1, 1e-45, 3.4028235e38, -0.0, 1 / 3, 16777216.0, 1e-7, 123456.79]
 
 def everything() -> list[dict[str, Any]]:
     """Rows of every status, with names and numbers that formats trip over."""
-    made = [row for name in HOSTILE for row in rows(Result(Photo("/ro ot", name, 5, 1 << 62), 4, 3))]
+    made = [
+        row for name in HOSTILE for row in rows(Result(Photo("/ro ot", name, 5, 1 << 62), 4, 3))
+    ]
     made += rows(Failure(Photo("/r", "broken.jpg"), "truncated", 'cut, "off"\nhere'))
     made += rows(Failure(Photo("/r", "quiet.jpg"), "unreadable", ""))
-    for moment in (None, datetime(2021, 5, 4, 10, 11, 12), datetime(1, 1, 1, 0, 0, 0, 7000), datetime(9999, 12, 31)):
+    for moment in (
+        None,
+        datetime(2021, 5, 4, 10, 11, 12),
+        datetime(1, 1, 1, 0, 0, 0, 7000),
+        datetime(9999, 12, 31),
+    ):
         made += rows(Result(Photo("/r", "moment.jpg", 0, 0), 1, 1, moment))
     people = [
-        (Person(Box(x, 0.0, 1.5, x, None), Box(0, 0, 9, 9, 0.25)), Prediction(x, "male", 0.5, "face+body", x, None))
+        (
+            Person(Box(x, 0.0, 1.5, x, None), Box(0, 0, 9, 9, 0.25)),
+            Prediction(x, "male", 0.5, "face+body", x, None),
+        )
         for x in EXTREMES
     ]
-    made += rows(Result(Photo("/r", "crowd.jpg"), 2**31 - 1, 1, None, [*people, (Person(Box(0, 0, 1, 1), None), None)]))
+    made += rows(
+        Result(
+            Photo("/r", "crowd.jpg"),
+            2**31 - 1,
+            1,
+            None,
+            [*people, (Person(Box(0, 0, 1, 1), None), None)],
+        )
+    )
     return made
 
 
@@ -95,7 +113,9 @@ def test_all_formats_hold_the_same_table(tmp_path: Path) -> None:
         assert table.schema.equals(SCHEMA), path
         assert table.equals(expected), path
         assert table["age"].to_pylist().count(-0.0) == 1
-        assert [str(x) for x in table["age"].to_pylist()] == [str(x) for x in expected["age"].to_pylist()]
+        assert [str(x) for x in table["age"].to_pylist()] == [
+            str(x) for x in expected["age"].to_pylist()
+        ]
 
 
 def test_plain_readers_see_the_values_of_the_parquet_file(tmp_path: Path) -> None:
@@ -115,31 +135,43 @@ def test_plain_readers_see_the_values_of_the_parquet_file(tmp_path: Path) -> Non
         assert from_json == row
         for name, value in row.items():
             text = from_csv[name]
-            assert text == (value or "") if isinstance(value, str | None) else type(value)(text) == value
+            assert (
+                text == (value or "")
+                if isinstance(value, str | None)
+                else type(value)(text) == value
+            )
 
 
 def test_text_formats_look_as_promised(tmp_path: Path) -> None:
     _, as_csv, jsonl = outputs(tmp_path)
     photo = Photo("/r", "a,ü.jpg", 12, 34)
     people = [(Person(Box(1, 2.5, 3, 4, 0.4), None), Prediction(34.1, "female", 0.98, "face"))]
-    write([as_csv, jsonl], list(rows(Result(photo, 8, 6, datetime(2021, 5, 4, 10, 11, 12), people))))
+    write(
+        [as_csv, jsonl], list(rows(Result(photo, 8, 6, datetime(2021, 5, 4, 10, 11, 12), people)))
+    )
     header, line = as_csv.read_bytes().decode().removesuffix("\n").split("\n")
     assert header == ",".join(SCHEMA.names)
     assert line == (
         '"a,ü.jpg",/r,12,34,8,6,2021-05-04T10:11:12,0,face,34.1,,,female,0.98,1.0,2.5,3.0,4.0,0.4,,,,,,ok,,'
     )
-    assert jsonl.read_text("utf-8").startswith('{"path": "a,ü.jpg", "root": "/r", "bytes": 12, "mtime_ns": 34,')
+    assert jsonl.read_text("utf-8").startswith(
+        '{"path": "a,ü.jpg", "root": "/r", "bytes": 12, "mtime_ns": 34,'
+    )
     assert '"taken_at": "2021-05-04T10:11:12", "person": 0,' in jsonl.read_text("utf-8")
     assert '"age_low": null' in jsonl.read_text("utf-8")
 
 
 def test_milliseconds_are_written_only_where_there_are_any(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    write([path], list(rows(Result(Photo("/r", "a"), 1, 1, datetime(2021, 5, 4, 10, 11, 12, 50_000)))))
+    write(
+        [path], list(rows(Result(Photo("/r", "a"), 1, 1, datetime(2021, 5, 4, 10, 11, 12, 50_000))))
+    )
     assert "2021-05-04T10:11:12.050," in path.read_text()
 
 
-def test_rows_beyond_the_buffer_arrive_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_beyond_the_buffer_arrive_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tables, "BUFFER_ROWS", 4)
     names = [f"{index}.jpg" for index in range(11)]
     with open_sinks(outputs(tmp_path), {}) as out:
@@ -181,18 +213,28 @@ def test_parquet_says_what_made_it(tmp_path: Path) -> None:
 def test_columns_may_be_reordered_and_added(tmp_path: Path) -> None:
     write(outputs(tmp_path), everything())
     expected = read_table(tmp_path / "people.parquet")
-    changed = expected.select(SCHEMA.names[::-1]).append_column("note", pa.array(["x"] * len(expected)))
+    changed = expected.select(SCHEMA.names[::-1]).append_column(
+        "note", pa.array(["x"] * len(expected))
+    )
     pq.write_table(changed, tmp_path / "changed.parquet")
     assert read_table(tmp_path / "changed.parquet").equals(expected)
-    objects = [json.loads(line) for line in (tmp_path / "people.jsonl").read_text("utf-8").splitlines()]
-    (tmp_path / "changed.jsonl").write_text("\n".join(json.dumps({"note": 1, **each}) for each in objects))
+    objects = [
+        json.loads(line) for line in (tmp_path / "people.jsonl").read_text("utf-8").splitlines()
+    ]
+    (tmp_path / "changed.jsonl").write_text(
+        "\n".join(json.dumps({"note": 1, **each}) for each in objects)
+    )
     assert read_table(tmp_path / "changed.jsonl").equals(expected)
 
 
 def test_missing_columns_are_named(tmp_path: Path) -> None:
     pq.write_table(SCHEMA.empty_table().drop_columns(["age", "status"]), tmp_path / "a.parquet")
-    (tmp_path / "a.csv").write_text(",".join(name for name in SCHEMA.names if name not in ("age", "status")))
-    (tmp_path / "a.jsonl").write_text(json.dumps({name: 1 for name in SCHEMA.names if name not in ("age", "status")}))
+    (tmp_path / "a.csv").write_text(
+        ",".join(name for name in SCHEMA.names if name not in ("age", "status"))
+    )
+    (tmp_path / "a.jsonl").write_text(
+        json.dumps({name: 1 for name in SCHEMA.names if name not in ("age", "status")})
+    )
     for suffix in SUFFIXES:
         with pytest.raises(BadInput, match="no column age, status") as error:
             read_table(tmp_path / f"a{suffix}")
@@ -202,7 +244,15 @@ def test_missing_columns_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_other_content_cannot_be_read(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"x{suffix}"
-    for content in (b"\n", b"\xff\xfe\x00", b"a,b\n1,2\n", b"[1]\n", b"{}\n", b"PAR1hello", b'{"a":' * 9999):
+    for content in (
+        b"\n",
+        b"\xff\xfe\x00",
+        b"a,b\n1,2\n",
+        b"[1]\n",
+        b"{}\n",
+        b"PAR1hello",
+        b'{"a":' * 9999,
+    ):
         path.write_bytes(content)
         with pytest.raises(BadInput):
             read_table(path)
@@ -210,7 +260,10 @@ def test_other_content_cannot_be_read(tmp_path: Path, suffix: str) -> None:
 
 def test_wrong_values_cannot_be_read(tmp_path: Path) -> None:
     write(outputs(tmp_path), one_row())
-    for suffix, old, new in ((".csv", ",4,3,", ",four,3,"), (".jsonl", '"width": 4', '"width": "four"')):
+    for suffix, old, new in (
+        (".csv", ",4,3,", ",four,3,"),
+        (".jsonl", '"width": 4', '"width": "four"'),
+    ):
         path = tmp_path / f"people{suffix}"
         path.write_text(path.read_text().replace(old, new))
         with pytest.raises(BadInput, match="cannot read"):
@@ -253,7 +306,14 @@ def test_tables_of_ours_and_empty_files_may_be_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_foreign_files_are_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"people{suffix}"
-    for content in (b"a,b\n1,2\n", b"\xff\x00\xff", b'{"path": "a.jpg"}\n', b"[]\n", b"\n", b'{"a":' * 9999):
+    for content in (
+        b"a,b\n1,2\n",
+        b"\xff\x00\xff",
+        b'{"path": "a.jpg"}\n',
+        b"[]\n",
+        b"\n",
+        b'{"a":' * 9999,
+    ):
         path.write_bytes(content)
         with pytest.raises(BadInput, match="not a result table") as error:
             check_outputs([path])
@@ -263,7 +323,9 @@ def test_foreign_files_are_refused(tmp_path: Path, suffix: str) -> None:
 
 def test_a_table_with_other_columns_is_foreign(tmp_path: Path) -> None:
     pq.write_table(SCHEMA.empty_table(), tmp_path / "no_key.parquet")
-    more = SCHEMA.append(pa.field("note", pa.string())).with_metadata({"mivolo.schema_version": "1"})
+    more = SCHEMA.append(pa.field("note", pa.string())).with_metadata(
+        {"mivolo.schema_version": "1"}
+    )
     pq.write_table(more.empty_table(), tmp_path / "more.parquet")
     (tmp_path / "more.csv").write_text(",".join([*SCHEMA.names, "note"]) + "\n")
     (tmp_path / "more.jsonl").write_text(json.dumps(dict.fromkeys([*SCHEMA.names, "note"])) + "\n")
@@ -300,7 +362,9 @@ def test_a_pipe_is_refused(tmp_path: Path) -> None:
         check_outputs([tmp_path / "pipe.csv"])
 
 
-def test_a_folder_without_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_permission_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path or not mode & os.W_OK)
     with pytest.raises(BadInput, match="no permission"):
         check_outputs([tmp_path / "people.csv"])
@@ -309,7 +373,11 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path, monkeypatch: pyt
 def test_the_same_output_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link.csv").symlink_to(tmp_path / "people.csv")
     (tmp_path / "sub").mkdir()
-    for other in (tmp_path / "people.csv", tmp_path / "link.csv", tmp_path / "sub" / ".." / "people.csv"):
+    for other in (
+        tmp_path / "people.csv",
+        tmp_path / "link.csv",
+        tmp_path / "sub" / ".." / "people.csv",
+    ):
         with pytest.raises(BadInput, match="twice"):
             check_outputs([tmp_path / "people.csv", other])
 
@@ -333,11 +401,15 @@ def test_outputs_appear_only_at_the_end(tmp_path: Path) -> None:
     with open_sinks(outputs(tmp_path), {}) as out:
         out.write(one_row())
         out.flush()
-        assert all(name.startswith(".people.") and name.endswith(".part") for name in listing(tmp_path))
+        assert all(
+            name.startswith(".people.") and name.endswith(".part") for name in listing(tmp_path)
+        )
     assert listing(tmp_path) == sorted(path.name for path in outputs(tmp_path))
 
 
-def test_outputs_are_all_complete_or_all_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outputs_are_all_complete_or_all_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     synced = []
 
     def second_fails(descriptor: int) -> None:

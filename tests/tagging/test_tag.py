@@ -18,22 +18,24 @@ from mivolo_cli.metadata import embed, lookup, replace, sidecar
 from mivolo_cli.metadata.lookup import is_current, tags_of
 from mivolo_cli.photos import decode as photos
 from mivolo_cli.records import Photo
-from mivolo_cli.tagging.outcome import Outcome, Tally
+from mivolo_cli.tagging.outcome import TagOutcome, Tally
 from mivolo_cli.tagging.tag import TagOptions, tag
 from mivolo_cli.tagging.untag import UntagOptions, untag
 
 Rows = list[dict[str, Any]]
 
 
-def run(folder: Path, rows: Rows, metadata: dict[str, str] = MODEL, **options: Any) -> tuple[Tally, list[Outcome]]:
-    outcomes: list[Outcome] = []
+def run(
+    folder: Path, rows: Rows, metadata: dict[str, str] = MODEL, **options: Any
+) -> tuple[Tally, list[TagOutcome]]:
+    outcomes: list[TagOutcome] = []
     results = write_results(folder / "people.parquet", rows, metadata)
     tally = tag(TagOptions(results, **options), lambda outcome, total: outcomes.append(outcome))
     assert tally.photos == len(outcomes)
     return tally, outcomes
 
 
-def one(folder: Path, rows: Rows, **options: Any) -> Outcome:
+def one(folder: Path, rows: Rows, **options: Any) -> TagOutcome:
     _, (outcome,) = run(folder, rows, **options)
     return outcome
 
@@ -61,7 +63,11 @@ def test_results_of_a_scan_after_the_tagging_are_as_good(tmp_path: Path, photo: 
     before, first = photo.read_bytes(), rows_of(photo)
     assert one(tmp_path, first).status == "tagged"
     second = rows_of(photo, age=70.0)
-    assert [one(tmp_path, rows).status for rows in (second, second, first)] == ["tagged", "unchanged", "tagged"]
+    assert [one(tmp_path, rows).status for rows in (second, second, first)] == [
+        "tagged",
+        "unchanged",
+        "tagged",
+    ]
     assert embed.strip(photo.read_bytes(), "JPEG").data == before
 
 
@@ -71,16 +77,22 @@ def test_a_scan_after_the_tagging_does_nothing_again(
     album, people = tmp_path / "album", tmp_path / "people.csv"
     for name in ("a.jpg", "b.png", "c.webp", "d.tif", "e.jpg"):
         save_photo(album / name, pixels=draw_scene(150, 110))
-    boxes = write_boxes(tmp_path / "boxes.csv", [(f.name, "face", (20, 10, 45, 40)) for f in album.iterdir()])
+    boxes = write_boxes(
+        tmp_path / "boxes.csv", [(f.name, "face", (20, 10, 45, 40)) for f in album.iterdir()]
+    )
     scan_given(album, boxes=boxes, outputs=[people])
     whole = people.read_bytes()
     assert tag(TagOptions(people)).statuses == {"tagged": 5}
     decoded: list[str] = []
     decode = photos.decode_or_fail
-    monkeypatch.setattr(photos, "decode_or_fail", lambda photo, *o: decoded.append(photo.path) or decode(photo, *o))
+    monkeypatch.setattr(
+        photos, "decode_or_fail", lambda photo, *o: decoded.append(photo.path) or decode(photo, *o)
+    )
     assert scan_given(album, boxes=boxes, outputs=[people]).reused == 5
     assert people.read_bytes() == whole
-    monkeypatch.setattr(lookup, "was_scanned", lambda *_: pytest.fail("that it was tagged is known by now"))
+    monkeypatch.setattr(
+        lookup, "was_scanned", lambda *_: pytest.fail("that it was tagged is known by now")
+    )
     assert scan_given(album, boxes=boxes, outputs=[people]).unchanged
     untag(UntagOptions([album]))
     assert scan_given(album, boxes=boxes, outputs=[people]).reused == 5
@@ -95,12 +107,17 @@ def test_a_scan_after_the_tagging_does_nothing_again(
 
 
 def test_formats_that_cannot_be_changed_get_a_sidecar(tmp_path: Path) -> None:
-    files = [save_photo(tmp_path / "album" / f"a{suffix}") for suffix in (".heic", ".avif", ".bmp", ".gif")]
+    files = [
+        save_photo(tmp_path / "album" / f"a{suffix}")
+        for suffix in (".heic", ".avif", ".bmp", ".gif")
+    ]
     before = contents(tmp_path / "album")
     tally, outcomes = run(tmp_path, [row for file in files for row in rows_of(file)])
     assert [(outcome.status, outcome.code) for outcome in outcomes] == [("sidecar", "")] * 4
     assert tally.failed == 0
-    assert contents(tmp_path / "album").keys() - before.keys() == {f"{file.name}.xmp" for file in files}
+    assert contents(tmp_path / "album").keys() - before.keys() == {
+        f"{file.name}.xmp" for file in files
+    }
     assert {name: contents(tmp_path / "album")[name] for name in before} == before
     _, outcomes = run(tmp_path, [row for file in files for row in rows_of(file)], where="photo")
     assert [outcome.code for outcome in outcomes] == ["format"] * 4
@@ -137,14 +154,20 @@ def write_protection(photo: Path) -> None:
         (regions_of_another_shape, "other_size", False),
     ],
 )
-def test_a_photo_that_must_not_be_changed_is_named(tmp_path: Path, harm: Any, code: str, helps: bool) -> None:
+def test_a_photo_that_must_not_be_changed_is_named(
+    tmp_path: Path, harm: Any, code: str, helps: bool
+) -> None:
     photo = save_photo(tmp_path / "album" / "a.jpg")
     harm(photo)
     before = photo.read_bytes()
     tally, (outcome,) = run(tmp_path, rows_of(photo), where="photo")
     assert (outcome.status, outcome.code, tally.failed) == ("refused", code, 1)
     tally, (outcome,) = run(tmp_path, rows_of(photo))
-    assert (outcome.status, outcome.code, tally.failed) == ("sidecar" if helps else "refused", code, 1)
+    assert (outcome.status, outcome.code, tally.failed) == (
+        "sidecar" if helps else "refused",
+        code,
+        1,
+    )
     assert photo.read_bytes() == before and sidecar.path(photo).exists() == helps
 
 
@@ -175,13 +198,19 @@ def test_photos_without_people_are_not_touched(tmp_path: Path, photo: Path) -> N
 def test_a_photo_that_could_not_be_scanned_keeps_its_reason(tmp_path: Path) -> None:
     failed = row(person=None, status="error", error="truncated", message="the end is missing")
     outcome = one(tmp_path, [failed])
-    assert (outcome.status, outcome.code, outcome.message) == ("refused", "truncated", "the end is missing")
+    assert (outcome.status, outcome.code, outcome.message) == (
+        "refused",
+        "truncated",
+        "the end is missing",
+    )
 
 
 def test_a_dry_run_shows_the_change_and_writes_nothing(tmp_path: Path, photo: Path) -> None:
     before = contents(photo.parent)
     outcome = one(tmp_path, rows_of(photo), dry_run=True)
-    assert outcome.status == "tagged" and "+<mivolo:Age>33.4</mivolo:Age>" in outcome.diff.splitlines()
+    assert (
+        outcome.status == "tagged" and "+<mivolo:Age>33.4</mivolo:Age>" in outcome.diff.splitlines()
+    )
     beside = one(tmp_path, rows_of(photo), dry_run=True, where="sidecar")
     assert beside.status == "sidecar" and beside.diff.startswith("--- a.jpg.xmp")
     assert contents(photo.parent) == before
@@ -194,7 +223,11 @@ def test_a_packed_packet_is_said_to_be_irreversible_beforehand(tmp_path: Path) -
     before = photo.read_bytes()
     assert one(tmp_path, rows_of(photo), dry_run=True).reversible is False
     outcome = one(tmp_path, rows_of(photo), require_reversible=True)
-    assert (outcome.status, outcome.code, photo.read_bytes()) == ("sidecar", "not_reversible", before)
+    assert (outcome.status, outcome.code, photo.read_bytes()) == (
+        "sidecar",
+        "not_reversible",
+        before,
+    )
     tally, (outcome,) = run(tmp_path, rows_of(photo))
     assert (outcome.status, outcome.reversible, tally.irreversible) == ("tagged", False, 1)
 
@@ -205,7 +238,9 @@ def test_a_backup_keeps_the_original(tmp_path: Path, photo: Path) -> None:
     assert photo.with_name("a.jpg_original").read_bytes() == before
 
 
-def test_a_failed_check_leaves_the_photo(tmp_path: Path, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_check_leaves_the_photo(
+    tmp_path: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = photo.read_bytes()
     write = embed.jpeg.write_xmp
 
@@ -218,7 +253,9 @@ def test_a_failed_check_leaves_the_photo(tmp_path: Path, photo: Path, monkeypatc
     assert photo.read_bytes() == before
 
 
-def test_an_exif_text_that_is_taken_does_not_keep_the_regions_away(tmp_path: Path, photo: Path) -> None:
+def test_an_exif_text_that_is_taken_does_not_keep_the_regions_away(
+    tmp_path: Path, photo: Path
+) -> None:
     rows = rows_of(photo)
     assert one(tmp_path, rows, exif="ImageDescription").code == ""
     assert b"1 person: looks about 33, male (97 %)" in photo.read_bytes()
@@ -276,7 +313,9 @@ def test_a_table_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:
 def test_current_tags_are_those_of_the_same_model(tmp_path: Path, photo: Path) -> None:
     def current(sha256: str = MODEL["model_sha256"]) -> bool:
         info = photo.stat()
-        return is_current(Photo(str(photo.parent), photo.name, info.st_size, info.st_mtime_ns), sha256)
+        return is_current(
+            Photo(str(photo.parent), photo.name, info.st_size, info.st_mtime_ns), sha256
+        )
 
     assert not current()
     one(tmp_path, rows_of(photo), where="sidecar")

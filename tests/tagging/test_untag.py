@@ -11,7 +11,7 @@ from helpers.tables import contents
 from helpers.tagging import OTHERS, corpus, rows_of, with_packet, write_results
 
 from mivolo_cli.errors import BadInput
-from mivolo_cli.tagging.outcome import Outcome
+from mivolo_cli.tagging.outcome import TagOutcome
 from mivolo_cli.tagging.tag import TagOptions, tag
 from mivolo_cli.tagging.untag import UntagOptions, untag
 
@@ -28,24 +28,35 @@ def album(tmp_path: Path) -> Path:
 
 def tag_all(folder: Path, **options: Any) -> Path:
     files = [file for file in sorted(folder.iterdir()) if file.suffix != ".xmp"]
-    results = write_results(folder.parent / "people.parquet", [row for file in files for row in rows_of(file)])
+    results = write_results(
+        folder.parent / "people.parquet", [row for file in files for row in rows_of(file)]
+    )
     tag(TagOptions(results, **options))
     return results
 
 
 def run(*paths: Path, **options: Any) -> list[tuple[str, str]]:
-    outcomes: list[Outcome] = []
+    outcomes: list[TagOutcome] = []
     untag(UntagOptions(paths, **options), outcomes.append)
     return [(outcome.photo.path, outcome.status) for outcome in outcomes]
 
 
-@pytest.mark.parametrize("options", [{}, {"keywords": True, "microsoft": True}, {"where": "sidecar"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"keywords": True, "microsoft": True}, {"where": "sidecar"}]
+)
 def test_the_whole_folder_is_as_it_was(album: Path, options: dict[str, Any]) -> None:
-    before, times = contents(album), {file.name: file.stat().st_mtime_ns for file in album.glob("*[a-z]g")}
+    before, times = (
+        contents(album),
+        {file.name: file.stat().st_mtime_ns for file in album.glob("*[a-z]g")},
+    )
     tag_all(album, **options)
     assert contents(album) != before
-    assert run(album, dry_run=True) == [(name, "restored") for name in sorted(before) if not name.endswith(".xmp")]
-    assert run(album) == [(name, "restored") for name in sorted(before) if not name.endswith(".xmp")]
+    assert run(album, dry_run=True) == [
+        (name, "restored") for name in sorted(before) if not name.endswith(".xmp")
+    ]
+    assert run(album) == [
+        (name, "restored") for name in sorted(before) if not name.endswith(".xmp")
+    ]
     assert contents(album) == before
     assert {name: (album / name).stat().st_mtime_ns for name in times} == times
     assert {status for _, status in run(album)} == {"none"}
@@ -63,7 +74,7 @@ def test_changes_of_other_programs_stay(album: Path) -> None:
     tag_all(album)
     photo = album / "b.jpg"
     photo.write_bytes(photo.read_bytes().replace(b'Rating="4"', b'Rating="2"'))
-    outcomes: list[Outcome] = []
+    outcomes: list[TagOutcome] = []
     untag(UntagOptions([photo]), outcomes.append)
     assert outcomes[0].status == "removed" and "another program" in outcomes[0].message
     assert b'Rating="2"' in photo.read_bytes() and b"mivolo" not in photo.read_bytes()
@@ -74,9 +85,11 @@ def test_what_was_not_promised_is_said(tmp_path: Path) -> None:
     photo.parent.mkdir()
     photo.write_bytes(corpus()["png with packed xmp"][1])
     tag_all(photo.parent)
-    outcomes: list[Outcome] = []
+    outcomes: list[TagOutcome] = []
     tally = untag(UntagOptions([photo]), outcomes.append)
-    assert (outcomes[0].status, tally.failed) == ("removed", 0) and "was said" in outcomes[0].message
+    assert (outcomes[0].status, tally.failed) == ("removed", 0) and "was said" in outcomes[
+        0
+    ].message
 
 
 def test_a_photo_that_must_not_be_changed_is_named(album: Path) -> None:

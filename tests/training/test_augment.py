@@ -1,4 +1,5 @@
-"""Training inputs: of the right shape, in the right shares, the same for the same seed, and black where nothing is."""
+"""Training inputs: of the right shape, in the right shares, the same for the same seed, and black
+where nothing is."""
 
 from __future__ import annotations
 
@@ -16,18 +17,37 @@ from mivolo_cli.errors import BadInput
 from mivolo_cli.pipeline.crops import Crops
 from mivolo_cli.records import Box, Person, Pixels
 from mivolo_cli.training import augment
-from mivolo_cli.training.augment import KINDS, SHARES, Augmentation, Mixer, body_input, bust_input, face_input
+from mivolo_cli.training.augment import (
+    KINDS,
+    SHARES,
+    Augmentation,
+    Mixer,
+    body_input,
+    bust_input,
+    face_input,
+)
 
 SIZE = 32
 RED, GREEN, BLUE = (200, 30, 30), (30, 200, 30), (30, 30, 200)
 STILL = Augmentation(*(0,) * len(fields(Augmentation)))
 WILD = Augmentation(
-    shift=0.1, zoom=0.4, tilt=30, light=0.9, saturation=0.9, grey=0.5, erase=0, blur=0.4, sharp=0.4, neighbour=1
+    shift=0.1,
+    zoom=0.4,
+    tilt=30,
+    light=0.9,
+    saturation=0.9,
+    grey=0.5,
+    erase=0,
+    blur=0.4,
+    sharp=0.4,
+    neighbour=1,
 )
 NOISE = np.random.default_rng(1).integers(1, 256, (90, 60, 3), np.uint8)
 
 
-def sample(shows: str, colour: tuple[int, int, int], low: float, high: float, gender: str | None) -> Sample:
+def sample(
+    shows: str, colour: tuple[int, int, int], low: float, high: float, gender: str | None
+) -> Sample:
     """A picture of one colour; with face and body, the face is the upper left quarter and green."""
     pixels = np.full((40, 40, 3), colour, np.uint8)
     boxes = {kind: Box(0, 0, 40, 40) for kind in ("face", "body") if kind in shows}
@@ -38,7 +58,9 @@ def sample(shows: str, colour: tuple[int, int, int], low: float, high: float, ge
 
 
 FACES = [sample("face", RED, age, age, gender) for age in (20, 40) for gender in ("male", "female")]
-BODIES = [sample("body", BLUE, low, low + 15, gender) for low in (17, 31) for gender in ("male", "female")]
+BODIES = [
+    sample("body", BLUE, low, low + 15, gender) for low in (17, 31) for gender in ("male", "female")
+]
 PAIRS = [sample("face+body", BLUE, 50, 50, "male")]
 
 
@@ -90,7 +112,9 @@ def test_black_stays_black_whatever_the_light() -> None:
 
 
 def test_the_border_of_the_letterbox_stays_black() -> None:
-    how = Augmentation(shift=0, zoom=0, tilt=0, light=0.9, saturation=0.9, grey=0.5, erase=0, blur=0)
+    how = Augmentation(
+        shift=0, zoom=0, tilt=0, light=0.9, saturation=0.9, grey=0.5, erase=0, blur=0
+    )
     for seed in range(20):
         made = face_input(NOISE, 90, np.random.default_rng(seed), how, 1.0)
         assert not made[:, :15].any() and not made[:, 75:].any() and made[:, 16:74].any()
@@ -100,7 +124,9 @@ def test_without_strength_a_picture_is_only_mirrored_or_not() -> None:
     square = NOISE[:SIZE, :SIZE]
     made = [face_input(square, SIZE, np.random.default_rng(seed), STILL, 0.0) for seed in range(12)]
     mirrored = [(picture == square[:, ::-1]).all() for picture in made]
-    assert all((picture == square).all() or flip for picture, flip in zip(made, mirrored, strict=True))
+    assert all(
+        (picture == square).all() or flip for picture, flip in zip(made, mirrored, strict=True)
+    )
     assert 0 < sum(mirrored) < 12
 
 
@@ -122,8 +148,14 @@ def hidden(made: Pixels) -> float:
 def test_a_face_in_head_and_shoulders_is_blackened_on_request() -> None:
     white = np.full((80, 80, 3), 255, np.uint8)
     for seed in range(8):
-        assert hidden(bust_input(white, 80, np.random.default_rng(seed), STILL, 0.0, hide=False)) == 0
-        assert 0.2 < hidden(bust_input(white, 80, np.random.default_rng(seed), STILL, 0.0, hide=True)) < 0.6
+        assert (
+            hidden(bust_input(white, 80, np.random.default_rng(seed), STILL, 0.0, hide=False)) == 0
+        )
+        assert (
+            0.2
+            < hidden(bust_input(white, 80, np.random.default_rng(seed), STILL, 0.0, hide=True))
+            < 0.6
+        )
 
 
 def test_a_bodys_head_is_blackened_as_often_as_asked() -> None:
@@ -131,7 +163,10 @@ def test_a_bodys_head_is_blackened_as_often_as_asked() -> None:
     border = 0.6  # of the letterbox, on both sides
     shares = []
     for wanted in (0.0, 0.5, 1.0):
-        made = [body_input(white, 200, np.random.default_rng(seed), STILL, 0.0, wanted) for seed in range(60)]
+        made = [
+            body_input(white, 200, np.random.default_rng(seed), STILL, 0.0, wanted)
+            for seed in range(60)
+        ]
         shares.append(np.mean([hidden(picture) > border + 1e-3 for picture in made]))
     assert shares[0] == 0 and 0.3 < shares[1] < 0.7 and shares[2] == 1
 
@@ -147,11 +182,21 @@ def test_the_pictures_themselves_are_not_changed() -> None:
 
 
 def test_kinds_are_drawn_in_their_shares() -> None:
-    shares = {"face": 0.4, "face+bust": 0.1, "face+body": 0.1, "body": 0.2, "bust": 0.1, "pair": 0.1}
+    shares = {
+        "face": 0.4,
+        "face+bust": 0.1,
+        "face+body": 0.1,
+        "body": 0.2,
+        "bust": 0.1,
+        "pair": 0.1,
+    }
     mix, rng = mixer(shares, FACES + BODIES), np.random.default_rng(4)
     assert "pair" not in mix.kinds
     mix = mixer(shares, FACES + BODIES + PAIRS)
-    mix.faces, mix.bodies = mix.faces[:-1], mix.bodies[:-1]  # a pair may be drawn as its face or body, too
+    mix.faces, mix.bodies = (
+        mix.faces[:-1],
+        mix.bodies[:-1],
+    )  # a pair may be drawn as its face or body, too
     found = Counter(kind(mix.draw(rng, 0.0)[0]) for _ in range(1500))
     assert set(found) == set(KINDS)
     for name, share in shares.items():
@@ -174,7 +219,9 @@ def test_kinds_that_the_data_cannot_give_are_left_out() -> None:
         ({"pair": 1.0}, PAIRS + FACES),
     ],
 )
-def test_data_that_would_never_be_drawn_is_refused(shares: dict[str, float], samples: list[Sample]) -> None:
+def test_data_that_would_never_be_drawn_is_refused(
+    shares: dict[str, float], samples: list[Sample]
+) -> None:
     with pytest.raises(BadInput, match="no share"):
         mixer(shares, samples)
 
@@ -205,7 +252,12 @@ def test_whole_photos_cannot_be_trained_on() -> None:
 
 def test_people_who_cannot_be_seen_are_told() -> None:
     covered = Sample(
-        "crowd.png", encode(NOISE), Label(3, 3), None, Box(0, 0, 60, 90), (Person(None, Box(0, 0, 60, 90)),)
+        "crowd.png",
+        encode(NOISE),
+        Label(3, 3),
+        None,
+        Box(0, 0, 60, 90),
+        (Person(None, Box(0, 0, 60, 90)),),
     )
     with pytest.raises(BadInput, match=r"1 labelled people.*crowd\.png"):
         mixer(SHARES, [*FACES, covered])
@@ -226,9 +278,12 @@ def test_large_pictures_are_kept_no_larger_than_needed() -> None:
 
 def test_a_partner_has_the_same_gender_and_the_face_in_its_range_however_rare() -> None:
     """Bodies carry their index as their colour."""
-    kinds = [(17.0, "male"), (17.0, "female"), (31.0, "male"), (31.0, "female")] + [(60.0, "male")] * 40
+    kinds = [(17.0, "male"), (17.0, "female"), (31.0, "male"), (31.0, "female")] + [
+        (60.0, "male")
+    ] * 40
     bodies = [
-        sample("body", (5 * number + 1, 50, 200), low, low + 15, gender) for number, (low, gender) in enumerate(kinds)
+        sample("body", (5 * number + 1, 50, 200), low, low + 15, gender)
+        for number, (low, gender) in enumerate(kinds)
     ]
     mix, rng = mixer({"face+body": 1.0}, FACES + bodies), np.random.default_rng(5)
     met: Counter[tuple[float, str]] = Counter()
@@ -243,7 +298,8 @@ def test_a_partner_has_the_same_gender_and_the_face_in_its_range_however_rare() 
 
 def test_without_a_fitting_partner_the_face_is_alone() -> None:
     mix = mixer(
-        {"face+body": 1.0}, [FACES[0], sample("body", BLUE, 60, 70, "male"), sample("body", BLUE, 17, 30, "female")]
+        {"face+body": 1.0},
+        [FACES[0], sample("body", BLUE, 60, 70, "male"), sample("body", BLUE, 17, 30, "female")],
     )
     crops, labels = mix.draw(np.random.default_rng(6), 0.0)
     assert crops.used == "face" and labels == FACES[0].label

