@@ -113,7 +113,7 @@ def start(place: Path, address: str, output: Path, pause: float) -> subprocess.P
 def drive(arguments: Sequence[str]) -> None:
     """What `start` starts: a scan that decodes so slowly that there is time to kill something."""
     from mivolo_cli.scan import ray_backend, store
-    from mivolo_cli.scan.run import ScanOptions
+    from mivolo_cli.scan.options import ScanOptions
     from mivolo_cli.scan.run import scan as scan_all
 
     place, address, output, pause = (

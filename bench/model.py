@@ -23,7 +23,7 @@ from timing import random_model, seconds, show
 from mivolo_cli.errors import MivoloError
 from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.records import Pixels
-from mivolo_cli.runtime.engines import choose_device
+from mivolo_cli.runtime.device import choose_device
 from mivolo_cli.runtime.graph_cache import Int8Samples
 from mivolo_cli.runtime.load import open_model
 

@@ -94,7 +94,7 @@ def look(
     """What is said of the face nearest to each place; None where there is none near."""
     photo = Photo(str(file.parent), file.name)
     size = predictor.spec.input_size
-    seen = stages.sight(
+    seen = stages.detect_people(
         [decode.decode(photo, min_size)], detector, size, "face", decode=decode.decode
     )
     (result,) = stages.predict(seen, predictor)

@@ -36,10 +36,10 @@ from timing import make_scenes, show
 from mivolo_cli.photos import decode, walk
 from mivolo_cli.photos.sandbox import Sandbox
 from mivolo_cli.pipeline import components
-from mivolo_cli.pipeline.stages import MIN_SIZE, predict, sight
+from mivolo_cli.pipeline.stages import MIN_SIZE, predict, detect_people
 from mivolo_cli.records import SCHEMA, Image, Photo, Result
 from mivolo_cli.scan import plan, ray_backend, store
-from mivolo_cli.scan.run import ScanOptions
+from mivolo_cli.scan.options import ScanOptions
 from mivolo_cli.tables import BUFFER_ROWS, open_sinks
 
 Seconds = NDArray[np.float64]
@@ -114,7 +114,7 @@ def measure(place: Path, count: int, megapixels: float) -> Measured:
         (sighting,) = timed(
             stages,
             "detect, pair, crop",
-            lambda image=image: list(sight([image], detector, size, decode=whole)),
+            lambda image=image: list(detect_people([image], detector, size, decode=whole)),
         )
         results += timed(
             stages, "predict", lambda sighting=sighting: list(predict([sighting], predictor))

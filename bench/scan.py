@@ -32,7 +32,7 @@ from mivolo_cli.photos import decode
 from mivolo_cli.pipeline.crops import cut
 from mivolo_cli.pipeline.pair import pair
 from mivolo_cli.pipeline.predict import Predictor
-from mivolo_cli.pipeline.stages import MIN_SIZE, predict, sight
+from mivolo_cli.pipeline.stages import MIN_SIZE, predict, detect_people
 from mivolo_cli.records import Detections, Image, Photo
 from mivolo_cli.runtime.load import open_model
 from mivolo_cli.scan import run as scanning
@@ -178,7 +178,7 @@ def core_seconds(files: Sequence[Path], detector: Any) -> dict[str, float]:
     def whole(photo: Photo) -> Image:
         return decode.decode(photo)
 
-    seen = list(sight(images, detector, spec.input_size, decode=whole))
+    seen = list(detect_people(images, detector, spec.input_size, decode=whole))
     started.append(time.process_time())
     assert len(list(predict(seen, predictor))) == len(files)
     started.append(time.process_time())

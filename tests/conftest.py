@@ -71,7 +71,8 @@ def no_weights_of_the_user(
 def scan_given(tiny_model: Path, no_weights_of_the_user: None) -> Callable[..., Any]:
     """Scans with the tiny model on the CPU and the boxes that are given."""
 
-    from mivolo_cli.scan.run import ScanOptions, scan
+    from mivolo_cli.scan.options import ScanOptions
+    from mivolo_cli.scan.run import scan
 
     def run_scan(
         *paths: Path, boxes: Path, report: Callable[[Any], None] | None = None, **options: Any

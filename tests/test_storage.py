@@ -28,7 +28,7 @@ from mivolo_cli.records import Failure, Photo
 from mivolo_cli.scan import run as scanning
 from mivolo_cli.scan import store, workdir
 from mivolo_cli.scan.merge import MergeOptions, merge
-from mivolo_cli.scan.run import Progress, ScanOptions
+from mivolo_cli.scan.options import Progress, ScanOptions
 from mivolo_cli.scan.shards import Shard
 from mivolo_cli.storage import Url, place
 from mivolo_cli.tables import folder

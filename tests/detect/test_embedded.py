@@ -14,7 +14,8 @@ import pytest
 from helpers.photos import assets
 
 from mivolo_cli import boxes as arithmetic
-from mivolo_cli.detect import embedded, open_detector
+from mivolo_cli.detect import embedded
+from mivolo_cli.detect.load import open_detector
 from mivolo_cli.detect.embedded import (
     FACE_FILE,
     PERSON_FILE,

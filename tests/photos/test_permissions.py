@@ -21,7 +21,7 @@ from helpers.tables import contents, table
 from mivolo_cli.errors import OutputError, Stopped
 from mivolo_cli.scan import run as scanning
 from mivolo_cli.scan import store
-from mivolo_cli.scan.run import Progress, ScanOptions
+from mivolo_cli.scan.options import Progress, ScanOptions
 
 NOBODY = 65_534
 Scan = Callable[..., Progress]

@@ -15,7 +15,8 @@ from mivolo_cli.detect.embedded import EmbeddedDetector
 from mivolo_cli.photos import decode
 from mivolo_cli.pipeline.stages import MIN_SIZE
 from mivolo_cli.records import Detections, Image, Photo
-from mivolo_cli.scan.run import ScanOptions, scan
+from mivolo_cli.scan.options import ScanOptions
+from mivolo_cli.scan.run import scan
 from mivolo_cli.tables import read_table
 
 

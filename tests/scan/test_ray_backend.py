@@ -23,7 +23,7 @@ from mivolo_cli.errors import BadInput, Stopped
 from mivolo_cli.records import SCHEMA, Photo
 from mivolo_cli.scan import ray_backend, store, workdir
 from mivolo_cli.scan import run as scanning
-from mivolo_cli.scan.run import ScanOptions
+from mivolo_cli.scan.options import ScanOptions
 from mivolo_cli.tables import folder, read_table
 
 PHOTOS = 24

@@ -23,7 +23,7 @@ from mivolo_cli.photos import walk as walking
 from mivolo_cli.records import Failure, Photo
 from mivolo_cli.scan import run as scanning
 from mivolo_cli.scan import store, workdir
-from mivolo_cli.scan.run import Progress, ScanOptions
+from mivolo_cli.scan.options import Progress, ScanOptions
 
 Scan = Callable[..., Progress]
 OUTPUTS = ("people.parquet", "people.csv", "people.jsonl")

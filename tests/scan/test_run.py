@@ -22,7 +22,7 @@ from mivolo_cli.pipeline import stages as pipeline
 from mivolo_cli.pipeline.predict import Predictor
 from mivolo_cli.records import Failure, Result
 from mivolo_cli.scan import run as scanning
-from mivolo_cli.scan.run import Progress
+from mivolo_cli.scan.options import Progress
 from mivolo_cli.tables import read_table
 
 GOLDEN = Path(__file__).parents[1] / "golden"

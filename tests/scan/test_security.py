@@ -26,7 +26,7 @@ from mivolo_cli.errors import BadInput, PhotoError, WeightsError
 from mivolo_cli.photos import decode
 from mivolo_cli.records import Photo
 from mivolo_cli.scan import run as scanning
-from mivolo_cli.scan.run import ScanOptions
+from mivolo_cli.scan.options import ScanOptions
 
 Scan = Callable[..., Any]
 
