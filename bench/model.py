@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ def measure(
         return None
     (pixels, both), *_ = noise(spec, batch)
     face = both & [True, False]
-    speed, alone = (batch / seconds(lambda p=p: opened.run(pixels, p), runs) for p in (both, face))
+    speed, alone = (batch / seconds(partial(opened.run, pixels, p), runs) for p in (both, face))
     about = {
         "variant": variant,
         "device": opened.device,

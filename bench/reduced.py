@@ -100,7 +100,11 @@ def look(
     (result,) = stages.predict(seen, predictor)
     assert isinstance(result, Result)
     found = dict(faces(result))
-    near = [min(found, key=lambda x, place=place: abs(x - place), default=-1.0) for place in places]
+
+    def nearest(place: float) -> float:
+        return min(found, key=lambda x: abs(x - place), default=-1.0)
+
+    near = [nearest(place) for place in places]
     return [
         found[x] if abs(x - place) < 0.1 else None for x, place in zip(near, places, strict=True)
     ]

@@ -77,7 +77,7 @@ def scan_given(tiny_model: Path, no_weights_of_the_user: None) -> Callable[..., 
     def run_scan(
         *paths: Path, boxes: Path, report: Callable[[Any], None] | None = None, **options: Any
     ) -> Any:
-        settings = {
+        settings: dict[str, Any] = {
             "model": str(tiny_model),
             "detector": "given",
             "device": "cpu",

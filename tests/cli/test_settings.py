@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result as Outcome
+from helpers.calls import keeping
 from typer.testing import CliRunner
+from typer.testing import Result as Outcome
 
 from mivolo_cli import cli
 from mivolo_cli.cli.settings import find
@@ -24,9 +25,7 @@ Scan = Callable[..., tuple[scanning.ScanOptions, Outcome]]
 def scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scan:
     """The options that reach a scan in a folder below the one with that settings file."""
     asked: list[scanning.ScanOptions] = []
-    monkeypatch.setattr(
-        scanning, "scan", lambda options, report: asked.append(options) or scanning.Progress()
-    )
+    monkeypatch.setattr(scanning, "scan", keeping(asked, lambda *_: scanning.Progress()))
     (tmp_path / "below" / "it").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "below" / "it")
 

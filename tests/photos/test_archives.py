@@ -52,7 +52,7 @@ def pictures(tmp_path: Path) -> dict[str, bytes]:
     greys = {
         name: np.full((50, 40, 3), 100 + number, np.uint8) for number, name in enumerate(names)
     }
-    exact = {"lossless": True}  # for WebP; the other formats take no notice
+    exact: dict[str, Any] = {"lossless": True}  # for WebP; the other formats take no notice
     return {
         name: save_photo(tmp_path / "made" / name, pixels=grey, **exact).read_bytes()
         for name, grey in greys.items()
@@ -204,7 +204,7 @@ def test_a_shard_that_changes_while_it_is_read(pictures: dict[str, bytes], tmp_p
     shard = save_tar(tmp_path / "a.tar", pictures)
     photo, *_ = walk.opened(walk.walk([shard]))
     assert isinstance(photo, Photo) and thumbnail(photo, 16)
-    archives._SHELF._shards.clear()
+    archives._SHELF._archives.clear()
     os.utime(shard, ns=(1, 1))
     with pytest.raises(PhotoError) as caught:
         decode.decode(photo)

@@ -72,7 +72,12 @@ def scan(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Scan:
 
     def run(after: int = -1, do: Callable[[], object] = lambda: None) -> Progress:
         options = ScanOptions([folder / "album"], [folder / "results" / "people.csv"], workers=1)
-        return scanning.scan(options, lambda progress: do() if progress.photos == after else None)
+
+        def on_progress(progress: Progress) -> None:
+            if progress.photos == after:
+                do()
+
+        return scanning.scan(options, on_progress)
 
     # once beforehand, since nobody may not import what lies in root's home
     scanning.scan(ScanOptions([folder / "album" / "0.png"], [folder / "loaded.csv"], workers=1))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.calls import keeping
 from helpers.photos import draw_scene, save_photo
 from helpers.tables import contents, write_boxes
 from helpers.tagging import MODEL, OTHERS, corpus, encode, row, rows_of, with_packet, write_results
@@ -83,11 +84,9 @@ def test_a_scan_after_the_tagging_does_nothing_again(
     scan_given(album, boxes=boxes, outputs=[people])
     whole = people.read_bytes()
     assert tag(TagOptions(people)).statuses == {"tagged": 5}
-    decoded: list[str] = []
+    decoded: list[Photo] = []
     decode = photos.decode_or_fail
-    monkeypatch.setattr(
-        photos, "decode_or_fail", lambda photo, *o: decoded.append(photo.path) or decode(photo, *o)
-    )
+    monkeypatch.setattr(photos, "decode_or_fail", keeping(decoded, decode))
     assert scan_given(album, boxes=boxes, outputs=[people]).reused == 5
     assert people.read_bytes() == whole
     monkeypatch.setattr(
