@@ -20,6 +20,7 @@ from mivolo_cli.evaluation.evaluate import EvalOptions, Evaluation
 from mivolo_cli.evaluation.metrics import Figure, Score
 from mivolo_cli.model import checkpoint
 from mivolo_cli.model.architecture import create_model
+from mivolo_cli.pipeline.options import InferenceOptions
 from mivolo_cli.records import Box, Failure, Person, Photo, Prediction, Result, rows
 
 Write = Callable[..., Path]
@@ -124,13 +125,15 @@ def test_who_has_no_prediction_is_not_answered_even_beside_others(
     assert (found.people, found.answered, mae(found)) == (4, 1, 0)
 
 
-def test_pictures_that_the_results_do_not_have_are_said(labels: Write, results: Write) -> None:
+def test_pictures_that_the_results_do_not_have_are_said(
+    labels: Write, results: Write, caplog: pytest.LogCaptureFixture
+) -> None:
     data, table = (
         labels(label_row("a.png"), label_row("b.png"), label_row("c.png")),
         results({"a.png": [person(30)]}),
     )
     found = evaluate.evaluate(EvalOptions([data], predictions=table, resamples=0))
-    (note,) = found.notes
+    (note,) = caplog.messages
     assert "2 of 3" in note and "b.png" in note and found.evaluations[0].score.answered == 1
 
 
@@ -277,7 +280,8 @@ def test_a_model_is_measured_on_whole_pictures(
         label_row("d", "body", 58.0),
     )
     done: list[int] = []
-    options = EvalOptions([data], model=model, device="cpu", batch_size=2, resamples=0)
+    inference = InferenceOptions(model=model, device="cpu", batch_size=2)
+    options = EvalOptions([data], inference=inference, resamples=0)
     face, body = evaluate.evaluate(options, done.append).evaluations
     assert (face.score.people, face.score.answered) == (3, 3)
     assert figure(face.score.mae) == (pytest.approx(5, abs=1e-3), 2)
