@@ -20,9 +20,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..atomic import replacing
 from ..errors import OutputError
 from ..records import BOX_COLUMNS, SCHEMA, Box, Failure, Person, Photo, Prediction, Result, rows
-from ..tables import replacing
 
 PART_PHOTOS = 128
 """Photos in a part: what a killed run loses at most."""
