@@ -18,7 +18,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from filelock import FileLock, Timeout
 
 from .. import atomic, storage, tables
@@ -172,14 +171,9 @@ def purge(folder: Path, *, dry_run: bool = False) -> Purged:
     return purged
 
 
-def cache() -> Path:
-    """The folder for what the program can do without."""
-    return Path(platformdirs.user_cache_dir("mivolo", appauthor=False))
-
-
 def purge_cache(*, dry_run: bool = False) -> list[Purged]:
     """Remove what libraries have left in the program's cache. Weights are no cache: they stay."""
-    folder = cache()
+    folder = storage.cache_folder()
     files = [file for file in folder.rglob("*") if file.is_file()]
     purged = Purged(folder, len(files), sum(file.lstat().st_size for file in files))
     if folder.is_dir() and not folder.is_symlink() and not dry_run:
