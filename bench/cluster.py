@@ -23,6 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def start(place: Path, address: str, output: Path, pause: float) -> subprocess.P
 def drive(arguments: Sequence[str]) -> None:
     """What `start` starts: a scan that decodes so slowly that there is time to kill something."""
     from mivolo_cli.scan import ray_backend, store
-    from mivolo_cli.scan.run import ScanOptions
+    from mivolo_cli.scan.options import ScanOptions
     from mivolo_cli.scan.run import scan as scan_all
 
     place, address, output, pause = (
@@ -124,7 +125,7 @@ def drive(arguments: Sequence[str]) -> None:
     )
     quick = ray_backend.decode
 
-    def decode(chunks: Any, min_size: int) -> Iterator[Any]:
+    def decode(chunks: Any, min_size: tuple[int, int] | None) -> Iterator[Any]:
         for row in quick(chunks, min_size):
             time.sleep(pause)
             yield row
@@ -143,13 +144,9 @@ def pace(options: argparse.Namespace) -> bool:
     with tempfile.TemporaryDirectory() as place:
         make_scenes(Path(place, "photos"), options.photos, options.megapixels)
         paces = {}
-        for name, more in (("local", {}), ("ray", {"ray": True})):
+        for name, ray in (("local", False), ("ray", True)):
             output = Path(place, f"{name}.parquet")
-            taken = seconds(
-                lambda output=output, more=more: scan([Path(place, "photos")], [output], **more),
-                1,
-                False,
-            )
+            taken = seconds(partial(scan, [Path(place, "photos")], [output], ray=ray), 1, False)
             paces[name] = options.photos / taken
             print(f"{name}: {paces[name]:.2f} photos/s", flush=True)
         share = paces["ray"] / paces["local"]
@@ -177,7 +174,11 @@ def nodes() -> Iterator[str]:
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled")
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": 1, "object_store_memory": 500 * 2**20, "include_dashboard": False}
+    node: dict[str, Any] = {
+        "num_cpus": 1,
+        "object_store_memory": 500 * 2**20,
+        "include_dashboard": False,
+    }
     cluster = Cluster(initialize_head=True, head_node_args=node)
     try:
         cluster.add_node(**node)

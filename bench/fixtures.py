@@ -15,7 +15,7 @@ import PIL.Image
 
 from mivolo_cli.records import Box, Failure, Image, Person, Prediction, Result
 from mivolo_cli.scan import run as scanning
-from mivolo_cli.scan.run import Progress, ScanOptions
+from mivolo_cli.scan.options import Progress, ScanOptions
 
 
 def make_files(folder: Path, photos: int, folders: int, broken: int) -> None:

@@ -21,7 +21,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from mivolo_cli.runtime.engines import OnnxEngine
+from mivolo_cli.runtime.openvino_engine import OnnxEngine
 
 STORED = "stored:"
 

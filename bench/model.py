@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from timing import random_model, seconds, show
 from mivolo_cli.errors import MivoloError
 from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.records import Pixels
-from mivolo_cli.runtime.engines import choose_device
+from mivolo_cli.runtime.device import choose_device
 from mivolo_cli.runtime.graph_cache import Int8Samples
 from mivolo_cli.runtime.load import open_model
 
@@ -99,7 +100,7 @@ def measure(
         return None
     (pixels, both), *_ = noise(spec, batch)
     face = both & [True, False]
-    speed, alone = (batch / seconds(lambda p=p: opened.run(pixels, p), runs) for p in (both, face))
+    speed, alone = (batch / seconds(partial(opened.run, pixels, p), runs) for p in (both, face))
     about = {
         "variant": variant,
         "device": opened.device,

@@ -31,9 +31,8 @@ def said(judge: AgeAndGender, photos: Path, row: dict[str, str]) -> dict[str, ob
     if not row["face_x1"]:
         return {"age": "", "gender": "", "gender_score": "", "age_low": "", "age_high": ""}
     with Image.open(photos / row["path"]) as photo:
-        face = photo.convert("RGB").crop(
-            tuple(round(float(row[f"face_{edge}"])) for edge in ("x1", "y1", "x2", "y2"))
-        )
+        x1, y1, x2, y2 = (round(float(row[f"face_{edge}"])) for edge in ("x1", "y1", "x2", "y2"))
+        face = photo.convert("RGB").crop((x1, y1, x2, y2))
     found = judge.predict_face(face)
     score = max(0.5, found["gender"]["confidence"] / 100)
     answers = {

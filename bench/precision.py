@@ -22,7 +22,7 @@ from mivolo_cli.datasets import read_samples
 from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.pipeline.crops import stack
 from mivolo_cli.pipeline.predict import Predictor, channels
-from mivolo_cli.runtime.engines import choose_device
+from mivolo_cli.runtime.device import choose_device
 from mivolo_cli.runtime.graph_cache import Int8Samples
 from mivolo_cli.runtime.load import open_model
 from mivolo_cli.runtime.quantize import Batches

@@ -94,13 +94,17 @@ def look(
     """What is said of the face nearest to each place; None where there is none near."""
     photo = Photo(str(file.parent), file.name)
     size = predictor.spec.input_size
-    seen = stages.sight(
+    seen = stages.detect_people(
         [decode.decode(photo, min_size)], detector, size, "face", decode=decode.decode
     )
     (result,) = stages.predict(seen, predictor)
     assert isinstance(result, Result)
     found = dict(faces(result))
-    near = [min(found, key=lambda x, place=place: abs(x - place), default=-1.0) for place in places]
+
+    def nearest(place: float) -> float:
+        return min(found, key=lambda x: abs(x - place), default=-1.0)
+
+    near = [nearest(place) for place in places]
     return [
         found[x] if abs(x - place) < 0.1 else None for x, place in zip(near, places, strict=True)
     ]

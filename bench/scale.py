@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -36,10 +36,10 @@ from timing import make_scenes, show
 from mivolo_cli.photos import decode, walk
 from mivolo_cli.photos.sandbox import Sandbox
 from mivolo_cli.pipeline import components
-from mivolo_cli.pipeline.stages import MIN_SIZE, predict, sight
+from mivolo_cli.pipeline.stages import MIN_SIZE, detect_people, predict
 from mivolo_cli.records import SCHEMA, Image, Photo, Result
 from mivolo_cli.scan import plan, ray_backend, store
-from mivolo_cli.scan.run import ScanOptions
+from mivolo_cli.scan.options import ScanOptions
 from mivolo_cli.tables import BUFFER_ROWS, open_sinks
 
 Seconds = NDArray[np.float64]
@@ -109,25 +109,26 @@ def measure(place: Path, count: int, megapixels: float) -> Measured:
     results = []
     for file in [files[0], *files]:  # the first one only warms up
         photo = Photo(str(file.parent), file.name)
-        image = timed(stages, "read, decode", lambda photo=photo: decode.decode(photo, MIN_SIZE))
-        image = timed(stages, "pass on", lambda image=image: passed_on(image))
-        (sighting,) = timed(
+        image = timed(stages, "read, decode", partial(decode.decode, photo, MIN_SIZE))
+        image = timed(stages, "pass on", partial(passed_on, image))
+        (detected,) = timed(
             stages,
             "detect, pair, crop",
-            lambda image=image: list(sight([image], detector, size, decode=whole)),
+            partial(listed, detect_people, [image], detector, size, decode=whole),
         )
-        results += timed(
-            stages, "predict", lambda sighting=sighting: list(predict([sighting], predictor))
-        )
+        results += timed(stages, "predict", partial(listed, predict, [detected], predictor))
     measured = {name: np.array(values[1:]) for name, values in stages.items()}
-    starts = [
-        clock(lambda what=what: started(what)) for what in ("open_detector", "open_predictor")
-    ]
+    starts = [clock(partial(started, what)) for what in ("open_detector", "open_predictor")]
     return Measured(
         measured,
         driver(place, [result for result in results if isinstance(result, Result)]),
         max(starts),
     )
+
+
+def listed(stage: Callable[..., Iterable[Any]], *arguments: Any, **options: Any) -> list[Any]:
+    """What a stage yields, all of it."""
+    return list(stage(*arguments, **options))
 
 
 def timed(stages: dict[str, list[float]], name: str, work: Callable[[], Any]) -> Any:
@@ -198,7 +199,8 @@ def simulate(
     """Hours of a run, window by window."""
     chance = np.random.default_rng(0)
     typical = chunk_seconds(found, ray_backend.CHUNK, 4096, chance)
-    hours, full = 0.0, []
+    hours = 0.0
+    full: list[float] = []
     for photos_ in windows(total):
         if photos_ == ray_backend.LARGEST_WINDOW and len(full) == SIMULATED_WINDOWS:
             hours += float(np.mean(full))

@@ -32,7 +32,7 @@ from mivolo_cli.photos import decode
 from mivolo_cli.pipeline.crops import cut
 from mivolo_cli.pipeline.pair import pair
 from mivolo_cli.pipeline.predict import Predictor
-from mivolo_cli.pipeline.stages import MIN_SIZE, predict, sight
+from mivolo_cli.pipeline.stages import MIN_SIZE, detect_people, predict
 from mivolo_cli.records import Detections, Image, Photo
 from mivolo_cli.runtime.load import open_model
 from mivolo_cli.scan import run as scanning
@@ -178,7 +178,7 @@ def core_seconds(files: Sequence[Path], detector: Any) -> dict[str, float]:
     def whole(photo: Photo) -> Image:
         return decode.decode(photo)
 
-    seen = list(sight(images, detector, spec.input_size, decode=whole))
+    seen = list(detect_people(images, detector, spec.input_size, decode=whole))
     started.append(time.process_time())
     assert len(list(predict(seen, predictor))) == len(files)
     started.append(time.process_time())
@@ -191,14 +191,12 @@ def core_seconds(files: Sequence[Path], detector: Any) -> dict[str, float]:
 def random_yolo(folder: Path) -> Path:
     """A YOLOv8x with the published model's classes; it was made here, so it may be opened."""
     os.environ.update(YOLO_AUTOINSTALL="false", YOLO_OFFLINE="true", YOLO_VERBOSE="false")
-    from ultralytics import YOLO
     from ultralytics.nn.tasks import DetectionModel
 
-    model = YOLO("yolov8x.yaml", task="detect")
-    model.model = DetectionModel("yolov8x.yaml", nc=2, verbose=False)
-    model.model.names = {0: "person", 1: "face"}
+    network = DetectionModel("yolov8x.yaml", nc=2, verbose=False)
+    network.names = {0: "person", 1: "face"}
     file = folder / "yolov8x.pt"
-    torch.save({"model": model.model.half(), "train_args": {}}, file)
+    torch.save({"model": network.half(), "train_args": {}}, file)
     yolo.require_trusted_pickle = lambda file: None
     return file
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -23,8 +23,9 @@ from .photos import decode, walk
 from .photos.rgb import to_pixels, to_rgb
 from .photos.sandbox import Sandbox
 from .pipeline import stages
-from .records import SCHEMA, Failure, Image, Person, Photo, Pixels, Prediction, Result, Use, rows
-from .scan import run
+from .pipeline.components import open_components
+from .pipeline.options import InferenceOptions
+from .records import SCHEMA, Failure, Image, Person, Photo, Pixels, Prediction, Result, rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,41 +106,20 @@ class Answers(Sequence[Answer]):
 
 
 class Mivolo:
-    """A model and a detector, opened once. The names are those of `mivolo scan`'s options. Raises
-    BadInput."""
+    """A model and a detector, opened once.
 
-    def __init__(
-        self,
-        *,
-        model: str = "auto",
-        detector: str = "auto",
-        boxes: Path | None = None,
-        device: str = "auto",
-        engine: str = "auto",
-        precision: str = "fp32",
-        int8_samples: Path | None = None,
-        compile: bool = False,
-        use: Use = "both",
-        full_resolution: bool = False,
-        batch_size: int = 32,
-        workers: int | None = None,
-    ) -> None:
-        self._options = run.ScanOptions(
-            paths=(),
-            model=model,
-            detector=detector,
-            boxes=boxes,
-            device=device,
-            engine=engine,
-            precision=precision,
-            int8_samples=int8_samples,
-            compile=compile,
-            use=use,
-            full_resolution=full_resolution,
-            batch_size=batch_size,
-            workers=workers or os.cpu_count() or 1,
-        )
-        self._tools = run.open_tools(self._options)
+    The keywords are the fields of InferenceOptions, which are the options of `mivolo scan`:
+    `Mivolo(device="cuda", use="face")`. What happens on the way, as a GPU that fails and is left
+    for the CPU, goes to the logger `mivolo_cli` as a warning. Raises BadInput and WeightsError.
+    """
+
+    def __init__(self, options: InferenceOptions | None = None, **settings: Any) -> None:
+        try:
+            self._options = replace(options or InferenceOptions(), **settings)
+        except TypeError as error:
+            names = ", ".join(option.name for option in fields(InferenceOptions))
+            raise BadInput(f"Mivolo has no such option: {error}", hint=f"use {names}") from error
+        self._components = open_components(self._options)
 
     def predict(self, pictures: Picture | Iterable[Picture]) -> Answers:
         """Find the people of one picture or many. Files that cannot be read become answers with an
@@ -150,14 +130,16 @@ class Mivolo:
         """The same one by one, for more pictures than memory holds; batches of people cross
         pictures."""
         kept: dict[str, Pixels] = {}
-        images = self._images(_listed(pictures), kept)
-        predictor, use = self._tools.predictor, self._options.use
+        predictor, detector = self._components.predictor, self._components.detector
         with closing(Sandbox()) as sandbox:
-            whole = partial(decode.decode_or_fail, sandbox=sandbox)
-            sightings = stages.sight(
-                images, self._tools.detector, predictor.spec.input_size, use, decode=whole
+            detected = stages.detect_people(
+                self._images(_listed(pictures), kept),
+                detector,
+                predictor.spec.input_size,
+                self._options.use,
+                decode=partial(decode.decode_or_fail, sandbox=sandbox),
             )
-            for result in stages.predict(sightings, predictor):
+            for result in stages.predict(detected, predictor):
                 photo = result.photo
                 yield Answer(result, kept.pop(photo.path) if photo.root == MEMORY else None)
 
@@ -166,19 +148,21 @@ class Mivolo:
     ) -> Iterator[Image | Failure]:
         """Files decoded ahead in threads; pixels from memory are kept by their names until their
         answer is out."""
-        count, min_size = 0, run.min_size(self._options, self._tools)
-        for on_disk, group in groupby(
-            pictures, key=lambda item: isinstance(item, (str, os.PathLike))
-        ):
+        count, workers, min_size = 0, self._options.workers, self._components.min_size
+        for on_disk, group in groupby(pictures, key=_is_path):
             if on_disk:
                 places = (storage.place(os.fspath(item)) for item in group)  # type: ignore[arg-type]  # the group's key
-                found = (photo for place in places for photo in walk.opened(walk.walk([place])))
-                yield from decode.decode_all(found, self._options.workers, min_size)
+                photos = (photo for place in places for photo in walk.opened(walk.walk([place])))
+                yield from decode.decode_all(photos, workers, min_size)
                 continue
             for item in group:
                 name, count = f"picture {count}", count + 1
                 kept[name] = _pixels(item)
                 yield Image(Photo(MEMORY, name), kept[name])
+
+
+def _is_path(picture: Picture) -> bool:
+    return isinstance(picture, (str, os.PathLike))
 
 
 def _listed(pictures: Picture | Iterable[Picture]) -> Iterable[Picture]:

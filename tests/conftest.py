@@ -71,19 +71,20 @@ def no_weights_of_the_user(
 def scan_given(tiny_model: Path, no_weights_of_the_user: None) -> Callable[..., Any]:
     """Scans with the tiny model on the CPU and the boxes that are given."""
 
-    from mivolo_cli.scan.run import ScanOptions, scan
+    from helpers.scans import scan_options
+
+    from mivolo_cli.scan.run import scan
 
     def run_scan(
         *paths: Path, boxes: Path, report: Callable[[Any], None] | None = None, **options: Any
     ) -> Any:
-        settings = {
+        settings: dict[str, Any] = {
             "model": str(tiny_model),
             "detector": "given",
             "device": "cpu",
             "workers": 2,
         } | options
-        return scan(
-            ScanOptions(paths=paths, boxes=boxes, **settings), *([report] if report else [])
-        )
+        options = scan_options(paths, boxes=boxes, **settings)
+        return scan(options, *([report] if report else []))
 
     return run_scan

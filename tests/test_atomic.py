@@ -74,7 +74,7 @@ def test_a_new_file_has_the_mode_of_the_umask(tmp_path: Path, umask: None, write
 def test_a_file_is_on_the_disk_before_it_gets_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Writer
 ) -> None:
-    calls = []
+    calls: list[object] = []
     fsync, replace = os.fsync, os.replace
 
     def synced(descriptor: int) -> None:

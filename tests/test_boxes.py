@@ -11,7 +11,7 @@ from mivolo_cli import boxes as module
 from mivolo_cli.boxes import area, clip, intersection, iou, nms
 from mivolo_cli.records import Boxes
 
-SQUARE = [0, 0, 10, 10]
+SQUARE = [0.0, 0.0, 10.0, 10.0]
 
 
 def boxes(*corners: list[float]) -> Boxes:

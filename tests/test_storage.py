@@ -15,6 +15,7 @@ import pytest
 from helpers import quick
 from helpers.buckets import Put, forget_clients, moto, put, server  # noqa: F401
 from helpers.photos import save_broken, save_photo
+from helpers.scans import scan_options
 from helpers.tables import table
 from typer.testing import CliRunner
 
@@ -28,7 +29,7 @@ from mivolo_cli.records import Failure, Photo
 from mivolo_cli.scan import run as scanning
 from mivolo_cli.scan import store, workdir
 from mivolo_cli.scan.merge import MergeOptions, merge
-from mivolo_cli.scan.run import Progress, ScanOptions
+from mivolo_cli.scan.options import Progress
 from mivolo_cli.scan.shards import Shard
 from mivolo_cli.storage import Url, place
 from mivolo_cli.tables import folder
@@ -51,8 +52,6 @@ NAMES = (
 def scan(monkeypatch: pytest.MonkeyPatch) -> Scan:
     """Scans in parts of four photos; `stop` raises before so many photos are reported."""
     monkeypatch.setattr(store, "PART_PHOTOS", 4)
-    monkeypatch.setattr(scanning, "open_tools", quick.open_tools)
-    monkeypatch.setattr(scanning, "results", quick.results)
 
     def run(
         source: str | Path, output: str | Path, stop: int | None = None, **given: Any
@@ -61,9 +60,8 @@ def scan(monkeypatch: pytest.MonkeyPatch) -> Scan:
             if stop is not None and progress.photos >= stop:
                 raise KeyboardInterrupt
 
-        return scanning.scan(
-            ScanOptions([place(source)], [place(output)], workers=2, **given), report
-        )
+        options = scan_options([place(source)], [place(output)], workers=2, **given)
+        return scanning.scan(options, report, quick.QuickBackend)
 
     return run
 
@@ -71,7 +69,7 @@ def scan(monkeypatch: pytest.MonkeyPatch) -> Scan:
 def fill(put: Put, album: Path) -> Path:
     """The same photos in a folder and in the bucket."""
     for number, name in enumerate(NAMES):
-        options = {"progressive": True} if name.startswith("progressive") else {}
+        options: dict[str, Any] = {"progressive": True} if name.startswith("progressive") else {}
         save_photo(album / name, pixels=np.full((50, 40, 3), 100 + number, np.uint8), **options)
     save_broken(album / "a" / "broken.jpg", "truncated")
     (album / "notes.txt").write_text("no photo")
@@ -206,7 +204,8 @@ def test_what_is_selected(put: Put) -> None:
     ]
     assert [(item.photo.path, item.code) for item in outside] == [("../f.jpg", "not_a_file")]
     twice = [Url("s3://album/x/a.jpg"), Url("s3://album/x")]
-    assert [(item.root, item.path) for item in walk.walk(twice)][:2] == [
+    found = [item for item in walk.walk(twice) if isinstance(item, Photo)]
+    assert [(photo.root, photo.path) for photo in found][:2] == [
         ("s3://album/x", "a.jpg"),
         ("s3://album/x", "raw/b.jpg"),
     ]
@@ -271,7 +270,6 @@ def test_commands_take_urls(put: Put, tmp_path: Path) -> None:
 @pytest.fixture
 def scan_folder(scan: Scan, monkeypatch: pytest.MonkeyPatch) -> Scan:
     """As `scan --ray`, but for the cluster; a file ends after four rows."""
-    monkeypatch.setattr(scanning, "_open_cluster", scanning._Here)
     monkeypatch.setattr(sinks, "BUFFER_ROWS", 2)
     monkeypatch.setattr(folder, "FILE_ROWS", 4)
     return lambda *args, **given: scan(*args, ray=True, **given)

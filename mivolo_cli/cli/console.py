@@ -4,6 +4,7 @@ object a line."""
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +17,8 @@ import typer
 from ..errors import BadInput, MivoloError, OutputError
 from .text import wrapped
 
+PACKAGE = __name__.partition(".")[0]
+
 
 class Console:
     """To be entered; an error that leaves the block is logged on its way."""
@@ -24,10 +27,17 @@ class Console:
         self, command: str, quiet: bool = False, as_json: bool = False, log: Path | None = None
     ) -> None:
         self.quiet, self.as_json = quiet, as_json
+        self._notes = Notes()
         self._command, self._path = command, log
         self._log: IO[str] | None = None
 
+    @property
+    def notes(self) -> list[str]:
+        """What the program has logged for the user so far, each text once."""
+        return list(self._notes.texts)
+
     def __enter__(self) -> Console:
+        self._notes.listen()
         if self._path is not None:
             self._log = _open_log(self._path)
             self.log("start")
@@ -36,6 +46,7 @@ class Console:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, *_: object
     ) -> None:
+        self._notes.leave()
         if isinstance(error, MivoloError):
             self.log("error", message=str(error), hint=error.hint, exit_code=error.exit_code)
         if self._log is not None:
@@ -72,19 +83,38 @@ class Console:
     def finish(
         self, lines: Sequence[str], facts: Mapping[str, object], warnings: Sequence[str] = ()
     ) -> None:
-        """The end: lines for people, or the same as one JSON object; both kinds of facts into the
-        log."""
-        for warning in warnings:
+        """The end: lines for people and the notes, or facts and warnings as one JSON object; the
+        log gets both. `warnings` are those that the lines tell already."""
+        told = [*warnings, *self.notes]
+        for warning in told:
             self.log("warning", message=warning)
         self.log("summary", **facts)
         if self.as_json:
-            typer.echo(
-                json.dumps(
-                    {"command": self._command, **facts, "warnings": list(warnings)}, default=str
-                )
-            )
-        for line in lines:
+            summary = {"command": self._command, **facts, "warnings": told}
+            typer.echo(json.dumps(summary, default=str))
+        for line in (*lines, *(f"note: {note}" for note in self.notes)):
             self.say(wrapped(line, sys.stdout))
+
+
+class Notes(logging.Handler):
+    """Collects what the program logs for the user, from INFO on; `texts` are in their order."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.texts: dict[str, None] = {}
+        self._logger = logging.getLogger(PACKAGE)
+
+    def listen(self) -> None:
+        self._level = self._logger.level
+        self._logger.setLevel(logging.INFO)
+        self._logger.addHandler(self)
+
+    def leave(self) -> None:
+        self._logger.removeHandler(self)
+        self._logger.setLevel(self._level)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts[record.getMessage()] = None
 
 
 def print_json(value: Any) -> None:

@@ -103,35 +103,30 @@ def evaluate(
     accuracy, intervals."""
     from ..evaluation.evaluate import EvalOptions
     from ..evaluation.evaluate import evaluate as run
-    from ..pipeline import defaults
+    from ..pipeline.options import InferenceOptions
 
-    chosen = defaults.choose_device(device, engine).name
     options = EvalOptions(
         data=data,
         predictions=predictions,
         compare=compare,
-        model=defaults.choose_model(model, chosen).name,
-        device=chosen,
-        engine=engine,
-        precision=precision,
-        use=use,
-        flip=flip,
+        inference=InferenceOptions(
+            model=model, device=device, engine=engine, precision=precision, use=use, flip=flip
+        ),
         level=level,
         combine=combine,
         limit=limit,
         reading=reading(images, pictures, invalid),
     )
-    with counting("eval", " pictures", quiet) as show:
-        found = run(options, show)
-    drawn = _plot(found.evaluations, plots) if plots else []
-    if as_json:
-        print_json(_plain(found, drawn, level))
-    if as_json or quiet:
-        return
-    for line in _lines(found, level):
-        typer.echo(line if "  " in line else wrapped(line, sys.stdout))
-    for file in drawn:
-        typer.echo(f"plot: {file}")
+    with Console("eval", quiet, as_json) as console:
+        with counting("eval", " pictures", quiet) as show:
+            found = run(options, show)
+        drawn = _plot(found.evaluations, plots) if plots else []
+        if as_json:
+            print_json(_plain(found, drawn, level, console.notes))
+        for line in _lines(found, level, console.notes):
+            console.say(line if "  " in line else wrapped(line, sys.stdout))
+        for file in drawn:
+            console.say(f"plot: {file}")
 
 
 def calibrate(
@@ -161,15 +156,16 @@ def calibrate(
     options = CalibrateOptions(
         model, data, out, defaults.choose_device(device).name, reading(images, pictures, invalid)
     )
-    with counting("calibrate", " people", quiet) as show:
-        checks = run(options, show)
-    lines = [
-        f"{check.used}: the intervals hold {share(check.coverage)} of {check.coverage.count} people,"
-        f" each half by those of the other; {check.width.value:.1f} years wide on average"
-        for check in checks
-    ]
-    facts = {"model": out, "checks": [asdict(check) for check in checks]}
-    Console("calibrate", quiet, as_json).finish([*lines, f"model: {out}"], facts)
+    with Console("calibrate", quiet, as_json) as console:
+        with counting("calibrate", " people", quiet) as show:
+            checks = run(options, show)
+        lines = [
+            f"{check.used}: the intervals hold {share(check.coverage)} of {check.coverage.count} people,"
+            f" each half by those of the other; {check.width.value:.1f} years wide on average"
+            for check in checks
+        ]
+        facts = {"model": out, "checks": [asdict(check) for check in checks]}
+        console.finish([*lines, f"model: {out}"], facts)
 
 
 def _plot(evaluations: Sequence[Evaluation], folder: Path) -> list[Path]:
@@ -186,17 +182,19 @@ def _plot(evaluations: Sequence[Evaluation], folder: Path) -> list[Path]:
     return files
 
 
-def _plain(found: EvalReport, drawn: Sequence[Path], level: float) -> dict[str, Any]:
+def _plain(
+    found: EvalReport, drawn: Sequence[Path], level: float, notes: Sequence[str]
+) -> dict[str, Any]:
     return {
         "level": level,
         "evaluations": [item.to_dict() for item in found.evaluations],
         "problems": [asdict(problem) for problem in found.problems],
         "plots": [str(file) for file in drawn],
-        "warnings": found.notes,
+        "warnings": notes,
     }
 
 
-def _lines(found: EvalReport, level: float) -> list[str]:
+def _lines(found: EvalReport, level: float, notes: Sequence[str]) -> list[str]:
     lines = []
     for item in found.evaluations:
         lines += [
@@ -209,7 +207,7 @@ def _lines(found: EvalReport, level: float) -> list[str]:
         lines += [f"  {problem.message}" for problem in found.problems[:1]]
     legend = ["MAE, bias and width are in years", UNCERTAINTY]
     legend[1:1] = [HELD] if any(item.score.coverage for item in found.evaluations) else []
-    return [*lines[1:], "", *legend, *(f"note: {note}" for note in found.notes)]
+    return [*lines[1:], "", *legend, *(f"note: {note}" for note in notes)]
 
 
 def _table(item: Evaluation, level: float) -> list[str]:

@@ -71,6 +71,7 @@ def export(
         lines = [
             f"{to}: photos {done.photos}, people {done.people}",
             *(f"written: {file}" for file in done.files),
+            *(f"note: {note}" for note in done.notes),
         ]
         facts = {"format": to, "photos": done.photos, "people": done.people, "files": done.files}
-        console.finish([*lines, *(f"note: {note}" for note in done.notes)], facts, done.notes)
+        console.finish(lines, facts, done.notes)

@@ -34,7 +34,7 @@ from .progress import counting
 from .tag import run_tag, tally_facts, tally_lines
 
 if TYPE_CHECKING:
-    from ..scan.run import Progress, ScanOptions
+    from ..scan.options import Progress, ScanOptions
     from ..tagging.outcome import Tally
 
 FAILED_PHOTOS = 3
@@ -98,6 +98,7 @@ Devices = Annotated[
 Int8Samples = Annotated[
     Path | None,
     typer.Option(
+        "--int8-samples",
         metavar="DIR",
         help="Photos of people, for the precision int8.",
         show_default="those of the first scan",
@@ -234,8 +235,9 @@ def scan(
     log: Log = None,
 ) -> None:
     """Find the people in photos, and estimate the age and gender of each."""
+    from ..pipeline.options import InferenceOptions
     from ..scan import shards
-    from ..scan.run import ScanOptions
+    from ..scan.options import ScanOptions
     from ..storage import Url, place
 
     listed = list(map(str, paths)) == ["-"]
@@ -245,19 +247,21 @@ def scan(
         shard=None if shard is None else shards.parse(shard),
         outputs=[*map(place, output or [])],
         annotate=annotate and place(annotate),
-        model=model,
-        detector=detector,
-        boxes=boxes,
-        use=use,
-        flip=flip,
-        full_resolution=full_resolution,
-        device=device,
-        engine=engine,
-        precision=precision,
-        int8_samples=int8_samples,
-        compile=compile,
-        batch_size=batch_size,
-        workers=workers or os.cpu_count() or 1,
+        inference=InferenceOptions(
+            model=model,
+            detector=detector,
+            boxes=boxes,
+            use=use,
+            flip=flip,
+            full_resolution=full_resolution,
+            device=device,
+            engine=engine,
+            precision=precision,
+            int8_samples=int8_samples,
+            compile=compile,
+            batch_size=batch_size,
+            workers=workers or os.cpu_count() or 1,
+        ),
         include=include or [],
         exclude=exclude or [],
         hidden=hidden,
@@ -276,9 +280,7 @@ def scan(
         )
         tagged = {"tag": None if tally is None else tally_facts(tally)}
         lines = [*_summary(options, progress), *([] if tally is None else tally_lines(tally))]
-        console.finish(
-            [*lines, NOT_IDENTITY], {**_facts(options, progress), **tagged}, progress.notes
-        )
+        console.finish([*lines, NOT_IDENTITY], {**_facts(options, progress), **tagged})
     if progress.failed or (tally is not None and tally.failed):
         raise typer.Exit(FAILED_PHOTOS)
 
@@ -294,7 +296,7 @@ def demo(
 ) -> None:
     """The main job on two photographs that come with the ultralytics package; nothing to
     prepare."""
-    from ..scan.run import ScanOptions
+    from ..scan.options import ScanOptions
     from ..tables import read_table
 
     photos = _demo_photos()
@@ -305,7 +307,7 @@ def demo(
         progress = _scan(options, console)
         people = _people_lines(read_table(tables[0]).to_pylist())
         lines = [*_summary(options, progress), NOT_IDENTITY, "", *people]
-        console.finish(lines, _facts(options, progress), progress.notes)
+        console.finish(lines, _facts(options, progress))
 
 
 def _scan_and_tag(options: ScanOptions, console: Console) -> tuple[Progress, Tally | None]:
@@ -407,7 +409,7 @@ def _summary(options: ScanOptions, progress: Progress) -> list[str]:
         for path in options.outputs
     ]
     lines += [f"annotated pictures: {options.annotate}"] if options.annotate else []
-    return [*lines, *(f"note: {note}" for note in progress.notes)]
+    return lines
 
 
 def _people_lines(rows: Sequence[dict[str, Any]]) -> list[str]:

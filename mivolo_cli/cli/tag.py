@@ -172,8 +172,8 @@ def untag(
 
     _require_dry_run(diff, dry_run)
     with Console("untag", quiet, as_json, log) as console:
-        with _Telling("untag", console, diff) as telling:
-            tally = run(UntagOptions(paths, dry_run, backup, hidden, report), telling.show)
+        with TagProgress("untag", console, diff) as progress:
+            tally = run(UntagOptions(paths, dry_run, backup, hidden, report), progress.show)
         _finish(tally, console, dry_run, report)
 
 
@@ -188,25 +188,25 @@ def run_tag(options: TagOptions, console: Console, diff: bool = False) -> Tally:
     """Tag with a progress bar."""
     from ..tagging.tag import tag as run
 
-    with _Telling("tag", console, diff) as telling:
-        return run(options, telling.show)
+    with TagProgress("tag", console, diff) as progress:
+        return run(options, progress.show)
 
 
-class _Telling:
+class TagProgress:
     """A bar; above it, a line for each photo that somebody should know of."""
 
     def __init__(self, verb: str, console: Console, diff: bool) -> None:
-        self._voice, self._diff = console, diff
+        self._console, self._diff = console, diff
         self._bar = Bar(verb, " photos", console.quiet)
         self._done = 0
 
-    def __enter__(self) -> _Telling:
+    def __enter__(self) -> TagProgress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._bar.close()
         if kind is KeyboardInterrupt:
-            self._voice.log("interrupted")
+            self._console.log("interrupted")
             typer.echo(STOPPED, err=True)
             raise typer.Exit(INTERRUPTED)
 
@@ -217,7 +217,7 @@ class _Telling:
             self._say(outcome.diff)
         if outcome.code or outcome.status in ("differs", "untagged") or outcome.message:
             facts = {"status": outcome.status, "code": outcome.code, "message": outcome.message}
-            self._voice.log("failure", root=outcome.photo.root, path=outcome.photo.path, **facts)
+            self._console.log("failure", root=outcome.photo.root, path=outcome.photo.path, **facts)
             self._say(_line(outcome), err=bool(outcome.code))
             return
         if outcome.diff:
@@ -230,7 +230,7 @@ class _Telling:
         if err:
             typer.echo(line, err=True)
         else:
-            self._voice.say(line)
+            self._console.say(line)
 
 
 def _line(outcome: TagOutcome) -> str:
@@ -258,7 +258,6 @@ def tally_lines(tally: Tally, dry_run: bool = False, report: Path | None = None)
         lines += [
             f"reasons: {', '.join(f'{count} {code}' for code, count in tally.codes.most_common())}"
         ]
-    lines += [f"note: {note}" for note in tally.notes]
     return lines + ([f"report: {report}"] if report is not None else [])
 
 
@@ -270,6 +269,6 @@ def tally_facts(tally: Tally) -> dict[str, Any]:
 
 def _finish(tally: Tally, console: Console, dry_run: bool, report: Path | None) -> None:
     facts = {**tally_facts(tally), "dry_run": dry_run, "report": report}
-    console.finish(tally_lines(tally, dry_run, report), facts, tally.notes)
+    console.finish(tally_lines(tally, dry_run, report), facts)
     if tally.failed:
         raise typer.Exit(SOME_FAILED)

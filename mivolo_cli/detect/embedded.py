@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from .. import boxes as arithmetic
 from ..model.registry import find, sha256
 from ..records import Boxes, Detections, Image, Pixels
-from ..runtime.engines import OnnxEngine
-from . import detections
+from ..runtime.openvino_engine import OnnxEngine
+from .detector import detections
 
 PERSON_NAME = "nanodet-g-coco-416"
 PERSON_FILE = f"{PERSON_NAME}.onnx"
@@ -164,7 +164,6 @@ class EmbeddedDetector:
         self.faces = FaceFinder(place and place / FACE_FILE)
         files = sha256(self.persons.file) + sha256(self.faces.file)
         self.sha256 = hashlib.sha256(files.encode()).hexdigest()
-        self.notes: list[str] = []
         self.streams = os.cpu_count() or 1
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:

@@ -18,7 +18,7 @@ import pyarrow.parquet
 from ..errors import BadInput
 from ..model.registry import sha256
 from ..records import Detections, Image, Photo, text
-from . import detections
+from .detector import detections
 
 CORNERS = ("x1", "y1", "x2", "y2")
 REQUIRED = ("path", "kind", *CORNERS)
@@ -50,7 +50,6 @@ class GivenDetector:
         if not file.is_file():
             raise BadInput(f"there is no table of boxes {file}", hint="check the path of --boxes")
         self.sha256, self.streams = sha256(file), os.cpu_count() or 1
-        self.notes: list[str] = []
         self._photos: dict[str, _Given] = {}
         for path, kind, corners, score in _check(file, _read(file)):
             given = self._photos.setdefault(path, _Given())

@@ -8,6 +8,7 @@ device.
 from __future__ import annotations
 
 import hashlib
+import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,11 +25,13 @@ from ..errors import BadInput, WeightsError
 from ..model.checkpoint import read_tensors
 from ..model.registry import find, sha256
 from ..records import Boxes, Detections, Image, Pixels
-from ..runtime.engines import Engine, FallbackEngine, TorchEngine, choose_engine
+from ..runtime.engines import Engine, FallbackEngine, choose_engine
 from ..runtime.graph_cache import NotConverted, graph_of, open_graph
-from . import detections
+from ..runtime.torch_engine import TorchEngine
+from .detector import detections
 from .embedded import PersonFinder
 
+logger = logging.getLogger(__name__)
 REGISTERED = "retinaface-resnet50"
 NETWORKS = {"body.layer4.0.conv1.weight": "resnet50", "body.stage3.0.0.weight": "mobile0.25"}
 """A weight that only this network has -> facexlib's name of the network."""
@@ -61,10 +64,6 @@ class RetinaFaceDetector:
         self._engine = _engine(_FromPixels(network).eval(), weights, device, engine)
         self._persons = PersonFinder()
         self.sha256 = hashlib.sha256((weights + sha256(self._persons.file)).encode()).hexdigest()
-
-    @property
-    def notes(self) -> list[str]:
-        return self._engine.notes
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         return [self._detect(image) for image in images]
@@ -110,7 +109,6 @@ class _FromPixels(nn.Module):
 def _engine(module: _FromPixels, weights: str, device: str, engine: str) -> Engine:
     """OpenVINO on a CPU where it takes the network, with PyTorch behind it; else PyTorch. Always
     fp32."""
-    note = None
     if choose_engine(engine, device, "fp32") == "openvino":
 
         def make() -> tuple[Any, dict[str, str]]:
@@ -122,10 +120,8 @@ def _engine(module: _FromPixels, weights: str, device: str, engine: str) -> Engi
             graph, _ = open_graph(f"retinaface-{weights[:16]}", "fp32", make)
             return FallbackEngine(graph, lambda: TorchEngine(module, "cpu"))
         except NotConverted as error:
-            note = f"{error}: the detector works in PyTorch, with the same answers"
-    plain = TorchEngine(module, device)
-    plain.notes += [note] if note else []
-    return plain
+            logger.warning(f"{error}: the detector works in PyTorch, with the same answers")
+    return TorchEngine(module, device)
 
 
 def priors_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,17 +19,13 @@ from torch import Tensor, nn
 from ..errors import BadInput, WeightsError
 from ..model.registry import find, require_trusted_pickle, sha256
 from ..records import Detections, Image, Pixels
-from ..runtime.engines import (
-    OpenVinoEngine,
-    choose_engine,
-    fallback_note,
-    first_line,
-    import_openvino,
-)
+from ..runtime.engines import choose_engine, fallback_note, first_line
 from ..runtime.graph_cache import NotConverted, graph_of, open_graph
+from ..runtime.openvino_engine import OpenVinoEngine, import_openvino
 from ..storage import cache_folder
-from . import MOST, YOLO_SUFFIXES, by_shape, detections
+from .detector import MOST, YOLO_SUFFIXES, by_shape, detections
 
+logger = logging.getLogger(__name__)
 PUBLISHED = "yolov8x-person-face"
 SCORE = 0.4
 IOU = 0.7
@@ -72,7 +69,6 @@ class YoloDetector:
         if not file.name.lower().endswith(SAFE_SUFFIXES):
             require_trusted_pickle(file)
         self.sha256 = _sha256(file)
-        self.notes: list[str] = []
         self._device = device
         self.batch = FEW if device == "cpu" else MOST
         self._model = _load(file)
@@ -110,9 +106,9 @@ class YoloDetector:
             if len(pixels) > 1:
                 return [boxes for one in pixels for boxes in self._predict([one], options)]
             if self._predictor is not None:
-                self.notes.append(fallback_note("openvino", "torch", error))
+                logger.warning(fallback_note("openvino", "torch", error))
             elif self._device != "cpu":
-                self.notes.append(fallback_note(self._device, "the CPU", error))
+                logger.warning(fallback_note(self._device, "the CPU", error))
             else:
                 raise
         self._predictor, self._device, self._model.predictor = None, "cpu", None
@@ -144,9 +140,8 @@ class YoloDetector:
                 lambda: (_graph(self._model), {}),
             )
         except NotConverted as error:
-            self.notes.append(f"{error}: the detector works in PyTorch, with the same answers")
+            logger.warning(f"{error}: the detector works in PyTorch, with the same answers")
             return
-        self.notes = graph.notes
         self._predictor = _predictor(graph)
 
     def _try_out(self, file: Path) -> None:
@@ -173,11 +168,9 @@ class YoloDetector:
                 f"{file} finds neither persons nor faces but {', '.join(sorted(names)[:10])}",
                 hint="use a model with a class named person or face",
             )
-        self.notes += [
-            f"{file.name} has no class {name}, so it finds none"
-            for name in CLASSES
-            if name not in known
-        ]
+        for name in CLASSES:
+            if name not in known:
+                logger.warning(f"{file.name} has no class {name}, so it finds none")
         return known
 
 

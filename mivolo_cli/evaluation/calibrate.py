@@ -9,11 +9,13 @@ from pathlib import Path
 from ..datasets import DataOptions, Sample, read_dataset
 from ..datasets.pairs import CombinedPair, combine
 from ..errors import BadInput
-from ..model import checkpoint, intervals
+from ..model import checkpoint
 from ..model.architecture import FromPixels
+from ..model.intervals import Intervals
 from ..pipeline.predict import Predictor
-from ..runtime.engines import TorchEngine, choose_device
-from . import metrics
+from ..runtime.device import choose_device
+from ..runtime.torch_engine import TorchEngine
+from . import conformal, metrics
 from .metrics import Figure, Outcome
 
 
@@ -65,11 +67,11 @@ def calibrate(
         found = predictor.predict([person.crops(spec.input_size) for person in some])
         outcomes += [Outcome(person.label, p) for person, p in zip(some, found, strict=True)]
         on_progress(len(outcomes))
-    fitted = intervals.fit(outcomes)
+    fitted = conformal.fit(outcomes)
     if not fitted.bands:
         raise BadInput(
             f"{len(people)} labelled people are too few to calibrate on",
-            hint=f"give at least {2 * intervals.ENOUGH} whose age is known, or a range of ages",
+            hint=f"give at least {2 * conformal.ENOUGH} whose age is known, or a range of ages",
         )
     checkpoint.save(model, replace(spec, intervals=fitted), options.out)
     return _check(
@@ -81,7 +83,7 @@ def _check(outcomes: Sequence[Outcome]) -> list[Check]:
     halves = outcomes[::2], outcomes[1::2]
     checked = [
         _around(o, fitted)
-        for half, fitted in zip(halves, map(intervals.fit, halves[::-1]), strict=True)
+        for half, fitted in zip(halves, map(conformal.fit, halves[::-1]), strict=True)
         for o in half
     ]
     checks = []
@@ -92,7 +94,7 @@ def _check(outcomes: Sequence[Outcome]) -> list[Check]:
     return checks
 
 
-def _around(outcome: Outcome, fitted: intervals.Intervals) -> Outcome:
+def _around(outcome: Outcome, fitted: Intervals) -> Outcome:
     assert outcome.prediction is not None
     ends = fitted.around(outcome.prediction.age, outcome.prediction.used) or (None, None)
     return Outcome(outcome.label, replace(outcome.prediction, age_low=ends[0], age_high=ends[1]))

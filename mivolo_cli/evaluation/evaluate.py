@@ -10,14 +10,14 @@ from typing import Any
 from .. import records
 from ..datasets import DataOptions, Dataset, Problem, Sample, read_dataset
 from ..datasets.pairs import combine
-from ..detect import Detector, open_detector
+from ..detect.detector import Detector
 from ..errors import BadInput
+from ..pipeline.components import open_detector, open_predictor
 from ..pipeline.crops import Crops, cut
+from ..pipeline.defaults import resolve
+from ..pipeline.options import InferenceOptions
 from ..pipeline.pair import pair
-from ..pipeline.predict import Predictor
 from ..records import Box, Image, Photo, Prediction, Use
-from ..runtime.engines import PaddedEngine, choose_device
-from ..runtime.load import open_model
 from . import metrics
 from .match import Labelled, Predict, from_table
 from .metrics import Outcome, Score, score
@@ -37,14 +37,8 @@ class EvalOptions:
     data: Sequence[Path]
     predictions: Path | None = None
     compare: Path | None = None
-    model: str = "mivolo-xs"
-    device: str = "auto"
-    engine: str = "auto"
-    precision: str = "fp32"
-    use: Use = "both"
-    batch_size: int = 64
+    inference: InferenceOptions = InferenceOptions()
     level: float = 5.0
-    flip: bool = False
     combine: bool = False
     limit: int | None = None
     resamples: int = metrics.RESAMPLES
@@ -80,12 +74,10 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class EvalReport:
-    """Evaluations in the order of the data, the rows of the data that were left out, and lines for
-    the user."""
+    """Evaluations in the order of the data, and the rows of the data that were left out."""
 
     evaluations: list[Evaluation]
     problems: list[Problem]
-    notes: list[str]
 
 
 def evaluate(
@@ -97,14 +89,13 @@ def evaluate(
     `on_progress` gets the number of pictures done now and then.
     """
     sets = [_limited(read_dataset(place, options.reading), options.limit) for place in options.data]
-    notes: list[str] = []
-    sources = dict(_sources(options, on_progress, notes.append))
+    sources = dict(_sources(options, on_progress))
     found = [
         _evaluate(name, predict, data, shows, people, options)
         for data, shows, people in _kinds(sets, options)
         for name, predict in sources.items()
     ]
-    return EvalReport(found, [problem for data in sets for problem in data.problems], notes)
+    return EvalReport(found, [problem for data in sets for problem in data.problems])
 
 
 def _limited(data: Dataset, limit: int | None) -> Dataset:
@@ -116,18 +107,19 @@ def _limited(data: Dataset, limit: int | None) -> Dataset:
 
 
 def _sources(
-    options: EvalOptions, on_progress: Callable[[int], None], on_note: Callable[[str], None]
+    options: EvalOptions, on_progress: Callable[[int], None]
 ) -> Iterable[tuple[str, Predict]]:
     if options.combine and (options.predictions or options.compare):
         raise BadInput(
             "combined pairs are on no photo of a scan", hint="leave out --predictions and --compare"
         )
     if options.predictions:
-        yield options.predictions.name, from_table(options.predictions, on_note)
+        yield options.predictions.name, from_table(options.predictions)
     else:
-        yield options.model, from_model(options, on_progress)
+        chosen = resolve(options.inference)
+        yield chosen.model, from_model(chosen, on_progress)
     if options.compare:
-        yield options.compare.name, from_table(options.compare, on_note)
+        yield options.compare.name, from_table(options.compare)
 
 
 def _kinds(
@@ -171,20 +163,18 @@ def _evaluate(
     return Evaluation(data, shows, source, scored(outcomes), groups, outcomes)
 
 
-def from_model(options: EvalOptions, on_progress: Callable[[int], None]) -> Predict:
+def from_model(options: InferenceOptions, on_progress: Callable[[int], None]) -> Predict:
     """Predict what a scan would for these pictures, with the labelled boxes, or a detector where
     there are none."""
-    device = choose_device(options.device)[0]
-    engine, spec = open_model(options.model, device, options.precision, options.engine)
-    predictor = Predictor(PaddedEngine(engine), spec, options.batch_size, options.flip)
-    detectors: list[Detector] = []
+    predictor = open_predictor(options)
+    size, detectors = predictor.spec.input_size, list[Detector]()
 
     def crops(person: Labelled) -> Crops:
         if isinstance(person, Sample) and person.shows == "photo":
             if not detectors:
-                detectors.append(open_detector("embedded", device=device))
-            return _found(person, detectors[0], spec.input_size, options.use)
-        return person.crops(spec.input_size, options.use)
+                detectors.append(open_detector(options))
+            return _found(person, detectors[0], size, options.use)
+        return person.crops(size, options.use)
 
     def predict(people: Sequence[Labelled]) -> list[Prediction | None]:
         found: list[Prediction | None] = []

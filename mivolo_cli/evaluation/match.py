@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,17 +15,18 @@ from ..datasets.pairs import CombinedPair
 from ..errors import BadInput
 from ..records import Prediction, box_of, prediction_of
 
+logger = logging.getLogger(__name__)
 SAME = 0.3
 """IoU from which a person in the results is the labelled one."""
 Labelled = Sample | CombinedPair
 Predict = Callable[[Sequence[Labelled]], list[Prediction | None]]
 
 
-def from_table(file: Path, on_note: Callable[[str], None] = lambda line: None) -> Predict:
+def from_table(file: Path) -> Predict:
     """Look the labelled people up in the results of a scan: on a picture the one whose box is most
     like theirs.
 
-    `on_note` is told of labelled pictures that are not in the results.
+    Labelled pictures that are not in the results are logged. Raises BadInput where none is.
     """
     by_path: dict[str, list[dict[str, Any]]] = {}
     for row in tables.read_table(file).to_pylist():
@@ -47,8 +49,9 @@ def from_table(file: Path, on_note: Callable[[str], None] = lambda line: None) -
             )
         absent = [person.name for person, there in zip(people, found, strict=True) if not there]
         if absent:
-            on_note(
-                f"{file} does not have {len(absent)} of {len(people)} labelled people, as {absent[0]}: not answered"
+            logger.warning(
+                f"{file} does not have {len(absent)} of {len(people)} labelled people,"
+                f" as {absent[0]}: not answered"
             )
         return [_match(seen, person) for seen, person in zip(found, people, strict=True)]
 

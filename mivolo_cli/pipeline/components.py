@@ -1,111 +1,104 @@
-"""What a scan works with: the model and the detector of its options, opened here or on another
-machine."""
+"""The model and the detector of some options, opened here or on another machine."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..model import registry
 from . import defaults
+from .options import InferenceOptions
 
 if TYPE_CHECKING:
-    from ..detect import Detector
+    from ..detect.detector import Detector
     from ..photos.decode import MinSize
+    from ..records import Failure, Photo
     from ..runtime.engines import Engine
     from ..runtime.graph_cache import Int8Samples
-    from ..scan.run import ScanOptions
     from .predict import Predictor
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
-    """What a scan works with, opened once; `notes` are lines that the user should read."""
+class Components:
+    """What turns photos into predictions. Photos may be read so that their sides keep `min_size`
+    pixels; None means all pixels."""
 
     predictor: Predictor
     engine: Engine
     detector: Detector
     model_sha256: str
-    notes: list[str]
+    min_size: MinSize | None
 
 
-def open_tools(options: ScanOptions) -> Tools:
-    """The model and the detector of these options. Raises BadInput or WeightsError."""
-    device = _device(options)
-    chosen = defaults.choose_model(options.model, device.name).name
-    detector = open_detector(options)
-    predictor, engine = open_predictor(options, detector)
-    notes = (
-        [f"device cpu: {device.reason}"]
-        if device.name == "cpu" and options.device not in ("auto", "cpu")
-        else []
-    )
-    notes += (
-        [f"model {chosen}: {registry.get(chosen).licence}"] if chosen in registry.known() else []
-    )
-    sha256 = registry.sha256(registry.model_file(chosen))
-    return Tools(predictor, engine, detector, sha256, notes)
+def open_components(
+    options: InferenceOptions, samples: Iterable[Photo | Failure] = ()
+) -> Components:
+    """The model and the detector of these options.
 
-
-def open_predictor(
-    options: ScanOptions, detector: Detector | None = None
-) -> tuple[Predictor, Engine]:
-    """The model of these options, and the engine that it runs on; the detector finds people to
-    calibrate int8 with.
-
-    Raises BadInput or WeightsError.
+    `samples` are photos of people to calibrate int8 with, where the options name none. Raises
+    BadInput or WeightsError.
     """
-    from ..runtime.engines import PaddedEngine, each_gpu
+    from .stages import MIN_SIZE
+
+    chosen = defaults.resolve(options)
+    detector = _open_detector(chosen)
+    predictor, engine = _open_predictor(chosen, detector, samples)
+    sha256 = registry.sha256(registry.model_file(chosen.model))
+    # Boxes that are given mean all the pixels.
+    whole = options.full_resolution or detector.name == "given"
+    return Components(predictor, engine, detector, sha256, None if whole else MIN_SIZE)
+
+
+def open_predictor(options: InferenceOptions) -> Predictor:
+    """The model of these options alone. Raises BadInput or WeightsError."""
+    return _open_predictor(defaults.resolve(options))[0]
+
+
+def open_detector(options: InferenceOptions) -> Detector:
+    """The detector of these options alone. Raises BadInput or WeightsError."""
+    return _open_detector(defaults.resolve(options))
+
+
+def _open_detector(chosen: InferenceOptions) -> Detector:
+    from ..detect import load
+
+    return load.open_detector(
+        chosen.detector,
+        boxes=chosen.boxes,
+        device=chosen.device,
+        engine=chosen.engine,
+        precision=chosen.precision,
+    )
+
+
+def _open_predictor(
+    chosen: InferenceOptions,
+    detector: Detector | None = None,
+    samples: Iterable[Photo | Failure] = (),
+) -> tuple[Predictor, Engine]:
+    """The predictor, and its engine; the detector finds the people to calibrate int8 with."""
+    from ..runtime.device import each_gpu
+    from ..runtime.engines import PaddedEngine
     from ..runtime.load import open_model
     from .predict import Predictor
 
-    device, precision = _device(options).name, options.precision
-    chosen = defaults.choose_model(options.model, device).name
-    calibration = (
-        _calibration(options, detector or open_detector(options)) if precision == "int8" else None
-    )
+    device, precision = chosen.device, chosen.precision
+    people = _int8_samples(chosen, detector, samples) if precision == "int8" else None
     engine, spec = open_model(
-        chosen, device, precision, options.engine, options.compile, calibration
+        chosen.model, device, precision, chosen.engine, chosen.compile, people
     )
     streams = 0 if device == "cpu" else len(each_gpu(device))
-    return Predictor(PaddedEngine(engine), spec, options.batch_size, options.flip, streams), engine
+    padded = PaddedEngine(engine)
+    return Predictor(padded, spec, chosen.batch_size, chosen.flip, streams), engine
 
 
-def open_detector(options: ScanOptions) -> Detector:
-    """The detector of these options. Raises BadInput or WeightsError."""
-    from .. import detect
-
-    device = _device(options).name
-    finder = defaults.choose_detector(options.detector, options.boxes, device).name
-    return detect.open_detector(
-        finder,
-        boxes=options.boxes,
-        device=device,
-        engine=options.engine,
-        precision=options.precision,
-    )
-
-
-def _device(options: ScanOptions) -> defaults.Choice:
-    return defaults.choose_device(options.device, options.engine, several=True)
-
-
-def _calibration(options: ScanOptions, detector: Detector) -> Int8Samples:
-    """Who calibrates int8."""
-    from ..photos import walk
-    from ..scan import selection
+def _int8_samples(
+    chosen: InferenceOptions, detector: Detector | None, samples: Iterable[Photo | Failure]
+) -> Int8Samples:
     from . import int8_samples
 
-    if options.int8_samples is not None:
-        return int8_samples.from_folder(
-            options.int8_samples, detector, options.use, options.workers
-        )
-    found = walk.opened(selection.listed(options))
-    return int8_samples.from_photos(found, detector, options.use, options.workers)
-
-
-def min_size(options: ScanOptions, tools: Tools) -> MinSize | None:
-    """How small photos may be read; boxes that are given mean all the pixels."""
-    from . import stages
-
-    return None if options.full_resolution or tools.detector.name == "given" else stages.MIN_SIZE
+    detector = detector or _open_detector(chosen)
+    if chosen.int8_samples is None:
+        return int8_samples.from_photos(samples, detector, chosen.use, chosen.workers)
+    return int8_samples.from_folder(chosen.int8_samples, detector, chosen.use, chosen.workers)

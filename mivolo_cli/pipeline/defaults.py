@@ -1,14 +1,17 @@
-"""What `auto` means for the model, the detector and the device, with the reason in words for the
-user."""
+"""What `auto` means for the device, the model, the detector and the engine, and why, in words."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..model import registry
-from ..runtime import engines
+from ..runtime import device as devices
+from ..runtime.engines import choose_engine
+from .options import InferenceOptions
 
+logger = logging.getLogger(__name__)
 EMBEDDED_MODEL = "mivolo-xs"
 MODELS = ("mivolo-v2", "mivolo-d1-imdb")
 """Published models, the most accurate first."""
@@ -17,20 +20,41 @@ YOLO = "yolov8x-person-face"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
+    """What was chosen, and the reason for the user."""
+
     name: str
     reason: str
 
 
-def choose_device(wanted: str, engine: str = "auto", several: bool = False) -> Choice:
-    """See engines.choose_device; for OpenVINO, `auto` is the CPU."""
+def resolve(options: InferenceOptions) -> InferenceOptions:
+    """The same options with no `auto` left, as this machine can carry them out.
+
+    Logs the licence of the model, and a GPU that was asked for and is not used. Raises BadInput.
+    """
+    device = choose_device(options.device, options.engine)
+    model = choose_model(options.model, device.name).name
+    if device.name == "cpu" and options.device not in ("auto", "cpu"):
+        logger.warning(f"device cpu: {device.reason}")
+    if model in registry.known():
+        logger.info(f"model {model}: {registry.get(model).licence}")
+    return replace(
+        options,
+        device=device.name,
+        model=model,
+        detector=choose_detector(options.detector, options.boxes, device.name).name,
+        engine=choose_engine(options.engine, device.name, options.precision),
+    )
+
+
+def choose_device(wanted: str, engine: str = "auto") -> Choice:
+    """See device.choose_device, of several GPUs too; for OpenVINO, `auto` is the CPU."""
     if wanted == "auto" and engine == "openvino":
         return Choice("cpu", "OpenVINO works there")
-    return Choice(*engines.choose_device(wanted, several))
+    return Choice(*devices.choose_device(wanted, several=True))
 
 
 def choose_model(wanted: str, device: str) -> Choice:
-    """On a GPU the most accurate model that is here, on a CPU the small one that travels with the
-    program."""
+    """On a GPU the most accurate model that is here, on a CPU the small one that is embedded."""
     if wanted != "auto":
         return Choice(wanted, "as asked")
     here = [name for name in MODELS if _is_here(name)]

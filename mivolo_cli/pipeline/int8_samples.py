@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..detect import Detector
+from ..detect.detector import Detector
 from ..errors import BadInput
 from ..model.spec import ModelSpec
 from ..photos import decode, walk
@@ -58,7 +58,7 @@ def _batches(
     """All people as an engine would get them."""
     recorder = _Recorder(spec.num_classes)
     with closing(decode.decode_all(chosen, workers)) as images:
-        seen = stages.sight(images, detector, spec.input_size, use)
+        seen = stages.detect_people(images, detector, spec.input_size, use)
         for _ in stages.predict(seen, Predictor(recorder, spec, PEOPLE)):
             yield from recorder.taken()
 

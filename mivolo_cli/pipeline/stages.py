@@ -1,7 +1,7 @@
 """The stages of a scan. Every way of running one is made of these; pixels die after cropping.
 
-walk -> Photo -> decode -> Image | Failure -> sight -> Sighting | Failure -> predict -> Result |
-Failure
+walk -> Photo -> decode -> Image | Failure -> detect_people -> Detected | Failure
+-> predict -> Result | Failure
 """
 
 from __future__ import annotations
@@ -13,26 +13,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
+from threading import Lock
 
 import cv2
 
-from ..detect import Detector
+from ..detect.detector import Detector
 from ..records import Box, Failure, Image, Person, Photo, Prediction, Result, Use
 from .crops import MIN_BODY_SIDE, Crops, cut
 from .pair import pair
 from .predict import Predictor
 
+Decode = Callable[[Photo], Image | Failure]
 MIN_SIZE = 1600, 416
-"""The longer and the shorter side of photos that are reduced on reading: no detector looks at a
-photo as a whole with more pixels, but NanoDet stretches the shorter side, too."""
+"""The longer and the shorter side of photos that are reduced on reading, in pixels: no detector is
+given a whole photo with more, but NanoDet stretches the shorter side, too."""
 MAX_WAITING = 1024
 """Photos that wait at most for a batch of people to fill up."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
-    """A photo that has been looked at: its people from left to right, and each one's inputs for the
-    model."""
+class Detected:
+    """A photo with its people from left to right, and each one's inputs for the model."""
 
     photo: Photo
     width: int
@@ -42,60 +43,76 @@ class Sighting:
     crops: list[Crops]
 
 
-def sight(
+def detect_people(
     images: Iterable[Image | Failure],
     detector: Detector,
     size: int,
     use: Use = "both",
-    decode: Callable[[Photo], Image | Failure] | None = None,
-) -> Iterator[Sighting | Failure]:
+    decode: Decode | None = None,
+) -> Iterator[Detected | Failure]:
     """Find, pair and cut out the people of each photo, in order, in the detector's streams, one
-    batch ahead of them.
+    batch ahead of them. `size` is the side of the model's inputs in pixels.
 
-    Photos that were reduced too much for who is on them are read whole with `decode`, and looked at
-    again where the detector can then see more; one that can no longer be read fails.
+    Photos that were reduced too much for who is on them are read whole with `decode`, and given to
+    the detector again where it can then see more; one that can no longer be read fails.
     """
     source = iter(images)
-    under_way: deque[Future[list[Sighting | Failure]]] = deque()
-    with (
-        _opencv_on_one_core(),
-        ThreadPoolExecutor(detector.streams, thread_name_prefix="sight") as pool,
-    ):
+    under_way: deque[Future[list[Detected | Failure]]] = deque()
+    with ThreadPoolExecutor(detector.streams, thread_name_prefix="detect") as pool:
         while batch := list(islice(source, detector.batch)):
-            under_way.append(pool.submit(_sight, batch, detector, size, use, decode))
+            under_way.append(pool.submit(_detect_batch, batch, detector, size, use, decode))
             if len(under_way) > detector.streams:
                 yield from under_way.popleft().result()
         for found in under_way:
             yield from found.result()
 
 
-@contextmanager
-def _opencv_on_one_core() -> Iterator[None]:
-    """Threads of OpenCV's own would only wait for the streams' cores: without them a scan does a
-    tenth more photos."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
+class _OpenCvThreads:
+    """Keeps OpenCV to the calling thread while any block is under way, in whichever thread: its own
+    threads would only wait for the streams' cores. Without them a scan does a tenth more photos.
+
+    The number of threads is one for the whole process. The first block to begin notes it, and the
+    last one to end gives it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._blocks, self._threads = Lock(), 0, 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        with self._lock:
+            if self._blocks == 0:
+                self._threads = cv2.getNumThreads()
+                cv2.setNumThreads(1)
+            self._blocks += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._blocks -= 1
+                if self._blocks == 0:
+                    cv2.setNumThreads(self._threads)
 
 
-def _sight(
+_opencv_threads = _OpenCvThreads()
+
+
+def _detect_batch(
     images: list[Image | Failure],
     detector: Detector,
     size: int,
     use: Use,
-    decode: Callable[[Photo], Image | Failure] | None,
-) -> list[Sighting | Failure]:
-    looks = list(_look(images, detector))
-    if decode is not None:
-        looks = _sharpen(looks, detector, size, use, decode)
-    return [look if isinstance(look, Failure) else look.sighting(size, use) for look in looks]
+    decode: Decode | None,
+) -> list[Detected | Failure]:
+    with _opencv_threads.one():
+        paired = list(_pair_all(images, detector))
+        if decode is not None:
+            paired = _with_enough_pixels(paired, detector, size, use, decode)
+        return [one if isinstance(one, Failure) else one.with_crops(size, use) for one in paired]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Look:
+class _Paired:
     """Who is where on the pixels of an image; `upscaled` says that a detector would have made use
     of more pixels."""
 
@@ -103,75 +120,68 @@ class _Look:
     people: list[Person]
     upscaled: bool
 
-    def is_blurred(self, size: int, use: Use) -> bool:
+    def is_too_small(self, size: int, use: Use) -> bool:
         """Whether the photo was reduced too much: for the detector, or for the model's inputs of
         this size."""
         large = all(_is_large(person, size, use) for person in self.people)
         return self.image.original_size is not None and (self.upscaled or not large)
 
-    def sighting(self, size: int, use: Use) -> Sighting:
+    def with_crops(self, size: int, use: Use) -> Detected:
         image = self.image
         crops = cut(image.pixels, self.people, size, use)
-        return Sighting(
-            image.photo, image.width, image.height, image.taken_at, self.in_photo(), crops
-        )
+        people = self.in_photo()
+        return Detected(image.photo, image.width, image.height, image.taken_at, people, crops)
 
     def in_photo(self) -> list[Person]:
         """The people in pixels of the whole photo."""
+        if self.image.original_size is None:
+            return self.people
         height, width = self.image.pixels.shape[:2]
         x, y = self.image.width / width, self.image.height / height
-        return (
-            self.people
-            if self.image.original_size is None
-            else [_scaled(person, x, y) for person in self.people]
-        )
+        return [_scaled(person, x, y) for person in self.people]
 
 
-def _look(images: Sequence[Image | Failure], detector: Detector) -> Iterator[_Look | Failure]:
+def _pair_all(images: Sequence[Image | Failure], detector: Detector) -> Iterator[_Paired | Failure]:
     plain = [replace(image, original_size=None) for image in images if isinstance(image, Image)]
     found = iter(detector.detect(plain))
     for image in images:
         if isinstance(image, Failure):
             yield image
         else:
-            seen = next(found)
-            yield _Look(image, pair(seen), seen.upscaled)
+            detections = next(found)
+            yield _Paired(image, pair(detections), detections.upscaled)
 
 
-def _sharpen(
-    looks: Sequence[_Look | Failure],
+def _with_enough_pixels(
+    paired: Sequence[_Paired | Failure],
     detector: Detector,
     size: int,
     use: Use,
-    decode: Callable[[Photo], Image | Failure],
-) -> list[_Look | Failure]:
-    """With blurred photos read whole, and looked at again where the detector can then see more."""
-    blurred = [look for look in looks if isinstance(look, _Look) and look.is_blurred(size, use)]
-    if not blurred:
-        return [*looks]
-    with ThreadPoolExecutor(len(blurred)) as pool:
-        whole = list(pool.map(decode, [look.image.photo for look in blurred]))
-    same = [_same_people(look, image) for look, image in zip(blurred, whole, strict=True)]
-    again = _look(
-        [image for image, kept in zip(whole, same, strict=True) if kept is None], detector
-    )
-    sharp = iter([next(again) if kept is None else kept for kept in same])
-    return [next(sharp) if look in blurred else look for look in looks]
+    decode: Decode,
+) -> list[_Paired | Failure]:
+    """With photos that were reduced too much read whole. The detector sees those again in which it
+    can then find more; in the others, people stay where they were found."""
+    small = [one for one in paired if isinstance(one, _Paired) and one.is_too_small(size, use)]
+    if not small:
+        return [*paired]
+    with ThreadPoolExecutor(len(small)) as pool:
+        whole = list(pool.map(decode, [one.image.photo for one in small]))
+    same = [_same_people(one, image) for one, image in zip(small, whole, strict=True)]
+    unknown = [image for image, kept in zip(whole, same, strict=True) if kept is None]
+    again = _pair_all(unknown, detector)
+    larger = iter([next(again) if kept is None else kept for kept in same])
+    return [next(larger) if one in small else one for one in paired]
 
 
-def _same_people(look: _Look, whole: Image | Failure) -> _Look | None:
-    """The people of a look on the whole photo; None where it has to be looked at again."""
-    seen = look.image
-    same = isinstance(whole, Image) and (whole.photo, whole.width, whole.height) == (
-        seen.photo,
-        seen.width,
-        seen.height,
-    )
-    return (
-        _Look(whole, look.in_photo(), False)
-        if isinstance(whole, Image) and same and not look.upscaled
-        else None
-    )
+def _same_people(small: _Paired, whole: Image | Failure) -> _Paired | None:
+    """The people of the reduced photo on the whole one; None where they must be found anew: more
+    pixels tell the detector more, or the file is no longer the same."""
+    if isinstance(whole, Failure) or small.upscaled:
+        return None
+    before = small.image
+    same_file = whole.photo == before.photo
+    same_size = (whole.width, whole.height) == (before.width, before.height)
+    return _Paired(whole, small.in_photo(), False) if same_file and same_size else None
 
 
 def _is_large(person: Person, size: int, use: Use) -> bool:
@@ -191,22 +201,22 @@ def _scaled(person: Person, x: float, y: float) -> Person:
 
 
 def predict(
-    sightings: Iterable[Sighting | Failure], predictor: Predictor
+    detected: Iterable[Detected | Failure], predictor: Predictor
 ) -> Iterator[Result | Failure]:
     """Predict in batches that cross photos, and hand the photos on in order as soon as all their
     people are known.
 
-    As many batches as the predictor has streams are under way while the next sightings are asked
+    As many batches as the predictor has streams are under way while the next photos are asked
     for.
     """
-    waiting: deque[Sighting | Failure] = deque()
+    waiting: deque[Detected | Failure] = deque()
     crops: deque[Crops] = deque()
     under_way: deque[Future[list[Prediction | None]]] = deque()
     answers: deque[Prediction | None] = deque()
     with ThreadPoolExecutor(max(1, predictor.streams), thread_name_prefix="predict") as pool:
-        for sighting in sightings:
-            waiting.append(sighting)
-            crops.extend([] if isinstance(sighting, Failure) else sighting.crops)
+        for one in detected:
+            waiting.append(one)
+            crops.extend([] if isinstance(one, Failure) else one.crops)
             while len(crops) >= predictor.batch_size or (crops and len(waiting) >= MAX_WAITING):
                 batch = [crops.popleft() for _ in range(min(len(crops), predictor.batch_size))]
                 under_way.append(pool.submit(predictor.predict, batch))
@@ -223,12 +233,12 @@ def predict(
 
 
 def _complete(
-    waiting: deque[Sighting | Failure], answers: deque[Prediction | None]
+    waiting: deque[Detected | Failure], answers: deque[Prediction | None]
 ) -> Iterator[Result | Failure]:
     """Take the photos off the front whose people have all been answered."""
     while waiting:
         first = waiting[0]
-        if isinstance(first, Sighting) and len(first.people) > len(answers):
+        if isinstance(first, Detected) and len(first.people) > len(answers):
             return
         waiting.popleft()
         if isinstance(first, Failure):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -20,14 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-
 from ..errors import BadInput, MivoloError
 from ..model import registry
 from ..model.spec import ModelSpec
 from ..storage import cache_folder
 from ..version import __version__
-from .engines import OpenVinoEngine, first_line, import_openvino
+from .engines import first_line
 from .mixed_precision import first_layers, spare
+from .openvino_engine import OpenVinoEngine, import_openvino
 from .quantize import Batches, quantize
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from ..model.architecture import FromPixels
 
+logger = logging.getLogger(__name__)
 GRAPH, DATA, ABOUT = "graph.xml", "graph.bin", "about.json"
 FORM = 2
 """Grows when the same weights become another graph than before."""
@@ -119,7 +121,7 @@ def open_graph(
         engine = _unkept(graph, precision)
     except _refusals() as error:
         raise NotConverted(f"OpenVINO cannot take the model ({first_line(error)})") from error
-    engine.notes.append(
+    logger.warning(
         f"the converted model cannot be kept in {place.parent} ({trouble or 'it cannot be read back'})"
     )
     engine.int8_key = uuid4().hex if precision == "int8" else ""  # the next one may differ

@@ -3,15 +3,20 @@ cannot."""
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .engines import Engine, FallbackEngine, MultiGpuEngine, TorchEngine, choose_engine, each_gpu
+from .device import each_gpu
+from .engines import Engine, FallbackEngine, MultiGpuEngine, choose_engine
 from .graph_cache import Int8Samples, NotConverted, open_converted
+from .torch_engine import TorchEngine
 
 if TYPE_CHECKING:
     from ..model.architecture import FromPixels
     from ..model.spec import ModelSpec
+
+logger = logging.getLogger(__name__)
 
 
 def open_model(
@@ -25,19 +30,17 @@ def open_model(
     """The model of this name or file on an engine, and its spec. What OpenVINO refuses or fails at
     is for PyTorch.
 
-    `device` is PyTorch's name of it, or of several GPUs: see engines.each_gpu. `int8_samples` is
+    `device` is PyTorch's name of it, or of several GPUs: see device.each_gpu. `int8_samples` is
     for int8 where that was not done before. Raises BadInput and WeightsError.
     """
-    note = None
     if choose_engine(engine, device, precision) == "openvino":
         try:
             opened, spec = open_converted(name, precision, partial(load, name), int8_samples)
             return FallbackEngine(opened, partial(_in_pytorch, name, opened.precision)), spec
         except NotConverted as error:
-            note = f"{error}: it works in PyTorch, with the same answers"
+            logger.warning(f"{error}: it works in PyTorch, with the same answers")
     module, spec = load(name)
     gpus = [TorchEngine(module, gpu, _exact(precision), compiled) for gpu in each_gpu(device)]
-    gpus[0].notes += [note] if note else []
     return gpus[0] if len(gpus) == 1 else MultiGpuEngine(gpus), spec
 
 

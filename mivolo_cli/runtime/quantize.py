@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadInput
-from .engines import import_openvino
 from .mixed_precision import first_layers, last_layers
+from .openvino_engine import import_openvino
 
 if TYPE_CHECKING:
     import openvino

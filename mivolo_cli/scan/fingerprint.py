@@ -1,4 +1,4 @@
-"""What made a table: the models and settings of a scan, as they stand in a table's metadata and
+"""What made a table: the models and options of a scan, as they stand in a table's metadata and
 tell it from others."""
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from ..model import registry
 from ..photos import walk
+from ..pipeline.options import Affects, InferenceOptions
 from ..records import SCHEMA_VERSION
 from ..version import __version__
 from . import store
+from .options import ScanOptions
 
 if TYPE_CHECKING:
-    from ..pipeline.components import Tools
-    from .run import ScanOptions
+    from ..pipeline.components import Components
 
 RULES = 4
-"""Grows when the same photo, model and settings give other results than before, so that all photos
+"""Grows when the same photo, model and options give other results than before, so that all photos
 are done again."""
 MODEL_FOLDER = "_openvino_model"
 SHARD, ROOTS = "shard", "roots"
@@ -28,80 +29,61 @@ OF_SHARDS = (SHARD, ROOTS)
 their order."""
 
 
-def metadata(options: ScanOptions, tools: Tools) -> dict[str, str]:
-    """What made the results. The fingerprint leaves out what only makes a scan faster or slower."""
-    spec, detector = tools.predictor.spec, tools.detector
-    settings = {
-        name: getattr(options, name)
-        for name in ("precision", "use", "flip", "full_resolution", "batch_size")
-    }
-    decisive = [
-        RULES,
-        SCHEMA_VERSION,
-        tools.model_sha256,
-        spec.to_metadata(),
-        detector.name,
-        detector.sha256,
-    ]
-    decisive += [options.precision, options.use, options.flip, options.full_resolution]
-    if (
-        options.precision != "fp32"
-    ):  # in fp32 all engines give the same answers but for the last digits
-        decisive += [tools.engine.name, tools.engine.int8_key]
+def metadata(options: InferenceOptions, components: Components) -> dict[str, str]:
+    """What made the results, and a fingerprint of all of it that affects them.
+
+    In fp32 all engines give the same answers but for the last digits; below, the engine and the
+    graph count, too.
+    """
+    spec, detector, engine = components.predictor.spec, components.detector, components.engine
+    settings = options.affecting(Affects.RESULTS)
+    decisive = [RULES, SCHEMA_VERSION, components.model_sha256, spec.to_metadata()]
+    decisive += [detector.name, detector.sha256, settings]
+    if options.precision != "fp32":
+        decisive += [engine.name, engine.int8_key]
     return {
         "model": spec.name,
-        "model_sha256": tools.model_sha256,
+        "model_sha256": components.model_sha256,
         "detector": detector.name,
         "detector_sha256": detector.sha256,
         "settings": json.dumps(settings, sort_keys=True),
         store.FINGERPRINT: hashlib.sha256(
             json.dumps(decisive, sort_keys=True).encode()
         ).hexdigest(),
-        **part(options),
     }
 
 
 def request(options: ScanOptions) -> dict[str, Any]:
-    """All that decides what a scan works with, seen from outside: names, and the sizes and times of
-    files.
+    """All that decides what a scan works with, seen from outside: options that affect results, and
+    the sizes and times of the files that they name.
 
     While it stays the same, nothing needs to be opened to know the fingerprint.
     """
-    names = (
-        "model",
-        "detector",
-        "device",
-        "engine",
-        "precision",
-        "use",
-        "flip",
-        "batch_size",
-        "spreadsheet_safe",
-    )
-    values = [
-        *(getattr(options, name) for name in names),
-        options.full_resolution,
-        str(options.int8_samples),
-    ]
-    named = [
-        Path(options.model),
-        Path(options.model).parent / "config.json",
-        Path(options.detector),
-    ]
-    named += [] if options.boxes is None else [options.boxes]
-    named += [status.path for status in registry.status() if status.path is not None]
-    folders = [path for path in named if path.name.endswith(MODEL_FOLDER)]
-    files = [*named, *(file for folder in folders for file in sorted(folder.rglob("*")))]
+    affecting = (kind for kind in Affects if kind is not Affects.SPEED)
+    wanted = options.inference.affecting(*affecting) | {
+        "spreadsheet_safe": options.spreadsheet_safe
+    }
     return {
         "program": [__version__, RULES, SCHEMA_VERSION],
-        "options": values,
+        "options": {name: str(value) for name, value in wanted.items()},
         "part": part(options),
         "files": [
             [str(file), file.stat().st_size, file.stat().st_mtime_ns]
-            for file in files
+            for file in _files(options)
             if file.is_file()
         ],
     }
+
+
+def _files(options: ScanOptions) -> list[Path]:
+    """All files that may be opened for these options, whether they exist or not."""
+    named = [
+        Path(str(name)) for name in options.inference.affecting(Affects.CONTENT).values() if name
+    ]
+    named += [Path(options.inference.model).parent / "config.json"]
+    named += [status.path for status in registry.status() if status.path is not None]
+    folders = [path for path in named if path.name.endswith(MODEL_FOLDER)]
+    return [*named, *(file for folder in folders for file in sorted(folder.rglob("*")))]
 
 
 def part(options: ScanOptions) -> dict[str, str]:

@@ -4,13 +4,11 @@ in the table."""
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import storage
 from ..errors import OutputError
 from ..records import Failure, Photo
 from . import store
@@ -116,33 +114,3 @@ class Plan:
         for entry in self.order:
             whole.update(repr(entry).encode() if isinstance(entry, Failure) else entry)
         return whole.hexdigest()
-
-
-def identity(folder: str) -> tuple[int, int] | None:
-    """What tells a folder from another one mounted in its place; None where it cannot be read.
-
-    Of a bucket, that it answers, and whether it may be asked: a login that runs out shows.
-    """
-    if storage.is_url(folder):
-        reached = storage.answers(folder)
-        return None if reached is None else (0, int(reached))
-    try:
-        with os.scandir(folder):
-            facts = os.stat(folder)
-    except OSError:
-        return None
-    return facts.st_dev, facts.st_ino
-
-
-def is_gone(file: str) -> bool | None:
-    """Whether there is no such file; None where that cannot be found out. In a bucket a listing
-    tells all there is."""
-    if storage.is_url(file):
-        return True
-    try:
-        os.stat(file)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return True
-    except OSError:
-        return None
-    return False

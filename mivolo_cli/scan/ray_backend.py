@@ -19,28 +19,30 @@ import pickle
 import secrets
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from .. import detect
+from ..detect.load import NAMES
 from ..errors import BadInput, Stopped
 from ..model import registry
 from ..photos.decode import MinSize, decode_all, decode_or_fail
 from ..photos.sandbox import CRASHED, TIMEOUT, Sandbox
-from ..pipeline import components, stages
+from ..pipeline import stages
+from ..pipeline.components import open_components, open_detector, open_predictor
+from ..pipeline.options import InferenceOptions
 from ..records import Failure, Image, Photo, Result
 from . import fingerprint
+from .backend import Answer
+from .options import ScanOptions
 
-if TYPE_CHECKING:
-    from .run import ScanOptions
-
+logger = logging.getLogger(__name__)
 FIRST_WINDOW = 8192
 LARGEST_WINDOW = 2**20
 GROWTH = 2
@@ -72,10 +74,11 @@ INSTALL = "pip install 'mivolo-cli[ray]', on every machine of the cluster"
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a machine of the cluster makes of the options."""
+    """What a machine of the cluster makes of the options; `messages` are levels and texts of its
+    log."""
 
     metadata: Mapping[str, str]
-    notes: Sequence[str]
+    messages: Sequence[tuple[int, str]]
     size: int
     min_size: MinSize | None
     gpu: bool
@@ -91,32 +94,23 @@ class Pool:
     gpus: float = 0.0
 
 
-class Cluster:
-    """The backend of a scan with `ray`: see scan.Backend. Raises BadInput and Stopped."""
+class RayBackend:
+    """The backend of a scan with `ray`. Raises BadInput, WeightsError and Stopped."""
 
     def __init__(self, options: ScanOptions) -> None:
-        self._options = _for_workers(options)
+        self._options = _for_workers(options.inference)
         self._ours = _connect(options)
         with ExitStack() as undo:
             undo.callback(self.close)
             self._about = _ask(self._options)
             undo.pop_all()
-        self._part = fingerprint.part(options)
-        self._again, self._stuck = 0, False
+        for level, message in self._about.messages:
+            logger.log(level, message)
+        self.metadata = {**self._about.metadata, **fingerprint.part(options)}
+        self._stuck = False
 
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        return {**self._about.metadata, **self._part}
-
-    @property
-    def notes(self) -> list[str]:
-        again = f"{self._again} photos were done again, one by one: processes that worked on them broke down"
-        return [*self._about.notes, *([again] if self._again else [])]
-
-    def answers(
-        self, todo: Iterator[Photo]
-    ) -> Generator[tuple[Photo, Result | Failure], None, None]:
-        """See scan.Backend."""
+    def answers(self, todo: Iterator[Photo]) -> Generator[Answer, None, None]:
+        """See Backend."""
         lost: list[Photo] = []
         window = list(islice(todo, FIRST_WINDOW))
         while window:
@@ -131,10 +125,12 @@ class Cluster:
         if lost:
             yield from self._one_by_one(lost)
 
-    def _one_by_one(self, lost: Sequence[Photo]) -> Iterator[tuple[Photo, Result | Failure]]:
+    def _one_by_one(self, lost: Sequence[Photo]) -> Iterator[Answer]:
         """Those that Ray gave up, each in a task of its own; an error for those whose fault it is.
         Raises Stopped."""
-        self._again = len(lost)
+        logger.warning(
+            f"{len(lost)} photos are done again, one by one: processes that worked on them broke down"
+        )
         left = dict(enumerate(lost))
         for number, result in self._run(lost, one_by_one=True):
             if number in left:
@@ -189,9 +185,8 @@ class Cluster:
 
         about, options = self._about, self._options
         seeing, asking = _pools(about)
-        queue = (
-            1 if one_by_one else None
-        )  # what waits behind a photo whose fault it is would be given up with it
+        # What waits behind a photo whose fault it is would be given up with it.
+        queue = 1 if one_by_one else None
         actors = {"max_restarts": -1, "max_task_retries": RETRIES}
         images = chunks.map_batches(
             decode,
@@ -201,7 +196,7 @@ class Cluster:
             num_cpus=_reading_cores(),
             max_retries=RETRIES,
         )
-        sightings = images.map_batches(
+        detected = images.map_batches(
             Detect,
             fn_constructor_kwargs={"options": options, "size": about.size},
             batch_size=GPU_BATCH if seeing.gpus else None,
@@ -211,7 +206,7 @@ class Cluster:
             num_gpus=seeing.gpus,
             **actors,
         )
-        return sightings.map_batches(
+        return detected.map_batches(
             Predict,
             fn_constructor_kwargs={"options": options},
             batch_size=1 if one_by_one else options.batch_size,
@@ -235,41 +230,63 @@ def decode(chunks: pa.Table, min_size: MinSize | None) -> Iterator[pa.Table]:
 class Detect:
     """Stage: who is on the photos, and each one's inputs for the model."""
 
-    def __init__(self, options: ScanOptions, size: int) -> None:
+    def __init__(self, options: InferenceOptions, size: int) -> None:
         self._use, self._size = options.use, size
-        self._detector = components.open_detector(options)
-        self._whole = partial(decode_or_fail, sandbox=Sandbox())
+        self._detector = open_detector(options)
+        self._decode = partial(decode_or_fail, sandbox=Sandbox())
 
     def __call__(self, images: pa.Table) -> pa.Table:
         numbers, unpacked = images["number"].to_pylist(), _unpack(images)
-        sightings = stages.sight(
-            unpacked, self._detector, self._size, self._use, decode=self._whole
+        detected = stages.detect_people(
+            unpacked, self._detector, self._size, self._use, self._decode
         )
-        return _column("sightings", map(pickle.dumps, zip(numbers, sightings, strict=True)))
+        return _column("detected", map(pickle.dumps, zip(numbers, detected, strict=True)))
 
 
 class Predict:
     """Stage: the ages and genders of batches of people, which cross photos."""
 
-    def __init__(self, options: ScanOptions) -> None:
-        self._predictor, _ = components.open_predictor(options)
+    def __init__(self, options: InferenceOptions) -> None:
+        self._predictor = open_predictor(options)
 
-    def __call__(self, sightings: pa.Table) -> pa.Table:
-        numbers, seen = zip(*map(pickle.loads, sightings["sightings"].to_pylist()), strict=True)
-        results = stages.predict(seen, self._predictor)
+    def __call__(self, table: pa.Table) -> pa.Table:
+        numbers, detected = zip(*map(pickle.loads, table["detected"].to_pylist()), strict=True)
+        results = stages.predict(detected, self._predictor)
         return _column("answers", [pickle.dumps(list(zip(numbers, results, strict=True)))])
 
 
-def about(options: ScanOptions) -> About:
+def about(options: InferenceOptions) -> About:
     """Open everything once, on a machine like those that will do the work. Raises BadInput and
     WeightsError."""
-    opened = components.open_tools(options)
-    notes = [*opened.notes, *opened.engine.notes, *opened.detector.notes]
-    size, min_size = opened.predictor.spec.input_size, components.min_size(options, opened)
-    metadata = fingerprint.metadata(options, opened)
+    with _collected_log() as messages:
+        opened = open_components(options)
     return About(
-        metadata, notes, size, min_size, opened.engine.device != "cpu", opened.detector.name
+        metadata=fingerprint.metadata(options, opened),
+        messages=messages,
+        size=opened.predictor.spec.input_size,
+        min_size=opened.min_size,
+        gpu=opened.engine.device != "cpu",
+        detector=opened.detector.name,
     )
+
+
+@contextmanager
+def _collected_log() -> Iterator[list[tuple[int, str]]]:
+    """The levels and texts of what this package logs meanwhile."""
+    messages: list[tuple[int, str]] = []
+    handler = logging.Handler(logging.INFO)
+    handler.emit = lambda record: messages.append(  # type: ignore[method-assign]
+        (record.levelno, record.getMessage())
+    )
+    package = logging.getLogger(__package__.partition(".")[0])
+    level = package.level
+    package.addHandler(handler)
+    package.setLevel(logging.INFO)
+    try:
+        yield messages
+    finally:
+        package.removeHandler(handler)
+        package.setLevel(level)
 
 
 def _pack(number: int, image: Image | Failure) -> pa.Table:
@@ -306,15 +323,16 @@ def _column(name: str, values: Iterable[bytes]) -> pa.Table:
     return pa.table({name: pa.array(values, pa.large_binary())})
 
 
-def _for_workers(options: ScanOptions) -> ScanOptions:
-    """Without what is long or only for this machine; files by their whole paths."""
-    names = {"auto", *detect.NAMES, *registry.known()}
+def _for_workers(options: InferenceOptions) -> InferenceOptions:
+    """With files by their whole paths."""
+    names = {"auto", *NAMES, *registry.known()}
     model, detector = (
         name if name in names or not Path(name).exists() else str(Path(name).absolute())
         for name in (options.model, options.detector)
     )
     boxes = None if options.boxes is None else options.boxes.absolute()
-    return replace(options, paths=(), outputs=(), model=model, detector=detector, boxes=boxes)
+    samples = None if options.int8_samples is None else options.int8_samples.absolute()
+    return replace(options, model=model, detector=detector, boxes=boxes, int8_samples=samples)
 
 
 def _connect(options: ScanOptions) -> bool:
@@ -331,11 +349,10 @@ def _connect(options: ScanOptions) -> bool:
     ours: dict[str, Any] = {}
     if options.ray_address is None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault(
-            "RAY_AUTH_TOKEN", secrets.token_hex(32)
-        )  # otherwise Ray keeps one in the home folder
+        # Without a token, Ray would keep one in the home folder.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         ours = {
-            "num_cpus": options.workers,
+            "num_cpus": options.inference.workers,
             "include_dashboard": False,
             "_node_ip_address": "127.0.0.1",
         }
@@ -369,7 +386,7 @@ def _be_quiet() -> None:
             handler.setLevel(logging.CRITICAL)
 
 
-def _ask(options: ScanOptions) -> About:
+def _ask(options: InferenceOptions) -> About:
     """What a machine of the cluster says of the options. Raises what opening them raises there."""
     import ray
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import chain, takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Event
 
 from .. import storage, tables
 from ..errors import BadInput
 from ..photos import walk
 from ..records import Failure, Photo
-
-if TYPE_CHECKING:
-    from .run import ScanOptions
+from .options import ScanOptions
 
 
 def check(options: ScanOptions) -> Iterator[Photo | Failure]:
@@ -29,7 +30,7 @@ def check(options: ScanOptions) -> Iterator[Photo | Failure]:
     if not options.listed:
         walk.check_paths(options.paths)
     tables.check_outputs(options.outputs, folders=options.ray)
-    if options.ray and options.precision == "int8" and options.int8_samples is None:
+    if options.ray and options.inference.precision == "int8" and not options.inference.int8_samples:
         raise BadInput(
             "on a cluster, int8 needs photos to calibrate with",
             hint="add --int8-samples FOLDER, which every machine sees",
@@ -90,3 +91,25 @@ def listed(options: ScanOptions) -> Iterator[Photo | Failure]:
         ours = shard is None or shard.holds(photo.path)
         if ours and (drawn is None or not photo.file.resolve().is_relative_to(drawn)):
             yield item
+
+
+@contextmanager
+def counting(options: ScanOptions) -> Iterator[Callable[[], int | None]]:
+    """Count the photos in the background: a function that gives their number, or None as long as it
+    is not known.
+
+    What is in tar and Parquet files is not counted ahead: those in buckets would be read twice.
+    """
+    stop = Event()
+
+    def count() -> int | None:
+        found = takewhile(lambda _: not stop.is_set(), listed(options))
+        kinds = Counter(map(walk.is_archive, found))
+        return None if kinds[True] else kinds[False]
+
+    with ThreadPoolExecutor(1, thread_name_prefix="count") as pool:
+        number = pool.submit(count)
+        try:
+            yield lambda: number.result() if number.done() else None
+        finally:
+            stop.set()

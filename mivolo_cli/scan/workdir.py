@@ -68,9 +68,10 @@ class Workdir:
         self.whole = self.folder / WHOLE
         """All results of a finished run; younger than it are parts of the run after it."""
 
-    def receipt(self) -> Receipt | None:
-        """What the last finished run left, if it can be read."""
-        return _receipt(self.folder)
+    def receipt(self, request: Mapping[str, Any]) -> Receipt | None:
+        """What the last finished run left, if it can be read and that run was asked the same."""
+        last = _receipt(self.folder)
+        return last if last is not None and last.request == request else None
 
     def results(self, fingerprint: str) -> store.Store:
         """What has been finished with this fingerprint; without any of it, what stands in Parquet

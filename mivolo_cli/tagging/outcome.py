@@ -47,14 +47,12 @@ class TagOutcome:
 
 @dataclass(slots=True)
 class Tally:
-    """How many photos had which outcome, and which reasons were given; `notes` are for the user to
-    read."""
+    """How many photos had which outcome, and which reasons were given."""
 
     photos: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
     irreversible: int = 0
-    notes: list[str] = field(default_factory=list)
 
     @property
     def failed(self) -> int:

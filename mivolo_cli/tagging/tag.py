@@ -3,6 +3,7 @@ two."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from .outcome import TagOutcome, Tally, diff, open_report
 if TYPE_CHECKING:
     import pyarrow as pa
 
+logger = logging.getLogger(__name__)
 NAMELESS = (
     "does not say which model made it, so that the tags do not either, and scan --skip-tagged will not know them; "
     "tag from the Parquet table of the scan"
@@ -96,10 +98,12 @@ def tag(
             hint="scan photos first: mivolo scan PATH -o people.parquet",
         )
     total = len({(row["root"], row["path"]) for row in rows})
-    tally = Tally(notes=[] if sha256 else [f"{options.results.name} {NAMELESS}"])
+    tally = Tally()
+    if not sha256:
+        logger.warning(f"{options.results.name} {NAMELESS}")
     faceless = sum(row["age"] is not None and row["face_x1"] is None for row in rows)
     if faceless and not options.bodies and not options.check:
-        tally.notes.append(
+        logger.warning(
             f"people without a visible face left out: {faceless}; --bodies takes them in"
         )
     with open_report(options.report) as report:

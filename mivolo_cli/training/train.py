@@ -16,12 +16,13 @@ import numpy as np
 from ..datasets import DataOptions, Sample, read_dataset, read_samples
 from ..datasets.labels import OLDEST
 from ..errors import BadInput
+from ..evaluation import conformal
 from ..evaluation.metrics import Outcome, Score, score
-from ..model import checkpoint, intervals
+from ..model import checkpoint
 from ..model.variants import parse_variant
 from ..pipeline.crops import Crops
 from ..pipeline.predict import Predictor
-from ..runtime.engines import TorchEngine
+from ..runtime.torch_engine import TorchEngine
 from ..threads import ordered
 from .augment import Mixer
 from .loss import Batch, age_weights
@@ -209,7 +210,7 @@ def _finish(trainer: Trainer, validations: Sequence[Validation], options: TrainO
     if trainer.recipe.patience and best.exists():
         trainer.averaged.load_state_dict(checkpoint.load(best)[0].state_dict())
     outcomes = [outcome for v in validations for outcome in _outcomes(trainer, v)]
-    fitted = intervals.fit(outcomes)
+    fitted = conformal.fit(outcomes)
     spec = replace(trainer.spec, intervals=fitted if fitted.bands else None)
     checkpoint.save(trainer.averaged, spec, file)
     best.unlink(missing_ok=True)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result as Outcome
 from helpers.photos import save_broken, save_photo
 from helpers.tables import contents, save_results, write_boxes
 from typer.testing import CliRunner
+from typer.testing import Result as Outcome
 
 from mivolo_cli import cli
 from mivolo_cli.cli import progress, text

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result as Outcome
+from helpers.calls import keeping
 from helpers.photos import save_photo
 from helpers.tables import save_results
 from typer.testing import CliRunner
+from typer.testing import Result as Outcome
 
 from mivolo_cli import cli
 from mivolo_cli import export as exporting
@@ -65,9 +66,8 @@ def test_report_says_how_large_the_page_is(
 
 def test_every_option_of_export_reaches_it(mivolo: Mivolo, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(
-        exporting, "export", lambda o: asked.append(o) or exporting.Exported((), 0, 0)
-    )
+    done = exporting.Exported((), 0, 0)
+    monkeypatch.setattr(exporting, "export", keeping(asked, lambda _: done))
     arguments = ["--replace", "--thumbnails", "9", "--no-copy-photos", "--url", "u"]
     assert mivolo("export", "p.csv", "--to", "yolo", "-o", "out", *arguments).exit_code == 0
     settings = exporting.Settings(copy_photos=False, thumbnails=9, url="u")
@@ -82,10 +82,8 @@ def test_every_option_of_report_reaches_it(
     asked: list[Any] = []
     page = tmp_path / "r.html"
     page.touch()
-    made = reporting.Report(page, None, 0, 0, 0)
-    monkeypatch.setattr(
-        reporting, "report", lambda options, progress: asked.append(options) or made
-    )
+    made = reporting.HtmlReport(page, None, 0, 0, 0)
+    monkeypatch.setattr(reporting, "report", keeping(asked, lambda *_: made))
     arguments = ["--title", "T", "--replace", "--beside", "--size", "99", "--workers", "3"]
     assert mivolo("report", "p.csv", "-o", page, *arguments).exit_code == 0
     assert mivolo("report", "p.csv", "-o", page).exit_code == 0

@@ -270,7 +270,8 @@ def test_a_picture_that_breaks_off_is_told_by_name() -> None:
 
 @pytest.mark.parametrize("kind", ["face", "body"])
 def test_the_whole_picture_is_the_input(kind: str) -> None:
-    crops = Sample("", PNG, Label(), **{kind: whole(80, 60)}).crops(80)
+    boxes: dict[str, Any] = {kind: whole(80, 60)}
+    crops = Sample("", PNG, Label(), **boxes).crops(80)
     assert crops.used == kind
     picture = crops.face if kind == "face" else crops.body
     assert picture is not None and picture.shape == (80, 80, 3)

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from mivolo_cli.detect import SharedDetector, detections, open_detector
+from mivolo_cli.detect.detector import SharedDetector, detections
+from mivolo_cli.detect.load import open_detector
 from mivolo_cli.errors import BadInput, WeightsError
 from mivolo_cli.model import registry
 from mivolo_cli.records import Detections, Image, Photo

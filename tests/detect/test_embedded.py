@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -14,7 +14,7 @@ import pytest
 from helpers.photos import assets
 
 from mivolo_cli import boxes as arithmetic
-from mivolo_cli.detect import embedded, open_detector
+from mivolo_cli.detect import embedded
 from mivolo_cli.detect.embedded import (
     FACE_FILE,
     PERSON_FILE,
@@ -23,20 +23,26 @@ from mivolo_cli.detect.embedded import (
     Found,
     Square,
 )
+from mivolo_cli.detect.load import open_detector
 from mivolo_cli.errors import WeightsError
 from mivolo_cli.model.registry import folder
 from mivolo_cli.pipeline.pair import pair
 from mivolo_cli.records import Boxes, Image, Photo, Pixels
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "detections.json").read_text())
+Script = Sequence[tuple[float, ...]]
 NO_FACES: Found = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
 
 
 @pytest.fixture(scope="module")
 def photos() -> dict[str, Pixels]:
-    return {
-        name: np.ascontiguousarray(cv2.imread(str(assets() / name))[..., ::-1]) for name in GOLDEN
-    }
+    return {name: read(assets() / name) for name in GOLDEN}
+
+
+def read(file: Path) -> Pixels:
+    pixels = cv2.imread(str(file))
+    assert pixels is not None
+    return np.ascontiguousarray(pixels[..., ::-1])
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +63,7 @@ def array(*boxes: tuple[float, ...]) -> Boxes:
 class Scripted(FaceFinder):
     """Answers from a script: what the first look finds, and then what a look at a square does."""
 
-    def __init__(
-        self, first: list[tuple[float, ...]], then: Callable[[Square], list[tuple[float, ...]]]
-    ) -> None:
+    def __init__(self, first: Script, then: Callable[[Square], Script]) -> None:
         self.first, self.then = first, then
         self.squares: list[Square] = []
 
@@ -267,8 +271,8 @@ def test_a_window_shows_the_square_and_maps_back(detector: EmbeddedDetector) -> 
 def test_the_hash_tells_the_files_apart(tmp_path: Path, detector: EmbeddedDetector) -> None:
     for file in (PERSON_FILE, FACE_FILE):
         shutil.copy(folder() / file, tmp_path / file)
-    with open(tmp_path / FACE_FILE, "ab") as file:
-        file.write(b"\x0a\x00")  # an empty name more: another file, the same network
+    with open(tmp_path / FACE_FILE, "ab") as faces:
+        faces.write(b"\x0a\x00")  # an empty name more: another file, the same network
     assert EmbeddedDetector(tmp_path).sha256 != detector.sha256
 
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mivolo_cli.detect import open_detector
 from mivolo_cli.detect.given import GivenDetector
+from mivolo_cli.detect.load import open_detector
 from mivolo_cli.errors import BadInput
 from mivolo_cli.model.registry import sha256
 from mivolo_cli.records import Detections, Image, Photo

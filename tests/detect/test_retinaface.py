@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from mivolo_cli.detect import open_detector, retinaface
+from mivolo_cli.detect import retinaface
+from mivolo_cli.detect.load import open_detector
 from mivolo_cli.detect.retinaface import RetinaFaceDetector, priors_of
 from mivolo_cli.errors import BadInput, WeightsError
 from mivolo_cli.records import Image, Photo, Pixels

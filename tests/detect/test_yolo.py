@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.calls import keeping
 
 from mivolo_cli.detect import yolo
 from mivolo_cli.detect.yolo import YoloDetector
@@ -222,9 +223,7 @@ def test_a_model_that_fails_on_the_cpu_is_refused_before_any_work(
 def test_only_what_is_trusted_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIVOLO_HOME", str(tmp_path / "home"))
     seen: list[Path] = []
-    monkeypatch.setattr(
-        yolo, "_load", lambda file: seen.append(file) or FakeModel({0: "person", 1: "face"})
-    )
+    monkeypatch.setattr(yolo, "_load", keeping(seen, lambda _: FakeModel({0: "person", 1: "face"})))
     model = tmp_path / "model.PT"
     model.write_bytes(b"pickle")
     with pytest.raises(WeightsError, match="nobody has vouched"):

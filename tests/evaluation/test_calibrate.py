@@ -25,7 +25,8 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_the_model_comes_back_with_intervals(tiny_model: Path, data: Path, tmp_path: Path) -> None:
-    out, done = tmp_path / "calibrated.safetensors", []
+    out = tmp_path / "calibrated.safetensors"
+    done: list[int] = []
     checks = calibrate(CalibrateOptions(str(tiny_model), [data], out, "cpu"), done.append)
     assert [check.used for check in checks] == ["face", "face+body"] and done == [321]
     assert 0.6 < checks[0].coverage.value < 0.95 and checks[0].coverage.count == 160

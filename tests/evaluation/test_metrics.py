@@ -11,7 +11,11 @@ from mivolo_cli.records import Prediction
 
 
 def says(
-    age: float, gender: str | None = "male", used: str = "face", low: float | None = None, high=None
+    age: float,
+    gender: str | None = "male",
+    used: str = "face",
+    low: float | None = None,
+    high: float | None = None,
 ) -> Prediction:
     return Prediction(age, gender, None if gender is None else 0.9, used, low, high)
 
@@ -20,6 +24,11 @@ def person(
     age: float | None, prediction: Prediction | None, gender: str | None = "male"
 ) -> Outcome:
     return Outcome(Label(age, age, gender), prediction)
+
+
+def figure(found: Figure | None) -> tuple[float, int]:
+    assert found is not None
+    return found.value, found.count
 
 
 def value(figure: Figure | None) -> float | None:
@@ -36,10 +45,10 @@ def test_the_figures_and_how_many_stand_behind_them() -> None:
         ]
     )
     assert (found.people, found.answered) == (4, 3)
-    assert (found.mae.value, found.mae.count) == (2, 2)
-    assert (found.cs.value, found.cs.count) == (1, 2)
-    assert (found.bias.value, found.bias.count) == (-1, 2)
-    assert (found.gender.value, found.gender.count) == (pytest.approx(2 / 3), 3)
+    assert figure(found.mae) == (2, 2)
+    assert figure(found.cs) == (1, 2)
+    assert figure(found.bias) == (-1, 2)
+    assert figure(found.gender) == (pytest.approx(2 / 3), 3)
     assert (found.in_range, found.one_off, found.coverage, found.width) == (None, None, None, None)
 
 
@@ -134,6 +143,7 @@ def test_the_bootstrap_holds_the_mean_and_repeats() -> None:
     people = [person(40, says(40 + error)) for error in errors]
     found = score(people)
     assert found == score(people)
+    assert found.mae is not None and found.mae.low is not None and found.mae.high is not None
     assert found.mae.low < found.mae.value < found.mae.high
     expected = 1.96 * np.abs(errors).std() / 20
     assert found.mae.high - found.mae.low == pytest.approx(2 * expected, rel=0.15)

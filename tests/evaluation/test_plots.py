@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from mivolo_cli.datasets.labels import Label
@@ -53,7 +54,7 @@ def test_without_known_ages_there_is_nothing_to_draw(tmp_path: Path) -> None:
 def test_the_points_are_where_the_people_are() -> None:
     axes = Figure().subplots()
     plots.draw_ages(axes, np.array([[30, 33, np.nan, np.nan], [50, 40, np.nan, np.nan]]))
-    assert axes.collections[0].get_offsets().tolist() == [[30, 33], [50, 40]]
+    assert np.asarray(axes.collections[0].get_offsets()).tolist() == [[30, 33], [50, 40]]
 
 
 def test_shares_of_intervals_that_hold_are_drawn_by_age() -> None:
@@ -62,7 +63,9 @@ def test_shares_of_intervals_that_hold_are_drawn_by_age() -> None:
         [[30, 33, 25, 35], [31, 33, 25, 35], [45, 33, 25, 35], [70, 68, 60, 90]], float
     )
     plots.draw_intervals(axes, points)
-    assert axes.containers[0].lines[0].get_ydata() == pytest.approx([2 / 3, 1])
+    (bars,) = axes.containers
+    assert isinstance(bars, ErrorbarContainer)
+    assert bars.lines[0].get_ydata() == pytest.approx([2 / 3, 1])
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:

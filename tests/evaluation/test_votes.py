@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,9 +37,9 @@ CONTROLS = "item,age\nc1,21\nc2,31\nc9,50\n"
 
 
 @pytest.fixture
-def run(tmp_path: Path):
+def run(tmp_path: Path) -> Callable[..., VotesReport]:
     def write_and_run(
-        text: str = VOTES, controls: str = CONTROLS, min_controls: int = 2, **more: str | Path
+        text: str = VOTES, controls: str = CONTROLS, min_controls: int = 2, **more: Any
     ) -> VotesReport:
         (tmp_path / "votes.csv").write_text(text)
         (tmp_path / "controls.csv").write_text(controls)
@@ -71,7 +73,7 @@ def test_the_weighted_mean_is_that_of_the_paper() -> None:
     assert votes.weighted_mean([40, 50, 60], [0, 0, 2]) == pytest.approx(45)
 
 
-def test_annotators_are_measured_on_the_controls(run) -> None:
+def test_annotators_are_measured_on_the_controls(run: Callable[..., VotesReport]) -> None:
     found = run().annotators
     assert [(a.name, a.votes, a.controls, a.mae) for a in found] == [
         ("ann", 4, 2, 1.0),
@@ -80,7 +82,9 @@ def test_annotators_are_measured_on_the_controls(run) -> None:
     ]
 
 
-def test_labels_are_written_with_every_way_to_combine(run, tmp_path: Path) -> None:
+def test_labels_are_written_with_every_way_to_combine(
+    run: Callable[..., VotesReport], tmp_path: Path
+) -> None:
     report = run()
     found = labels(tmp_path)
     assert list(found) == ["a.jpg", "b.jpg", "d.jpg"] and report.items == 3
@@ -92,7 +96,9 @@ def test_labels_are_written_with_every_way_to_combine(run, tmp_path: Path) -> No
     )
 
 
-def test_missing_repeated_and_unweighed_votes_are_handled_and_said(run, tmp_path: Path) -> None:
+def test_missing_repeated_and_unweighed_votes_are_handled_and_said(
+    run: Callable[..., VotesReport], tmp_path: Path
+) -> None:
     report = run()
     assert (report.missing, report.repeated, report.unweighed) == (1, 1, 1)
     found = labels(tmp_path)
@@ -107,7 +113,9 @@ def test_the_winsorised_mean_does_not_follow_far_votes() -> None:
     assert item.weighted_mean is None and item.age == 33
 
 
-def test_labels_can_be_read_as_labelled_data(run, tmp_path: Path) -> None:
+def test_labels_can_be_read_as_labelled_data(
+    run: Callable[..., VotesReport], tmp_path: Path
+) -> None:
     from helpers.photos import save_photo
 
     from mivolo_cli.datasets import read_samples
@@ -125,7 +133,7 @@ def test_labels_can_be_read_as_labelled_data(run, tmp_path: Path) -> None:
 TRUTH = "item,age\na.jpg,41\nb.jpg,15\n"
 
 
-def test_known_ages_measure_people_and_ways_to_combine(run) -> None:
+def test_known_ages_measure_people_and_ways_to_combine(run: Callable[..., VotesReport]) -> None:
     found = {c.who: c for c in run(truth=TRUTH).comparisons}
     assert list(found) == ["people", *votes.METHODS]
     people = found["people"].score
@@ -137,13 +145,15 @@ def test_known_ages_measure_people_and_ways_to_combine(run) -> None:
     assert median is not None and median.value == 4
 
 
-def test_ages_may_stand_beside_the_votes(run) -> None:
+def test_ages_may_stand_beside_the_votes(run: Callable[..., VotesReport]) -> None:
     text = "item,annotator,vote,age\nc1,ann,20,\nc2,ann,30,\na.jpg,ann,40,44\n"
     found = {c.who: c.score.mae.value for c in run(text).comparisons if c.score.mae}
     assert found["people"] == 4
 
 
-def test_a_scan_is_measured_beside_the_people(run, tmp_path: Path) -> None:
+def test_a_scan_is_measured_beside_the_people(
+    run: Callable[..., VotesReport], tmp_path: Path
+) -> None:
     with tables.open_sinks([tmp_path / "people.csv"], {}) as out:
         box = Box(0, 0, 10, 10)
         prediction = Prediction(43, "male", 0.9, "face")
@@ -155,7 +165,9 @@ def test_a_scan_is_measured_beside_the_people(run, tmp_path: Path) -> None:
     assert (found["people.csv"].people, found["people.csv"].answered) == (2, 1)
 
 
-def test_a_scan_cannot_be_compared_with_nothing(run, tmp_path: Path) -> None:
+def test_a_scan_cannot_be_compared_with_nothing(
+    run: Callable[..., VotesReport], tmp_path: Path
+) -> None:
     with pytest.raises(BadInput, match="no known ages"):
         run(compare=tmp_path / "people.csv")
 
@@ -188,7 +200,7 @@ def test_tables_may_be_parquet(tmp_path: Path) -> None:
     ],
 )
 def test_tables_that_cannot_be_used_are_refused(
-    run, tmp_path: Path, text: str, controls: str, said: str
+    run: Callable[..., VotesReport], tmp_path: Path, text: str, controls: str, said: str
 ) -> None:
     with pytest.raises(BadInput, match=said):
         run(text, controls)
@@ -201,7 +213,7 @@ def test_tables_that_are_not_there_are_refused(tmp_path: Path) -> None:
 
 
 def test_labels_that_cannot_be_written_are_told(
-    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., VotesReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def denied(*_: object) -> None:
         raise PermissionError(13, "denied")
@@ -213,7 +225,9 @@ def test_labels_that_cannot_be_written_are_told(
     assert contents(tmp_path).keys() == {"votes.csv", "controls.csv"}
 
 
-def test_labels_have_the_mode_of_the_umask_or_of_the_file_before(run, tmp_path: Path) -> None:
+def test_labels_have_the_mode_of_the_umask_or_of_the_file_before(
+    run: Callable[..., VotesReport], tmp_path: Path
+) -> None:
     old = os.umask(0o022)
     try:
         run()

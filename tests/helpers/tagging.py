@@ -100,7 +100,7 @@ def make_tags(orientation: int = 1, size: tuple[int, int] = (80, 64), **values: 
     region = Region(
         area,
         "Face",
-        **({"age": 33.4, "gender": "male", "gender_score": 0.97, "used": "face"} | values),
+        **{"age": 33.4, "gender": "male", "gender_score": 0.97, "used": "face", **values},
     )
     provenance = Provenance("mivolo-xs", SHA, "2026-01-01T00:00:00+00:00", scanned_bytes="1")
     return Tags(provenance, People(size[::-1] if orientation >= 5 else size, [region]))

@@ -92,7 +92,7 @@ def test_exiftool_accepts_our_exif_and_sidecars(tmp_path: Path) -> None:
     for field in ("UserComment", "ImageDescription"):
         for name in ("plain", "progressive", "png with text", "webp", "maker notes of 60 KB"):
             kind, data = corpus()[name]
-            text = Text(field, "1 person: looks about 33")  # type: ignore[arg-type]
+            text = Text(field, "1 person: looks about 33")
             done = embed.embed(data, kind, make_tags(), TagEntries(), text).data
             before, after = (tmp_path / f"{part}{SUFFIXES[kind]}" for part in ("before", "after"))
             before.write_bytes(data)
@@ -145,8 +145,9 @@ def immich(entry: dict[str, Any]) -> list[tuple[str, Box]]:
     found = []
     for region in info["RegionList"]:
         if region.get("Name"):
-            area = (float(region["Area"][side]) for side in "XYWH")
-            found.append((region["Name"], upright(*area, entry.get("IFD0:Orientation", 1))))
+            x, y, width, height = (float(region["Area"][side]) for side in "XYWH")
+            box = upright(x, y, width, height, entry.get("IFD0:Orientation", 1))
+            found.append((region["Name"], box))
     return found
 
 
@@ -161,8 +162,8 @@ def photoprism(entry: dict[str, Any]) -> list[tuple[str, Box]]:
     found = []
     for region in entry.get("XMP-mwg-rs:RegionInfo", {}).get("RegionList", []):
         if region.get("Type", "Face") == "Face":
-            area = (float(region["Area"][side]) for side in "XYWH")
-            found.append((region.get("Name", ""), upright(*area, turn)))
+            x, y, width, height = (float(region["Area"][side]) for side in "XYWH")
+            found.append((region.get("Name", ""), upright(x, y, width, height, turn)))
     for region in entry.get("XMP-MP:RegionInfoMP", {}).get("Regions", []):
         left, top, width, height = map(float, region["Rectangle"].split(","))
         box = upright(left + width / 2, top + height / 2, width, height, turn)

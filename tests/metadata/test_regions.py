@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -50,7 +52,7 @@ def test_the_size_is_that_of_the_stored_picture(orientation: int, size: tuple[in
 
 
 def test_only_people_with_an_age_and_a_face_are_regions() -> None:
-    body = dict.fromkeys(("face_x1", "face_y1", "face_x2", "face_y2")) | {
+    body: dict[str, Any] = dict.fromkeys(("face_x1", "face_y1", "face_x2", "face_y2")) | {
         "body_x1": 0.0, "body_y1": 0.0, "body_x2": 40.0, "body_y2": 64.0,
     }  # fmt: skip
     rows = [row(), row(person=1, age=None), row(person=2, **body)]

@@ -20,7 +20,7 @@ from mivolo_cli.pipeline.crops import cut
 from mivolo_cli.pipeline.pair import pair
 from mivolo_cli.pipeline.predict import Predictor
 from mivolo_cli.records import Detections
-from mivolo_cli.runtime.engines import TorchEngine
+from mivolo_cli.runtime.torch_engine import TorchEngine
 
 HERE = Path(__file__).parents[1] / "golden"
 seeded = SimpleNamespace(**runpy.run_path(str(HERE / "seeded.py")))

@@ -3,7 +3,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.request import Request
@@ -15,6 +17,7 @@ from mivolo_cli.model import download as module
 from mivolo_cli.model.download import Source, discard, download
 
 CONTENT = bytes(range(256)) * 4096
+FOUND = BytesIO(), 302, "Found", HTTPMessage()
 OTHER = CONTENT[::-1]
 PAGE = b"""<!doctype html><form id="download-form" action="/confirmed">
 <input type="hidden" name="id" value="a b&amp;c"><input type="submit" value="Download anyway"></form>"""
@@ -92,12 +95,12 @@ def open_shop(**options: Any) -> Iterator[Shop]:
 
 
 @pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
 @pytest.fixture
-def part(tmp_path) -> Path:
+def part(tmp_path: Path) -> Path:
     return tmp_path / "file.part"
 
 
@@ -109,7 +112,7 @@ def sha(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def test_a_file_is_brought_and_hashed_and_its_progress_told(part):
+def test_a_file_is_brought_and_hashed_and_its_progress_told(part: Path) -> None:
     told = []
     with open_shop() as shop:
         assert download(
@@ -120,7 +123,7 @@ def test_a_file_is_brought_and_hashed_and_its_progress_told(part):
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_a_download_that_was_cut_off_goes_on(part, known):
+def test_a_download_that_was_cut_off_goes_on(part: Path, known: bool) -> None:
     with open_shop(cut_after=300_000) as shop:
         with pytest.raises(
             WeightsError, match=f"broke off after 300,000 of {len(CONTENT):,} bytes"
@@ -135,7 +138,7 @@ def test_a_download_that_was_cut_off_goes_on(part, known):
     assert told[0][0] > 300_000 and told[-1] == (len(CONTENT), len(CONTENT))
 
 
-def test_a_server_that_ignores_ranges_sends_all_again(part):
+def test_a_server_that_ignores_ranges_sends_all_again(part: Path) -> None:
     part.write_bytes(CONTENT[:1000])
     with open_shop(ranges=False) as shop:
         assert download(source(shop), part) == sha(CONTENT)
@@ -143,7 +146,7 @@ def test_a_server_that_ignores_ranges_sends_all_again(part):
 
 
 @pytest.mark.parametrize("tag", ['"one"', 'W/"weak"', None])
-def test_halves_of_two_versions_are_never_put_together(part, tag):
+def test_halves_of_two_versions_are_never_put_together(part: Path, tag: str) -> None:
     with open_shop(tag=tag, cut_after=300_000) as shop:
         with pytest.raises(WeightsError):
             download(source(shop, known=False), part)
@@ -153,14 +156,14 @@ def test_halves_of_two_versions_are_never_put_together(part, tag):
     assert part.read_bytes() == OTHER
 
 
-def test_what_is_whole_already_is_not_asked_for(part):
+def test_what_is_whole_already_is_not_asked_for(part: Path) -> None:
     part.write_bytes(CONTENT)
     with open_shop() as shop:
         assert download(source(shop), part) == sha(CONTENT)
         assert shop.asked == []
 
 
-def test_when_more_is_here_than_there_it_begins_again(part):
+def test_when_more_is_here_than_there_it_begins_again(part: Path) -> None:
     part.write_bytes(CONTENT + b"more")
     with open_shop() as shop:
         assert download(source(shop), part) == sha(CONTENT)
@@ -168,7 +171,7 @@ def test_when_more_is_here_than_there_it_begins_again(part):
     assert part.read_bytes() == CONTENT
 
 
-def test_another_range_than_asked_for_is_not_taken(part):
+def test_another_range_than_asked_for_is_not_taken(part: Path) -> None:
     part.write_bytes(CONTENT[:1000])
     with open_shop(wrong_range=True) as shop, pytest.raises(WeightsError, match="another part"):
         download(source(shop), part)
@@ -176,7 +179,7 @@ def test_another_range_than_asked_for_is_not_taken(part):
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_without_a_length_the_end_is_the_end(part, known):
+def test_without_a_length_the_end_is_the_end(part: Path, known: bool) -> None:
     told = []
     with open_shop(length=False) as shop:
         assert download(source(shop, known), part, lambda *now: told.append(now)) == sha(CONTENT)
@@ -185,7 +188,7 @@ def test_without_a_length_the_end_is_the_end(part, known):
 
 @pytest.mark.parametrize("length", [True, False])
 @pytest.mark.parametrize("size", [len(CONTENT) - 1, 10])
-def test_more_than_there_should_be_is_not_taken(part, length, size):
+def test_more_than_there_should_be_is_not_taken(part: Path, length: bool, size: int) -> None:
     with (
         open_shop(length=length) as shop,
         pytest.raises(WeightsError, match=f"must have {size:,} bytes"),
@@ -194,13 +197,13 @@ def test_more_than_there_should_be_is_not_taken(part, length, size):
     assert not part.exists()
 
 
-def test_a_file_of_another_size_is_not_begun(part):
+def test_a_file_of_another_size_is_not_begun(part: Path) -> None:
     with open_shop() as shop, pytest.raises(WeightsError, match="must have"):
         download(source(shop, size=len(CONTENT) + 1), part)
     assert not part.exists()
 
 
-def test_without_a_known_size_there_is_a_limit(part, monkeypatch):
+def test_without_a_known_size_there_is_a_limit(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_BYTES", 1000)
     with (
         open_shop() as shop,
@@ -210,7 +213,7 @@ def test_without_a_known_size_there_is_a_limit(part, monkeypatch):
 
 
 @pytest.mark.parametrize("status", [404, 403, 500, 416])
-def test_an_answer_of_failure_is_told_with_the_way_by_hand(part, status):
+def test_an_answer_of_failure_is_told_with_the_way_by_hand(part: Path, status: int) -> None:
     with (
         open_shop(status=status) as shop,
         pytest.raises(WeightsError, match=f"answers {status}") as error,
@@ -219,14 +222,14 @@ def test_an_answer_of_failure_is_told_with_the_way_by_hand(part, status):
     assert error.value.hint == "download it by hand"
 
 
-def test_a_server_that_is_not_there_is_told(part):
+def test_a_server_that_is_not_there_is_told(part: Path) -> None:
     with open_shop() as shop:
         gone = source(shop)
     with pytest.raises(WeightsError, match="cannot reach 127.0.0.1"):
         download(gone, part)
 
 
-def test_the_question_before_large_files_is_answered(part):
+def test_the_question_before_large_files_is_answered(part: Path) -> None:
     with open_shop(pages={"/file": PAGE}) as shop:
         assert download(source(shop), part) == sha(CONTENT)
         assert shop.asked[-1][0] == "/confirmed?id=a+b%26c"
@@ -241,7 +244,7 @@ def test_the_question_before_large_files_is_answered(part):
         PAGE.replace(b"download-form", b"login"),
     ],
 )
-def test_a_web_page_is_never_taken_for_the_file(part, page):
+def test_a_web_page_is_never_taken_for_the_file(part: Path, page: bytes) -> None:
     pages = {"/file": page, "/file?id=a+b%26c": page}
     with open_shop(pages=pages) as shop, pytest.raises(WeightsError, match="web page") as error:
         download(source(shop), part)
@@ -249,7 +252,7 @@ def test_a_web_page_is_never_taken_for_the_file(part, page):
     assert not part.exists()
 
 
-def test_redirects_are_followed_with_the_range(part):
+def test_redirects_are_followed_with_the_range(part: Path) -> None:
     part.write_bytes(CONTENT[:1000])
     with open_shop(redirect="/there") as shop:
         assert download(source(shop), part) == sha(CONTENT)
@@ -257,19 +260,15 @@ def test_redirects_are_followed_with_the_range(part):
 
 
 @pytest.mark.parametrize("target", ["http://mirror.test/file", "ftp://mirror.test/file"])
-def test_a_redirect_away_from_encryption_is_refused(target):
+def test_a_redirect_away_from_encryption_is_refused(target: str) -> None:
     redirects = module._Redirects("by hand")
     with pytest.raises(WeightsError, match="not encrypted"):
-        redirects.redirect_request(
-            Request("https://publisher.test/file"), None, 302, "Found", {}, target
-        )
-    onward = redirects.redirect_request(
-        Request("https://a.test/"), None, 302, "Found", {}, "https://b.test/"
-    )
+        redirects.redirect_request(Request("https://publisher.test/file"), *FOUND, target)
+    onward = redirects.redirect_request(Request("https://a.test/"), *FOUND, "https://b.test/")
     assert onward is not None and onward.full_url == "https://b.test/"
 
 
-def test_a_full_disk_is_told_as_such(part):
+def test_a_full_disk_is_told_as_such(part: Path) -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no disk that is always full")
@@ -278,7 +277,7 @@ def test_a_full_disk_is_told_as_such(part):
         download(source(shop), part)
 
 
-def test_discarding_leaves_nothing(part):
+def test_discarding_leaves_nothing(part: Path) -> None:
     with open_shop() as shop:
         download(source(shop, known=False), part)
     assert sorted(file.name for file in part.parent.iterdir()) == ["file.part", "file.part.tag"]

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -83,7 +84,7 @@ class House:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_size():
+def small_size() -> Iterator[None]:
     """Makes `mivolo_xs` much smaller, so that these tests are quick."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SIZES, "xs", SMALL)
@@ -91,7 +92,7 @@ def small_size():
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory, small_size) -> Path:
+def published(tmp_path_factory: pytest.TempPathFactory, small_size: None) -> Path:
     """A checkpoint as the authors publish it."""
     file = tmp_path_factory.mktemp("published") / "unhashed.pth.tar"
     torch.save(
@@ -101,7 +102,7 @@ def published(tmp_path_factory, small_size) -> Path:
 
 
 @pytest.fixture
-def house(tmp_path, monkeypatch):
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     offered, shipped, asked = tmp_path / "offered", tmp_path / "shipped", []
     offered.mkdir()
     shipped.mkdir()
@@ -128,7 +129,7 @@ def house(tmp_path, monkeypatch):
     server.server_close()
 
 
-def test_registered_weights_are_brought_once(house):
+def test_registered_weights_are_brought_once(house: House) -> None:
     (house.offered / "published.bin").write_bytes(LARGE)
     told = []
     file = fetch("large", on_progress=lambda *now: told.append(now))
@@ -139,13 +140,13 @@ def test_registered_weights_are_brought_once(house):
     assert house.left() == {"large.safetensors"}
 
 
-def test_an_altered_file_is_brought_again(house):
+def test_an_altered_file_is_brought_again(house: House) -> None:
     (house.offered / "published.bin").write_bytes(LARGE)
     fetch("large").write_bytes(b"altered")
     assert fetch("large").read_bytes() == LARGE
 
 
-def test_a_wrong_file_is_thrown_away(house):
+def test_a_wrong_file_is_thrown_away(house: House) -> None:
     (house.offered / "published.bin").write_bytes(LARGE[:-1] + b"!")
     with pytest.raises(WeightsError, match="its sha256 is") as error:
         fetch("large")
@@ -153,14 +154,14 @@ def test_a_wrong_file_is_thrown_away(house):
     assert house.left() == set()
 
 
-def test_what_an_earlier_call_left_is_continued(house):
+def test_what_an_earlier_call_left_is_continued(house: House) -> None:
     house.user.mkdir(parents=True)
     (house.user / "large.safetensors.part").write_bytes(LARGE)
     assert fetch("large").read_bytes() == LARGE
     assert house.asked == [] and house.left() == {"large.safetensors"}
 
 
-def test_without_a_published_hash_the_first_use_counts(house, published):
+def test_without_a_published_hash_the_first_use_counts(house: House, published: Path) -> None:
     (house.offered / "unhashed.pth.tar").write_bytes(published.read_bytes())
     file = fetch("unhashed")
     assert registry.get("unhashed").sha256 == registry.sha256(published)
@@ -173,19 +174,19 @@ def test_without_a_published_hash_the_first_use_counts(house, published):
 
 
 @pytest.mark.parametrize("name", ["unhashed", "faces"])
-def test_without_a_published_hash_only_weights_are_let_in(house, name):
+def test_without_a_published_hash_only_weights_are_let_in(house: House, name: str) -> None:
     (house.offered / registry.get(name).file).write_bytes(b"not weights at all")
     with pytest.raises(WeightsError, match="neither a safetensors nor a PyTorch file"):
         fetch(name)
     assert house.left() == set() and registry.records() == {}
 
 
-def test_weights_of_a_detector_need_not_be_those_of_a_model(house):
+def test_weights_of_a_detector_need_not_be_those_of_a_model(house: House) -> None:
     torch.save({"body.weight": torch.ones(3)}, house.offered / "detection.pth")
     assert fetch("faces") == registry.find("faces")
 
 
-def test_nothing_is_asked_for_offline(house, monkeypatch):
+def test_nothing_is_asked_for_offline(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(WeightsError, match="you asked to stay offline") as error:
         fetch("unhashed", offline=True)
     assert error.value.hint == (
@@ -201,36 +202,36 @@ def test_nothing_is_asked_for_offline(house, monkeypatch):
     assert house.asked == []
 
 
-def test_what_is_here_is_found_offline(house):
+def test_what_is_here_is_found_offline(house: House) -> None:
     (house.offered / "published.bin").write_bytes(LARGE)
     assert fetch("large") == fetch("large", offline=True)
 
 
-def test_a_pickle_without_a_hash_is_never_downloaded(house):
+def test_a_pickle_without_a_hash_is_never_downloaded(house: House) -> None:
     with pytest.raises(WeightsError, match="any program") as error:
         fetch("trap")
     assert "mivolo weights add --trust FILE --name trap" in error.value.hint
     assert house.asked == []
 
 
-def test_what_travels_with_the_program_is_not_downloaded(house):
+def test_what_travels_with_the_program_is_not_downloaded(house: House) -> None:
     with pytest.raises(WeightsError, match="cannot be downloaded") as error:
         fetch("small")
     assert "install mivolo-cli again" in error.value.hint
 
 
-def test_a_file_that_is_not_offered_is_told(house):
+def test_a_file_that_is_not_offered_is_told(house: House) -> None:
     with pytest.raises(WeightsError, match="answers 404"):
         fetch("large")
 
 
-def test_an_unknown_name_is_told(house):
+def test_an_unknown_name_is_told(house: House) -> None:
     with pytest.raises(WeightsError) as error:
         fetch("larg")
     assert error.value.hint == "did you mean large?"
 
 
-def test_two_calls_do_not_write_the_same_file(house):
+def test_two_calls_do_not_write_the_same_file(house: House) -> None:
     house.user.mkdir(parents=True)
     with (
         FileLock(house.user / "large.safetensors.lock"),
@@ -239,14 +240,14 @@ def test_two_calls_do_not_write_the_same_file(house):
         fetch("large")
 
 
-def test_a_folder_that_cannot_be_written_is_told(house):
+def test_a_folder_that_cannot_be_written_is_told(house: House) -> None:
     house.user.parent.write_text("a file where the folder should be")
     with pytest.raises(OutputError, match="cannot write") as error:
         fetch("large")
     assert "MIVOLO_HOME" in error.value.hint
 
 
-def test_a_file_at_hand_is_recognised_by_its_hash(house, tmp_path):
+def test_a_file_at_hand_is_recognised_by_its_hash(house: House, tmp_path: Path) -> None:
     (tmp_path / "downloaded").write_bytes(LARGE)
     assert add(tmp_path / "downloaded") == registry.get("large")
     assert registry.find("large").read_bytes() == LARGE
@@ -256,7 +257,9 @@ def test_a_file_at_hand_is_recognised_by_its_hash(house, tmp_path):
 @pytest.mark.parametrize(
     ("file", "name"), [("large.safetensors", None), ("other.bin", "large"), ("large.bin", None)]
 )
-def test_a_file_that_is_not_what_it_claims_is_refused(house, tmp_path, file, name):
+def test_a_file_that_is_not_what_it_claims_is_refused(
+    house: House, tmp_path: Path, file: str, name: str
+) -> None:
     (tmp_path / file).write_bytes(b"something else")
     with pytest.raises(WeightsError, match="is not large") as error:
         add(tmp_path / file, name=name)
@@ -268,8 +271,8 @@ def test_a_file_that_is_not_what_it_claims_is_refused(house, tmp_path, file, nam
     ("file", "name"), [("unhashed.pth.tar", None), ("unhashed.pth", None), ("x.bin", "unhashed")]
 )
 def test_weights_without_a_hash_are_read_before_they_are_added(
-    house, published, tmp_path, file, name
-):
+    house: House, published: Path, tmp_path: Path, file: str, name: str
+) -> None:
     (tmp_path / file).write_bytes(published.read_bytes())
     entry = add(tmp_path / file, name=name)
     assert (entry.name, entry.file, entry.sha256) == (
@@ -281,7 +284,7 @@ def test_weights_without_a_hash_are_read_before_they_are_added(
     assert registry.verify(["unhashed"]) == [(entry, "ok")]
 
 
-def test_own_models_get_a_name(house, published, tmp_path):
+def test_own_models_get_a_name(house: House, published: Path, tmp_path: Path) -> None:
     file = tmp_path / "My Model (2).pth.tar"
     file.write_bytes(published.read_bytes())
     assert add(file).name == "my-model-2"
@@ -291,7 +294,9 @@ def test_own_models_get_a_name(house, published, tmp_path):
     assert file.exists()
 
 
-def test_own_weights_are_not_replaced_by_accident(house, published, tmp_path):
+def test_own_weights_are_not_replaced_by_accident(
+    house: House, published: Path, tmp_path: Path
+) -> None:
     add(published, name="mine")
     other = tmp_path / "other.pth"
     torch.save(
@@ -308,12 +313,14 @@ def test_own_weights_are_not_replaced_by_accident(house, published, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "Ü", ".hidden", "A"])
-def test_names_that_could_be_paths_are_refused(house, published, name):
+def test_names_that_could_be_paths_are_refused(house: House, published: Path, name: str) -> None:
     with pytest.raises(BadInput, match="cannot be a name"):
         add(published, name=name)
 
 
-def test_a_name_cannot_take_the_place_of_another_file(house, published, tmp_path):
+def test_a_name_cannot_take_the_place_of_another_file(
+    house: House, published: Path, tmp_path: Path
+) -> None:
     file = tmp_path / "x.pth"
     file.write_bytes(published.read_bytes())
     with pytest.raises(BadInput, match="is the file of other weights"):
@@ -323,14 +330,16 @@ def test_a_name_cannot_take_the_place_of_another_file(house, published, tmp_path
     assert house.left() == set()
 
 
-def test_a_name_without_an_ending_is_kept_apart_from_the_records(house, published, tmp_path):
+def test_a_name_without_an_ending_is_kept_apart_from_the_records(
+    house: House, published: Path, tmp_path: Path
+) -> None:
     file = tmp_path / "hashes"
     file.write_bytes(published.read_bytes())
     assert add(file, name=registry.RECORDS).file == f"{registry.RECORDS}.bin"
     assert registry.find(registry.RECORDS).read_bytes() == published.read_bytes()
 
 
-def test_an_onnx_file_is_a_detector(house, tmp_path):
+def test_an_onnx_file_is_a_detector(house: House, tmp_path: Path) -> None:
     (tmp_path / "people.onnx").write_bytes(b"\x08\x09rest of the graph")
     assert add(tmp_path / "people.onnx").kind == "detector"
     assert registry.find("people") == house.user / "people.onnx"
@@ -348,7 +357,9 @@ class Trap:
 
 
 @pytest.mark.parametrize(("file", "name"), [("yolo.pt", "yolo"), ("trap.pt", "trap")])
-def test_a_pickle_gets_in_by_trust_alone_and_is_not_opened(house, tmp_path, file, name):
+def test_a_pickle_gets_in_by_trust_alone_and_is_not_opened(
+    house: House, tmp_path: Path, file: str, name: str
+) -> None:
     witness, path = tmp_path / "went-off", tmp_path / file
     path.write_bytes(pickle.dumps(Trap(witness)))
     with pytest.raises(WeightsError) as error:
@@ -365,25 +376,25 @@ def test_a_pickle_gets_in_by_trust_alone_and_is_not_opened(house, tmp_path, file
     assert not witness.exists()
 
 
-def test_trust_is_not_spent_where_it_is_not_needed(house, published):
+def test_trust_is_not_spent_where_it_is_not_needed(house: House, published: Path) -> None:
     assert not add(published, trust=True).pickle
     with pytest.raises(WeightsError):
         registry.require_trusted_pickle(published)
 
 
-def test_trust_does_not_let_anything_else_in(house, tmp_path):
+def test_trust_does_not_let_anything_else_in(house: House, tmp_path: Path) -> None:
     (tmp_path / "notes.pt").write_text("no weights")
     with pytest.raises(WeightsError, match="neither"):
         add(tmp_path / "notes.pt", trust=True)
 
 
-def test_a_file_that_is_not_there_is_told(house, tmp_path):
+def test_a_file_that_is_not_there_is_told(house: House, tmp_path: Path) -> None:
     for path in (tmp_path / "nowhere.pth", tmp_path):
         with pytest.raises(BadInput, match="there is no file"):
             add(path)
 
 
-def test_a_file_of_the_users_folder_may_be_added_itself(house, published):
+def test_a_file_of_the_users_folder_may_be_added_itself(house: House, published: Path) -> None:
     house.user.mkdir(parents=True)
     (house.user / "unhashed.pth.tar").write_bytes(published.read_bytes())
     with pytest.raises(WeightsError, match="never checked"):
@@ -392,6 +403,6 @@ def test_a_file_of_the_users_folder_may_be_added_itself(house, published):
     assert registry.find("unhashed").read_bytes() == published.read_bytes()
 
 
-def test_knowing_and_fetching_weights_does_not_need_pytorch():
+def test_knowing_and_fetching_weights_does_not_need_pytorch() -> None:
     program = "import sys, mivolo_cli.model.install, mivolo_cli.model.registry; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,6 +1,7 @@
 import hashlib
 import json
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -43,12 +44,12 @@ pickle = true
 """
 
 
-def sha(content):
+def sha(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
 @pytest.fixture
-def house(tmp_path, monkeypatch):
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A registry of four weights, the first of which travels with the program; returns the user's
     folder."""
     shipped = tmp_path / "shipped"
@@ -64,7 +65,7 @@ def house(tmp_path, monkeypatch):
     return user
 
 
-def test_the_registry_names_all_published_weights():
+def test_the_registry_names_all_published_weights() -> None:
     published = {"mivolo-v2", "mivolo-d1-imdb", "volo-d1-imdb", "yolov8x-person-face"}
     detectors = {
         "retinaface-resnet50",
@@ -75,7 +76,7 @@ def test_the_registry_names_all_published_weights():
     assert published | detectors | {"mivolo-xs"} <= set(registry.registry())
 
 
-def test_every_registered_entry_can_be_used():
+def test_every_registered_entry_can_be_used() -> None:
     files = [entry.file for entry in registry.registry().values()]
     assert len(set(files)) == len(files)
     for name, entry in registry.registry().items():
@@ -88,16 +89,18 @@ def test_every_registered_entry_can_be_used():
         assert entry.pickle == entry.file.endswith(".pt")
 
 
-def test_what_travels_with_the_program_has_its_registered_hash():
+def test_what_travels_with_the_program_has_its_registered_hash() -> None:
     shipped = [name for name, entry in registry.registry().items() if entry.embedded]
     assert {check for _, check in registry.verify(shipped)} == {"ok"}
 
 
-def test_the_folder_of_the_program_holds_the_registry():
+def test_the_folder_of_the_program_holds_the_registry() -> None:
     assert (registry.folder() / registry.REGISTRY).is_file()
 
 
-def test_without_its_folder_the_program_says_so(tmp_path, monkeypatch):
+def test_without_its_folder_the_program_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(registry, "__file__", str(tmp_path / "package" / "model" / "registry.py"))
     with pytest.raises(WeightsError, match="missing"):
         registry.folder()
@@ -109,14 +112,14 @@ def test_without_its_folder_the_program_says_so(tmp_path, monkeypatch):
     assert registry.folder() == tmp_path / "package" / "_weights"
 
 
-def test_the_users_folder_can_be_moved(tmp_path, monkeypatch):
+def test_the_users_folder_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIVOLO_HOME", str(tmp_path))
     assert registry.user_folder() == tmp_path / "weights"
     monkeypatch.setenv("MIVOLO_HOME", "")
     assert "mivolo" in registry.user_folder().parts and registry.user_folder().is_absolute()
 
 
-def test_files_are_found_with_the_program_and_with_the_user(house):
+def test_files_are_found_with_the_program_and_with_the_user(house: Path) -> None:
     assert registry.find("small") == registry.folder() / "small.safetensors"
     (house / "large.safetensors").write_bytes(b"large")
     assert registry.find("large") == house / "large.safetensors"
@@ -131,14 +134,16 @@ def test_files_are_found_with_the_program_and_with_the_user(house):
         ("small", "install mivolo-cli again"),
     ],
 )
-def test_what_is_not_here_is_refused_with_the_way_to_get_it(house, name, hint):
+def test_what_is_not_here_is_refused_with_the_way_to_get_it(
+    house: Path, name: str, hint: str
+) -> None:
     (registry.folder() / "small.safetensors").unlink()
     with pytest.raises(WeightsError, match="not here yet") as error:
         registry.find(name)
     assert error.value.hint == hint
 
 
-def test_an_altered_file_is_never_used(house):
+def test_an_altered_file_is_never_used(house: Path) -> None:
     file = house / "large.safetensors"
     file.write_bytes(b"wrong")
     with pytest.raises(WeightsError, match="does not have the sha256") as error:
@@ -155,7 +160,7 @@ def test_an_altered_file_is_never_used(house):
     assert error.value.hint == "install mivolo-cli again"
 
 
-def test_a_file_that_was_only_put_there_is_not_used(house):
+def test_a_file_that_was_only_put_there_is_not_used(house: Path) -> None:
     (house / "unhashed.pth").write_bytes(b"anything")
     (house / "trap.pt").write_bytes(b"anything")
     with pytest.raises(WeightsError, match="never checked") as error:
@@ -166,7 +171,7 @@ def test_a_file_that_was_only_put_there_is_not_used(house):
     assert "add --trust" in error.value.hint
 
 
-def test_the_hash_of_the_first_use_is_checked_from_then_on(house):
+def test_the_hash_of_the_first_use_is_checked_from_then_on(house: Path) -> None:
     (house / "unhashed.pth").write_bytes(b"first")
     registry.remember("unhashed.pth", Record("unhashed", "model", sha(b"first")))
     assert registry.find("unhashed") == house / "unhashed.pth"
@@ -176,14 +181,14 @@ def test_the_hash_of_the_first_use_is_checked_from_then_on(house):
         registry.find("unhashed")
 
 
-def test_a_record_never_replaces_a_registered_hash(house):
+def test_a_record_never_replaces_a_registered_hash(house: Path) -> None:
     (house / "large.safetensors").write_bytes(b"other")
     registry.remember("large.safetensors", Record("large", "model", sha(b"other")))
     with pytest.raises(WeightsError, match="does not have the sha256"):
         registry.find("large")
 
 
-def test_the_users_own_weights_have_a_name_too(house):
+def test_the_users_own_weights_have_a_name_too(house: Path) -> None:
     (house / "mine.pth").write_bytes(b"mine")
     registry.remember("mine.pth", Record("mine", "model", sha(b"mine")))
     assert registry.find("mine") == house / "mine.pth"
@@ -193,13 +198,13 @@ def test_the_users_own_weights_have_a_name_too(house):
     assert registry.find("mine") == house / "mine.safetensors"
 
 
-def test_own_weights_cannot_take_a_registered_name(house):
+def test_own_weights_cannot_take_a_registered_name(house: Path) -> None:
     (house / "evil.pth").write_bytes(b"evil")
     registry.remember("evil.pth", Record("large", "model", sha(b"evil")))
     assert registry.get("large").file == "large.safetensors"
 
 
-def test_an_unknown_name_is_answered_with_those_that_come_near(house):
+def test_an_unknown_name_is_answered_with_those_that_come_near(house: Path) -> None:
     with pytest.raises(WeightsError, match="'larg'") as error:
         registry.get("larg")
     assert error.value.hint == "did you mean large?"
@@ -208,7 +213,7 @@ def test_an_unknown_name_is_answered_with_those_that_come_near(house):
     assert error.value.hint == "`mivolo weights list` shows what there is"
 
 
-def test_the_list_shows_what_is_here_and_how_large(house):
+def test_the_list_shows_what_is_here_and_how_large(house: Path) -> None:
     rows = {row.entry.name: (row.path, row.bytes) for row in registry.status()}
     assert rows == {
         "small": (registry.folder() / "small.safetensors", 5),
@@ -218,7 +223,7 @@ def test_the_list_shows_what_is_here_and_how_large(house):
     }
 
 
-def test_verify_hashes_everything_anew(house):
+def test_verify_hashes_everything_anew(house: Path) -> None:
     (house / "large.safetensors").write_bytes(b"wrong")
     (house / "trap.pt").write_bytes(b"anything")
     checks = {entry.name: check for entry, check in registry.verify()}
@@ -233,7 +238,7 @@ def test_verify_hashes_everything_anew(house):
         registry.verify(["small", "nothing"])
 
 
-def test_a_pickle_must_be_vouched_for(house, tmp_path):
+def test_a_pickle_must_be_vouched_for(house: Path, tmp_path: Path) -> None:
     file = tmp_path / "yolo.pt"
     file.write_bytes(b"pickle")
     with pytest.raises(WeightsError, match="any program") as error:
@@ -254,14 +259,14 @@ def test_a_pickle_must_be_vouched_for(house, tmp_path):
 @pytest.mark.parametrize(
     "content", ["{", "[]", '{"a.pt": {}}', '{"a.pt": {"colour": "blue"}}', '{"a.pt": 3}']
 )
-def test_a_broken_list_of_records_is_told(house, content):
+def test_a_broken_list_of_records_is_told(house: Path, content: str) -> None:
     (house / registry.RECORDS).write_text(content)
     with pytest.raises(WeightsError, match="hashes.json") as error:
         registry.find("small")
     assert "delete it" in error.value.hint
 
 
-def test_records_are_kept_as_they_were_given(house):
+def test_records_are_kept_as_they_were_given(house: Path) -> None:
     first, second = (
         Record("a", "model", sha(b"a")),
         Record("b", "detector", sha(b"b"), trusted=True),
@@ -283,14 +288,14 @@ def test_records_are_kept_as_they_were_given(house):
         ("a.b", "a.b", ""),
     ],
 )
-def test_names_are_told_from_formats(tmp_path, file, name, suffix):
+def test_names_are_told_from_formats(tmp_path: Path, file: str, name: str, suffix: str) -> None:
     assert (registry.plain_name(tmp_path / file), registry.suffix(tmp_path / file)) == (
         name,
         suffix,
     )
 
 
-def test_a_hash_is_that_of_the_whole_file(tmp_path):
+def test_a_hash_is_that_of_the_whole_file(tmp_path: Path) -> None:
     content = bytes(3_000_000)
     (tmp_path / "file").write_bytes(content)
     assert registry.sha256(tmp_path / "file") == sha(content)

@@ -16,6 +16,7 @@ import pytest
 from helpers import quick
 from helpers.buckets import Put, moto, put, server  # noqa: F401
 from helpers.photos import save_photo
+from helpers.scans import scan_options
 from helpers.tables import table
 
 from mivolo_cli.errors import PhotoError
@@ -26,7 +27,7 @@ from mivolo_cli.records import Failure, Image, Photo
 from mivolo_cli.scan import run as scanning
 from mivolo_cli.scan import store
 from mivolo_cli.scan.merge import MergeOptions, merge
-from mivolo_cli.scan.run import Progress, ScanOptions
+from mivolo_cli.scan.options import Progress
 from mivolo_cli.scan.shards import Shard
 from mivolo_cli.storage import place
 
@@ -36,11 +37,10 @@ Scan = Callable[..., Progress]
 @pytest.fixture
 def scan(monkeypatch: pytest.MonkeyPatch) -> Scan:
     monkeypatch.setattr(store, "PART_PHOTOS", 4)
-    monkeypatch.setattr(scanning, "open_tools", quick.open_tools)
-    monkeypatch.setattr(scanning, "results", quick.results)
 
     def run(*sources: str | Path, output: Path, **given: Any) -> Progress:
-        return scanning.scan(ScanOptions([*map(place, sources)], [output], workers=2, **given))
+        options = scan_options([*map(place, sources)], [output], workers=2, **given)
+        return scanning.scan(options, backend=quick.QuickBackend)
 
     return run
 
@@ -52,7 +52,7 @@ def pictures(tmp_path: Path) -> dict[str, bytes]:
     greys = {
         name: np.full((50, 40, 3), 100 + number, np.uint8) for number, name in enumerate(names)
     }
-    exact = {"lossless": True}  # for WebP; the other formats take no notice
+    exact: dict[str, Any] = {"lossless": True}  # for WebP; the other formats take no notice
     return {
         name: save_photo(tmp_path / "made" / name, pixels=grey, **exact).read_bytes()
         for name, grey in greys.items()
@@ -204,7 +204,7 @@ def test_a_shard_that_changes_while_it_is_read(pictures: dict[str, bytes], tmp_p
     shard = save_tar(tmp_path / "a.tar", pictures)
     photo, *_ = walk.opened(walk.walk([shard]))
     assert isinstance(photo, Photo) and thumbnail(photo, 16)
-    archives._SHELF._shards.clear()
+    archives._SHELF._archives.clear()
     os.utime(shard, ns=(1, 1))
     with pytest.raises(PhotoError) as caught:
         decode.decode(photo)

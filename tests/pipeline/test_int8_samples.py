@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 from helpers.photos import assets, noise, save_photo
 
-from mivolo_cli.detect import detections
+from mivolo_cli.detect.detector import detections
 from mivolo_cli.errors import BadInput
 from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.pipeline import int8_samples

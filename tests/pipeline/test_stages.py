@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mivolo_cli.detect import detections
+from mivolo_cli.detect.detector import detections
 from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.pipeline import stages
 from mivolo_cli.pipeline.predict import Predictor
-from mivolo_cli.pipeline.stages import Sighting, predict, sight
+from mivolo_cli.pipeline.stages import Detected, detect_people, predict
 from mivolo_cli.records import Detections, Failure, Image, Photo, Pixels, Result
 
 SIZE = 32
@@ -72,7 +72,7 @@ def run(
 ) -> tuple[list[Result | Failure], Faces, Brightness]:
     detector, engine = Faces(batch=4), Brightness()
     predictor = Predictor(engine, SPEC, batch_size)
-    return list(predict(sight(images, detector, SIZE), predictor)), detector, engine
+    return list(predict(detect_people(images, detector, SIZE), predictor)), detector, engine
 
 
 def ages(results: Iterable[Result | Failure]) -> list[list[int] | None]:
@@ -126,13 +126,13 @@ def test_the_detector_sees_photos_in_batches_with_failures_counting_among_them()
     _, detector, _ = run(MIXED, 32)
     assert detector.calls == [["0-0", "1-3", "3-1"], ["4-0", "5-5", "7-2"], ["8-0"]]
     detector = Faces(batch=3)
-    assert len(list(sight([image(n, 1) for n in range(7)], detector, SIZE))) == 7
+    assert len(list(detect_people([image(n, 1) for n in range(7)], detector, SIZE))) == 7
     assert [len(call) for call in detector.calls] == [3, 3, 1]
 
 
-def test_a_sighting_knows_the_photo_but_not_its_pixels() -> None:
-    (seen,) = sight([image(3, 2)], Faces(), SIZE)
-    assert isinstance(seen, Sighting)
+def test_a_found_knows_the_photo_but_not_its_pixels() -> None:
+    (seen,) = detect_people([image(3, 2)], Faces(), SIZE)
+    assert isinstance(seen, Detected)
     assert (seen.photo.path, seen.width, seen.height, len(seen.people), len(seen.crops)) == (
         "3-2",
         20,
@@ -144,8 +144,8 @@ def test_a_sighting_knows_the_photo_but_not_its_pixels() -> None:
 
 
 def test_use_body_leaves_a_face_alone_without_a_crop() -> None:
-    (seen,) = sight([image(3, 1)], Faces(), SIZE, use="body")
-    assert isinstance(seen, Sighting)
+    (seen,) = detect_people([image(3, 1)], Faces(), SIZE, use="body")
+    assert isinstance(seen, Detected)
     assert [crop.used for crop in seen.crops] == [None]
     (result,) = predict([seen], Predictor(Brightness(), SPEC))
     assert isinstance(result, Result)
@@ -161,7 +161,9 @@ def test_photos_come_out_as_soon_as_their_people_are_known() -> None:
             asked += 1
             yield image(number, 1)
 
-    results = predict(sight(counted(), Faces(), SIZE), Predictor(Brightness(), SPEC, batch_size=3))
+    results = predict(
+        detect_people(counted(), Faces(), SIZE), Predictor(Brightness(), SPEC, batch_size=3)
+    )
     next(results)
     assert asked == 4, "one is looked at meanwhile"
 
@@ -171,12 +173,12 @@ def test_no_more_than_the_limit_of_photos_wait_for_a_batch(monkeypatch: pytest.M
     engine, waiting, most = Brightness(), 0, 0
     photos = [image(n, 1 if n % 4 == 0 else 0) if n % 3 else failure(n) for n in range(1, 25)]
 
-    def counted() -> Iterator[Sighting | Failure]:
+    def counted() -> Iterator[Detected | Failure]:
         nonlocal waiting, most
-        for sighting in sight(photos, Faces(), SIZE):
+        for found in detect_people(photos, Faces(), SIZE):
             waiting += 1
             most = max(most, waiting)
-            yield sighting
+            yield found
 
     results = []
     for result in predict(counted(), Predictor(engine, SPEC, batch_size=32)):
@@ -189,7 +191,9 @@ def test_no_more_than_the_limit_of_photos_wait_for_a_batch(monkeypatch: pytest.M
 
 def test_photos_without_people_do_not_wait_at_all() -> None:
     engine = Brightness()
-    results = predict(sight([image(1, 0), image(2, 1)], Faces(), SIZE), Predictor(engine, SPEC))
+    results = predict(
+        detect_people([image(1, 0), image(2, 1)], Faces(), SIZE), Predictor(engine, SPEC)
+    )
     assert ages([next(results)]) == [[]]
     assert engine.batches == []
 
@@ -214,8 +218,8 @@ def reduced(side: int) -> Image:
 
 
 def test_boxes_of_a_reduced_photo_are_those_of_the_photo() -> None:
-    (seen,) = sight([reduced(100)], Half(), SIZE)
-    assert isinstance(seen, Sighting) and (seen.width, seen.height) == (400, 402)
+    (seen,) = detect_people([reduced(100)], Half(), SIZE)
+    assert isinstance(seen, Detected) and (seen.width, seen.height) == (400, 402)
     assert seen.people[0].face is not None
     assert seen.people[0].face.corners == pytest.approx((40, 40.2, 360, 361.8), abs=1e-3)
     assert seen.crops[0].face is not None and seen.crops[0].face.mean() == 100
@@ -234,11 +238,11 @@ def test_photos_reduced_too_much_are_read_whole_and_looked_at_again() -> None:
         )
 
     photos = [reduced(100), reduced(59), failure(1), reduced(20), reduced(62), reduced(63)]
-    seen = list(sight(photos, Half(), SIZE, decode=whole))
+    seen = list(detect_people(photos, Half(), SIZE, decode=whole))
     assert [one.photo.path for one in seen] == ["100", "59", "1-x", "20", "62", "63"]
     assert sorted(asked) == ["20", "59", "62"], "upscaled, upscaled, and a face of 49.6 pixels"
     assert (
-        isinstance(seen[1], Sighting)
+        isinstance(seen[1], Detected)
         and seen[1].crops[0].face is not None
         and seen[1].crops[0].face.max() == 9
     )
@@ -256,8 +260,8 @@ def test_a_photo_whose_people_are_too_small_is_read_whole_and_not_looked_at_agai
     def whole(photo: Photo) -> Image:
         return Image(photo, np.full((402, 400, 3), 9, np.uint8))
 
-    (seen,) = sight([reduced(100)], Counting(), 81, decode=whole)
-    assert looked == [1] and isinstance(seen, Sighting) and (seen.width, seen.height) == (400, 402)
+    (seen,) = detect_people([reduced(100)], Counting(), 81, decode=whole)
+    assert looked == [1] and isinstance(seen, Detected) and (seen.width, seen.height) == (400, 402)
     assert seen.people[0].face is not None and seen.crops[0].face is not None
     assert seen.people[0].face.corners == pytest.approx((40, 40.2, 360, 361.8), abs=1e-3)
     assert seen.crops[0].face.max() == 9, "cut out of the whole photo"
@@ -270,8 +274,8 @@ def test_a_face_smaller_than_the_models_input_needs_all_pixels() -> None:
         asked.append(photo)
         return Image(photo, np.zeros((400, 400, 3), np.uint8))
 
-    assert len(list(sight([reduced(100)], Half(), 81, decode=whole))) == len(asked) == 1
-    assert len(list(sight([reduced(100)], Half(), 80, decode=whole))) == len(asked) == 1
+    assert len(list(detect_people([reduced(100)], Half(), 81, decode=whole))) == len(asked) == 1
+    assert len(list(detect_people([reduced(100)], Half(), 80, decode=whole))) == len(asked) == 1
 
 
 def test_batches_are_under_way_while_the_next_people_are_found() -> None:
@@ -292,13 +296,15 @@ def test_batches_are_under_way_while_the_next_people_are_found() -> None:
             yield image(number, 1)
 
     predictor = Predictor(Waiting(), SPEC, batch_size=2, streams=2)
-    assert ages(predict(sight(counted(), Faces(), SIZE), predictor)) == [[10 * n] for n in range(6)]
+    assert ages(predict(detect_people(counted(), Faces(), SIZE), predictor)) == [
+        [10 * n] for n in range(6)
+    ]
 
 
 @pytest.mark.parametrize("streams", [1, 3])
 def test_lanes_change_no_answer(streams: int) -> None:
     predictor = Predictor(Brightness(), SPEC, 3, streams=streams)
-    assert ages(predict(sight(MIXED, Faces(2, streams), SIZE), predictor)) == MIXED_AGES
+    assert ages(predict(detect_people(MIXED, Faces(2, streams), SIZE), predictor)) == MIXED_AGES
 
 
 def test_photos_are_looked_at_in_as_many_lanes_as_the_detector_has() -> None:
@@ -309,8 +315,8 @@ def test_photos_are_looked_at_in_as_many_lanes_as_the_detector_has() -> None:
             together.wait(10)
             return super().detect(images)
 
-    seen = sight([image(number, 1) for number in range(6)], Together(streams=3), SIZE)
-    assert [sighting.photo.path for sighting in seen] == [f"{number}-1" for number in range(6)]
+    seen = detect_people([image(number, 1) for number in range(6)], Together(streams=3), SIZE)
+    assert [found.photo.path for found in seen] == [f"{number}-1" for number in range(6)]
 
 
 def test_opencv_keeps_to_one_core_while_the_lanes_work_and_gets_back_its_own() -> None:
@@ -324,7 +330,7 @@ def test_opencv_keeps_to_one_core_while_the_lanes_work_and_gets_back_its_own() -
     before = cv2.getNumThreads()
     cv2.setNumThreads(3)
     try:
-        list(sight([image(1, 1), image(2, 1)], Asking(), SIZE))
+        list(detect_people([image(1, 1), image(2, 1)], Asking(), SIZE))
         assert (seen, cv2.getNumThreads()) == ([1, 1], 3)
     finally:
         cv2.setNumThreads(before)
@@ -336,7 +342,7 @@ def test_a_detector_that_raises_in_a_lane_stops_the_run() -> None:
             raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
-        list(sight(MIXED, Broken(2, 2), SIZE))
+        list(detect_people(MIXED, Broken(2, 2), SIZE))
 
 
 def test_an_engine_that_raises_in_a_lane_stops_the_run() -> None:
@@ -345,4 +351,4 @@ def test_an_engine_that_raises_in_a_lane_stops_the_run() -> None:
             raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
-        list(predict(sight(MIXED, Faces(), SIZE), Predictor(Broken(), SPEC, 2, streams=2)))
+        list(predict(detect_people(MIXED, Faces(), SIZE), Predictor(Broken(), SPEC, 2, streams=2)))

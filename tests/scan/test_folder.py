@@ -16,7 +16,7 @@ from helpers.tables import Corners, Given, contents, corners, table, write_boxes
 
 from mivolo_cli.photos.decode import CODES
 from mivolo_cli.records import SCHEMA
-from mivolo_cli.scan.run import Progress
+from mivolo_cli.scan.options import Progress
 from mivolo_cli.tables import read_table
 
 Run = Callable[..., Progress]

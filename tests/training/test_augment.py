@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import fields, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -50,7 +51,7 @@ def sample(
 ) -> Sample:
     """A picture of one colour; with face and body, the face is the upper left quarter and green."""
     pixels = np.full((40, 40, 3), colour, np.uint8)
-    boxes = {kind: Box(0, 0, 40, 40) for kind in ("face", "body") if kind in shows}
+    boxes: dict[str, Any] = {kind: Box(0, 0, 40, 40) for kind in ("face", "body") if kind in shows}
     if len(boxes) == 2:
         boxes["face"] = Box(0, 0, 20, 20)
         pixels[:20, :20] = GREEN

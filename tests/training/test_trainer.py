@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -68,11 +69,14 @@ def backbones(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("inputs", ["face+body", "face"])
-def test_backbones_that_learned_before_are_taken(backbones: Path, inputs: str) -> None:
+def test_backbones_that_learned_before_are_taken(
+    backbones: Path, inputs: Literal["face+body", "face"]
+) -> None:
     embed = Trainer(
         replace(TINY, inputs=inputs), 6, "cpu", None, 30.0, backbones
     ).model.model.patch_embed
-    found, face = load_file(backbones), embed.conv1 if inputs == "face+body" else embed.conv
+    found = load_file(backbones)
+    face = embed.get_submodule("conv1" if inputs == "face+body" else "conv")
     assert all(equal(value, found[f"conv1.{name}"]) for name, value in face.state_dict().items())
 
 

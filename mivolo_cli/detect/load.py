@@ -1,0 +1,99 @@
+"""Open a detector by its name, or by the file of its weights."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from ..errors import BadInput
+from ..model import registry
+from ..runtime.device import each_gpu
+from .detector import YOLO_SUFFIXES, Detector, SharedDetector
+
+NAMES = ("embedded", "given", "yolo", "retinaface")
+RETINAFACE_SUFFIXES = (".pth",)
+
+
+def open_detector(
+    name_or_path: str,
+    *,
+    boxes: Path | None = None,
+    weights: Path | None = None,
+    device: str = "cpu",
+    engine: str = "auto",
+    precision: str = "fp32",
+) -> Detector:
+    """The detector of this name, or the one that the weights of this name or at this path are for.
+
+    `boxes` is the table of `given`; `weights` replaces the registered file of `yolo` and
+    `retinaface`; `device` is PyTorch's name of it, or of several GPUs (see device.each_gpu),
+    `engine` is that of an age model; `precision` is for yolo in OpenVINO, which stays at fp32 for
+    int8. Raises BadInput or WeightsError, and no pickle is opened before it is known to be trusted.
+    """
+    name = name_or_path
+    if name not in NAMES:
+        weights = _weights(name_or_path)
+        name = _reader(weights)
+    if name == "given":
+        if boxes is None:
+            raise BadInput(
+                "the detector `given` needs a table of boxes",
+                hint="add --boxes FILE (CSV or Parquet)",
+            )
+        from .given import GivenDetector
+
+        return GivenDetector(boxes)
+    if boxes is not None:
+        raise BadInput(
+            f"a table of boxes is no use to the detector {name!r}", hint="use --detector given"
+        )
+    if name == "embedded":
+        from .embedded import EmbeddedDetector
+
+        return EmbeddedDetector()
+    of_gpus: list[Detector] = [
+        _open(name, weights, gpu, engine, precision) for gpu in each_gpu(device)
+    ]
+    return of_gpus[0] if len(of_gpus) == 1 else SharedDetector(of_gpus)
+
+
+def _open(name: str, weights: Path | None, device: str, engine: str, precision: str) -> Detector:
+    if name == "yolo":
+        from .yolo import YoloDetector
+
+        return YoloDetector(weights, device, engine, precision)
+    from .retinaface import RetinaFaceDetector
+
+    return RetinaFaceDetector(weights, device, engine)
+
+
+def _weights(name_or_path: str) -> Path:
+    """The file of a detector's weights. Raises BadInput where there is neither such a name nor such
+    a file."""
+    path = Path(name_or_path)
+    if path.exists():
+        return path
+    entry = registry.known().get(name_or_path)
+    if entry is not None and entry.kind == "detector" and not entry.embedded:
+        return registry.find(name_or_path)
+    if path.suffix or path.name != name_or_path:
+        raise BadInput(
+            f"there is no detector file {path}", hint="check the path, or use --detector embedded"
+        )
+    near = difflib.get_close_matches(name_or_path, NAMES, n=1)
+    hint = (
+        f"did you mean {near[0]}?"
+        if near
+        else f"use {', '.join(NAMES)} or the path of a detector's weights"
+    )
+    raise BadInput(f"there is no detector {name_or_path!r}", hint=hint)
+
+
+def _reader(weights: Path) -> str:
+    """The detector that reads weights of this kind."""
+    if weights.name.lower().endswith(YOLO_SUFFIXES):
+        return "yolo"
+    if weights.name.lower().endswith(RETINAFACE_SUFFIXES):
+        return "retinaface"
+    known = ", ".join((*YOLO_SUFFIXES, *RETINAFACE_SUFFIXES))
+    raise BadInput(f"{weights} is not a detector", hint=f"the weights of detectors end in {known}")

@@ -1,0 +1,124 @@
+"""Fit intervals around predicted ages that hold a stated share of the true ones.
+
+Split conformal prediction, localised: the quantiles of the signed errors on calibration data,
+weighted by how near their predicted ages are to the one at hand, and apart for each set of inputs
+that the model saw. Sources: Lei et al., "Distribution-Free Predictive Inference for Regression"
+(2018); Guan, "Localized Conformal Prediction" (2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..datasets.labels import Label
+from ..model.intervals import COVERAGE, Band, Intervals
+from .metrics import Outcome
+
+BANDWIDTH = 4.0
+"""Years of predicted age within which errors count for each other, as the deviation of a normal
+curve."""
+ENOUGH = 200
+"""People that should stand behind each quantile; where there are fewer, the bandwidth grows. The
+quantiles allow for one more person, who may be anywhere: with few people that makes the intervals
+too wide."""
+FEWEST = 60
+"""Below so many people with the same inputs there are no intervals for them."""
+STEP = 2.0
+"""Years between the ages at which the quantiles are kept; between them they are interpolated."""
+
+
+def fit(outcomes: Sequence[Outcome], coverage: float = COVERAGE) -> Intervals:
+    """Calibrate on people whose age, or range of ages, is known, apart for each kind of inputs with
+    enough people."""
+    found: dict[str, list[tuple[Label, float]]] = {}
+    for outcome in outcomes:
+        if outcome.prediction is not None and outcome.label.age_low is not None:
+            found.setdefault(outcome.prediction.used, []).append(
+                (outcome.label, outcome.prediction.age)
+            )
+    bands = {
+        used: _fit(people, coverage)
+        for used, people in sorted(found.items())
+        if len(people) >= FEWEST
+    }
+    return Intervals(bands, coverage)
+
+
+def signed_miss(age: float, label: Label) -> float:
+    """Years from the predicted age to the true one, or to the nearest age in the true range: 0
+    within it."""
+    assert label.age_low is not None and label.age_high is not None
+    end = label.age_high + (1 if label.is_range else 0)
+    return max(label.age_low - age, 0.0) + min(end - age, 0.0)
+
+
+def _fit(people: Sequence[tuple[Label, float]], coverage: float) -> Band:
+    pairs = np.array([(age, signed_miss(age, label)) for label, age in people])
+    predicted, misses = pairs[np.argsort(pairs[:, 1])].T
+    ages = np.arange(predicted.min(), predicted.max() + STEP, STEP)
+    below, above = [], []
+    for age in ages:
+        weights = _weights(predicted - age)
+        low, high = _offsets(misses, weights, coverage)
+        below.append(low)
+        above.append(high)
+    edges = _edges([label for label, _ in people])
+    return Band(
+        ages.round(2).tolist(), np.round(below, 2).tolist(), np.round(above, 2).tolist(), edges
+    )
+
+
+def _edges(labels: Sequence[Label]) -> list[float]:
+    """Where the ranges begin, and the last one ends; none where ages are known, or ranges
+    overlap."""
+    ranges = sorted(
+        {(label.age_low or 0.0, (label.age_high or 0.0) + 1) for label in labels if label.is_range}
+    )
+    apart = all(end <= start for (_, end), (start, _) in pairwise(ranges))
+    return (
+        [*(low for low, _ in ranges), ranges[-1][1]]
+        if apart and all(label.is_range for label in labels)
+        else []
+    )
+
+
+def _offsets(
+    ascending: NDArray[np.float64], weights: NDArray[np.float64], coverage: float
+) -> tuple[float, float]:
+    """Quantiles that leave out half of the rest at each end; what one end does not use, for ties,
+    the other may."""
+    rest, total = 1 - coverage, weights.sum()
+
+    def lower(tail: float) -> float:
+        return -_upper_quantile(-ascending[::-1], weights[::-1], 1 - tail)
+
+    def upper(tail: float) -> float:
+        return _upper_quantile(ascending, weights, 1 - tail)
+
+    beyond_low = float(weights[ascending < lower(rest / 2)].sum() / total)
+    beyond_high = float(weights[ascending > upper(rest / 2)].sum() / total)
+    return lower(rest - min(beyond_high, rest / 2)), upper(rest - min(beyond_low, rest / 2))
+
+
+def _weights(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Normal weights, wide enough that ENOUGH people count; they sum to that number of people."""
+    bandwidth = BANDWIDTH
+    while True:
+        weights = np.exp(-0.5 * (distance / bandwidth) ** 2)
+        effective = weights.sum() ** 2 / (weights**2).sum() if weights.sum() > 0 else 0.0
+        if effective >= min(ENOUGH, 0.9 * len(distance)):
+            return weights * (effective / weights.sum())
+        bandwidth *= 1.25
+
+
+def _upper_quantile(
+    ascending: NDArray[np.float64], weights: NDArray[np.float64], level: float
+) -> float:
+    """The smallest value with at least this share below it, counting one more person, who may be
+    anywhere."""
+    needed = level * (weights.sum() + 1)
+    return float(ascending[min(int(np.searchsorted(weights.cumsum(), needed)), len(ascending) - 1)])

@@ -1,0 +1,62 @@
+"""With what, and how, people are found and judged: one object for scan, eval and the Python API."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from ..records import Use
+
+
+class Affects(Enum):
+    """What another value of an option changes."""
+
+    CONTENT = "results, by the content of the file that it names"
+    RESULTS = "results"
+    ROUNDING = "results in the last digits, and by more where the precision is not fp32"
+    SPEED = "nothing but the pace and the memory"
+
+
+def _option(default: Any, affects: Affects) -> Any:
+    return field(default=default, metadata={"affects": affects})
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceOptions:
+    """The options of the model and the detector, under the names that the command line has.
+
+    `model` and `detector` are names or files; `boxes` is the table of the detector `given`.
+    `int8_samples` is a folder of photos of people to calibrate int8 with; without one, the photos
+    of the first scan in int8 serve. `full_resolution` decodes large JPEGs whole even where detector
+    and model would make people smaller anyway. `batch_size` counts people, `workers` are threads
+    that decode photos.
+
+    Each field says in its metadata what it affects; a run's fingerprint is made from that.
+    """
+
+    model: str = _option("auto", Affects.CONTENT)
+    detector: str = _option("auto", Affects.CONTENT)
+    boxes: Path | None = _option(None, Affects.CONTENT)
+    device: str = _option("auto", Affects.ROUNDING)
+    engine: str = _option("auto", Affects.ROUNDING)
+    precision: str = _option("fp32", Affects.RESULTS)
+    int8_samples: Path | None = _option(None, Affects.ROUNDING)
+    compile: bool = _option(False, Affects.SPEED)
+    use: Use = _option("both", Affects.RESULTS)
+    flip: bool = _option(False, Affects.RESULTS)
+    full_resolution: bool = _option(False, Affects.RESULTS)
+    batch_size: int = _option(32, Affects.SPEED)
+    workers: int = field(
+        default_factory=lambda: os.cpu_count() or 1, metadata={"affects": Affects.SPEED}
+    )
+
+    def affecting(self, *kinds: Affects) -> dict[str, Any]:
+        """The options of these kinds, by name, in the order of their definition."""
+        return {
+            option.name: getattr(self, option.name)
+            for option in fields(self)
+            if option.metadata["affects"] in kinds
+        }

@@ -1,0 +1,105 @@
+"""The devices of PyTorch: which are here, which of them work, and which to use."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import warnings
+from collections.abc import Sequence
+
+from ..errors import BadInput
+from .engines import first_line
+
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+(,\d+)*)?")
+
+
+DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
+"""What Linux has where there is a GPU for PyTorch: of NVIDIA, of AMD, and under Windows."""
+
+
+def choose_device(wanted: str = "auto", several: bool = False) -> tuple[str, str]:
+    """The device to use for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`, and why, in words for the
+    user.
+
+    With `several`, `cuda:0,1` is a device too; see `each_gpu`. A GPU that is missing or does not
+    work gives the CPU. Raises BadInput for any other name.
+    """
+    if not DEVICE.fullmatch(wanted):
+        raise BadInput(
+            f"there is no device {wanted!r}", hint="use auto, cpu, cuda, cuda:0 (1, 2 ...) or mps"
+        )
+    if "," in wanted and not several:
+        raise BadInput(
+            f"this command works on one GPU, not on {wanted}",
+            hint=f"use {wanted.partition(',')[0]}",
+        )
+    if wanted == "cpu":
+        return "cpu", "as asked"
+    candidates = ("cuda", "mps") if wanted == "auto" else _listed(wanted)
+    present = [device for device in candidates if _driver_may_be_here() and _present(device)]
+    if not present:
+        missing = "no GPU" if wanted == "auto" else f"no {wanted}"
+        return "cpu", f"there is {missing} that PyTorch can use, so the CPU is used"
+    troubles = {device: _trouble(device) for device in present}
+    working = [device for device, trouble in troubles.items() if trouble is None]
+    if working and wanted == "auto":
+        return working[0], "the first GPU that works"
+    if len(working) == len(candidates):
+        return wanted, "as asked"
+    ill = "; ".join(f"{device} {trouble}" for device, trouble in troubles.items() if trouble)
+    if working:
+        return _joined(working), f"of {wanted}, these work" + (f" ({ill})" if ill else "")
+    return "cpu", f"{ill}, so the CPU is used"
+
+
+def each_gpu(device: str) -> list[str]:
+    """The GPUs that `cuda` (all that work) and `cuda:0,1` stand for; any other device stands for
+    itself."""
+    if device != "cuda":
+        return _listed(device)
+    import torch
+
+    every = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return [gpu for gpu in every if len(every) == 1 or _trouble(gpu) is None] or [device]
+
+
+def _listed(device: str) -> list[str]:
+    kind, _, indexes = device.partition(":")
+    return [f"{kind}:{index}" for index in indexes.split(",")] if indexes else [device]
+
+
+def _joined(gpus: Sequence[str]) -> str:
+    """The opposite: one name for several GPUs of CUDA."""
+    return "cuda:" + ",".join(gpu.partition(":")[2] for gpu in gpus)
+
+
+def _driver_may_be_here() -> bool:
+    """Whether to ask PyTorch for GPUs at all, for which it has to be loaded: no on a Linux without
+    any driver."""
+    return sys.platform != "linux" or any(os.path.exists(place) for place in DRIVERS)
+
+
+def _present(device: str) -> bool:
+    import torch
+
+    kind, _, index = device.partition(":")
+    with (
+        warnings.catch_warnings()
+    ):  # PyTorch warns of drivers that it cannot use; the answer says it already
+        warnings.simplefilter("ignore")
+        count = (
+            torch.cuda.device_count() if kind == "cuda" else int(torch.backends.mps.is_available())
+        )
+    return int(index or 0) < count
+
+
+def _trouble(device: str) -> str | None:
+    """What is wrong with a GPU; None where a small calculation on it comes out right."""
+    import torch
+
+    try:
+        ones = torch.ones(1, 1, 4, 4, device=device)
+        return None if torch.nn.functional.conv2d(ones, ones).item() == 16 else "calculates wrongly"
+    except RuntimeError as error:
+        return f"does not work ({first_line(error)})"

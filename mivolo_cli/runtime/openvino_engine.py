@@ -1,0 +1,113 @@
+"""Networks in OpenVINO, on the CPU. Importing this module does not import OpenVINO."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BadInput, WeightsError
+from .engines import PRECISIONS, first_line
+
+if TYPE_CHECKING:
+    import openvino
+
+logger = logging.getLogger(__name__)
+_importing = threading.Lock()
+
+
+class OnnxEngine:
+    """An ONNX graph with one input, compiled when it is made (under a second), for as many threads
+    as there are cores.
+
+    Each call computes on one core: small graphs are slower on two than twice on one. `device` is
+    OpenVINO's name for it. On every device it computes in true fp32: OpenVINO would choose less by
+    itself.
+    """
+
+    def __init__(self, file: Path, device: str = "cpu", threads: int | None = None) -> None:
+        try:
+            openvino = import_openvino()
+        except ImportError as error:
+            raise BadInput(
+                f"{file.name} needs the package openvino", hint="pip install openvino"
+            ) from error
+        if not file.is_file():
+            raise WeightsError(
+                f"there is no file {file}", hint="`mivolo weights verify` shows what is missing"
+            )
+        cores = threads or os.cpu_count() or 1
+        streams = {"NUM_STREAMS": str(cores)} if device == "cpu" else {}
+        try:
+            self._compiled = openvino.Core().compile_model(
+                file, device.upper(), _settings("fp32", cores) | streams
+            )
+        except RuntimeError as error:
+            raise WeightsError(
+                f"OpenVINO cannot run {file} on {device}: {first_line(error)}",
+                hint="if the file came by download, `mivolo weights verify` tells whether it is whole",
+            ) from error
+        self._requests = threading.local()
+
+    def run(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """The outputs for one input of the graph's shape, in the graph's order."""
+        own = self._requests
+        if not hasattr(own, "request"):
+            own.request = self._compiled.create_infer_request()
+        return [output.copy() for output in own.request.infer([inputs]).values()]
+
+
+class OpenVinoEngine:
+    """A graph on the CPU, compiled when it is made. Raises RuntimeError where OpenVINO cannot run
+    it.
+
+    A precision that this processor does not have is replaced by fp32; the log says so.
+    """
+
+    name, device = "openvino", "cpu"
+
+    def __init__(
+        self, graph: openvino.Model | Path, precision: str = "fp32", threads: int | None = None
+    ) -> None:
+        openvino = import_openvino()
+        self.precision, self.int8_key = precision, ""
+        core = openvino.Core()
+        if precision in ("bf16", "fp16") and precision.upper() not in core.get_property(
+            "CPU", "OPTIMIZATION_CAPABILITIES"
+        ):
+            logger.warning(f"this processor has no {precision}: the model works in fp32")
+            self.precision = "fp32"
+        self._compiled = core.compile_model(graph, "CPU", _settings(self.precision, threads))
+
+    def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """See Engine.run."""
+        outputs: NDArray[np.float32] = next(iter(self._compiled(list(inputs)).values()))
+        return outputs
+
+
+def import_openvino() -> ModuleType:
+    """OpenVINO without its package of telemetry, through which it would report each import to
+    Google Analytics.
+
+    Raises ImportError where it is not installed.
+    """
+    with _importing:
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # so that it cannot be imported
+        import openvino
+
+        # What knows NumPy in OpenVINO is made at the first array; two threads that bring theirs at
+        # once wait for each other for ever, one with Python's lock and one with that of C++.
+        _ = openvino.Tensor(np.zeros(1, np.float32)).data
+    return openvino
+
+
+def _settings(precision: str, threads: int | None) -> dict[str, Any]:
+    settings = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision], "PERFORMANCE_HINT": "LATENCY"}
+    return settings if threads is None else settings | {"INFERENCE_NUM_THREADS": str(threads)}

@@ -1,0 +1,150 @@
+"""Networks in PyTorch, on a GPU or the CPU. Importing this module does not import PyTorch."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BadInput
+from .engines import PRECISIONS, fallback_note, first_line
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
+
+
+class TorchEngine:
+    """A module on a device; after trouble with a GPU it goes on, on the CPU, and logs so once.
+
+    The ways on, one after the other: a batch that is too large for the memory is halved; a
+    compiled module gives way to the plain one; the GPU gives way to the CPU. An error of the plain
+    module on the CPU is the caller's.
+
+    fp32 is true fp32: on CUDA this switches TF32 off for the whole process. bf16 and fp16 are by
+    autocast. `compiled` is for GPUs: the first batch of each size then takes a minute, and the
+    others less time.
+    """
+
+    name, int8_key = "torch", ""
+
+    def __init__(
+        self, module: nn.Module, device: str, precision: str = "fp32", compiled: bool = False
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise BadInput(
+                f"there is no precision {precision!r}", hint=f"use {', '.join(PRECISIONS)}"
+            )
+        self.device = device
+        self.precision = precision
+        self._compiled = compiled and device != "cpu"
+        self._most = sys.maxsize
+        self._on_cpu = module.cpu().eval()
+        self._module: Callable[..., Tensor] = self._on_cpu
+        if device != "cpu":
+            self._move()
+
+    def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """See Engine.run. A batch that the memory does not hold is halved, and so are those after
+        it."""
+        try:
+            return self._in_parts(inputs)
+        except MemoryError:
+            most = len(inputs[0])
+            if self._most == sys.maxsize:
+                logger.warning(
+                    f"{self.device} has too little memory for a batch of {most}: going on with fewer"
+                )
+            self._most = max(1, min(self._most, most) // 2)
+        return self.run(*inputs)
+
+    def _in_parts(self, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+        """Raises MemoryError while a smaller batch may still do."""
+        found = []
+        for start in range(0, max(len(inputs[0]), 1), self._most):
+            part = [array[start : start + self._most] for array in inputs]
+            try:
+                found.append(self._forward(part))
+            except RuntimeError as error:
+                if _is_out_of_memory(error) and len(part[0]) > 1:
+                    raise MemoryError from error
+                found.append(self._after(error, part))
+        return np.concatenate(found)
+
+    def _after(self, error: RuntimeError, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+        """What the plain module answers after an error of the compiled one, and the CPU after one
+        of a GPU.
+
+        An error of the CPU stays one.
+        """
+        if self.device == "cpu":
+            raise error
+        if not self._compiled:
+            self._fall_back(error)
+            return self._forward(inputs)
+        logger.warning(f"the model cannot be compiled ({first_line(error)}): going on without")
+        self._compiled = False
+        self._move()
+        return self._in_parts(inputs)
+
+    def _move(self) -> None:
+        """Put a copy on the GPU; the original stays, because a GPU in trouble may not give its
+        weights back."""
+        import torch
+
+        try:
+            module = copy.deepcopy(self._on_cpu).to(self.device)
+            if self._is_cuda:
+                module = module.to(memory_format=torch.channels_last)
+            self._module = torch.compile(module, dynamic=False) if self._compiled else module
+        except RuntimeError as error:
+            self._fall_back(error)
+        if self._is_cuda and self.precision == "fp32":
+            torch.backends.cuda.matmul.allow_tf32 = False
+            torch.backends.cudnn.allow_tf32 = False
+
+    def _forward(self, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+        import torch
+
+        half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
+        rounded = (
+            torch.autocast(self.device.partition(":")[0], half)
+            if half
+            else contextlib.nullcontext()
+        )
+        with torch.inference_mode(), rounded:
+            outputs = self._module(*map(self._on_device, inputs))
+            return outputs.float().cpu().numpy()
+
+    def _on_device(self, array: NDArray[Any]) -> Tensor:
+        """From pinned memory to CUDA, which copies while the processor goes on."""
+        import torch
+
+        tensor = torch.from_numpy(array)
+        return (
+            tensor.pin_memory().to(self.device, non_blocking=True)
+            if self._is_cuda
+            else tensor.to(self.device)
+        )
+
+    @property
+    def _is_cuda(self) -> bool:
+        return self.device.startswith("cuda")
+
+    def _fall_back(self, error: RuntimeError) -> None:
+        logger.warning(fallback_note(self.device, "the CPU", error))
+        self.device, self._module = "cpu", self._on_cpu
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Of a GPU, PyTorch has an exception for it; of the CPU, only a text."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,56 @@
+"""The annotated pictures of a scan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .. import draw
+from ..photos.decode import decode_or_fail
+from ..photos.sandbox import Sandbox
+from ..records import Failure, Image, Person, Photo, Prediction, Result
+
+People = Sequence[tuple[Person, Prediction | None]]
+
+
+class Drawings:
+    """Draws into `folder`, or not at all where that is None.
+
+    Each photo is decoded once more for it: to keep the pixels of all photos that wait for a batch
+    would cost too much memory. A photo that is gone since it was scanned has no picture.
+    """
+
+    def __init__(self, folder: Path | None, roots: Sequence[str]) -> None:
+        self._folder, self._roots = folder, roots
+        self._undrawn: list[Photo] = []
+        self._sandbox = Sandbox()
+
+    def draw(self, result: Result | Failure) -> None:
+        """The picture of a photo with people on it. Raises OutputError."""
+        if isinstance(result, Result):
+            self._draw(result.photo, result.people)
+
+    def remember(self, photo: Photo) -> None:
+        """A photo with a result of an earlier run, which may not have drawn it."""
+        folder = self._folder
+        if folder is not None and not draw.annotated_path(folder, photo, self._roots).exists():
+            self._undrawn.append(photo)
+
+    def draw_remembered(self, people_of: Callable[[Photo], People]) -> None:
+        """The pictures that are missing. Raises OutputError."""
+        for photo in self._undrawn:
+            self._draw(photo, people_of(photo))
+
+    def forget(self) -> None:
+        """Nothing is remembered any more."""
+        self._undrawn = []
+
+    def close(self) -> None:
+        self._sandbox.close()
+
+    def _draw(self, photo: Photo, people: People) -> None:
+        if self._folder is None or not people:
+            return
+        image = decode_or_fail(photo, self._sandbox)
+        if isinstance(image, Image):
+            draw.save_annotated(image.pixels, people, self._folder, photo, self._roots)

@@ -1,0 +1,66 @@
+"""The work of a scan on this machine."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from functools import partial
+from itertools import chain, islice
+
+from ..photos import walk
+from ..photos.decode import decode_all, decode_or_fail
+from ..photos.sandbox import Sandbox
+from ..pipeline.components import Components, open_components
+from ..records import Failure, Image, Photo, Result
+from . import fingerprint, selection, store
+from .backend import Answer
+from .options import ScanOptions
+
+
+class LocalBackend:
+    """Photos are decoded in threads, and answered part by part in their order."""
+
+    def __init__(self, options: ScanOptions) -> None:
+        self.options = options
+        self.components = self.open_components()
+        self.metadata = {
+            **fingerprint.metadata(options.inference, self.components),
+            **fingerprint.part(options),
+        }
+
+    def open_components(self) -> Components:
+        """What the scan works with; int8 is calibrated with the scan's own photos by default."""
+        photos = walk.opened(selection.listed(self.options))
+        return open_components(self.options.inference, photos)
+
+    def answers(self, todo: Iterator[Photo]) -> Generator[Answer, None, None]:
+        """See Backend. No batch crosses from one part into the next, so that each part can be done
+        again alone."""
+        found: deque[Photo] = deque()
+        workers, min_size = self.options.inference.workers, self.components.min_size
+        with closing(decode_all(_noted(todo, found), workers, min_size)) as images:
+            for first in images:
+                part = chain((first,), islice(images, store.PART_PHOTOS - 1))
+                for result in self.results(part):
+                    yield found.popleft(), result
+
+    def results(self, images: Iterable[Image | Failure]) -> Iterator[Result | Failure]:
+        """Who is on the photos, in their order."""
+        from ..pipeline import stages
+
+        parts, use = self.components, self.options.inference.use
+        size = parts.predictor.spec.input_size
+        with closing(Sandbox()) as sandbox:
+            decode = partial(decode_or_fail, sandbox=sandbox)
+            detected = stages.detect_people(images, parts.detector, size, use, decode)
+            yield from stages.predict(detected, parts.predictor)
+
+    def close(self) -> None:
+        """See Backend. Nothing is open between two scans."""
+
+
+def _noted(found: Iterable[Photo], notes: deque[Photo]) -> Iterator[Photo]:
+    for photo in found:
+        notes.append(photo)
+        yield photo

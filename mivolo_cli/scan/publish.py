@@ -1,0 +1,56 @@
+"""Write the tables of a scan, and count what is in them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import tables
+from ..records import SCHEMA
+from . import store
+from .options import ScanOptions
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Tally = Counter[tuple[str, str | None, bool]]
+"""How often a status, an error and "the first row of its photo" stand together in a table."""
+
+
+def write_tables(
+    options: ScanOptions, metadata: Mapping[str, str], rows: Iterable[pa.Table], kept: Path
+) -> dict[str, Any]:
+    """Write these rows to all outputs, and those of photos that were read to `kept`, for the next
+    run. Gives the counts that Progress.recount takes. Raises OutputError."""
+    tally: Tally = Counter()
+    with (
+        tables.open_sinks(
+            options.outputs, metadata, spreadsheet_safe=options.spreadsheet_safe
+        ) as sinks,
+        store.open_store(kept, metadata) as writer,
+    ):
+        for table in store.regrouped(rows, tables.BUFFER_ROWS):
+            first = [person in (None, 0) for person in table["person"].to_pylist()]
+            status, error = table["status"].to_pylist(), table["error"].to_pylist()
+            tally.update(zip(status, error, first, strict=True))
+            sinks.add(table.select(SCHEMA.names))
+            writer.write_table(table.filter(table["key"].is_valid()))
+    return _counts(tally)
+
+
+def _counts(tally: Tally) -> dict[str, Any]:
+    status: Counter[str] = Counter()
+    failures: Counter[str] = Counter()
+    for (name, error, _), count in tally.items():
+        status[name] += count
+        if error:
+            failures[error] += count
+    return {
+        "photos": sum(count for (_, _, first), count in tally.items() if first),
+        "people": status["ok"] + status["no_usable_crop"],
+        "no_people": status["no_people"],
+        "no_usable_crop": status["no_usable_crop"],
+        "failures": dict(failures),
+    }

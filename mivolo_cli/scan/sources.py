@@ -1,0 +1,91 @@
+"""The folders and buckets of a scan, watched: a drive that is pulled out deletes no rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from .. import storage
+from ..errors import Stopped
+
+CONNECT = "{remedy} and run the same command: it goes on where it stopped"
+
+
+class Sources:
+    """`roots` are what a scan was given; their folders are remembered as they are now."""
+
+    def __init__(self, roots: Sequence[str]) -> None:
+        self._roots = frozenset(roots)
+        folders = dict.fromkeys(
+            storage.bucket(root) if storage.is_url(root) else root for root in roots
+        )
+        found = ((folder, identity(folder)) for folder in folders)
+        self._identities = {folder: known for folder, known in found if known is not None}
+
+    def require(self) -> None:
+        """Raises Stopped where a folder can no longer be read, or another one is in its place."""
+        for folder, known in self._identities.items():
+            if identity(folder) != known:
+                remedy = "connect its drive again"
+                if storage.is_url(folder):
+                    remedy = "connect to it, log in again"
+                raise Stopped(
+                    f"the folder {folder} can no longer be read", hint=CONNECT.format(remedy=remedy)
+                )
+
+    def staying(
+        self,
+        absent: Iterable[tuple[bytes, str, str]],
+        found: Collection[str],
+        *,
+        keep_missing: bool,
+        listed: bool,
+    ) -> Iterator[bytes]:
+        """Of photos that were not found (key, root and path) the keys of those whose rows stay:
+        nobody can say that they were deleted, or the user wants them.
+
+        `found` are the roots under which there were photos. Raises Stopped for a folder that has
+        lost all of its photos, unless the user said that this may be.
+        """
+        for key, root, path in absent:
+            if root not in self._roots:
+                continue
+            gone = is_gone(os.path.join(root, path))
+            if gone and root not in found and not keep_missing and not listed:
+                raise Stopped(
+                    f"there are no photos in {root} any more, where the last scan found some",
+                    hint="is its drive connected? If they are really gone, leave that folder out"
+                    " or add --keep-missing",
+                )
+            if gone is None or (gone and keep_missing):
+                yield key
+
+
+def identity(folder: str) -> tuple[int, int] | None:
+    """What tells a folder from another one mounted in its place; None where it cannot be read.
+
+    Of a bucket, that it answers, and whether it may be asked: a login that runs out shows.
+    """
+    if storage.is_url(folder):
+        reached = storage.answers(folder)
+        return None if reached is None else (0, int(reached))
+    try:
+        with os.scandir(folder):
+            status = os.stat(folder)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def is_gone(file: str) -> bool | None:
+    """Whether there is no such file; None where that cannot be found out. In a bucket a listing
+    tells all there is."""
+    if storage.is_url(file):
+        return True
+    try:
+        os.stat(file)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True
+    except OSError:
+        return None
+    return False
