@@ -163,7 +163,7 @@ def test_purge_takes_what_is_ours_and_leaves_the_rest(tmp_path: Path) -> None:
 
 def test_purging_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "cache"
-    monkeypatch.setattr(workdir.platformdirs, "user_cache_dir", lambda *_, **__: str(cache))
+    monkeypatch.setattr(workdir.storage, "cache_folder", lambda: cache)
     assert workdir.purge_cache() == []
     (cache / "Ultralytics").mkdir(parents=True)
     (cache / "Ultralytics" / "settings.json").write_text("{}")
