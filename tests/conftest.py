@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -68,10 +69,30 @@ def no_weights_of_the_user(
 
 
 @pytest.fixture
+def notes() -> Iterator[list[str]]:
+    """What the program logs for its user during the test."""
+    texts: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            texts.append(record.getMessage())
+
+    handler = Listener(logging.INFO)
+    logger = logging.getLogger("mivolo_cli")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    yield texts
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+@pytest.fixture
 def scan_given(tiny_model: Path, no_weights_of_the_user: None) -> Callable[..., Any]:
     """Scans with the tiny model on the CPU and the boxes that are given."""
 
-    from mivolo_cli.scan.options import ScanOptions
+    from helpers.scans import scan_options
+
     from mivolo_cli.scan.run import scan
 
     def run_scan(
@@ -83,8 +104,6 @@ def scan_given(tiny_model: Path, no_weights_of_the_user: None) -> Callable[..., 
             "device": "cpu",
             "workers": 2,
         } | options
-        return scan(
-            ScanOptions(paths=paths, boxes=boxes, **settings), *([report] if report else [])
-        )
+        return scan(scan_options(paths, boxes=boxes, **settings), report or (lambda _: None))
 
     return run_scan

@@ -114,7 +114,7 @@ def test_receipts(tmp_path: Path, data: st.DataObject) -> None:
     )
     with workdir.claim([tmp_path / "a.csv"]) as place:
         (place.folder / workdir.RECEIPT).write_bytes(content)
-        receipt = place.receipt()
+        receipt = place.receipt({})
         assert receipt is None or (
             isinstance(receipt.metadata, dict) and isinstance(receipt.outputs, list)
         )

@@ -12,9 +12,10 @@ from urllib.request import Request, urlopen
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from helpers import quick
 from helpers.buckets import Put, forget_clients, moto, put, server  # noqa: F401
 from helpers.photos import save_broken, save_photo
+from helpers.quick import QuickBackend
+from helpers.scans import scan_options
 from helpers.tables import table
 from typer.testing import CliRunner
 
@@ -28,7 +29,7 @@ from mivolo_cli.records import Failure, Photo
 from mivolo_cli.scan import run as scanning
 from mivolo_cli.scan import store, workdir
 from mivolo_cli.scan.merge import MergeOptions, merge
-from mivolo_cli.scan.options import Progress, ScanOptions
+from mivolo_cli.scan.options import Progress
 from mivolo_cli.scan.shards import Shard
 from mivolo_cli.storage import Url, place
 from mivolo_cli.tables import folder
@@ -51,8 +52,6 @@ NAMES = (
 def scan(monkeypatch: pytest.MonkeyPatch) -> Scan:
     """Scans in parts of four photos; `stop` raises before so many photos are reported."""
     monkeypatch.setattr(store, "PART_PHOTOS", 4)
-    monkeypatch.setattr(scanning, "open_tools", quick.open_tools)
-    monkeypatch.setattr(scanning, "results", quick.results)
 
     def run(
         source: str | Path, output: str | Path, stop: int | None = None, **given: Any
@@ -61,9 +60,8 @@ def scan(monkeypatch: pytest.MonkeyPatch) -> Scan:
             if stop is not None and progress.photos >= stop:
                 raise KeyboardInterrupt
 
-        return scanning.scan(
-            ScanOptions([place(source)], [place(output)], workers=2, **given), report
-        )
+        options = scan_options([place(source)], [place(output)], workers=2, **given)
+        return scanning.scan(options, report, QuickBackend)
 
     return run
 
@@ -272,7 +270,6 @@ def test_commands_take_urls(put: Put, tmp_path: Path) -> None:
 @pytest.fixture
 def scan_folder(scan: Scan, monkeypatch: pytest.MonkeyPatch) -> Scan:
     """As `scan --ray`, but for the cluster; a file ends after four rows."""
-    monkeypatch.setattr(scanning, "_open_cluster", scanning._Here)
     monkeypatch.setattr(sinks, "BUFFER_ROWS", 2)
     monkeypatch.setattr(folder, "FILE_ROWS", 4)
     return lambda *args, **given: scan(*args, ray=True, **given)

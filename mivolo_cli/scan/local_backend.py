@@ -22,7 +22,7 @@ class LocalBackend:
     """Photos are decoded in threads, and answered part by part in their order."""
 
     def __init__(self, options: ScanOptions) -> None:
-        self._options = options
+        self.options = options
         self.components = self.open_components()
         self.metadata = {
             **fingerprint.metadata(options.inference, self.components),
@@ -31,14 +31,14 @@ class LocalBackend:
 
     def open_components(self) -> Components:
         """What the scan works with; int8 is calibrated with the scan's own photos by default."""
-        photos = walk.opened(selection.listed(self._options))
-        return open_components(self._options.inference, photos)
+        photos = walk.opened(selection.listed(self.options))
+        return open_components(self.options.inference, photos)
 
     def answers(self, todo: Iterator[Photo]) -> Generator[Answer, None, None]:
         """See Backend. No batch crosses from one part into the next, so that each part can be done
         again alone."""
         found: deque[Photo] = deque()
-        workers, min_size = self._options.inference.workers, self.components.min_size
+        workers, min_size = self.options.inference.workers, self.components.min_size
         with closing(decode_all(_noted(todo, found), workers, min_size)) as images:
             for first in images:
                 part = chain((first,), islice(images, store.PART_PHOTOS - 1))
@@ -49,7 +49,7 @@ class LocalBackend:
         """Who is on the photos, in their order."""
         from ..pipeline import stages
 
-        parts, use = self.components, self._options.inference.use
+        parts, use = self.components, self.options.inference.use
         size = parts.predictor.spec.input_size
         with closing(Sandbox()) as sandbox:
             decode = partial(decode_or_fail, sandbox=sandbox)

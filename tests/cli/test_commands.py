@@ -13,6 +13,7 @@ import pytest
 from helpers.calls import keeping
 from helpers.labels import label_row, write_labels
 from helpers.photos import draw_scene, save_broken, save_photo
+from helpers.scans import scan_options
 from helpers.tables import contents, table
 from typer.testing import CliRunner
 from typer.testing import Result as Outcome
@@ -22,6 +23,8 @@ from mivolo_cli.cli.scan import NOT_IDENTITY
 from mivolo_cli.model import registry
 from mivolo_cli.records import Failure, Result
 from mivolo_cli.scan import run as scanning
+from mivolo_cli.scan.local_backend import LocalBackend
+from mivolo_cli.scan.options import Progress, ScanOptions
 from mivolo_cli.version import __version__
 
 Mivolo = Callable[..., Outcome]
@@ -165,13 +168,13 @@ def test_an_interrupted_scan_keeps_the_old_table_and_exits_with_130(
     results.mkdir()
     assert mivolo("scan", album / "a.jpg", "-o", results / "people.csv", *options).exit_code == 0
     before = contents(results)
-    scan_results = scanning.results
+    scan_results = LocalBackend.results
 
     def interrupted(*arguments: Any) -> Iterator[Result | Failure]:
         yield next(scan_results(*arguments))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(scanning, "results", interrupted)
+    monkeypatch.setattr(LocalBackend, "results", interrupted)
     out = mivolo(
         "scan", album, "-o", results / "people.csv", "-o", results / "new.parquet", *options
     )
@@ -181,8 +184,8 @@ def test_an_interrupted_scan_keeps_the_old_table_and_exits_with_130(
 
 
 def test_every_option_reaches_the_scan(mivolo: Mivolo, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[scanning.ScanOptions] = []
-    monkeypatch.setattr(scanning, "scan", keeping(asked, lambda *_: scanning.Progress()))
+    asked: list[ScanOptions] = []
+    monkeypatch.setattr(scanning, "scan", keeping(asked, lambda *_: Progress()))
     paths: dict[str, Any] = {
         "paths": [Path("one"), Path("two")],
         "outputs": [Path("a.csv"), Path("b.parquet")],
@@ -209,17 +212,17 @@ def test_every_option_reaches_the_scan(mivolo: Mivolo, monkeypatch: pytest.Monke
         arguments += [part for value in values for part in (f"--{name}", value)]
     assert mivolo("scan", *arguments).exit_code == 0
     flags: dict[str, Any] = dict.fromkeys(("hidden", "keep_missing", "spreadsheet_safe"), True)
-    assert asked == [scanning.ScanOptions(**paths, **others, **globs, **flags)]
+    assert asked == [scan_options(**paths, **others, **globs, **flags)]
 
 
 def test_without_options_a_scan_has_the_defaults_of_the_library(
     mivolo: Mivolo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[scanning.ScanOptions] = []
-    monkeypatch.setattr(scanning, "scan", keeping(asked, lambda *_: scanning.Progress()))
+    asked: list[ScanOptions] = []
+    monkeypatch.setattr(scanning, "scan", keeping(asked, lambda *_: Progress()))
     assert mivolo("scan", "one").exit_code == 0
     (options,) = asked
-    assert options == scanning.ScanOptions([Path("one")], outputs=[], include=[], exclude=[])
+    assert options == scan_options([Path("one")], outputs=[], include=[], exclude=[])
 
 
 def test_a_second_scan_says_that_nothing_has_changed(

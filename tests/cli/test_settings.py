@@ -17,21 +17,22 @@ from mivolo_cli import cli
 from mivolo_cli.cli.settings import find
 from mivolo_cli.errors import BadInput
 from mivolo_cli.scan import run as scanning
+from mivolo_cli.scan.options import Progress, ScanOptions
 
-Scan = Callable[..., tuple[scanning.ScanOptions, Outcome]]
+Scan = Callable[..., tuple[ScanOptions, Outcome]]
 
 
 @pytest.fixture
 def scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scan:
     """The options that reach a scan in a folder below the one with that settings file."""
-    asked: list[scanning.ScanOptions] = []
-    monkeypatch.setattr(scanning, "scan", keeping(asked, lambda *_: scanning.Progress()))
+    asked: list[ScanOptions] = []
+    monkeypatch.setattr(scanning, "scan", keeping(asked, lambda *_: Progress()))
     (tmp_path / "below" / "it").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "below" / "it")
 
     def run(
         settings: str, *arguments: str, before: tuple[str, ...] = ()
-    ) -> tuple[scanning.ScanOptions, Outcome]:
+    ) -> tuple[ScanOptions, Outcome]:
         (tmp_path / "mivolo.toml").write_text(settings, encoding="utf-8")
         out = CliRunner().invoke(cli.app, [*before, "scan", "photos", *arguments])
         if out.exception is not None:
@@ -59,7 +60,7 @@ def test_settings_are_defaults(tmp_path: Path, scan: Scan) -> None:
     output = "results/people.csv"
     """
     options, out = scan(text)
-    assert (options.model, options.batch_size, options.hidden) == ("m", 5, True)
+    assert (options.inference.model, options.inference.batch_size, options.hidden) == ("m", 5, True)
     assert (options.exclude, options.include) == (["x", "y"], ["z"])
     assert options.outputs == [tmp_path / "results" / "people.csv"], (
         "beside the file, wherever the command is given"
@@ -70,9 +71,13 @@ def test_settings_are_defaults(tmp_path: Path, scan: Scan) -> None:
 def test_the_command_line_wins(scan: Scan) -> None:
     text = '[scan]\nmodel = "m"\nbatch-size = 5\nexclude = ["x"]\n'
     options, _ = scan(text, "--model", "other", "--exclude", "y")
-    assert (options.model, options.batch_size, options.exclude) == ("other", 5, ["y"])
+    assert (options.inference.model, options.inference.batch_size, options.exclude) == (
+        "other",
+        5,
+        ["y"],
+    )
     options, out = scan(text, before=("--no-settings",))
-    assert (options.model, options.batch_size, out.stderr) == ("auto", 32, "")
+    assert (options.inference.model, options.inference.batch_size, out.stderr) == ("auto", 32, "")
 
 
 def test_a_file_can_be_named(tmp_path: Path, scan: Scan) -> None:
@@ -80,7 +85,7 @@ def test_a_file_can_be_named(tmp_path: Path, scan: Scan) -> None:
     options, _ = scan(
         "[scan]\nbatch-size = 5\n", before=("--settings", str(tmp_path / "mine.toml"))
     )
-    assert options.batch_size == 7
+    assert options.inference.batch_size == 7
 
 
 def test_other_commands_settings_are_not_mentioned(scan: Scan) -> None:

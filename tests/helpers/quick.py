@@ -10,48 +10,45 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from helpers.scans import scan_options
 from mivolo_cli.records import Box, Failure, Image, Person, Prediction, Result
-from mivolo_cli.scan import run, store
+from mivolo_cli.scan import store
+from mivolo_cli.scan.local_backend import LocalBackend
+from mivolo_cli.scan.run import scan
 
 
-def open_tools(options: run.ScanOptions) -> Any:
-    spec = SimpleNamespace(
-        name="quick", to_metadata=lambda: {"mivolo": options.model}, input_size=32
-    )
-    detector = SimpleNamespace(name="quick", sha256="0" * 64, notes=[])
-    engine = SimpleNamespace(name="quick", int8_key="", notes=[])
-    return SimpleNamespace(
-        predictor=SimpleNamespace(spec=spec),
-        engine=engine,
-        detector=detector,
-        model_sha256="1" * 64,
-        notes=[],
-    )
+class QuickBackend(LocalBackend):
+    """Decodes as a scan does; greys become ages."""
 
-
-def results(
-    images: Iterable[Image | Failure], options: run.ScanOptions, tools: Any
-) -> Iterator[Result | Failure]:
-    for place, image in enumerate(images):
-        if isinstance(image, Failure):
-            yield image
-            continue
-        grey = float(image.pixels.mean().round())
-        person = Person(Box(1, 2, 30, 40, 0.5), None)
-        people = [(person, Prediction(grey + place / 1000, "female", 0.75, "face"))] * (
-            int(grey) % 3
+    def open_components(self) -> Any:
+        model = self.options.inference.model
+        spec = SimpleNamespace(name="quick", to_metadata=lambda: {"mivolo": model}, input_size=32)
+        return SimpleNamespace(
+            predictor=SimpleNamespace(spec=spec),
+            engine=SimpleNamespace(name="quick", int8_key=""),
+            detector=SimpleNamespace(name="quick", sha256="0" * 64),
+            model_sha256="1" * 64,
+            min_size=None,
         )
-        yield Result(image.photo, image.width, image.height, image.taken_at, people)
+
+    def results(self, images: Iterable[Image | Failure]) -> Iterator[Result | Failure]:
+        for place, image in enumerate(images):
+            if isinstance(image, Failure):
+                yield image
+                continue
+            grey = float(image.pixels.mean().round())
+            person = Person(Box(1, 2, 30, 40, 0.5), None)
+            people = [(person, Prediction(grey + place / 1000, "female", 0.75, "face"))] * (
+                int(grey) % 3
+            )
+            yield Result(image.photo, image.width, image.height, image.taken_at, people)
 
 
 def main(folder: str, table: str, seconds: str, part: str) -> None:
     """Scan slowly, to be killed meanwhile."""
     store.PART_PHOTOS = int(part)
-    run.open_tools, run.results = open_tools, results
-    run.scan(
-        run.ScanOptions([Path(folder)], [Path(table)], workers=1),
-        lambda _: time.sleep(float(seconds)),
-    )
+    options = scan_options([Path(folder)], [Path(table)], workers=1)
+    scan(options, lambda _: time.sleep(float(seconds)), QuickBackend)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers import quick
 from helpers.buckets import Put, moto, put, server  # noqa: F401
 from helpers.photos import save_photo
+from helpers.quick import QuickBackend
+from helpers.scans import scan_options
 from helpers.tables import table
 
 from mivolo_cli.errors import PhotoError
@@ -26,7 +27,7 @@ from mivolo_cli.records import Failure, Image, Photo
 from mivolo_cli.scan import run as scanning
 from mivolo_cli.scan import store
 from mivolo_cli.scan.merge import MergeOptions, merge
-from mivolo_cli.scan.options import Progress, ScanOptions
+from mivolo_cli.scan.options import Progress
 from mivolo_cli.scan.shards import Shard
 from mivolo_cli.storage import place
 
@@ -36,11 +37,10 @@ Scan = Callable[..., Progress]
 @pytest.fixture
 def scan(monkeypatch: pytest.MonkeyPatch) -> Scan:
     monkeypatch.setattr(store, "PART_PHOTOS", 4)
-    monkeypatch.setattr(scanning, "open_tools", quick.open_tools)
-    monkeypatch.setattr(scanning, "results", quick.results)
 
     def run(*sources: str | Path, output: Path, **given: Any) -> Progress:
-        return scanning.scan(ScanOptions([*map(place, sources)], [output], workers=2, **given))
+        options = scan_options([*map(place, sources)], [output], workers=2, **given)
+        return scanning.scan(options, backend=QuickBackend)
 
     return run
 

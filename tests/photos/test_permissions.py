@@ -14,14 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import quick
 from helpers.photos import save_photo
+from helpers.quick import QuickBackend
+from helpers.scans import scan_options
 from helpers.tables import contents, table
 
 from mivolo_cli.errors import OutputError, Stopped
 from mivolo_cli.scan import run as scanning
 from mivolo_cli.scan import store
-from mivolo_cli.scan.options import Progress, ScanOptions
+from mivolo_cli.scan.options import Progress
 
 NOBODY = 65_534
 Scan = Callable[..., Progress]
@@ -67,20 +68,19 @@ def scan(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Scan:
     """Scans in parts of four photos, and does something when so many are done."""
     monkeypatch.setenv("MIVOLO_HOME", str(folder / "home"))
     monkeypatch.setattr(store, "PART_PHOTOS", 4)
-    monkeypatch.setattr(scanning, "open_tools", quick.open_tools)
-    monkeypatch.setattr(scanning, "results", quick.results)
 
     def run(after: int = -1, do: Callable[[], object] = lambda: None) -> Progress:
-        options = ScanOptions([folder / "album"], [folder / "results" / "people.csv"], workers=1)
+        options = scan_options([folder / "album"], [folder / "results" / "people.csv"], workers=1)
 
         def on_progress(progress: Progress) -> None:
             if progress.photos == after:
                 do()
 
-        return scanning.scan(options, on_progress)
+        return scanning.scan(options, on_progress, QuickBackend)
 
     # once beforehand, since nobody may not import what lies in root's home
-    scanning.scan(ScanOptions([folder / "album" / "0.png"], [folder / "loaded.csv"], workers=1))
+    first = scan_options([folder / "album" / "0.png"], [folder / "loaded.csv"], workers=1)
+    scanning.scan(first, backend=QuickBackend)
     assert len(table(folder / "loaded.csv")) == 1
     return run
 

@@ -10,12 +10,12 @@ import numpy as np
 import PIL.Image
 import pytest
 from helpers.photos import assets, draw_scene, save_photo
+from helpers.scans import scan_options
 
 from mivolo_cli.detect.embedded import EmbeddedDetector
 from mivolo_cli.photos import decode
 from mivolo_cli.pipeline.stages import MIN_SIZE
 from mivolo_cli.records import Detections, Image, Photo
-from mivolo_cli.scan.options import ScanOptions
 from mivolo_cli.scan.run import scan
 from mivolo_cli.tables import read_table
 
@@ -90,7 +90,7 @@ def test_a_scan_reads_large_jpegs_smaller_unless_asked_not_to(
     for full in (False, True):
         table = tmp_path / f"{full}.parquet"
         scan(
-            ScanOptions(
+            scan_options(
                 [tmp_path / "photos"],
                 [table],
                 model=str(tiny_model),

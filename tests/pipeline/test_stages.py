@@ -15,7 +15,7 @@ from mivolo_cli.detect.detector import detections
 from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.pipeline import stages
 from mivolo_cli.pipeline.predict import Predictor
-from mivolo_cli.pipeline.stages import Detected, predict, detect_people
+from mivolo_cli.pipeline.stages import Detected, detect_people, predict
 from mivolo_cli.records import Detections, Failure, Image, Photo, Pixels, Result
 
 SIZE = 32
@@ -161,7 +161,9 @@ def test_photos_come_out_as_soon_as_their_people_are_known() -> None:
             asked += 1
             yield image(number, 1)
 
-    results = predict(detect_people(counted(), Faces(), SIZE), Predictor(Brightness(), SPEC, batch_size=3))
+    results = predict(
+        detect_people(counted(), Faces(), SIZE), Predictor(Brightness(), SPEC, batch_size=3)
+    )
     next(results)
     assert asked == 4, "one is looked at meanwhile"
 
@@ -189,7 +191,9 @@ def test_no_more_than_the_limit_of_photos_wait_for_a_batch(monkeypatch: pytest.M
 
 def test_photos_without_people_do_not_wait_at_all() -> None:
     engine = Brightness()
-    results = predict(detect_people([image(1, 0), image(2, 1)], Faces(), SIZE), Predictor(engine, SPEC))
+    results = predict(
+        detect_people([image(1, 0), image(2, 1)], Faces(), SIZE), Predictor(engine, SPEC)
+    )
     assert ages([next(results)]) == [[]]
     assert engine.batches == []
 
@@ -292,7 +296,9 @@ def test_batches_are_under_way_while_the_next_people_are_found() -> None:
             yield image(number, 1)
 
     predictor = Predictor(Waiting(), SPEC, batch_size=2, streams=2)
-    assert ages(predict(detect_people(counted(), Faces(), SIZE), predictor)) == [[10 * n] for n in range(6)]
+    assert ages(predict(detect_people(counted(), Faces(), SIZE), predictor)) == [
+        [10 * n] for n in range(6)
+    ]
 
 
 @pytest.mark.parametrize("streams", [1, 3])

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from mivolo_cli.errors import BadInput, WeightsError
 from mivolo_cli.runtime import engines
+from mivolo_cli.runtime.device import choose_device, each_gpu
 from mivolo_cli.runtime.engines import FallbackEngine, MultiGpuEngine, PaddedEngine, choose_engine
 from mivolo_cli.runtime.openvino_engine import OnnxEngine, OpenVinoEngine
 from mivolo_cli.runtime.torch_engine import TorchEngine
-from mivolo_cli.runtime.device import choose_device, each_gpu
 
 openvino = pytest.importorskip("openvino")
 GPU = "meta"

@@ -19,9 +19,9 @@ from mivolo_cli.model.architecture import FromPixels, create_model
 from mivolo_cli.model.variants import SIZES
 from mivolo_cli.runtime import graph_cache
 from mivolo_cli.runtime import load as ready
-from mivolo_cli.runtime.torch_engine import TorchEngine
 from mivolo_cli.runtime.graph_cache import NotConverted, open_converted
 from mivolo_cli.runtime.load import load, open_model
+from mivolo_cli.runtime.torch_engine import TorchEngine
 
 openvino = pytest.importorskip("openvino")
 seeded = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "seeded.py"))

@@ -10,9 +10,9 @@ import torch
 
 from mivolo_cli.model import checkpoint
 from mivolo_cli.model.architecture import FromPixels, create_model
-from mivolo_cli.runtime.openvino_engine import import_openvino
 from mivolo_cli.runtime.graph_cache import convert, graph_of
 from mivolo_cli.runtime.mixed_precision import first_layers, last_layers, spare
+from mivolo_cli.runtime.openvino_engine import import_openvino
 
 openvino = import_openvino()
 
