@@ -36,7 +36,7 @@ from timing import make_scenes, show
 from mivolo_cli.photos import decode, walk
 from mivolo_cli.photos.sandbox import Sandbox
 from mivolo_cli.pipeline import components
-from mivolo_cli.pipeline.stages import MIN_SIZE, predict, detect_people
+from mivolo_cli.pipeline.stages import MIN_SIZE, detect_people, predict
 from mivolo_cli.records import SCHEMA, Image, Photo, Result
 from mivolo_cli.scan import plan, ray_backend, store
 from mivolo_cli.scan.options import ScanOptions

@@ -32,7 +32,7 @@ from mivolo_cli.photos import decode
 from mivolo_cli.pipeline.crops import cut
 from mivolo_cli.pipeline.pair import pair
 from mivolo_cli.pipeline.predict import Predictor
-from mivolo_cli.pipeline.stages import MIN_SIZE, predict, detect_people
+from mivolo_cli.pipeline.stages import MIN_SIZE, detect_people, predict
 from mivolo_cli.records import Detections, Image, Photo
 from mivolo_cli.runtime.load import open_model
 from mivolo_cli.scan import run as scanning

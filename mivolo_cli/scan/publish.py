@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import tables
 from ..records import SCHEMA
-from ..tables import BUFFER_ROWS, open_sinks
 from . import store
 from .options import ScanOptions
 
@@ -20,16 +20,18 @@ Tally = Counter[tuple[str, str | None, bool]]
 
 
 def write_tables(
-    options: ScanOptions, metadata: Mapping[str, str], tables: Iterable[pa.Table], kept: Path
+    options: ScanOptions, metadata: Mapping[str, str], rows: Iterable[pa.Table], kept: Path
 ) -> dict[str, Any]:
     """Write these rows to all outputs, and those of photos that were read to `kept`, for the next
     run. Gives the counts that Progress.recount takes. Raises OutputError."""
     tally: Tally = Counter()
     with (
-        open_sinks(options.outputs, metadata, spreadsheet_safe=options.spreadsheet_safe) as sinks,
+        tables.open_sinks(
+            options.outputs, metadata, spreadsheet_safe=options.spreadsheet_safe
+        ) as sinks,
         store.open_store(kept, metadata) as writer,
     ):
-        for table in store.regrouped(tables, BUFFER_ROWS):
+        for table in store.regrouped(rows, tables.BUFFER_ROWS):
             first = [person in (None, 0) for person in table["person"].to_pylist()]
             status, error = table["status"].to_pylist(), table["error"].to_pylist()
             tally.update(zip(status, error, first, strict=True))

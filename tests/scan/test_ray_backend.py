@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Set
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers.photos import save_broken, save_photo
 from helpers.require import require
+from helpers.scans import scan_options
 from helpers.tables import Given, write_boxes
 from typer.testing import CliRunner
 
@@ -23,11 +25,14 @@ from mivolo_cli.errors import BadInput, Stopped
 from mivolo_cli.records import SCHEMA, Photo
 from mivolo_cli.scan import ray_backend, store, workdir
 from mivolo_cli.scan import run as scanning
-from mivolo_cli.scan.options import ScanOptions
+from mivolo_cli.scan.backend import Answer, Backend
+from mivolo_cli.scan.local_backend import LocalBackend
+from mivolo_cli.scan.options import Progress, ScanOptions
 from mivolo_cli.tables import folder, read_table
 
 PHOTOS = 24
 Options = dict[str, Any]
+Scan = Callable[..., Progress]
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +92,17 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder, "FILE_ROWS", 10)
 
 
-def scan(album: Path, output: Path, options: Options, **more: Any) -> scanning.Progress:
-    report = more.pop("report", lambda progress: None)
-    return scanning.scan(ScanOptions([album], [output], **{**options, **more}), report)
+def scan(
+    album: Path,
+    output: Path,
+    options: Options,
+    backend: Callable[[ScanOptions], Backend] = scanning.open_backend,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    **more: Any,
+) -> Progress:
+    return scanning.scan(
+        scan_options([album], [output], **{**options, **more}), on_progress, backend
+    )
 
 
 def local_rows(album: Path, options: Options) -> list[dict[str, Any]]:
@@ -142,10 +155,14 @@ def test_a_killed_driver_loses_nothing_and_the_table_is_that_of_one_machine(
     output = tmp_path / "people"
     code = "; ".join(
         (
-            "import sys, time; from pathlib import Path; from mivolo_cli.scan import ray_backend, run, store",
+            "import sys, time; from pathlib import Path",
+            "from mivolo_cli.scan import ray_backend, run, store",
             "store.PART_PHOTOS, ray_backend.FIRST_WINDOW = 4, 20",
-            "options = run.ScanOptions([Path(sys.argv[1])], [Path(sys.argv[2])], model=sys.argv[3], detector='given',"
-            " boxes=Path(sys.argv[4]), device='cpu', workers=2, ray=True)",
+            "from mivolo_cli.pipeline.options import InferenceOptions",
+            "with_ = InferenceOptions(model=sys.argv[3], detector='given', boxes=Path(sys.argv[4]),"
+            " device='cpu', workers=2)",
+            "options = run.ScanOptions([Path(sys.argv[1])], [Path(sys.argv[2])], inference=with_,"
+            " ray=True)",
             "run.scan(options, lambda progress: time.sleep(0.1))",
         )
     )
@@ -180,6 +197,7 @@ def test_killed_processes_lose_nothing_and_poison_costs_one_photo(
     small: None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     expected = local_rows(album, options)
     once = [tmp_path / name for name in ("decoded", "detected", "predicted")]
@@ -198,9 +216,7 @@ def test_killed_processes_lose_nothing_and_poison_costs_one_photo(
     monkeypatch.setattr(ray_backend, "Predict", frail(ray_backend.Predict, once[2]))
     progress = scan(album, tmp_path / "people", options, ray=True)
     assert all(file.exists() for file in once)
-    assert progress.failures["crashed"] == 1 and any(
-        "one by one" in note for note in progress.notes
-    )
+    assert progress.failures["crashed"] == 1 and "one by one" in caplog.text
     (poison,) = [
         row for row in read_table(tmp_path / "people").to_pylist() if row["error"] == "crashed"
     ]
@@ -218,10 +234,10 @@ class Disordered:
     needed."""
 
     def __init__(self, options: ScanOptions) -> None:
-        self._here = scanning._Here(options)
-        self.metadata, self.notes = self._here.metadata, self._here.notes
+        self._here = LocalBackend(options)
+        self.metadata = self._here.metadata
 
-    def answers(self, todo: Iterator[Photo]) -> Generator[scanning.Answer, None, None]:
+    def answers(self, todo: Iterator[Photo]) -> Generator[Answer, None, None]:
         yield from reversed(list(self._here.answers(todo)))
 
     def close(self) -> None:
@@ -229,15 +245,15 @@ class Disordered:
 
 
 @pytest.fixture
-def disordered(monkeypatch: pytest.MonkeyPatch, small: None) -> None:
-    monkeypatch.setattr(scanning, "_open_cluster", Disordered)
+def disordered(small: None) -> Scan:
+    return partial(scan, backend=Disordered)
 
 
 def test_answers_in_any_order_make_the_same_table(
-    album: Path, options: Options, disordered: None, tmp_path: Path
+    album: Path, options: Options, disordered: Scan, tmp_path: Path
 ) -> None:
     expected = local_rows(album, options)
-    scan(album, tmp_path / "people", options, ray=True)
+    disordered(album, tmp_path / "people", options, ray=True)
     assert_same(tmp_path / "people", expected)
     assert_readable(tmp_path / "people", len(expected))
     rows = [read_table(file)["path"].to_pylist() for file in folder.files(tmp_path / "people")]
@@ -247,7 +263,7 @@ def test_answers_in_any_order_make_the_same_table(
 
 
 def test_a_run_that_is_stopped_goes_on_and_a_changed_photo_has_one_row_set(
-    album: Path, options: Options, disordered: None, tmp_path: Path
+    album: Path, options: Options, disordered: Scan, tmp_path: Path
 ) -> None:
     output = tmp_path / "people"
 
@@ -256,28 +272,28 @@ def test_a_run_that_is_stopped_goes_on_and_a_changed_photo_has_one_row_set(
             raise Stopped("enough")
 
     with pytest.raises(Stopped, match="enough"):
-        scan(album, output, options, ray=True, report=stop)
+        disordered(album, output, options, ray=True, on_progress=stop)
     assert not output.exists()
-    assert scan(album, output, options, ray=True).reused == 12
+    assert disordered(album, output, options, ray=True).reused == 12
     (album / "00.jpg").unlink()
     save_photo(album / "02.jpg", quality=30)
     save_photo(album / "new.jpg")
-    assert scan(album, output, options, ray=True).reused == PHOTOS
+    assert disordered(album, output, options, ray=True).reused == PHOTOS
     assert_same(output, local_rows(album, options))
-    assert scan(album, output, options, ray=True, use="face").reused == 0
+    assert disordered(album, output, options, ray=True, use="face").reused == 0
 
 
 def test_a_folder_that_is_up_to_date_needs_no_cluster(
-    album: Path, options: Options, disordered: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    album: Path, options: Options, disordered: Scan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scan(album, tmp_path / "people", options, ray=True)
+    disordered(album, tmp_path / "people", options, ray=True)
     before = sorted(
         (file.name, file.stat().st_mtime_ns) for file in (tmp_path / "people").iterdir()
     )
     monkeypatch.setattr(
         scanning, "_open_cluster", lambda options: pytest.fail("a cluster was started")
     )
-    assert scan(album, tmp_path / "people", options, ray=True).unchanged
+    assert disordered(album, tmp_path / "people", options, ray=True).unchanged
     assert (
         sorted((file.name, file.stat().st_mtime_ns) for file in (tmp_path / "people").iterdir())
         == before
@@ -285,20 +301,20 @@ def test_a_folder_that_is_up_to_date_needs_no_cluster(
 
 
 def test_without_kept_work_the_folder_is_enough_to_go_on_from(
-    album: Path, options: Options, disordered: None, tmp_path: Path
+    album: Path, options: Options, disordered: Scan, tmp_path: Path
 ) -> None:
-    scan(album, tmp_path / "people", options, ray=True)
+    disordered(album, tmp_path / "people", options, ray=True)
     workdir.purge(workdir.folder_of(tmp_path / "people"))
-    assert scan(album, tmp_path / "people", options, ray=True).reused == PHOTOS + 2
+    assert disordered(album, tmp_path / "people", options, ray=True).reused == PHOTOS + 2
 
 
 def test_a_folder_with_anything_else_in_it_is_refused(
-    album: Path, options: Options, disordered: None, tmp_path: Path
+    album: Path, options: Options, disordered: Scan, tmp_path: Path
 ) -> None:
     (tmp_path / "people").mkdir()
     (tmp_path / "people" / "diary.txt").write_text("dear diary")
     with pytest.raises(BadInput, match="not a folder of results") as refused:
-        scan(album, tmp_path / "people", options, ray=True)
+        disordered(album, tmp_path / "people", options, ray=True)
     assert "another name" in str(refused.value.hint)
     assert (tmp_path / "people" / "diary.txt").read_text() == "dear diary"
 
@@ -326,9 +342,12 @@ def test_an_address_is_enough_to_work_on_a_cluster(
     typed: list[str], address: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[ScanOptions] = []
-    monkeypatch.setattr(
-        scanning, "scan", lambda options, report: asked.append(options) or scanning.Progress()
-    )
+
+    def asked_only(options: ScanOptions, on_progress: object) -> Progress:
+        asked.append(options)
+        return Progress()
+
+    monkeypatch.setattr(scanning, "scan", asked_only)
     out = CliRunner().invoke(cli.app, ["scan", "album", "-o", "people", *typed])
     assert out.exit_code == 0, out.output
     assert [(options.ray, options.ray_address) for options in asked] == [(True, address)]
@@ -398,9 +417,9 @@ def run_windows(
         )
 
     monkeypatch.setattr(ray_backend, "FIRST_WINDOW", 8)
-    monkeypatch.setattr(ray_backend.Cluster, "__init__", lambda self: None)
-    monkeypatch.setattr(ray_backend.Cluster, "_run", run)
-    unconnected: Callable[[], Any] = ray_backend.Cluster
+    monkeypatch.setattr(ray_backend.RayBackend, "__init__", lambda self: None)
+    monkeypatch.setattr(ray_backend.RayBackend, "_run", run)
+    unconnected: Callable[[], Any] = ray_backend.RayBackend
     answers = list(unconnected().answers(todo()))
     assert sorted(int(photo.path) for photo, _ in answers) == list(range(count))
     assert all(photo.path == answer for photo, answer in answers if int(photo.path) not in poison)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from helpers import quick
 from helpers.photos import save_broken, save_photo
+from helpers.scans import scan_options
 from helpers.tables import contents, table
 
 from mivolo_cli.errors import BadInput, OutputError, Stopped
@@ -23,7 +24,7 @@ from mivolo_cli.photos import walk as walking
 from mivolo_cli.records import Failure, Photo
 from mivolo_cli.scan import run as scanning
 from mivolo_cli.scan import store, workdir
-from mivolo_cli.scan.options import Progress, ScanOptions
+from mivolo_cli.scan.options import Progress
 
 Scan = Callable[..., Progress]
 OUTPUTS = ("people.parquet", "people.csv", "people.jsonl")
@@ -53,11 +54,12 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The photos that were decoded, as they are."""
     seen: list[str] = []
     decode = photos.decode
-    monkeypatch.setattr(
-        photos,
-        "decode",
-        lambda photo, *min_size: seen.append(photo.path) or decode(photo, *min_size),
-    )
+
+    def watched(photo: Photo, *min_size: Any) -> Any:
+        seen.append(photo.path)
+        return decode(photo, *min_size)
+
+    monkeypatch.setattr(photos, "decode", watched)
     return seen
 
 
@@ -66,8 +68,6 @@ def scan(monkeypatch: pytest.MonkeyPatch, album: Path, place: Path) -> Scan:
     """Scans the album into a table in parts of four photos; `stop` raises before so many photos are
     reported."""
     monkeypatch.setattr(store, "PART_PHOTOS", 4)
-    monkeypatch.setattr(scanning, "open_tools", quick.open_tools)
-    monkeypatch.setattr(scanning, "results", quick.results)
 
     def run(
         *names: str,
@@ -84,8 +84,9 @@ def scan(monkeypatch: pytest.MonkeyPatch, album: Path, place: Path) -> Scan:
             if stop is not None and done >= stop:
                 raise error
 
-        options = ScanOptions(**{"paths": [album], "outputs": outputs, "workers": 2, **given})
-        return scanning.scan(options, report)
+        settings = {"paths": [album], "outputs": outputs, "workers": 2, **given}
+        backend = settings.pop("backend", quick.QuickBackend)
+        return scanning.scan(scan_options(**settings), report, backend)
 
     return run
 
@@ -138,10 +139,9 @@ def test_photos_that_have_not_changed_are_not_done_again(
     assert [getattr(first, name) for name in counts] == [getattr(second, name) for name in counts]
 
 
-def test_with_nothing_to_do_no_model_is_opened(scan: Scan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_nothing_to_do_no_model_is_opened(scan: Scan) -> None:
     scan()
-    monkeypatch.setattr(scanning, "open_tools", lambda options: pytest.fail("opened"))
-    assert scan().unchanged
+    assert scan(backend=lambda options: pytest.fail("opened")).unchanged
 
 
 def test_new_changed_and_deleted_photos(
@@ -213,14 +213,14 @@ def test_what_auto_means_may_change_between_runs(
     scan()
     paint(album / "z.png", 9)
 
-    def another_model(options: ScanOptions) -> Any:
-        tools = quick.open_tools(options)
-        tools.model_sha256 = "2" * 64
-        return tools
+    class AnotherModel(quick.QuickBackend):
+        def open_components(self) -> Any:
+            components = super().open_components()
+            components.model_sha256 = "2" * 64
+            return components
 
-    monkeypatch.setattr(scanning, "open_tools", another_model)
     decoded.clear()
-    progress = scan()
+    progress = scan(backend=AnotherModel)
     assert len(decoded) == 31 and progress.reused == 0
     assert len({row["path"] for row in table(place / "people.csv")}) == 31
 
@@ -404,9 +404,8 @@ def test_a_hidden_folder_that_vanishes_midway(scan: Scan, place: Path, decoded: 
             hidden.rename(place / "away")
 
     with pytest.raises(OutputError, match="cannot write"):
-        scanning.scan(
-            ScanOptions([place.with_name("album")], [place / "people.csv"], workers=1), vanish
-        )
+        options = scan_options([place.with_name("album")], [place / "people.csv"], workers=1)
+        scanning.scan(options, vanish, quick.QuickBackend)
     (place / "away").rename(place / ".people.csv.mivolo")
     decoded.clear()
     scan()
@@ -422,7 +421,8 @@ def test_a_drive_that_vanishes_stops_the_run_instead_of_filling_the_table_with_e
 
     monkeypatch.setattr(store, "PART_PHOTOS", 8)
     with pytest.raises(Stopped, match="can no longer be read") as error:
-        scanning.scan(ScanOptions([album], [place / "people.csv"], workers=1), vanish)
+        options = scan_options([album], [place / "people.csv"], workers=1)
+        scanning.scan(options, vanish, quick.QuickBackend)
     assert error.value.exit_code == 4 and "same command" in error.value.hint
     assert read(place) == {}
     album.with_name("away").rename(album)
@@ -465,10 +465,11 @@ def test_a_killed_run_holds_no_lock_and_leaves_no_torn_file(
     tmp_path: Path, album: Path, place: Path
 ) -> None:
     def start(table: Path, seconds: float) -> subprocess.Popen[bytes]:
-        script = [sys.executable, quick.__file__, album, table, str(seconds), "4"]
-        paths = os.pathsep.join(
-            (str(Path(store.__file__).parents[2]), os.environ.get("PYTHONPATH", ""))
+        script = [sys.executable, quick.__file__, str(album), str(table), str(seconds), "4"]
+        ours = (
+            str(Path(file).parents[up]) for file, up in ((store.__file__, 2), (quick.__file__, 1))
         )
+        paths = os.pathsep.join((*ours, os.environ.get("PYTHONPATH", "")))
         return subprocess.Popen(script, env={**os.environ, "PYTHONPATH": paths})
 
     assert start(tmp_path / "whole.csv", 0).wait() == 0

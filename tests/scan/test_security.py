@@ -20,13 +20,13 @@ import PIL.Image
 import pytest
 from helpers import quick
 from helpers.photos import save_photo
+from helpers.scans import scan_options
 from helpers.tables import contents, table
 
 from mivolo_cli.errors import BadInput, PhotoError, WeightsError
 from mivolo_cli.photos import decode
 from mivolo_cli.records import Photo
 from mivolo_cli.scan import run as scanning
-from mivolo_cli.scan.options import ScanOptions
 
 Scan = Callable[..., Any]
 
@@ -91,9 +91,9 @@ def test_no_booby_trap_goes_off_whatever_it_is_called(
     save_photo(tmp_path / "photos" / "a.png")
     with pytest.raises((WeightsError, BadInput)):
         scanning.scan(
-            ScanOptions(
+            scan_options(
                 [tmp_path / "photos"], [tmp_path / "a.csv"], device="cpu", **{option: str(file)}
-            )  # type: ignore[arg-type]
+            )
         )
     assert not witness.exists()
     assert sorted(contents(tmp_path)) == ["photos/a.png", file.name]
@@ -234,13 +234,10 @@ def test_xml_inside_of_a_photo_is_not_believed(tmp_path: Path) -> None:
 
 @pytest.fixture
 def scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scan:
-    monkeypatch.setattr(scanning, "open_tools", quick.open_tools)
-    monkeypatch.setattr(scanning, "results", quick.results)
 
     def run(**given: Any) -> Any:
-        return scanning.scan(
-            ScanOptions([tmp_path / "photos"], [tmp_path / "people.csv"], workers=1, **given)
-        )
+        options = scan_options([tmp_path / "photos"], [tmp_path / "people.csv"], workers=1, **given)
+        return scanning.scan(options, backend=quick.QuickBackend)
 
     return run
 
