@@ -21,7 +21,6 @@ from mivolo_cli.evaluation.evaluate import EvalOptions, Evaluation
 from mivolo_cli.evaluation.metrics import Figure, Score
 from mivolo_cli.model import checkpoint
 from mivolo_cli.model.architecture import create_model
-from mivolo_cli.pipeline.options import InferenceOptions
 from mivolo_cli.records import Box, Failure, Person, Photo, Prediction, Result, rows
 
 Write = Callable[..., Path]
