@@ -264,7 +264,6 @@ def test_commands_take_urls(put: Put, tmp_path: Path) -> None:
 
 
 # --- folders of Parquet files, as a cluster writes them
-# ---------------------------------------------------------------
 
 
 @pytest.fixture
@@ -386,7 +385,6 @@ def test_shards_in_folders_are_merged_into_a_folder(
 
 
 # --- what goes wrong
-# -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("url", ["s3://nowhere/a", "s3://album/nothing.jpg"])
@@ -479,7 +477,6 @@ def test_a_table_that_cannot_be_put_into_the_bucket_is_kept_here(
 
 
 # --- names
-# -----------------------------------------------------------------------------------------------------------
 
 
 def test_urls_are_told_from_paths() -> None:

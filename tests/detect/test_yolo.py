@@ -64,7 +64,8 @@ found = detector.detect([image])[0]
 answers["on a graph"] = detector._predictor is not None and notes == []
 
 def numbers(found):
-    return [*found.persons.ravel().tolist(), *found.person_scores.tolist(), *found.faces.ravel().tolist()]
+    parts = found.persons, found.person_scores, found.faces
+    return [number for part in parts for number in part.ravel().tolist()]
 
 answers["alone"] = [numbers(detector.detect([one])[0]) for one in (image, wide)]
 answers["together"] = [numbers(one) for one in detector.detect([image, wide, image])]
@@ -79,9 +80,11 @@ yolo.OpenVinoEngine.run = ill
 answers["after failing"] = [numbers(one) for one in detector.detect([image, wide, image])]
 answers["notes"] = notes
 answers["threads kept"] = threads == (torch.get_num_threads(), cv2.getNumThreads())
-boxes = YOLO(folder / "tiny.pt").predict(pixels[..., ::-1].copy(), conf=1e-4, iou=0.7, verbose=False)[0].boxes
-answers["direct"] = sorted(boxes.conf.tolist(), reverse=True)
-answers["adapter"] = sorted([*found.person_scores.tolist(), *found.face_scores.tolist()], reverse=True)
+bgr = pixels[..., ::-1].copy()
+(direct,) = YOLO(folder / "tiny.pt").predict(bgr, conf=1e-4, iou=0.7, verbose=False)
+scores = [*found.person_scores.tolist(), *found.face_scores.tolist()]
+answers["direct"] = sorted(direct.boxes.conf.tolist(), reverse=True)
+answers["adapter"] = sorted(scores, reverse=True)
 print(json.dumps(answers))
 """
 

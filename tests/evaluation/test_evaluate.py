@@ -89,7 +89,6 @@ def mae(found: Score) -> float | None:
 
 
 # --- results of a scan
-# -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
@@ -258,7 +257,6 @@ def test_invalid_rows_are_refused_or_told(labels: Write, results: Write) -> None
 
 
 # --- a model
-# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
