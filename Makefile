@@ -1,16 +1,22 @@
-# make demo: the main job on two real photos; make test: all tests; make docs: the reference of commands.
+# make demo: the main job on two real photos; make test: all tests; make fast: those that need no more than
+# a few minutes and nothing but Python; make docs: the reference of commands.
 # All make the environment first, in .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# a process for each core; tests of one xdist_group (tests/conftest.py) stay in one process
+PARALLEL := -n auto --dist loadgroup
 
-.PHONY: demo test docs lint types check bench clean
+.PHONY: demo test fast docs lint types check bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/mivolo demo
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
+
+fast: $(VENV)/installed
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not ray and not browser and not s3 and not root"
 
 docs: $(VENV)/installed
 	$(BIN)/typer mivolo_cli.cli utils docs --name mivolo --output docs/commands.md

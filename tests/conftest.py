@@ -1,7 +1,9 @@
-"""Fixtures that the tests share."""
+"""Fixtures that the tests share, and what each test needs: marks follow from its fixtures."""
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,16 +15,37 @@ from mivolo_cli.records import Pixels
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "filterwarnings", r"ignore:::PIL\..*"
-    )  # as photos.decode does it, but for every test
+    """The processes of a run share the cores; PyTorch has not been imported yet."""
+    if processes := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+
+
+MARKS = {"ray": "ray", "moto": "s3", "browser": "browser", "small_disk": "root"}
+"""Fixture -> the mark of every test that asks for it."""
+ONE_AT_A_TIME = ("ray", "browser")
+"""Marks of tests that share something large: all of them run in one process, one after another."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for fixture in MARKS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(MARKS[fixture])
+        for mark in ONE_AT_A_TIME:
+            if item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.xdist_group(mark))
+    # the longest chain begins first, so that it does not end last
+    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests neither use nor fill the user's cache."""
+    """Tests neither use nor fill the user's cache; all processes of a run share one, so that each
+    graph is converted once."""
+    base = tmp_path_factory.getbasetemp()
+    cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(cache))
         yield
 
 
@@ -68,6 +91,25 @@ def no_weights_of_the_user(
 
 
 @pytest.fixture
+def notes() -> Iterator[list[str]]:
+    """What the program logs for its user during the test."""
+    texts: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            texts.append(record.getMessage())
+
+    handler = Listener(logging.INFO)
+    logger = logging.getLogger("mivolo_cli")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    yield texts
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+@pytest.fixture
 def scan_given(tiny_model: Path, no_weights_of_the_user: None) -> Callable[..., Any]:
     """Scans with the tiny model on the CPU and the boxes that are given."""
 
@@ -76,15 +118,15 @@ def scan_given(tiny_model: Path, no_weights_of_the_user: None) -> Callable[..., 
     from mivolo_cli.scan.run import scan
 
     def run_scan(
-        *paths: Path, boxes: Path, report: Callable[[Any], None] | None = None, **options: Any
+        *paths: Path, boxes: Path, report: Callable[[Any], None] = lambda _: None, **given: Any
     ) -> Any:
         settings: dict[str, Any] = {
             "model": str(tiny_model),
             "detector": "given",
             "device": "cpu",
             "workers": 2,
-        } | options
+        } | given
         options = scan_options(paths, boxes=boxes, **settings)
-        return scan(options, *([report] if report else []))
+        return scan(options, report)
 
     return run_scan

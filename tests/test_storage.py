@@ -12,9 +12,9 @@ from urllib.request import Request, urlopen
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from helpers import quick
 from helpers.buckets import Put, forget_clients, moto, put, server  # noqa: F401
 from helpers.photos import save_broken, save_photo
+from helpers.quick import QuickBackend
 from helpers.scans import scan_options
 from helpers.tables import table
 from typer.testing import CliRunner
@@ -61,7 +61,7 @@ def scan(monkeypatch: pytest.MonkeyPatch) -> Scan:
                 raise KeyboardInterrupt
 
         options = scan_options([place(source)], [place(output)], workers=2, **given)
-        return scanning.scan(options, report, quick.QuickBackend)
+        return scanning.scan(options, report, QuickBackend)
 
     return run
 
@@ -264,7 +264,6 @@ def test_commands_take_urls(put: Put, tmp_path: Path) -> None:
 
 
 # --- folders of Parquet files, as a cluster writes them
-# ---------------------------------------------------------------
 
 
 @pytest.fixture
@@ -386,7 +385,6 @@ def test_shards_in_folders_are_merged_into_a_folder(
 
 
 # --- what goes wrong
-# -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("url", ["s3://nowhere/a", "s3://album/nothing.jpg"])
@@ -479,7 +477,6 @@ def test_a_table_that_cannot_be_put_into_the_bucket_is_kept_here(
 
 
 # --- names
-# -----------------------------------------------------------------------------------------------------------
 
 
 def test_urls_are_told_from_paths() -> None:

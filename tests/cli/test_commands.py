@@ -61,7 +61,9 @@ def options(tmp_path: Path, tiny_model: Path) -> list[object]:
     """What makes a scan quick: a face on every photo called a.jpg, a tiny model, the CPU."""
     boxes = tmp_path / "boxes.csv"
     boxes.write_text(
-        f"path,kind,x1,y1,x2,y2\na.jpg,face,20,10,45,40\n{tmp_path}/album/b c.png,person,5,5,65,105\n"
+        "path,kind,x1,y1,x2,y2\n"
+        "a.jpg,face,20,10,45,40\n"
+        f"{tmp_path}/album/b c.png,person,5,5,65,105\n"
     )
     return ["--detector", "given", "--boxes", boxes, "--model", tiny_model, "--device", "cpu"]
 
@@ -76,7 +78,6 @@ def exit_code(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 
 
 # --- scan
-# ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_scan_says_what_happened_and_where_the_results_are(
@@ -191,8 +192,8 @@ def test_every_option_reaches_the_scan(mivolo: Mivolo, monkeypatch: pytest.Monke
         "outputs": [Path("a.csv"), Path("b.parquet")],
     }
     others: dict[str, Any] = {
-        "annotate": Path("drawn"), "model": "m", "detector": "d", "boxes": Path("b.csv"), "use": "face",
-        "device": "mps", "precision": "bf16", "batch_size": 5, "workers": 3,
+        "annotate": Path("drawn"), "model": "m", "detector": "d", "boxes": Path("b.csv"),
+        "use": "face", "device": "mps", "precision": "bf16", "batch_size": 5, "workers": 3,
     }  # fmt: skip
     globs: dict[str, Any] = {"include": ["*.jpg", "x/**"], "exclude": ["y", "z"]}
     arguments = [
@@ -222,7 +223,7 @@ def test_without_options_a_scan_has_the_defaults_of_the_library(
     monkeypatch.setattr(scanning, "scan", keeping(asked, lambda *_: Progress()))
     assert mivolo("scan", "one").exit_code == 0
     (options,) = asked
-    assert options == ScanOptions([Path("one")], outputs=[], include=[], exclude=[])
+    assert options == scan_options([Path("one")], outputs=[], include=[], exclude=[])
 
 
 def test_a_second_scan_says_that_nothing_has_changed(
@@ -252,7 +253,6 @@ def test_purge_removes_what_is_kept_and_says_so(
 
 
 # --- what cannot be done
-# ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,8 @@ def test_purge_removes_what_is_kept_and_says_so(
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_bad_input_is_one_line_and_a_hint_with_exit_code_2(
-    tmp_path: Path, album: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, album: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     arguments: list[str], message: str,
 ) -> None:  # fmt: skip
     (tmp_path / "empty").mkdir()
@@ -310,7 +311,6 @@ def test_an_unknown_option_is_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 # --- the other commands
-# ----------------------------------------------------------------------------------------------
 
 
 def test_info_says_what_auto_chooses_and_why(mivolo: Mivolo, home: Path) -> None:
@@ -417,7 +417,6 @@ def test_version_and_help(mivolo: Mivolo) -> None:
 
 
 # --- what starts quickly
-# ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -440,7 +439,6 @@ def test_heavy_libraries_are_not_imported_before_they_are_needed(code: str) -> N
 
 
 # --- eval, calibrate, train, votes
-# -----------------------------------------------------------------------------------
 
 
 @pytest.fixture

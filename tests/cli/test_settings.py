@@ -17,21 +17,22 @@ from mivolo_cli import cli
 from mivolo_cli.cli.settings import find
 from mivolo_cli.errors import BadInput
 from mivolo_cli.scan import run as scanning
+from mivolo_cli.scan.options import Progress, ScanOptions
 
-Scan = Callable[..., tuple[scanning.ScanOptions, Outcome]]
+Scan = Callable[..., tuple[ScanOptions, Outcome]]
 
 
 @pytest.fixture
 def scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scan:
     """The options that reach a scan in a folder below the one with that settings file."""
-    asked: list[scanning.ScanOptions] = []
-    monkeypatch.setattr(scanning, "scan", keeping(asked, lambda *_: scanning.Progress()))
+    asked: list[ScanOptions] = []
+    monkeypatch.setattr(scanning, "scan", keeping(asked, lambda *_: Progress()))
     (tmp_path / "below" / "it").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "below" / "it")
 
     def run(
         settings: str, *arguments: str, before: tuple[str, ...] = ()
-    ) -> tuple[scanning.ScanOptions, Outcome]:
+    ) -> tuple[ScanOptions, Outcome]:
         (tmp_path / "mivolo.toml").write_text(settings, encoding="utf-8")
         out = CliRunner().invoke(cli.app, [*before, "scan", "photos", *arguments])
         if out.exception is not None:

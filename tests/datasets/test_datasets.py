@@ -27,7 +27,6 @@ def whole(width: int, height: int) -> Box:
 
 
 # --- Parquet
-# ---------------------------------------------------------------------------------------------------------
 
 
 def test_all_rows_of_all_files_in_order(tmp_path: Path) -> None:
@@ -76,7 +75,6 @@ def test_a_parquet_file_without_pictures_is_refused(tmp_path: Path) -> None:
 
 
 # --- CSV
-# -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -214,7 +212,6 @@ def test_many_problems_are_counted_and_some_named(tmp_path: Path) -> None:
 
 
 # --- folders
-# ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_folder_of_utkface_names(tmp_path: Path) -> None:
@@ -235,7 +232,6 @@ def test_other_names_in_such_a_folder_are_told(tmp_path: Path, name: str) -> Non
 
 
 # --- all
-# -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.json", "folder"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 import torch
 from helpers.labels import label_row, write_labels
 from helpers.photos import noise, save_photo
+from helpers.scans import INFERENCE, inference_options
 
 from mivolo_cli import tables
 from mivolo_cli.datasets import DataOptions
@@ -20,7 +21,6 @@ from mivolo_cli.evaluation.evaluate import EvalOptions, Evaluation
 from mivolo_cli.evaluation.metrics import Figure, Score
 from mivolo_cli.model import checkpoint
 from mivolo_cli.model.architecture import create_model
-from mivolo_cli.pipeline.options import InferenceOptions
 from mivolo_cli.records import Box, Failure, Person, Photo, Prediction, Result, rows
 
 Write = Callable[..., Path]
@@ -64,8 +64,14 @@ def person(
     )
 
 
+def eval_options(data: Sequence[Path], **settings: Any) -> EvalOptions:
+    """EvalOptions whose inference has its part of the settings."""
+    others = {name: value for name, value in settings.items() if name not in INFERENCE}
+    return EvalOptions(data, inference=inference_options(**settings), **others)
+
+
 def run(*data: Path, **options: Any) -> list[Evaluation]:
-    return evaluate.evaluate(EvalOptions(data, resamples=0, **options)).evaluations
+    return evaluate.evaluate(eval_options(data, resamples=0, **options)).evaluations
 
 
 def measure(labels: Path, predictions: Path) -> Score:
@@ -83,7 +89,6 @@ def mae(found: Score) -> float | None:
 
 
 # --- results of a scan
-# -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
@@ -126,14 +131,14 @@ def test_who_has_no_prediction_is_not_answered_even_beside_others(
 
 
 def test_pictures_that_the_results_do_not_have_are_said(
-    labels: Write, results: Write, caplog: pytest.LogCaptureFixture
+    labels: Write, results: Write, notes: list[str]
 ) -> None:
     data, table = (
         labels(label_row("a.png"), label_row("b.png"), label_row("c.png")),
         results({"a.png": [person(30)]}),
     )
     found = evaluate.evaluate(EvalOptions([data], predictions=table, resamples=0))
-    (note,) = caplog.messages
+    (note,) = notes
     assert "2 of 3" in note and "b.png" in note and found.evaluations[0].score.answered == 1
 
 
@@ -252,7 +257,6 @@ def test_invalid_rows_are_refused_or_told(labels: Write, results: Write) -> None
 
 
 # --- a model
-# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -280,8 +284,7 @@ def test_a_model_is_measured_on_whole_pictures(
         label_row("d", "body", 58.0),
     )
     done: list[int] = []
-    inference = InferenceOptions(model=model, device="cpu", batch_size=2)
-    options = EvalOptions([data], inference=inference, resamples=0)
+    options = eval_options([data], model=model, device="cpu", batch_size=2, resamples=0)
     face, body = evaluate.evaluate(options, done.append).evaluations
     assert (face.score.people, face.score.answered) == (3, 3)
     assert figure(face.score.mae) == (pytest.approx(5, abs=1e-3), 2)

@@ -69,7 +69,6 @@ def run(results: Path) -> Export:
 
 
 # --- COCO and FiftyOne
-# -----------------------------------------------------------------------------------------------
 
 
 def test_coco_is_read_by_pycocotools(tmp_path: Path, run: Export, album: Path) -> None:
@@ -98,8 +97,8 @@ def test_coco_is_read_by_pycocotools(tmp_path: Path, run: Export, album: Path) -
         0.9,
     )
     assert first["attributes"] == face["attributes"] == {
-        "person": 0, "age": 33.5, "age_low": 28.0, "age_high": 40.0, "gender": "female", "gender_score": 0.97,
-        "used": "face+body",
+        "person": 0, "age": 33.5, "age_low": 28.0, "age_high": 40.0,
+        "gender": "female", "gender_score": 0.97, "used": "face+body",
     }  # fmt: skip
     assert "score" not in small and small["attributes"]["age_low"] is None
     (unjudged,) = coco.loadAnns(coco.getAnnIds(imgIds=[2], catIds=[1]))
@@ -132,7 +131,6 @@ def test_fiftyone_has_attributes_as_fields_and_lines_that_import_it(
 
 
 # --- YOLO
-# ------------------------------------------------------------------------------------------------------------
 
 
 def test_yolo_passes_the_check_of_ultralytics(
@@ -223,7 +221,6 @@ def test_yolo_stays_in_its_folder_and_takes_nothing_from_elsewhere(tmp_path: Pat
 
 
 # --- Label Studio
-# ----------------------------------------------------------------------------------------------------
 
 
 def test_label_studio_predictions_name_the_controls_of_the_interface(
@@ -270,7 +267,6 @@ def test_label_studio_boxes_are_percent_with_scores(tmp_path: Path, run: Export)
 
 
 # --- XLSX
-# ------------------------------------------------------------------------------------------------------------
 
 
 def cells(file: Path) -> list[dict[str, Any]]:
@@ -339,7 +335,6 @@ def test_more_rows_than_a_sheet_has_are_refused(
 
 
 # --- every format
-# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("format", FORMATS)

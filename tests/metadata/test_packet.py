@@ -112,9 +112,11 @@ AS_ADOBE = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://ww
  xmlns:m="http://www.metadataworkinggroup.com/schemas/regions/" xmlns:a="http://ns.adobe.com/xmp/sType/Area#"
  xmp:Rating="3" q:Version="1" q:Model="mivolo-xs" q:ModelSHA256="12" q:Reversible="True">
 <m:Regions rdf:parseType="Resource"><m:RegionList><rdf:Bag>
-<rdf:li><rdf:Description m:Type="Face" m:Description="looks about 33"><m:Area a:x="0.5" a:y="0.5" a:w="0.1" a:h="0.2"/>
+<rdf:li><rdf:Description m:Type="Face" m:Description="looks about 33">
+<m:Area a:x="0.5" a:y="0.5" a:w="0.1" a:h="0.2"/>
 <m:Extensions q:Age="33.4" q:Gender="male"/></rdf:Description></rdf:li>
-<rdf:li><rdf:Description m:Name="Bob" m:Type="Face"><m:Area a:x="0.1" a:y="0.5" a:w="0.1" a:h="0.2"/>
+<rdf:li><rdf:Description m:Name="Bob" m:Type="Face">
+<m:Area a:x="0.1" a:y="0.5" a:w="0.1" a:h="0.2"/>
 </rdf:Description></rdf:li>
 </rdf:Bag></m:RegionList></m:Regions></rdf:Description></rdf:RDF></x:xmpmeta>""".encode()
 """Our entries as another program may write them again, with prefixes of its own."""
@@ -163,7 +165,8 @@ def test_keywords_that_somebody_else_has_put_there_stay() -> None:
 
 @pytest.mark.parametrize(
     "packet",
-    [b"", b"<a", b"<a/>", OTHERS[:-200], OTHERS.replace(b"</rdf:Bag></mwg-rs", b"</rdf:Bog></mwg-rs"),
+    [b"", b"<a", b"<a/>", OTHERS[:-200],
+     OTHERS.replace(b"</rdf:Bag></mwg-rs", b"</rdf:Bog></mwg-rs"),
      OTHERS.decode().encode("utf-16"), b"<!DOCTYPE a><a/>"],
 )  # fmt: skip
 def test_a_packet_that_cannot_be_understood_is_not_touched(packet: bytes) -> None:

@@ -129,7 +129,6 @@ def _texts(entry: dict[str, Any], key: str) -> list[str]:
 
 
 # --- photo managers
-# --------------------------------------------------------------------------------------------------
 
 
 def immich(entry: dict[str, Any]) -> list[tuple[str, Box]]:

@@ -6,7 +6,8 @@ import pytest
 
 from mivolo_cli.metadata.tree import NotXml, apply, insert, parse, without_attributes
 
-XML = b"""<?x y?><a xmlns='u:a' xmlns:b="u:b" b:k="1>2" j='"'><b:c/><!-- <c> --><c >t\xc3\xbc<d></d>u</c></a>\n"""
+XML = b"""<?x y?><a xmlns='u:a' xmlns:b="u:b" b:k="1>2" j='"'>"""
+XML += b"""<b:c/><!-- <c> --><c >t\xc3\xbc<d></d>u</c></a>\n"""
 
 
 def test_every_element_knows_its_bytes() -> None:

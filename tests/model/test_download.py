@@ -20,7 +20,8 @@ CONTENT = bytes(range(256)) * 4096
 FOUND = BytesIO(), 302, "Found", HTTPMessage()
 OTHER = CONTENT[::-1]
 PAGE = b"""<!doctype html><form id="download-form" action="/confirmed">
-<input type="hidden" name="id" value="a b&amp;c"><input type="submit" value="Download anyway"></form>"""
+<input type="hidden" name="id" value="a b&amp;c">
+<input type="submit" value="Download anyway"></form>"""
 
 
 @dataclass

@@ -190,7 +190,8 @@ def test_nothing_is_asked_for_offline(house: House, monkeypatch: pytest.MonkeyPa
     with pytest.raises(WeightsError, match="you asked to stay offline") as error:
         fetch("unhashed", offline=True)
     assert error.value.hint == (
-        "download https://publisher.test/page by hand, then: mivolo weights add FILE --name unhashed"
+        "download https://publisher.test/page by hand, then:"
+        " mivolo weights add FILE --name unhashed"
     )
     for variable in OFFLINE:
         monkeypatch.setenv(variable, "1")
@@ -404,5 +405,6 @@ def test_a_file_of_the_users_folder_may_be_added_itself(house: House, published:
 
 
 def test_knowing_and_fetching_weights_does_not_need_pytorch() -> None:
-    program = "import sys, mivolo_cli.model.install, mivolo_cli.model.registry; sys.exit('torch' in sys.modules)"
+    modules = "mivolo_cli.model.install, mivolo_cli.model.registry"
+    program = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

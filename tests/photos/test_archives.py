@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers import quick
 from helpers.buckets import Put, moto, put, server  # noqa: F401
 from helpers.photos import save_photo
+from helpers.quick import QuickBackend
 from helpers.scans import scan_options
 from helpers.tables import table
 
@@ -40,7 +40,7 @@ def scan(monkeypatch: pytest.MonkeyPatch) -> Scan:
 
     def run(*sources: str | Path, output: Path, **given: Any) -> Progress:
         options = scan_options([*map(place, sources)], [output], workers=2, **given)
-        return scanning.scan(options, backend=quick.QuickBackend)
+        return scanning.scan(options, backend=QuickBackend)
 
     return run
 

@@ -395,9 +395,11 @@ def test_nothing_is_printed(tmp_path: Path, make_photo: MakePhoto, make_broken: 
         content[60:400:7] = bytes(len(content[60:400:7]))
         file.write_bytes(content)
     script = (
-        "import sys; from pathlib import Path; from mivolo_cli.photos import decode, walk; import PIL.Image;"
+        "import sys; from pathlib import Path; import PIL.Image;"
+        "from mivolo_cli.photos import decode, walk;"
         "PIL.Image.MAX_IMAGE_PIXELS = 6000;"
-        "done = list(decode.decode_all(walk.walk([Path(sys.argv[1])]), 2)); sys.exit(len(done) != 10)"
+        "done = list(decode.decode_all(walk.walk([Path(sys.argv[1])]), 2));"
+        "sys.exit(len(done) != 10)"
     )
     run = subprocess.run(
         [sys.executable, "-W", "always", "-c", script, tmp_path], capture_output=True, text=True

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import quick
 from helpers.photos import save_photo
+from helpers.quick import QuickBackend
 from helpers.scans import scan_options
 from helpers.tables import contents, table
 
@@ -76,11 +76,11 @@ def scan(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Scan:
             if progress.photos == after:
                 do()
 
-        return scanning.scan(options, on_progress, quick.QuickBackend)
+        return scanning.scan(options, on_progress, QuickBackend)
 
     # once beforehand, since nobody may not import what lies in root's home
     first = scan_options([folder / "album" / "0.png"], [folder / "loaded.csv"], workers=1)
-    scanning.scan(first, backend=quick.QuickBackend)
+    scanning.scan(first, backend=QuickBackend)
     assert len(table(folder / "loaded.csv")) == 1
     return run
 

@@ -63,7 +63,6 @@ def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # --- files
-# -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_report_says_what_was_made(tmp_path: Path, results: Path, no_charts: None) -> None:
@@ -116,7 +115,6 @@ def test_without_pictures_photos_are_not_even_opened(
 
 
 # --- in a browser
-# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

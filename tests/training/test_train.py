@@ -344,7 +344,8 @@ def test_all_formats_of_labelled_data_can_be_trained_on(tmp_path: Path) -> None:
     for number in range(4):
         save_photo(tmp_path / f"{number}.png")
     lines = [f"{number}.png,{20 + number},M,5,5,40,40,0,0,79,60" for number in range(4)]
-    header = "img_name,age,gender,face_x0,face_y0,face_x1,face_y1,person_x0,person_y0,person_x1,person_y1"
+    boxes = [f"{kind}_{edge}" for kind in ("face", "person") for edge in ("x0", "y0", "x1", "y1")]
+    header = ",".join(["img_name,age,gender", *boxes])
     (tmp_path / "labels.csv").write_text("\n".join([header, *lines]))
     recipe = replace(TINY, epochs=1, shares={"pair": 0.4, "face": 0.3, "body": 0.3})
     assert train.train(options(tmp_path / "labels.csv", tmp_path / "out", recipe=recipe)).is_file()
