@@ -33,7 +33,8 @@ NAMESPACES = {
     "mivolo": OURS,
 }
 SKELETON = (
-    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">\n'
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/">\n'
     f'<rdf:RDF xmlns:rdf="{RDF}">\n</rdf:RDF>\n</x:xmpmeta>\n<?xpacket end="w"?>'
 ).encode()
 """A packet that says nothing: where one of ours is empty again it was made by us, and goes."""
@@ -122,11 +123,17 @@ def merge(packet: bytes | None, tags: Tags, entries: TagEntries = TagEntries()) 
     """
     data = SKELETON if packet is None else packet
     rdf = _rdf(data)
+    # Text is only inserted, so that every byte of others stays. What goes into a list that is
+    # there already is an edit of its own; all the rest is gathered in `new`, one block of ours at
+    # the end.
     keywords = _missing_keywords(rdf, tags.people.regions) if entries.keywords else {}
     edits: list[Edit] = []
+    # `remove` must take out our keywords and no others: only those that were missing are noted.
     new = _provenance(
         replace(tags.provenance, keywords=SEPARATOR.join(chain.from_iterable(keywords.values())))
     )
+    # A packet has one list of regions: ours must join it, and fit the size it was made for. They
+    # go behind the others, since digiKam stops reading at the first region without a name.
     regions = _property(rdf, REGIONS)
     items = "".join(_region(region, tags.provenance) for region in tags.people.regions)
     if regions is None:
@@ -134,6 +141,7 @@ def merge(packet: bytes | None, tags: Tags, entries: TagEntries = TagEntries()) 
     else:
         _check_size(regions, tags.people.size)
         edits.append(_add_to_list(data, regions, REGION_LIST, "mwg-rs:RegionList", items))
+    # The same people once more in Microsoft's terms, for programs that read only these.
     if entries.microsoft:
         rectangles = "".join(map(_rectangle, tags.people.regions))
         there = _property(rdf, MS_REGIONS)
@@ -141,6 +149,7 @@ def merge(packet: bytes | None, tags: Tags, entries: TagEntries = TagEntries()) 
             new += _element("MP:RegionInfo", _bag("MPRI:Regions", rectangles), struct=True)
         else:
             edits.append(_add_to_list(data, there, MS_LIST, "MPRI:Regions", rectangles))
+    # Programs keep the same keywords under different names, each a list that may be there or not.
     for name, words in keywords.items():
         items = "".join(_item(word, plain=True) for word in words)
         bag = _list_of_keywords(rdf, name)
@@ -148,6 +157,7 @@ def merge(packet: bytes | None, tags: Tags, entries: TagEntries = TagEntries()) 
             new += _bag(QUALIFIED[name], items)
         else:
             edits.append(insert(data, bag, items.encode()))
+    # XMP asks that all blocks of a packet are about the same thing.
     about = next(
         (
             node.attributes.get((RDF, "about"), "")
@@ -281,8 +291,9 @@ def _region(region: Region, provenance: Provenance) -> str:
 
 def _extensions(region: Region, provenance: Provenance) -> str:
     pairs: list[tuple[str, str | float | None]] = [
-        ("Age", region.age), ("AgeLow", region.age_low), ("AgeHigh", region.age_high), ("Gender", region.gender),
-        ("GenderScore", region.gender_score), ("SeenFrom", region.used), ("Model", provenance.model), ("Date", provenance.date),
+        ("Age", region.age), ("AgeLow", region.age_low), ("AgeHigh", region.age_high),
+        ("Gender", region.gender), ("GenderScore", region.gender_score),
+        ("SeenFrom", region.used), ("Model", provenance.model), ("Date", provenance.date),
     ]  # fmt: skip
     texts = (
         (key, number(value) if isinstance(value, float) else str(value or ""))
