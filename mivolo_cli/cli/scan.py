@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..errors import BadInput, OutputError
+from ..errors import BadInput, ExitCode, OutputError
 from .console import Console
 from .interrupt import ending_within
 from .options import (
@@ -58,8 +58,6 @@ if TYPE_CHECKING:
     from ..scan.options import Progress, ScanOptions
     from ..tagging.outcome import Tally
 
-FAILED_PHOTOS = 3
-INTERRUPTED = 130
 GRACE_SECONDS = 1.5
 """After Ctrl-C: a large model may be busy with its batch for longer."""
 STOPPED = (
@@ -141,7 +139,7 @@ def scan(
         lines = [*summary_lines(options, progress), *([] if tally is None else tally_lines(tally))]
         console.finish([*lines, NOT_IDENTITY], {**summary(options, progress), **tagged})
     if progress.failed or (tally is not None and tally.failed):
-        raise typer.Exit(FAILED_PHOTOS)
+        raise typer.Exit(ExitCode.PHOTOS_FAILED)
 
 
 def _inference(given: Mapping[str, Any]) -> InferenceOptions:
@@ -199,13 +197,13 @@ def run_scan(options: ScanOptions, console: Console, unnamed: Sequence[Path] = (
                 console.log("failure", root=failure.photo.root, path=failure.photo.path, **facts)
 
         try:
-            with ending_within(GRACE_SECONDS, INTERRUPTED, STOPPED):
+            with ending_within(GRACE_SECONDS, ExitCode.INTERRUPTED, STOPPED):
                 return scan(replace(options, outputs=[*options.outputs, *unnamed]), show)
         except KeyboardInterrupt:
             bar.close()
             console.log("interrupted")
             typer.echo(STOPPED, err=True)
-            raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
 def summary(options: ScanOptions, progress: Progress) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import BadInput
+from ..errors import BadInput, ExitCode
 from .console import Console
 from .options import RESULT, AsJson, Log, Quiet
 from .progress import Bar
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ..tagging.outcome import TagOutcome, Tally
     from ..tagging.tag import TagOptions
 
-SOME_FAILED = 3
-INTERRUPTED = 130
 STOPPED = (
     "stopped: every photo is whole, with its tags or without them; the same command does the others"
 )
@@ -212,7 +210,7 @@ class TagProgress:
         if kind is KeyboardInterrupt:
             self._console.log("interrupted")
             typer.echo(STOPPED, err=True)
-            raise typer.Exit(INTERRUPTED)
+            raise typer.Exit(ExitCode.INTERRUPTED)
 
     def show(self, outcome: TagOutcome, total: int | None = None) -> None:
         self._done += 1
@@ -275,4 +273,4 @@ def _finish(tally: Tally, console: Console, dry_run: bool, report: Path | None) 
     facts = {**tally_facts(tally), "dry_run": dry_run, "report": report}
     console.finish(tally_lines(tally, dry_run, report), facts)
     if tally.failed:
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(ExitCode.PHOTOS_FAILED)
