@@ -114,8 +114,6 @@ def start(place: Path, address: str, output: Path, pause: float) -> subprocess.P
 def drive(arguments: Sequence[str]) -> None:
     """What `start` starts: a scan that decodes so slowly that there is time to kill something."""
     from mivolo_cli.scan import ray_backend, store
-    from mivolo_cli.scan.options import ScanOptions
-    from mivolo_cli.scan.run import scan as scan_all
 
     place, address, output, pause = (
         Path(arguments[0]),
@@ -131,11 +129,8 @@ def drive(arguments: Sequence[str]) -> None:
             yield row
 
     store.PART_PHOTOS, ray_backend.decode = 16, decode
-    scan_all(
-        ScanOptions(
-            [place / "photos"], [output], **settings_of(place), ray=True, ray_address=address
-        )
-    )
+    settings = {**settings_of(place), "ray": True, "ray_address": address}
+    scan([place / "photos"], [output], **settings)
 
 
 def pace(options: argparse.Namespace) -> bool:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from faulty import child, kill_at_step, mutants
-from fixtures import made_up_results, make_files, scan
+from fixtures import make_files, make_up, scan
 
 from mivolo_cli.errors import OutputError
 from mivolo_cli.photos import decode
@@ -57,7 +57,12 @@ def kills(options: argparse.Namespace) -> bool:
         )
         make_files(photos_, options.photos, 20, broken=options.photos // 50)
         write_boxes(photos_, boxes)
-        settings = {"boxes": boxes, "detector": "given", "device": "cpu", "workers": 2}
+        settings: dict[str, Any] = {
+            "boxes": boxes,
+            "detector": "given",
+            "device": "cpu",
+            "workers": 2,
+        }
         settings |= {"model": str(make_model(model))}
         reference = tables(Path(place, "reference"))
         began = time.monotonic()
@@ -160,10 +165,9 @@ def fuzz(options: argparse.Namespace) -> bool:
     with tempfile.TemporaryDirectory() as place:
         folder, table = Path(place, "photos"), Path(place, "people.csv")
         kinds = mutants(folder, options.files, options.seed)
-        made_up_results()
         began = time.monotonic()
         outcome = child(
-            lambda: scan([folder], [table], workers=2), limit=options.limit * options.files
+            lambda: make_up([folder], [table], workers=2), limit=options.limit * options.files
         )
         seconds = time.monotonic() - began
         if outcome != 0:
@@ -196,7 +200,6 @@ def many(options: argparse.Namespace) -> bool:
             Path(place, "facts.json"),
         )
         make_files(folder, options.files, options.folders, options.broken)
-        made_up_results()
         outcome = child(lambda: facts.write_text(json.dumps(measured(folder, table))))
         if outcome != 0:
             print(f"many: the run ended with {outcome}")
@@ -222,15 +225,13 @@ def measured(folder: Path, table: Path) -> dict[str, Any]:
     total = sum(1 for _ in folder.rglob("*.*"))
     memory: list[int] = []
 
-    def look(progress: Any) -> None:
+    def watch(progress: Any) -> None:
         if progress.photos % max(total // 10, 1) == 0:
             pages = int(Path("/proc/self/statm").read_text().split()[1])
             memory.append(pages * resource.getpagesize() // 2**20)
 
     began = time.monotonic()
-    from mivolo_cli.scan import run as scanning
-
-    scanning.scan(scanning.ScanOptions([folder], [table]), look)
+    make_up([folder], [table], on_progress=watch)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return {"seconds": time.monotonic() - began, "memory": memory, "peak": peak}
 
@@ -254,17 +255,16 @@ def disk(options: argparse.Namespace) -> bool:
     with tempfile.TemporaryDirectory() as place:
         folder, whole, mount = Path(place, "photos"), Path(place, "whole.csv"), Path(place, "disk")
         make_files(folder, 1000, 10, broken=0)
-        made_up_results()
-        scan([folder], [whole])
+        make_up([folder], [whole])
         mount.mkdir()
         good = True
         for size in options.sizes:
             with small_disk(mount, size) as grow:
-                message = attempt(lambda: scan([folder], [mount / "people.csv"]))
+                message = attempt(lambda: make_up([folder], [mount / "people.csv"]))
                 tidy = not (mount / "people.csv").exists()
                 kept = len(list(mount.rglob("part-*")))
                 grow()
-                scan([folder], [mount / "people.csv"])
+                make_up([folder], [mount / "people.csv"])
                 equal = (mount / "people.csv").read_bytes() == whole.read_bytes()
                 print(
                     f"disk of {size} KiB: {message or 'was enough'}; {kept} parts kept; then equal: {equal}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,9 +14,13 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
+from mivolo_cli.pipeline.options import InferenceOptions
 from mivolo_cli.records import Box, Failure, Image, Person, Prediction, Result
 from mivolo_cli.scan import run as scanning
+from mivolo_cli.scan.backend import Backend
+from mivolo_cli.scan.local_backend import LocalBackend
 from mivolo_cli.scan.options import Progress, ScanOptions
+from mivolo_cli.scan.run import open_backend
 
 
 def make_files(folder: Path, photos: int, folders: int, broken: int) -> None:
@@ -48,39 +53,51 @@ def encode(number: int) -> tuple[bytes, bytes]:
     return coded[0], coded[1]
 
 
-def made_up_results() -> None:
-    """From now on scans answer without a model: by the photo's brightness and its place in the
-    part."""
-    scanning.open_tools, scanning.results = _open_tools, _results
+class MadeUp(LocalBackend):
+    """Answers without a model: by the photo's brightness and its place in the part."""
 
-
-def scan(paths: Sequence[Path], outputs: Sequence[Path], **options: Any) -> Progress:
-    return scanning.scan(ScanOptions(paths, outputs, **options))
-
-
-def _open_tools(options: ScanOptions) -> Any:
-    spec = SimpleNamespace(name="made up", to_metadata=lambda: {"mivolo": "made up"})
-    detector = SimpleNamespace(name="made up", sha256="0" * 64, notes=[])
-    predictor, engine = SimpleNamespace(spec=spec), SimpleNamespace(notes=[])
-    return SimpleNamespace(
-        predictor=predictor, engine=engine, detector=detector, model_sha256="1" * 64, notes=[]
-    )
-
-
-def _results(
-    images: Iterable[Image | Failure], options: ScanOptions, tools: Any
-) -> Iterator[Result | Failure]:
-    for place, image in enumerate(images):
-        if isinstance(image, Failure):
-            yield image
-            continue
-        age = float(np.float32(image.pixels.mean() / 4 + place / 1000))
-        people = [(Person(Box(1, 1, 20, 20, 0.5), None), Prediction(age, "male", 0.75, "face"))] * (
-            place % 3
+    def open_components(self) -> Any:
+        spec = SimpleNamespace(name="made up", to_metadata=lambda: {"mivolo": "made up"})
+        return SimpleNamespace(
+            predictor=SimpleNamespace(spec=spec),
+            engine=SimpleNamespace(name="made up", int8_key=""),
+            detector=SimpleNamespace(name="made up", sha256="0" * 64),
+            model_sha256="1" * 64,
+            min_size=None,
         )
-        yield Result(image.photo, image.width, image.height, image.taken_at, people)
+
+    def results(self, images: Iterable[Image | Failure]) -> Iterator[Result | Failure]:
+        for place, image in enumerate(images):
+            if isinstance(image, Failure):
+                yield image
+                continue
+            age = float(np.float32(image.pixels.mean() / 4 + place / 1000))
+            person, prediction = (
+                Person(Box(1, 1, 20, 20, 0.5), None),
+                Prediction(age, "male", 0.75, "face"),
+            )
+            people = [(person, prediction)] * (place % 3)
+            yield Result(image.photo, image.width, image.height, image.taken_at, people)
+
+
+def scan(
+    paths: Sequence[Path],
+    outputs: Sequence[Path],
+    backend: Callable[[ScanOptions], Backend] = open_backend,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    **options: Any,
+) -> Progress:
+    """A scan with these fields of ScanOptions and of InferenceOptions."""
+    names = {option.name for option in fields(InferenceOptions)} & set(options)
+    inference = InferenceOptions(**{name: options.pop(name) for name in names})
+    asked = ScanOptions(paths, outputs, inference=inference, **options)
+    return scanning.scan(asked, on_progress, backend)
+
+
+def make_up(paths: Sequence[Path], outputs: Sequence[Path], **options: Any) -> Progress:
+    """The same with made-up answers."""
+    return scan(paths, outputs, MadeUp, **options)
 
 
 if __name__ == "__main__":  # a whole program, for its time or to be killed
-    made_up_results()
-    scan([Path(sys.argv[1])], [Path(file) for file in sys.argv[2:]])
+    make_up([Path(sys.argv[1])], [Path(file) for file in sys.argv[2:]])

@@ -19,9 +19,10 @@ import numpy as np
 import PIL.Image
 from timing import show
 
-from mivolo_cli import detect
 from mivolo_cli.datasets import read_samples
 from mivolo_cli.datasets.sample import Sample
+from mivolo_cli.detect.detector import Detector
+from mivolo_cli.detect.load import open_detector
 from mivolo_cli.photos import decode
 from mivolo_cli.pipeline import stages
 from mivolo_cli.pipeline.predict import Predictor
@@ -44,7 +45,7 @@ def main() -> None:
     samples = list(read_samples([options.faces]))
     chosen = samples[:: max(1, len(samples) // (2 * options.photos))][: 2 * options.photos]
     engine, spec = open_model(options.model, "cpu")
-    predictor, detector = Predictor(engine, spec), detect.open_detector("embedded")
+    predictor, detector = Predictor(engine, spec), open_detector("embedded")
     truths, whole, reduced = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.photos):
@@ -52,7 +53,7 @@ def main() -> None:
             file = Path(folder) / "photo.jpg"
             places = make_photo(file, pair, number)
             answers = [
-                look(file, min_size, detector, predictor, places)
+                predict_at(file, min_size, detector, predictor, places)
                 for min_size in (None, stages.MIN_SIZE)
             ]
             for sample, full, part in zip(pair, *answers, strict=True):
@@ -84,10 +85,10 @@ def make_photo(file: Path, pair: list[Sample], seed: int) -> list[float]:
     return places
 
 
-def look(
+def predict_at(
     file: Path,
     min_size: decode.MinSize | None,
-    detector: detect.Detector,
+    detector: Detector,
     predictor: Predictor,
     places: list[float],
 ) -> list[Prediction | None]:

@@ -36,16 +36,16 @@ from timing import make_scenes, show
 from mivolo_cli.photos import decode, walk
 from mivolo_cli.photos.sandbox import Sandbox
 from mivolo_cli.pipeline import components
+from mivolo_cli.pipeline.options import InferenceOptions
 from mivolo_cli.pipeline.stages import MIN_SIZE, detect_people, predict
 from mivolo_cli.records import SCHEMA, Image, Photo, Result
 from mivolo_cli.scan import plan, ray_backend, store
-from mivolo_cli.scan.options import ScanOptions
 from mivolo_cli.tables import BUFFER_ROWS, open_sinks
 
 Seconds = NDArray[np.float64]
 OPENING = (
-    "from mivolo_cli.pipeline import components; from mivolo_cli.scan.run import ScanOptions; "
-    "components.{}(ScanOptions([], device='cpu'))"
+    "from mivolo_cli.pipeline import components, options; "
+    "components.{}(options.InferenceOptions(device='cpu'))"
 )
 SIMULATED_WINDOWS = 8
 """Of the largest windows so many are simulated; the others take as long on average."""
@@ -101,8 +101,8 @@ def main() -> None:
 
 def measure(place: Path, count: int, megapixels: float) -> Measured:
     files = make_scenes(place / "photos", count, megapixels)
-    options = ScanOptions([], device="cpu", workers=1)
-    detector, (predictor, _) = components.open_detector(options), components.open_predictor(options)
+    options = InferenceOptions(device="cpu", workers=1)
+    detector, predictor = components.open_detector(options), components.open_predictor(options)
     size = predictor.spec.input_size
     whole = partial(decode.decode_or_fail, sandbox=Sandbox())
     stages: dict[str, list[float]] = {}

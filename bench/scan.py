@@ -26,16 +26,19 @@ import numpy as np
 import torch
 from timing import make_scenes, random_model, show
 
-from mivolo_cli import detect
 from mivolo_cli.detect import yolo
+from mivolo_cli.detect.load import open_detector
 from mivolo_cli.photos import decode
 from mivolo_cli.pipeline.crops import cut
+from mivolo_cli.pipeline.options import InferenceOptions
 from mivolo_cli.pipeline.pair import pair
 from mivolo_cli.pipeline.predict import Predictor
 from mivolo_cli.pipeline.stages import MIN_SIZE, detect_people, predict
 from mivolo_cli.records import Detections, Image, Photo
 from mivolo_cli.runtime.load import open_model
 from mivolo_cli.scan import run as scanning
+from mivolo_cli.scan.local_backend import LocalBackend
+from mivolo_cli.scan.options import ScanOptions
 
 EMBEDDED = "mivolo-xs"
 
@@ -49,7 +52,6 @@ class RandomYolo:
     def __init__(
         self, file: Path, seen: dict[str, Detections], engine: str = "auto", precision: str = "fp32"
     ) -> None:
-        self.notes: list[str] = []
         self._yolo = yolo.YoloDetector(file, engine=engine, precision=precision)
         self.batch, self.streams = self._yolo.batch, self._yolo.streams
         self._seen = seen
@@ -59,9 +61,9 @@ class RandomYolo:
         return [scaled(self._seen[image.photo.path], image.width, image.height) for image in images]
 
 
-def look(files: Sequence[Path]) -> dict[str, Detections]:
+def detect_all(files: Sequence[Path]) -> dict[str, Detections]:
     """What the embedded detector sees on each photo, in parts of its width and height."""
-    detector, seen = detect.open_detector("embedded"), {}
+    detector, seen = open_detector("embedded"), {}
     for file in files:
         image = decode.decode(Photo(str(file.parent), file.name))
         seen[file.name] = scaled(detector.detect([image])[0], 1 / image.width, 1 / image.height)
@@ -91,10 +93,10 @@ def main() -> None:
         few = files[: options.loop]
         d1 = str(random_model(folder, "mivolo_d1_224"))
         weights = random_yolo(folder)
-        seen = look(few)
+        seen = detect_all(few)
         plain, large = RandomYolo(weights, seen, "torch"), RandomYolo(weights, seen)
         rounded = RandomYolo(weights, seen, precision="bf16")
-        embedded = detect.open_detector("embedded")
+        embedded = open_detector("embedded")
         works: dict[str, tuple[Sequence[Path], Callable[[], float]]] = {
             "scan, embedded": (files, lambda: scan(files)),
             "loop, embedded": (few, lambda: plain_loop(few, embedded, EMBEDDED)),
@@ -139,19 +141,14 @@ def scan(
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder, "people.csv")
         names = [file.name for file in files]
-        options = scanning.ScanOptions(
-            [files[0].parent], [table], model=model, precision=precision, include=names
-        )
-        tools = scanning.open_tools(options)
-        opened = tools if detector is None else replace(tools, detector=detector)
-        before: Callable[..., Any] = scanning.open_tools
-        scanning.open_tools = lambda options: opened
-        try:
-            started = time.perf_counter()
-            progress = scanning.scan(options)
-            taken = time.perf_counter() - started
-        finally:
-            scanning.open_tools = before
+        inference = InferenceOptions(model=model, precision=precision)
+        options = ScanOptions([files[0].parent], [table], inference=inference, include=names)
+        opened = LocalBackend(options)
+        if detector is not None:
+            opened.components = replace(opened.components, detector=detector)
+        started = time.perf_counter()
+        progress = scanning.scan(options, backend=lambda _: opened)
+        taken = time.perf_counter() - started
         assert progress.photos == len(files) and progress.people >= len(files), progress
         return taken
 

@@ -1,16 +1,61 @@
-"""Files and folders that appear under their names only when they are complete, and never in
-another's place."""
+"""Files and folders that get their names only when they are complete: the one place that writes
+beside a target, syncs, and renames.
+
+Every writer leaves nothing behind where it fails or is interrupted, and follows a link, so that a
+link stays one.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, BinaryIO
 
+from . import storage
 from .errors import BadInput, OutputError
+from .storage import Url
+
+ROOM = "make room or choose another folder, and run the same command again"
+PART = re.compile(r"\.(.+)\.[0-9a-f]{8}\.part", re.DOTALL)
+"""The name of a temporary file or folder, with the name that it was going to take."""
+LONGEST_NAME = 240
+"""Bytes of that name: with what is added to it, it still fits into the 255 of most systems."""
+OWNER = stat.S_IRUSR | stat.S_IWUSR
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A temporary file at `path`, open as `file`, that takes the place of `target`.
+
+    `mode` is that of the file it replaces; None where there is none, and the umask decides.
+    """
+
+    target: Path
+    path: Path
+    file: BinaryIO
+    mode: int | None
+
+    def finish(self) -> None:
+        """Close the file and put all of it on the disk, with its mode. Raises OSError."""
+        if self.file.closed:  # somebody else wrote it, by its name
+            with self.path.open("rb+") as written:
+                sync(written)
+        else:
+            sync(self.file)
+            self.file.close()
+        if self.mode is not None:
+            _set_mode(self.path, self.mode)
+
+    def publish(self) -> None:
+        """Give a finished file its name. Raises OSError."""
+        os.replace(self.path, self.target)
 
 
 def check_file(path: Path, suffix: str, replace: bool) -> None:
@@ -38,22 +83,50 @@ def check_folder(path: Path) -> None:
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` to write; it takes the name if the block ends without an
+def draft(target: Path, folder: Path | None = None) -> Iterator[Draft]:
+    """A temporary file for a target whose links have been followed (`real`): beside it, or in
+    another folder. It is deleted at the end unless it was published.
+
+    For writers with needs of their own; `new_file` and `replacing` suit all others. Raises OSError.
+    """
+    path = part_of(target, folder)
+    mode = _mode(target)
+    file = path.open("xb")
+    try:
+        if mode is not None:  # from the start: the old file may be for few eyes
+            _set_mode(path, mode | OWNER)
+        yield Draft(target, path, file, mode)
+    finally:
+        with suppress(OSError):
+            file.close()
+        with suppress(OSError):
+            path.unlink()
+
+
+@contextmanager
+def replacing(path: Path, hint: str = ROOM) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path`, complete and on the disk, if the block ends without an
     exception.
+
+    Raises OutputError with this hint; OSErrors of the block count as troubles of this file.
+    """
+    with reported(path, hint), draft(real(path)) as part:
+        yield part.file
+        part.finish()
+        part.publish()
+
+
+@contextmanager
+def new_file(path: Path, hint: str = ROOM) -> Iterator[Path]:
+    """As `replacing`, for what is written by its name: an empty temporary file beside `path`.
 
     Raises OutputError.
     """
-    temporary = _beside(path)
-    try:
-        with reported(path):
-            yield temporary
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(temporary, os.path.realpath(path))
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+    with reported(path, hint), draft(real(path)) as part:
+        part.file.close()
+        yield part.path
+        part.finish()
+        part.publish()
 
 
 @contextmanager
@@ -63,44 +136,119 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
     A folder that stands there is empty, unless its content is to be replaced. Raises OutputError.
     """
-    temporary, old = _beside(path), _beside(path)
+    target = real(path)
+    temporary = part_of(target)
     try:
         with reported(path):
             temporary.mkdir()
             yield temporary
-            with suppress(FileNotFoundError):
-                path.rename(old) if replace else path.rmdir()
-            temporary.rename(path)
             if replace:
-                shutil.rmtree(old, ignore_errors=True)
+                _swap(temporary, target)
+            else:
+                with suppress(FileNotFoundError):
+                    target.rmdir()
+                temporary.rename(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def discard(path: Path) -> None:
-    """Delete a file, or a folder with all in it; of a link only itself. Raises OSError."""
-    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-
-
 @contextmanager
-def reported(path: Path) -> Iterator[None]:
-    """OSErrors of the block as OutputError: what could not be written, and why."""
+def reported(path: Path, hint: str = ROOM) -> Iterator[None]:
+    """OSErrors of the block as OutputError: what could not be written, and why. The hint for a Url
+    is that of its store."""
     try:
         yield
     except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}",
-            hint="make room or choose another folder, and run the same command again",
-        ) from error
+        advice = storage.hint(error, str(path)) if isinstance(path, Url) else hint
+        raise OutputError(f"cannot write {path}: {error.strerror or error}", hint=advice) from error
 
 
-def _beside(path: Path) -> Path:
-    real = Path(os.path.realpath(path))
-    return real.with_name(f".{real.name[:100]}.{secrets.token_hex(4)}.part")
+def real(path: Path) -> Path:
+    """The file behind links, so that a link stays one. Unlike Path.resolve() this bears links that
+    go in circles."""
+    return path if isinstance(path, Url) else Path(os.path.realpath(path))
+
+
+def part_of(target: Path, folder: Path | None = None) -> Path:
+    """A new name for a temporary file or folder: hidden, beside the target, or in another
+    folder."""
+    return (folder or target.parent) / f".{_stem(target)}.{secrets.token_hex(4)}.part"
+
+
+def sync(file: IO[bytes]) -> None:
+    """Put on the disk what has been written to an open file. Raises OSError."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on the disk, where the file system can."""
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+def remove_leftovers(target: Path) -> None:
+    """Delete what a killed run has left of a target beside it. Nobody may be writing it now."""
+    with suppress(OSError):
+        for name in os.listdir(target.parent):
+            match = PART.fullmatch(name)
+            if match and match[1] == _stem(target):
+                discard(target.with_name(name))
+
+
+def discard(path: Path) -> None:
+    """Delete a file, or a folder with all in it; of a link only itself. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _stem(target: Path) -> str:
+    """The name, or the beginning of one that would be too long with more around it."""
+    coded = os.fsencode(target.name)
+    if len(coded) <= LONGEST_NAME:
+        return target.name
+    return coded[:LONGEST_NAME].decode("utf-8", "ignore")
+
+
+def _mode(target: Path) -> int | None:
+    """The permissions of the file that is going to be replaced."""
+    if isinstance(target, Url):
+        return None
+    try:
+        info = target.lstat()
+    except OSError:
+        return None
+    return stat.S_IMODE(info.st_mode) if stat.S_ISREG(info.st_mode) else None
+
+
+def _set_mode(path: Path, mode: int) -> None:
+    with suppress(OSError):  # some file systems have no permissions
+        path.chmod(mode)
+
+
+def _swap(temporary: Path, target: Path) -> None:
+    """Put a folder in the place of another, which comes back if that fails. Raises OSError."""
+    old = part_of(target)
+    try:
+        with suppress(FileNotFoundError):
+            target.rename(old)
+        temporary.rename(target)
+    except BaseException:
+        if not os.path.lexists(target):
+            with suppress(OSError):
+                old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _check_parent(path: Path) -> None:
-    folder = Path(os.path.realpath(path)).parent
+    folder = real(path).parent
     if not folder.is_dir():
         raise BadInput(
             f"the folder of {path} does not exist", hint=f"create {folder} or choose another one"

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -18,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pictures
 from PIL import ImageDraw, ImageFont
 
-from .errors import BadInput, OutputError
+from .atomic import draft, reported
+from .errors import BadInput
 from .records import Box, Person, Photo, Pixels, Prediction, same_file
 
 Colour = tuple[int, int, int]
@@ -417,20 +416,12 @@ def save_annotated(
             f"a link leads from {target.parent} out of {folder}",
             hint="choose another folder for the pictures",
         )
-    temporary = target.with_name(f".{secrets.token_hex(8)}.part")
     picture = Pictures.fromarray(annotate(pixels, people))
     picture.thumbnail((JPEG_MAX_SIDE, JPEG_MAX_SIDE))
-    try:
+    with reported(target, hint="make room or choose another folder for the pictures"):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as file:
-            picture.save(file, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {target}: {error.strerror or error}",
-            hint="make room or choose another folder for the pictures",
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+        with draft(target) as new:  # a link in its place is replaced: it could lead anywhere
+            picture.save(new.file, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+            new.finish()
+            new.publish()
     return target

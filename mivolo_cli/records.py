@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any, Literal
@@ -178,6 +178,9 @@ class Prediction:
     age_high: float | None = None
 
 
+PREDICTION_COLUMNS = tuple(column.name for column in fields(Prediction))
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """A photo that was read, and its people from left to right; a prediction is None where no crop
@@ -211,6 +214,42 @@ def rows(result: Result | Failure) -> Iterator[dict[str, Any]]:
         yield row | (
             {"status": "no_usable_crop"} if prediction is None else _prediction(prediction)
         )
+
+
+def from_rows(rows: Sequence[Mapping[str, Any]]) -> Result | Failure:
+    """The photo that these rows are about: `rows` turned round."""
+    first = rows[0]
+    photo = photo_of(first)
+    if first["status"] == "error":
+        return Failure(photo, first["error"] or "unreadable", first["message"] or "")
+    size = first["width"] or 0, first["height"] or 0
+    return Result(photo, *size, first["taken_at"], people_of(rows))
+
+
+def people_of(rows: Iterable[Mapping[str, Any]]) -> list[tuple[Person, Prediction | None]]:
+    """Who is on the photo of these rows."""
+    return [(person_of(row), prediction_of(row)) for row in rows if row["person"] is not None]
+
+
+def photo_of(row: Mapping[str, Any]) -> Photo:
+    return Photo(row["root"], row["path"], row["bytes"], row["mtime_ns"])
+
+
+def person_of(row: Mapping[str, Any]) -> Person:
+    return Person(box_of(row, "face"), box_of(row, "body"))
+
+
+def box_of(row: Mapping[str, Any], kind: str) -> Box | None:
+    """The box of a row's face or body; None where one of its corners is not known."""
+    values = [row[f"{kind}_{column}"] for column in BOX_COLUMNS]
+    return None if None in values[:4] else Box(*values)
+
+
+def prediction_of(row: Mapping[str, Any]) -> Prediction | None:
+    """None where the row has no age."""
+    if row["age"] is None:
+        return None
+    return Prediction(**{column: row[column] for column in PREDICTION_COLUMNS})
 
 
 def archive_of(path: str) -> tuple[str, str]:

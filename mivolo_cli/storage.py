@@ -130,6 +130,11 @@ class Listed(NamedTuple):
     mtime_ns: int
 
 
+def cache_folder() -> Path:
+    """The folder for what the program can do without; it may not exist."""
+    return Path(platformdirs.user_cache_dir("mivolo", appauthor=False))
+
+
 def place(path: Path | str) -> Path:
     """What the user means by a path: a Url for a bucket, a plain path for `file:///...` and all
     others."""

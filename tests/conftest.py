@@ -118,14 +118,15 @@ def scan_given(tiny_model: Path, no_weights_of_the_user: None) -> Callable[..., 
     from mivolo_cli.scan.run import scan
 
     def run_scan(
-        *paths: Path, boxes: Path, report: Callable[[Any], None] | None = None, **options: Any
+        *paths: Path, boxes: Path, report: Callable[[Any], None] = lambda _: None, **given: Any
     ) -> Any:
         settings: dict[str, Any] = {
             "model": str(tiny_model),
             "detector": "given",
             "device": "cpu",
             "workers": 2,
-        } | options
-        return scan(scan_options(paths, boxes=boxes, **settings), report or (lambda _: None))
+        } | given
+        options = scan_options(paths, boxes=boxes, **settings)
+        return scan(options, report)
 
     return run_scan

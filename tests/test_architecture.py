@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,91 +15,45 @@ import pytest
 import mivolo_cli
 
 PACKAGE = Path(mivolo_cli.__file__).parent
-RANKS = {
-    "__init__": 0, "errors": 0, "idle": 0, "labels": 0, "records": 0, "storage": 0,
-    "samples": 1, "shards": 1, "variants": 1,
-    "boxes": 1, "decoders": 1, "draw": 1, "metrics": 1, "model": 2, "outlook": 1, "outputs": 1, "rgb": 1,
-    "sinks.jsonl": 1, "sinks.parquet": 1,
-    "crops": 2, "download": 2, "engines": 2, "intervals": 2, "pair": 2, "photos": 2, "plots": 2, "sinks.csv": 2,
-    "sinks.folder": 2, "sinks.formats": 3, "sinks.checks": 4, "sinks.targets": 4, "weights": 2,
-    "checkpoint": 6, "delicate": 2, "spec": 3, "walking": 3, "datasets.sample": 3, "decode_worker": 3, "detect": 3,
-    "metadata": 3, "metadata.outcome": 3, "metadata.regions": 3, "metadata.tree": 3, "sinks": 5,
-    "quantized": 3, "converted": 6, "ready": 7,
-    "auto": 6, "datasets.pairs": 6, "datasets.rows": 6, "detect.embedded": 6, "detect.given": 6,
-    "fetch": 7, "parts": 6, "predict": 6, "results": 6, "selection": 6,
-    "metadata.packet": 6, "metadata.picture": 6, "metadata.png": 6, "metadata.replace": 6,
-    "metadata.tiff": 6, "metadata.webp": 6,
-    "augment": 7, "datasets.tables": 7, "detect.retinaface": 7, "detect.yolo": 7, "metadata.exif": 7,
-    "metadata.jpeg": 7, "metadata.sidecar": 7, "pipeline": 7, "plan": 7, "provenance": 7, "thumbnails": 7,
-    "workplace": 7,
-    "calibration": 8, "datasets": 8, "export.common": 8, "metadata.embed": 8, "recipes": 8, "report.page": 8,
-    "tools": 9,
-    "export.coco": 9, "export.label_studio": 9, "export.xlsx": 9, "export.yolo": 9,
-    "cluster": 10, "lookup": 9, "metadata.lookup": 9, "objective": 9,
-    "export.fiftyone": 10, "trainer": 10,
-    "calibrate": 11, "evaluate": 11, "export": 11, "report": 11, "merge": 11, "scan": 11, "tag": 11, "train": 11,
-    "untag": 11, "votes": 11,
-    "api": 12, "cli.help": 12, "cli.interrupt": 12, "cli.options": 12, "cli.progress": 12, "cli.settings": 12,
-    "cli.text": 12,
-    "cli.console": 13,
-    "cli.evaluate": 14, "cli.export": 14, "cli.info": 14, "cli.merge": 14, "cli.purge": 14, "cli.report": 14,
-    "cli.tag": 14, "cli.train": 14, "cli.votes": 14, "cli.weights": 14,
-    "cli.scan": 15,
-    "cli": 16,
-    "__main__": 17,
-}  # fmt: skip
-"""A module imports only modules of a lower rank."""
-LAZY = {
-    "__init__": {"api"},
-    "detect": {"detect.embedded", "detect.given", "detect.retinaface", "detect.yolo"},
-}
-"""What a package may import inside functions alone: its own adapters, which are above it."""
+LAYERS = (
+    {"errors", "version", "records", "boxes", "draw", "storage", "atomic", "threads"},
+    {"photos", "model"},
+    {"runtime", "tables"},
+    {"detect", "metadata"},
+    {"pipeline"},
+    {"datasets", "scan"},
+    {"evaluation", "tagging"},
+    {"training", "report", "export"},
+    {"api"},
+    {"cli"},
+    {"__main__", "__init__"},
+)
+"""The doors of the package, lowest layer first. Imports go down, or stay within a door; only the
+ground may import within its layer."""
+DOORS = 26
+"""At the top of the package, as many at most."""
 ADAPTERS = {
     "ultralytics": {"detect.yolo"},
     "facexlib": {"detect.retinaface"},
     "fsspec": {"storage"},
-    "openvino": {"engines"},
+    "openvino": {"runtime.openvino_engine"},
     "piexif": {"metadata.exif"},
-    "pillow_heif": {"photos"},
-    "matplotlib": {"plots"},
-    "nncf": {"quantized"},
-    "pyarrow": {
-        *("records", "sinks", "sinks.csv", "sinks.folder", "sinks.jsonl", "sinks.parquet"),
-        *("sinks.formats", "sinks.targets"),
-        *(
-            "api",
-            "cluster",
-            "datasets.tables",
-            "detect.given",
-            "parts",
-            "results",
-            "rgb",
-            "samples",
-            "votes",
-        ),
-    },
+    "pillow_heif": {"photos.decode"},
+    "matplotlib": {"evaluation.plots"},
+    "nncf": {"runtime.quantize"},
     "pyexiv2": {"metadata.embed"},
-    "ray": {"cluster"},
-    "safetensors": {"checkpoint"},
-    "timm": {"model", "outlook", "trainer"},
-    "typer": {name for name in RANKS if name.split(".")[0] == "cli"}
-    - {"cli.interrupt", "cli.text"},
+    "ray": {"scan.ray_backend"},
+    "safetensors": {"model.checkpoint"},
+    "timm": {"model.architecture", "model.outlook", "training.trainer"},
     "tqdm": {"cli.progress"},
     "vl_convert": {"report.page"},
     "xlsxwriter": {"export.xlsx"},
 }
+"""Which modules import a library when they run; `typer` is for `cli` alone."""
 VERBS = (
-    "calibrate",
-    "evaluate",
-    "export",
-    "merge",
-    "report",
-    "scan",
-    "tag",
-    "train",
-    "untag",
-    "votes",
-)
+    "scan.run", "scan.merge", "tagging.tag", "tagging.untag", "evaluation.evaluate",
+    "evaluation.calibrate", "evaluation.votes", "training.train", "report", "export",
+)  # fmt: skip
 
 
 def module_name(file: Path) -> str:
@@ -112,44 +67,42 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 everywhere = pytest.mark.parametrize("name", TREES)
 
 
-def imports(
-    node: ast.AST, inside: bool = False
-) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
-    """All imports that run, and whether they do so only when a function is called."""
+def imports(node: ast.AST, typing: bool = True) -> Iterator[ast.Import | ast.ImportFrom]:
+    """All imports, in functions and under TYPE_CHECKING too; with `typing` False only those that
+    run."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, (ast.Import, ast.ImportFrom)):
-            yield child, inside
-        elif isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
-            continue
-        else:
-            yield from imports(child, inside or isinstance(child, FUNCTIONS))
+            yield child
+        elif typing or not isinstance(child, ast.If) or not is_for_types(child):
+            yield from imports(child, typing)
 
 
-def own_imports(name: str, tree: ast.Module) -> Iterator[tuple[str, bool]]:
-    """The modules of this package that a module imports, and whether lazily."""
+def is_for_types(node: ast.If) -> bool:
+    return ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def own_imports(name: str, tree: ast.Module) -> Iterator[str]:
+    """The modules of this package that a module imports."""
     is_package = FILES[name].name == "__init__.py"
     base = [] if name == "__init__" else name.split(".")
-    for node, lazy in imports(tree):
+    for node in imports(tree):
         if isinstance(node, ast.Import):
-            assert not any(alias.name.split(".")[0] == "mivolo_cli" for alias in node.names), (
-                f"{name}: relative, please"
-            )
-            continue
-        if not node.level:
-            assert (node.module or "").split(".")[0] != "mivolo_cli", (
-                f"{name}: relative imports, please"
-            )
-            continue
-        up = node.level - is_package
-        parent = base[: len(base) - up] if up > 0 else base
-        target = ".".join([*parent, *(node.module.split(".") if node.module else [])])
-        for alias in node.names:
-            inner = f"{target}.{alias.name}" if target else alias.name
-            yield (inner if inner in FILES else target or "__init__"), lazy
+            names = [alias.name.split(".")[0] for alias in node.names]
+            assert "mivolo_cli" not in names, f"{name}: relative imports, please"
+        elif not node.level:
+            root = (node.module or "").split(".")[0]
+            assert root != "mivolo_cli", f"{name}: relative imports, please"
+        else:
+            up = node.level - is_package
+            parent = base[: len(base) - up] if up > 0 else base
+            target = ".".join([*parent, *(node.module.split(".") if node.module else [])])
+            for alias in node.names:
+                inner = f"{target}.{alias.name}" if target else alias.name
+                yield inner if inner in FILES else target or "__init__"
 
 
 def libraries(tree: ast.Module) -> set[str]:
-    nodes = [node for node, _ in imports(tree)]
+    nodes = list(imports(tree, typing=False))
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {
         node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level
@@ -157,17 +110,34 @@ def libraries(tree: ast.Module) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
+def door(name: str) -> str:
+    return name.split(".")[0]
+
+
+LAYER = {name: number for number, doors in enumerate(LAYERS) for name in doors}
+
+
 def misplaced(name: str, tree: ast.Module) -> list[str]:
+    """The imports that go up, or sideways above the ground."""
     found = []
-    for target, lazy in own_imports(name, tree):
-        assert target in RANKS, f"{name} imports {target}, which is nowhere"
-        if RANKS[target] >= RANKS[name] and not (lazy and target in LAZY.get(name, ())):
-            found.append(f"{name} ({RANKS[name]}) imports {target} ({RANKS[target]})")
+    for target in own_imports(name, tree):
+        here, there = LAYER[door(name)], LAYER[door(target)]
+        if door(name) != door(target) and (there > here or there == here > 0):
+            found.append(f"{name} imports {target}")
     return found
 
 
-def test_the_table_names_every_module_and_no_other() -> None:
-    assert set(RANKS) == set(TREES)
+def circles(arrows: dict[str, set[str]]) -> list[str]:
+    """What is left when all that imports nothing that is left has been taken away."""
+    left = {name: targets - {name} for name, targets in arrows.items()}
+    while free := {name for name, targets in left.items() if not targets & set(left)}:
+        left = {name: targets for name, targets in left.items() if name not in free}
+    return sorted(left)
+
+
+def test_the_layers_name_every_door_and_no_other() -> None:
+    doors = {door(name) for name in TREES}
+    assert doors == set(LAYER) and len(doors) <= DOORS
 
 
 @everywhere
@@ -175,17 +145,25 @@ def test_imports_go_down(name: str) -> None:
     assert misplaced(name, TREES[name]) == []
 
 
+def test_no_module_imports_itself_by_a_detour() -> None:
+    assert circles({name: set(own_imports(name, tree)) for name, tree in TREES.items()}) == []
+
+
+def test_a_detour_is_seen() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == ["a", "b", "c", "d"]
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+
+
 @pytest.mark.parametrize(
     "name, code",
     [
-        ("boxes", "from . import pair"),
-        ("boxes", "from .pair import match"),
-        ("boxes", "def f():\n    from .pair import match"),
-        ("scan", "from .train import train"),
-        ("detect", "from .yolo import YoloDetector"),
-        ("sinks.csv", "from . import FORMATS"),
-        ("detect.yolo", "from .retinaface import RetinaFaceDetector"),
-        ("detect.yolo", "from .. import scan"),
+        ("boxes", "from .pipeline import pair"),
+        ("boxes", "from .pipeline.pair import match"),
+        ("boxes", "def f():\n    from .pipeline.pair import match"),
+        ("boxes", "if TYPE_CHECKING:\n    from .pipeline.pair import match"),
+        ("scan.run", "from ..training.train import train"),
+        ("photos.walk", "from ..model import registry"),
+        ("report", "from ..export.common import NOTICE"),
     ],
 )
 def test_an_import_upwards_is_seen(name: str, code: str) -> None:
@@ -194,20 +172,37 @@ def test_an_import_upwards_is_seen(name: str, code: str) -> None:
 
 def test_verbs_do_not_know_each_other() -> None:
     for verb in VERBS:
-        assert not {target for target, _ in own_imports(verb, TREES[verb])} & set(VERBS)
+        others = set(own_imports(verb, TREES[verb])) - {verb}
+        assert not others & set(VERBS)
 
 
 @everywhere
 def test_only_an_adapter_imports_its_library(name: str) -> None:
-    strangers = {
-        lib for lib in libraries(TREES[name]) if lib in ADAPTERS and name not in ADAPTERS[lib]
-    }
-    assert not strangers
+    used = libraries(TREES[name])
+    assert {library for library in used if name not in ADAPTERS.get(library, {name})} == set()
+    assert "typer" not in used or door(name) == "cli"
 
 
 def test_every_adapter_is_one() -> None:
     for library, modules in ADAPTERS.items():
-        assert {name for name in modules if library not in libraries(TREES[name])} == set(), library
+        strangers = {name for name in modules if library not in libraries(TREES[name])}
+        assert strangers == set(), library
+
+
+def test_no_two_classes_have_one_name() -> None:
+    defined = Counter(
+        node.name
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    )
+    assert {name for name, count in defined.items() if count > 1} == set()
+
+
+@everywhere
+def test_no_conditional_expression_is_a_statement(name: str) -> None:
+    statements = [node for node in ast.walk(TREES[name]) if isinstance(node, ast.Expr)]
+    assert [node.lineno for node in statements if isinstance(node.value, ast.IfExp)] == []
 
 
 @everywhere

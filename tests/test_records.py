@@ -20,6 +20,7 @@ from mivolo_cli.records import (
     Photo,
     Prediction,
     Result,
+    from_rows,
     rows,
     text,
 )
@@ -148,6 +149,29 @@ def test_floats_are_the_shortest_that_mean_the_same_float32(value: float) -> Non
     assert repr(row["age"]) == repr(float(str(single))) and len(repr(row["age"])) <= len(
         repr(float(single))
     )
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        Failure(Photo("/r", "a.jpg", 0, 1), "empty", "the file is empty"),
+        Result(Photo("/r", "a.jpg"), 10, 20, people=[]),
+        Result(
+            Photo("/r", "a.jpg", 1, 2),
+            *(10, 20, datetime(2020, 1, 31)),
+            [
+                (
+                    Person(Box(1, 2, 3, 4, 0.5), Box(0, 0, 9, 9)),
+                    Prediction(33.5, "female", 0.75, "face+body", 28.0, 40.0),
+                ),
+                (Person(None, Box(0, 0, 9, 9, 0.25)), None),
+                (Person(Box(1, 2, 3, 4), None), Prediction(4.0, None, None, "face")),
+            ],
+        ),
+    ],
+)
+def test_rows_are_read_back_as_what_they_were_made_from(result: Result | Failure) -> None:
+    assert from_rows(list(rows(result))) == result
 
 
 def test_names_that_are_not_utf8_are_written_in_escapes() -> None:

@@ -333,10 +333,10 @@ def _kept_results(options: ScanOptions) -> Path:
     """Where the results for these folders are while they are needed: the same place for the same
     command."""
     from ..photos import walk
-    from ..scan import workdir
+    from ..storage import cache_folder
 
     roots = "\0".join(walk.roots(options.paths))
-    folder = workdir.cache() / "tag" / hashlib.sha256(os.fsencode(roots)).hexdigest()[:32]
+    folder = cache_folder() / "tag" / hashlib.sha256(os.fsencode(roots)).hexdigest()[:32]
     _make_folder(
         folder, "set XDG_CACHE_HOME to a folder that can be written to, or add -o people.parquet"
     )

@@ -13,7 +13,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import platformdirs
 import torch  # before ultralytics, so that it reads the number of threads that the user chose
 from torch import Tensor, nn
 
@@ -23,6 +22,7 @@ from ..records import Detections, Image, Pixels
 from ..runtime.engines import choose_engine, fallback_note, first_line
 from ..runtime.graph_cache import NotConverted, graph_of, open_graph
 from ..runtime.openvino_engine import OpenVinoEngine, import_openvino
+from ..storage import cache_folder
 from .detector import MOST, YOLO_SUFFIXES, by_shape, detections
 
 logger = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ def _load(file: Path) -> Any:
     """The model, from an ultralytics that installs nothing, calls nobody and writes only to our
     cache."""
     os.environ.update(YOLO_AUTOINSTALL="false", YOLO_OFFLINE="true", YOLO_VERBOSE="false")
-    os.environ.setdefault("YOLO_CONFIG_DIR", platformdirs.user_cache_dir("mivolo", appauthor=False))
+    os.environ.setdefault("YOLO_CONFIG_DIR", str(cache_folder()))
     os.environ.setdefault(
         "ULTRALYTICS_SAFE_LOAD", "true"
     )  # even a trusted file may only hold a model

@@ -13,7 +13,7 @@ from .. import boxes, tables
 from ..datasets import Sample
 from ..datasets.pairs import CombinedPair
 from ..errors import BadInput
-from ..records import Prediction
+from ..records import Prediction, box_of, prediction_of
 
 logger = logging.getLogger(__name__)
 SAME = 0.3
@@ -64,21 +64,14 @@ def _match(seen: Sequence[dict[str, Any]], person: Labelled) -> Prediction | Non
     assert isinstance(person, Sample)
     kind = "body" if person.face is None and person.body is not None else "face"
     wanted = person.body if kind == "body" else person.face
-    there = [row for row in seen if row[f"{kind}_x1"] is not None]
+    there = [(row, box) for row in seen if (box := box_of(row, kind)) is not None]
     if not there:
         return None
-    corners = np.array(
-        [[row[f"{kind}_{edge}"] for edge in ("x1", "y1", "x2", "y2")] for row in there], np.float32
-    )
-    whole = (0.0, 0.0, float(there[0]["width"]), float(there[0]["height"]))
+    corners = np.array([box.corners for _, box in there], np.float32)
+    whole = (0.0, 0.0, float(seen[0]["width"]), float(seen[0]["height"]))
     target = whole if wanted is None else wanted.corners
     likeness = boxes.iou(corners, np.array([target], np.float32))[:, 0]
     best = int(likeness.argmax())
     if target != whole and likeness[best] < SAME:
         return None
-    row = there[best]
-    if row["age"] is None:
-        return None
-    return Prediction(
-        row["age"], row["gender"], row["gender_score"], row["used"], row["age_low"], row["age_high"]
-    )
+    return prediction_of(there[best][0])

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ..atomic import draft, real
 from ..errors import OutputError
 from .metrics import BANDS, Outcome
 
@@ -125,5 +126,8 @@ def _save(points: Points, draw: object, title: str, file: Path) -> Path:
         axes = figure.subplots()
         draw(axes, points)
         axes.set_title(title, fontsize=10)
-        figure.savefig(file)
+        with draft(real(file)) as new:
+            figure.savefig(new.file, format="png")
+            new.finish()
+            new.publish()
     return file

@@ -7,10 +7,9 @@ the annotator's mean absolute error on control items whose age is known.
 from __future__ import annotations
 
 import csv
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -19,10 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..atomic import replacing
 from ..datasets import Sample
 from ..datasets.labels import Label, parse_age
 from ..datasets.tables import read_text
-from ..errors import BadInput, OutputError
+from ..errors import BadInput
 from ..records import Prediction
 from .match import from_table
 from .metrics import Outcome, Score, groups, score
@@ -277,29 +277,12 @@ def _rows(file: Path, columns: Sequence[str]) -> Iterable[tuple[str, dict[str, A
 
 
 def _write(items: Sequence[Item], file: Path) -> None:
-    """Beside and renamed: the labels appear when they are complete."""
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w",
-            newline="",
-            encoding="utf-8",
-            dir=file.parent,
-            prefix=f".{file.name}.",
-            delete=False,
-        ) as opened:
-            writer = csv.writer(opened)
-            writer.writerow(("path", "age", "votes", *METHODS))
-            for item in items:
-                writer.writerow(
-                    (
-                        item.name,
-                        item.age,
-                        len(item.votes),
-                        *(getattr(item, name) for name in METHODS),
-                    )
-                )
-        os.replace(opened.name, file)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {file}: {error.strerror}", hint="choose another file with -o"
-        ) from error
+    """The labels, as CSV. Raises OutputError."""
+    lines = StringIO(newline="")
+    writer = csv.writer(lines)
+    writer.writerow(("path", "age", "votes", *METHODS))
+    for item in items:
+        figures = (getattr(item, name) for name in METHODS)
+        writer.writerow((item.name, item.age, len(item.votes), *figures))
+    with replacing(file, hint="choose another file with -o") as out:
+        out.write(lines.getvalue().encode())

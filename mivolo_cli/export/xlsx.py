@@ -22,13 +22,13 @@ from ..atomic import new_file
 from ..errors import BadInput
 from ..photos.thumbnails import thumbnail
 from ..records import Failure, Result, rows
+from ..tables.csv import FORMULA_STARTS
 from ..tables.results import Results
 from .common import NOTICE, Exported, Settings
 
 SUFFIX = ".xlsx"
 MAX_ROWS = 1_048_576
 """The most rows that a sheet can have, the header among them."""
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 OPTIONS = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
 LAST_PRINTED = "message"
 """The columns behind it are for machines, and would make a printed page too small to read."""

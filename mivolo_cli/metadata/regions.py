@@ -8,8 +8,10 @@ height, as shares of the picture as it is stored, before EXIF's orientation turn
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from ..records import people_of
 
 SMALLEST = 1e-6
 DIGITS = 6
@@ -82,20 +84,13 @@ def people(rows: Sequence[Mapping[str, Any]], orientation: int, *, bodies: bool 
     seen without a face."""
     width, height = rows[0]["width"], rows[0]["height"]
     found = []
-    for row in rows:
-        kind = (
-            "face"
-            if row["face_x1"] is not None
-            else "body"
-            if bodies and row["body_x1"] is not None
-            else ""
-        )
-        if row["age"] is None or not kind:
+    for person, prediction in people_of(rows):
+        box = person.face or (person.body if bodies else None)
+        if prediction is None or box is None:
             continue
-        corners = (row[f"{kind}_x1"], row[f"{kind}_y1"], row[f"{kind}_x2"], row[f"{kind}_y2"])
-        area = stored_area(corners, (width, height), orientation)
+        area = stored_area(box.corners, (width, height), orientation)
         if area is not None:
-            found.append(_region(row, area, "Face" if kind == "face" else ""))
+            found.append(Region(area, "Face" if person.face else "", **asdict(prediction)))
     return People((height, width) if orientation >= 5 else (width, height), found)
 
 
@@ -123,16 +118,3 @@ def stored_area(
 def number(value: float) -> str:
     """With six decimals at most: a tenth of a pixel on the largest photos."""
     return f"{value:.{DIGITS}f}".rstrip("0").rstrip(".")
-
-
-def _region(row: Mapping[str, Any], area: Area, kind: str) -> Region:
-    return Region(
-        area,
-        kind,
-        row["age"],
-        row["gender"],
-        row["gender_score"],
-        row["age_low"],
-        row["age_high"],
-        row["used"],
-    )

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ..atomic import Draft, draft, real, sync_folder
 from . import Refused
 
 BACKUP = "_original"
@@ -41,7 +41,7 @@ def read(file: Path) -> bytes:
 def check_writable(file: Path) -> None:
     """Refuse a file that is write-protected, has other names, or lies in a folder that cannot be
     written to."""
-    target = Path(os.path.realpath(file))
+    target = real(file)
     check_folder(target)
     info = status(target)
     if not info.st_mode & WRITE_BITS or not os.access(target, os.W_OK):
@@ -62,11 +62,11 @@ def replace_photo(file: Path, data: bytes, known: os.stat_result, *, backup: boo
     the old file gets the name with `_original` at its end, unless such a file is there from an
     earlier time.
     """
-    target = Path(os.path.realpath(file))
+    target = real(file)
     check_writable(target)
-    with _part(target, data) as part:
-        _keep_owner(target, part)
-        shutil.copystat(target, part)
+    with _written(target, data) as new:
+        _keep_owner(target, new.path)
+        shutil.copystat(target, new.path)
         now = status(target)
         if (now.st_size, now.st_mtime_ns, now.st_ino) != (
             known.st_size,
@@ -76,21 +76,21 @@ def replace_photo(file: Path, data: bytes, known: os.stat_result, *, backup: boo
             raise Refused("changed", "while it was being worked on")
         if backup:
             _keep_backup(target)
-        os.replace(part, target)
+        new.publish()
 
 
 def write_sidecar(file: Path, data: bytes) -> None:
     """Write a file that may be new. Its time is now, so that programs read it again; mode and owner
     stay."""
-    target = Path(os.path.realpath(file))
+    target = real(file)
     check_folder(target)
     if target.exists():
         check_writable(target)
-    with _part(target, data) as part:
+    with _written(target, data) as new:
         if target.exists():
-            _keep_owner(target, part)
-            shutil.copymode(target, part)
-        os.replace(part, target)
+            _keep_owner(target, new.path)
+            shutil.copymode(target, new.path)
+        new.publish()
 
 
 def remove_file(file: Path) -> None:
@@ -99,28 +99,23 @@ def remove_file(file: Path) -> None:
         file.unlink()
     except OSError as error:
         raise Refused("not_written", _why(error)) from error
-    _sync_folder(file.parent)
+    sync_folder(file.parent)
 
 
 @contextmanager
-def _part(target: Path, data: bytes) -> Iterator[Path]:
-    """A complete temporary file beside the target, on the disk and read back; it is gone at the
-    end."""
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+def _written(target: Path, data: bytes) -> Iterator[Draft]:
+    """A complete temporary file beside the target, on the disk and read back, to publish. Raises
+    Refused."""
     try:
-        with part.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if part.read_bytes() != data:
-            raise Refused("not_written", "the disk did not keep what was written")
-        yield part
-        _sync_folder(target.parent)
+        with draft(target) as new:
+            new.file.write(data)
+            new.finish()
+            if new.path.read_bytes() != data:
+                raise Refused("not_written", "the disk did not keep what was written")
+            yield new
+            sync_folder(target.parent)
     except OSError as error:
         raise Refused("not_written", _why(error)) from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
 
 
 def _keep_owner(target: Path, part: Path) -> None:
@@ -137,24 +132,15 @@ def _keep_backup(target: Path) -> None:
     try:
         os.link(target, kept)
     except OSError:
-        with _part(kept, target.read_bytes()) as part:
-            shutil.copystat(target, part)
-            os.replace(part, kept)
+        with _written(kept, target.read_bytes()) as copy:
+            shutil.copystat(target, copy.path)
+            copy.publish()
 
 
 def _is_own_backup(target: Path) -> bool:
     """Whether the second name is a backup that a run made which then was killed."""
     kept = target.with_name(target.name + BACKUP)
     return kept.exists() and os.path.samefile(kept, target)
-
-
-def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # some file systems cannot
-        opened = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
 
 
 def _why(error: OSError) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import pickle
 import struct
 import warnings
@@ -23,7 +22,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..errors import OutputError, WeightsError
+from ..atomic import replacing
+from ..errors import WeightsError
 from . import registry
 from .architecture import Fusion, MiVOLO, create_model
 from .spec import METADATA_KEY, ModelSpec
@@ -117,16 +117,8 @@ def save(
     _require_agreement(spec, _layout(model))
     tensors = {key: _stored(key, value, dtype) for key, value in model.state_dict().items()}
     data = safetensors.torch.save(tensors, metadata=spec.to_metadata())
-    temporary = path.with_name(f"{path.name}.part")
-    try:
-        with open(temporary, "wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    with replacing(path) as out:
+        out.write(data)
 
 
 def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:

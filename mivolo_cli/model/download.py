@@ -8,7 +8,6 @@ together.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -19,6 +18,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
+from ..atomic import sync
 from ..errors import OutputError, WeightsError
 
 Progress = Callable[[int, int | None], None]
@@ -169,8 +169,7 @@ def _take(
                 _require_size(source, offset, part)
             if on_progress is not None:
                 on_progress(offset, total)
-        out.flush()
-        os.fsync(out.fileno())
+        sync(out)
     if total is not None and offset < total:
         raise WeightsError(
             f"the download from {source.url} broke off after {offset:,} of {total:,} bytes",

@@ -6,14 +6,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
+from ..atomic import draft, real
 from ..errors import BadInput, OutputError, WeightsError
 from . import registry as weights
 from .download import Progress, Source, discard, download
@@ -45,7 +46,8 @@ def fetch(name: str, *, offline: bool = False, on_progress: Progress | None = No
         )
         try:
             _require_right(part, entry, digest, trust=False)
-            return _let_in(part, entry, digest)
+            _remember(entry, digest)
+            return part.replace(folder / entry.file)
         finally:
             discard(part)
 
@@ -72,9 +74,12 @@ def add(file: Path, *, name: str | None = None, trust: bool = False) -> Entry:
         _require_right(file, entry, digest, trust)
     except OSError as error:
         raise BadInput(f"cannot read {file}: {error.strerror}") from error
-    with _own_folder(entry) as folder, tempfile.TemporaryDirectory(dir=folder) as room:
+    with _own_folder(entry) as folder, draft(real(folder / entry.file)) as copy:
         _require_room(entry, digest)
-        _let_in(_copy(file, Path(room, entry.file), digest), entry, digest)
+        _copy(file, copy.file, digest)
+        copy.finish()
+        _remember(entry, digest)
+        copy.publish()
     return replace(entry, sha256=digest)
 
 
@@ -165,17 +170,14 @@ def _name_of(file: Path) -> str:
     return name or "weights"
 
 
-def _copy(file: Path, copy: Path, digest: str) -> Path:
+def _copy(file: Path, out: BinaryIO, digest: str) -> None:
     hashed = hashlib.sha256()
-    with open(file, "rb") as source, open(copy, "wb") as out:
+    with open(file, "rb") as source:
         while chunk := source.read(CHUNK):
             hashed.update(chunk)
             out.write(chunk)
-        out.flush()
-        os.fsync(out.fileno())
     if hashed.hexdigest() != digest:
         raise WeightsError(f"{file} changed while it was copied", hint="try again")
-    return copy
 
 
 def _require_room(entry: Entry, digest: str) -> None:
@@ -219,12 +221,10 @@ def _require_right_content(file: Path, entry: Entry, trust: bool) -> None:
         checkpoint.read_tensors(file)
 
 
-def _let_in(file: Path, entry: Entry, digest: str) -> Path:
-    """Give the file its name in the user's folder; a hash that nobody published is kept from now
-    on."""
+def _remember(entry: Entry, digest: str) -> None:
+    """Keep a hash that nobody published from now on, before the file gets its name."""
     if entry.sha256 is None:
         weights.remember(entry.file, Record(entry.name, entry.kind, digest, trusted=entry.pickle))
-    return file.replace(weights.user_folder() / entry.file)
 
 
 def _is_onnx(file: Path, called: str) -> bool:

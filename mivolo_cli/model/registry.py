@@ -20,7 +20,8 @@ from typing import Literal
 import platformdirs
 from filelock import FileLock
 
-from ..errors import OutputError, WeightsError
+from ..atomic import replacing, reported
+from ..errors import WeightsError
 
 Kind = Literal["model", "detector"]
 Check = Literal["ok", "missing", "mismatch", "no registered hash"]
@@ -251,20 +252,15 @@ def remember(file: str, record: Record) -> None:
     Raises OutputError where it cannot be written.
     """
     path = user_folder() / RECORDS
-    temporary = path.with_suffix(".part")
-    try:
+    hint = "MIVOLO_HOME chooses another folder"
+    with reported(path, hint):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
+        with FileLock(path.with_suffix(".lock")), replacing(path, hint) as out:
             kept = {
                 other: known for other, known in records().items() if known.name != record.name
             } | {file: record}
             lines = json.dumps({name: asdict(known) for name, known in kept.items()}, indent=2)
-            temporary.write_text(f"{lines}\n", "utf-8")
-            os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error}", hint="MIVOLO_HOME chooses another folder"
-        ) from error
+            out.write(f"{lines}\n".encode())
 
 
 def plain_name(file: Path) -> str:

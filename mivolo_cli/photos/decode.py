@@ -9,9 +9,8 @@ import re
 import struct
 import warnings
 import zlib
-from collections import deque
 from collections.abc import Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -25,6 +24,7 @@ from PIL import ExifTags
 from .. import storage
 from ..errors import PhotoError
 from ..records import Failure, Image, Photo
+from ..threads import in_order
 from . import archives
 from .rgb import to_pixels, to_rgb
 from .sandbox import CRASHED, TIMEOUT, Sandbox, ends_early, is_progressive
@@ -188,20 +188,14 @@ def decode_all(
     result. Closing the generator waits for those being decoded and drops the others.
     """
     pool, sandbox = ThreadPoolExecutor(workers, thread_name_prefix="decode"), Sandbox()
-    waiting: deque[Future[Image | Failure] | Failure] = deque()
+
+    def image(photo: Photo | Failure) -> Image | Failure:
+        return photo if isinstance(photo, Failure) else decode_or_fail(photo, sandbox, min_size)
+
     try:
-        for photo in photos:
-            waiting.append(
-                photo
-                if isinstance(photo, Failure)
-                else pool.submit(decode_or_fail, photo, sandbox, min_size)
-            )
-            if len(waiting) == 2 * workers:
-                yield _outcome(waiting.popleft())
-        while waiting:
-            yield _outcome(waiting.popleft())
+        yield from in_order(pool, image, photos, 2 * workers)
     finally:
-        sandbox.close()
+        sandbox.close()  # first: it ends decoding that the pool would wait for
         pool.shutdown(cancel_futures=True)
 
 
@@ -242,10 +236,6 @@ def _facts(file: IO[bytes], photo: Photo) -> tuple[int | None, int | None]:
         return photo.bytes, photo.mtime_ns
     facts = os.fstat(file.fileno())
     return facts.st_size, facts.st_mtime_ns
-
-
-def _outcome(entry: Future[Image | Failure] | Failure) -> Image | Failure:
-    return entry if isinstance(entry, Failure) else entry.result()
 
 
 def formats_of(start: bytes) -> list[str]:

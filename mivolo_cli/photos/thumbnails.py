@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from io import BytesIO
 from typing import Literal
 
@@ -12,6 +11,7 @@ import PIL.Image
 
 from ..errors import PhotoError
 from ..records import Photo, stays_inside
+from ..threads import ordered
 from . import decode
 
 Kind = Literal["WEBP", "JPEG"]
@@ -37,11 +37,4 @@ def thumbnails(
     found: Iterable[Photo], side: int, kind: Kind, workers: int
 ) -> Iterator[bytes | None]:
     """One for each photo, in order; at most 2 * workers are made ahead."""
-    with ThreadPoolExecutor(workers, thread_name_prefix="thumbnail") as pool:
-        waiting: deque[Future[bytes | None]] = deque()
-        for photo in found:
-            waiting.append(pool.submit(thumbnail, photo, side, kind))
-            if len(waiting) == 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    return ordered(partial(thumbnail, side=side, kind=kind), found, workers, "thumbnail")

@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import platformdirs
-
 from ..errors import BadInput, MivoloError
 from ..model import registry
 from ..model.spec import ModelSpec
+from ..storage import cache_folder
 from ..version import __version__
 from .engines import first_line
 from .mixed_precision import first_layers, spare
@@ -154,7 +153,7 @@ def graph_of(
 
 def folder() -> Path:
     """Where converted models are kept; it may not exist."""
-    return Path(platformdirs.user_cache_dir("mivolo", appauthor=False)) / "converted"
+    return cache_folder() / "converted"
 
 
 def _place(name: str, openvino_version: str, kind: str) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import storage
+from ..atomic import real
 from ..errors import BadInput
 from ..records import archive_of
 from ..tables import (
@@ -22,7 +23,6 @@ from ..tables import (
     open_sinks,
     parquet,
     parquet_files,
-    real,
 )
 from . import fingerprint, shards, store, workdir
 from .shards import Shard

@@ -20,9 +20,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..atomic import replacing
 from ..errors import OutputError
-from ..records import BOX_COLUMNS, SCHEMA, Box, Failure, Person, Photo, Prediction, Result, rows
-from ..tables import replacing
+from ..records import SCHEMA, Failure, Person, Photo, Prediction, Result, people_of, rows
 
 PART_PHOTOS = 128
 """Photos in a part: what a killed run loses at most."""
@@ -173,7 +173,7 @@ class Store:
     def people(self, photo: Photo) -> list[tuple[Person, Prediction | None]]:
         """Who is on a photo that has a result. Raises OutputError."""
         found = [row for some in self.read([self.index[key(photo)]]) for row in some.to_pylist()]
-        return [_person(row) for row in found if row["person"] is not None]
+        return people_of(found)
 
     def _add_group(
         self, group: _RowGroup, keys: list[bytes | None], errors: list[str | None]
@@ -226,15 +226,6 @@ class Store:
             for photo_key, root, path, size, time in zip(*columns, strict=True):
                 if photo_key is not None and size is not None:
                     yield _key(root, path, None, time), (photo_key, size)
-
-
-def _person(row: Mapping[str, Any]) -> tuple[Person, Prediction | None]:
-    boxes = ([row[f"{kind}_{column}"] for column in BOX_COLUMNS] for kind in ("face", "body"))
-    face, body = (None if box[0] is None else Box(*box) for box in boxes)
-    if row["age"] is None:
-        return Person(face, body), None
-    facts = (row[name] for name in ("age", "gender", "gender_score", "used", "age_low", "age_high"))
-    return Person(face, body), Prediction(*facts)
 
 
 def _read_keys(

@@ -18,7 +18,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from filelock import FileLock, Timeout
 
 from .. import atomic, storage, tables
@@ -31,7 +30,6 @@ LOCK, RECEIPT, WHOLE = "lock", "receipt.json", "results.parquet"
 PUBLISHED = re.compile(r"published-\d{5,}\.parquet")
 """Copies of what stands in a bucket."""
 PART = re.compile(r"part-(\d{6,})\.parquet")
-LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 OTHER_RUN = "wait for it to end, or stop it, or give this run another output"
 
 
@@ -107,7 +105,7 @@ class Workdir:
                 old = name in (WHOLE, RECEIPT) and folder != self.folder
                 if old or PART.fullmatch(name) or PUBLISHED.fullmatch(name):
                     (folder / name).unlink(missing_ok=True)
-        with tables.replacing(self.folder / RECEIPT) as out:
+        with atomic.replacing(self.folder / RECEIPT) as out:
             out.write(
                 json.dumps(asdict(receipt([_state(output) for output in self._outputs]))).encode()
             )
@@ -117,7 +115,7 @@ def made_by(table: Path) -> Mapping[str, Any]:
     """What made a table of any format, by the receipt beside it; nothing if somebody has written to
     it since."""
     here = json.dumps(_state(table))
-    for folder in find(tables.real(table).parent):
+    for folder in find(atomic.real(table).parent):
         receipt = _receipt(folder)
         if receipt is not None and here in map(json.dumps, receipt.outputs):
             return receipt.metadata
@@ -141,7 +139,7 @@ def claim(outputs: Sequence[Path]) -> Iterator[Workdir]:
 
 def folder_of(output: Path) -> Path:
     """The hidden folder of an output, beside the file that a link leads to."""
-    target = tables.real(output)
+    target = atomic.real(output)
     return (
         target.staging_dir
         if isinstance(target, Url)
@@ -174,14 +172,9 @@ def purge(folder: Path, *, dry_run: bool = False) -> Purged:
     return purged
 
 
-def cache() -> Path:
-    """The folder for what the program can do without."""
-    return Path(platformdirs.user_cache_dir("mivolo", appauthor=False))
-
-
 def purge_cache(*, dry_run: bool = False) -> list[Purged]:
     """Remove what libraries have left in the program's cache. Weights are no cache: they stay."""
-    folder = cache()
+    folder = storage.cache_folder()
     files = [file for file in folder.rglob("*") if file.is_file()]
     purged = Purged(folder, len(files), sum(file.lstat().st_size for file in files))
     if folder.is_dir() and not folder.is_symlink() and not dry_run:
@@ -234,7 +227,7 @@ def _receipt(folder: Path) -> Receipt | None:
 
 def _remove_leftovers(folder: Path) -> None:
     with suppress(OSError):
-        for name in filter(LEFTOVER.fullmatch, os.listdir(folder)):
+        for name in filter(atomic.PART.fullmatch, os.listdir(folder)):
             atomic.discard(folder / name)
 
 
@@ -250,7 +243,7 @@ def _parts(folder: Path) -> list[tuple[int, Path]]:
 
 def _ours(name: str) -> bool:
     return name in (LOCK, RECEIPT, WHOLE) or any(
-        kind.fullmatch(name) for kind in (PART, PUBLISHED, LEFTOVER)
+        kind.fullmatch(name) for kind in (PART, PUBLISHED, atomic.PART)
     )
 
 
@@ -267,7 +260,7 @@ def _nearby(output: Path) -> Iterator[Path]:
 
 
 def _copied(file: Path, copy: Path) -> Path:
-    with file.open("rb") as stored, tables.replacing(copy) as out:
+    with file.open("rb") as stored, atomic.replacing(copy) as out:
         shutil.copyfileobj(stored, out, storage.BLOCK)
     return copy
 
@@ -280,8 +273,8 @@ def _state(output: Path) -> list[Any]:
     try:
         facts = output.stat()
     except OSError:
-        return [str(tables.real(output)), None, None]
-    return [str(tables.real(output)), facts.st_size, facts.st_mtime_ns]
+        return [str(atomic.real(output)), None, None]
+    return [str(atomic.real(output)), facts.st_size, facts.st_mtime_ns]
 
 
 def _url_state(url: Url) -> tuple[int | None, int | None]:

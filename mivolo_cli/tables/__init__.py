@@ -20,8 +20,8 @@ from ..records import SCHEMA, SCHEMA_VERSION
 from ..storage import Url
 from . import folder
 from .checks import check_outputs
-from .formats import FORMATS, UNREADABLE, format_of, is_folder, real
-from .targets import Target, open_target, remove_leftovers, replacing
+from .formats import FORMATS, UNREADABLE, format_of, is_folder
+from .targets import Target, open_target, remove_leftovers
 
 __all__ = [
     "BUFFER_ROWS",
@@ -33,9 +33,7 @@ __all__ = [
     "open_sinks",
     "parquet_files",
     "read_table",
-    "real",
     "remove_leftovers",
-    "replacing",
 ]
 BUFFER_ROWS = 8192
 """Rows held in memory before they are written as one batch."""

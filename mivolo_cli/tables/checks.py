@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import storage
+from ..atomic import real
 from ..errors import BadInput
 from ..storage import Url
 from . import folder
-from .formats import UNREADABLE, format_of, is_folder, is_ours, real
+from .formats import UNREADABLE, format_of, is_folder, is_ours
 
 MOVE_AWAY = "choose another name or move that file or folder away"
 

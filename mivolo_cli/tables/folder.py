@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from .. import storage
+from .. import atomic, storage
 from ..storage import Url
 from . import parquet
 
@@ -42,8 +42,7 @@ class FolderWriter:
         """The last file is on the disk then. May be called twice."""
         if not self._file.closed:
             self._writer.close()
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            atomic.sync(self._file)
             self._file.close()
 
     def _begin(self) -> None:

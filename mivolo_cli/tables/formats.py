@@ -3,7 +3,6 @@ Parquet files."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import BinaryIO, Protocol
 import pyarrow as pa
 
 from ..errors import BadInput
-from ..storage import Url
 from . import csv, jsonl, parquet
 
 UNREADABLE = (OSError, ValueError, RecursionError, pa.ArrowException)
@@ -63,9 +61,3 @@ def is_ours(path: Path) -> bool:
             return format_of(path).is_ours(file)
     except UNREADABLE:
         return False
-
-
-def real(path: Path) -> Path:
-    """The file behind links, so that a link stays one. Unlike Path.resolve() this bears links that
-    go in circles."""
-    return path if isinstance(path, Url) else Path(os.path.realpath(path))

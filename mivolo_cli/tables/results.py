@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from .. import tables
-from ..records import BOX_COLUMNS, Box, Failure, Person, Photo, Prediction, Result
+from ..records import Failure, Result, from_rows
 from .parquet import KEY_PREFIX
 
 ROWS_AT_ONCE = 4096
@@ -31,7 +30,7 @@ class Results:
         batches = self.table.to_batches(max_chunksize=ROWS_AT_ONCE)
         rows = (row for batch in batches for row in batch.to_pylist())
         for _, group in groupby(rows, key=lambda row: (row["root"], row["path"])):
-            yield _photo(list(group))
+            yield from_rows(list(group))
 
     @property
     def roots(self) -> list[str]:
@@ -51,28 +50,3 @@ def read_results(path: Path) -> Results:
         if KEY_PREFIX + key in metadata
     }
     return Results(table, made_by)
-
-
-def _photo(rows: list[dict[str, Any]]) -> Result | Failure:
-    first = rows[0]
-    photo = Photo(first["root"], first["path"], first["bytes"], first["mtime_ns"])
-    if first["status"] == "error":
-        return Failure(photo, first["error"] or "unreadable", first["message"] or "")
-    people = [(_person(row), _prediction(row)) for row in rows if row["person"] is not None]
-    return Result(photo, first["width"] or 0, first["height"] or 0, first["taken_at"], people)
-
-
-def _person(row: dict[str, Any]) -> Person:
-    return Person(_box(row, "face"), _box(row, "body"))
-
-
-def _box(row: dict[str, Any], kind: str) -> Box | None:
-    values = [row[f"{kind}_{column}"] for column in BOX_COLUMNS]
-    return None if None in values[:4] else Box(*values)
-
-
-def _prediction(row: dict[str, Any]) -> Prediction | None:
-    if row["age"] is None:
-        return None
-    names = ("age", "gender", "gender_score", "used", "age_low", "age_high")
-    return Prediction(**{name: row[name] for name in names})

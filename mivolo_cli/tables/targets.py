@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import re
-import secrets
 import shutil
-import stat
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import pyarrow as pa
 
 from .. import atomic, storage
-from ..errors import OutputError
+from ..atomic import real, reported
 from ..storage import Url
 from . import csv, folder
-from .formats import TableWriter, format_of, is_folder, real
+from .formats import TableWriter, format_of, is_folder
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An output on its way. This one is a folder: in its place `outputs.new_folder` puts it, after
+    """An output on its way. This one is a folder: in its place `atomic.new_folder` puts it, after
     all files."""
 
     path: Path
     writer: TableWriter
 
     def write(self, batch: pa.RecordBatch) -> None:
-        with _reported(self.path):
+        with reported(self.path):
             self.writer.write(batch)
 
     def finish(self) -> None:
         """Nothing is missing on the disk then."""
-        with _reported(self.path):
+        with reported(self.path):
             self.writer.close()
 
     def publish(self) -> None:
@@ -52,7 +47,7 @@ class _BucketFolder(Target):
     temporary: Path
 
     def publish(self) -> None:
-        with _reported(self.path):
+        with reported(self.path):
             folder.upload(self.temporary, self.url)
 
 
@@ -60,23 +55,19 @@ class _BucketFolder(Target):
 class _File(Target):
     """In a temporary file: beside the output, or in the staging folder of a Url."""
 
-    target: Path
-    temporary: Path
-    file: BinaryIO
+    draft: atomic.Draft
 
     def finish(self) -> None:
-        with _reported(self.path):
+        with reported(self.path):
             self.writer.close()
-            self.file.flush()
-            os.fsync(self.file.fileno())
-            self.file.close()
+            self.draft.finish()
 
     def publish(self) -> None:
-        with _reported(self.path):
-            if isinstance(self.target, Url):
-                storage.write(self.temporary, str(self.target))
+        with reported(self.path):
+            if isinstance(self.draft.target, Url):
+                storage.write(self.draft.path, str(self.draft.target))
             else:
-                os.replace(self.temporary, self.target)
+                self.draft.publish()
 
 
 def open_target(
@@ -92,48 +83,25 @@ def open_target(
     )
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path`, complete and on the disk, if the block ends without an
-    exception.
-
-    Raises OutputError; OSErrors of the block count as troubles of this file.
-    """
-    target = real(path)
-    temporary = target.with_name(_temporary_name(target))
-    with _temporary_file(path, target, temporary) as file, _reported(path):
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-        file.close()
-        os.replace(temporary, target)
-
-
 def remove_leftovers(path: Path) -> None:
     """Delete what a killed run has left of an output beside it. Nobody may be writing it now."""
-    target = real(path)
-    if isinstance(target, Url):  # what was on its way there is in its staging folder
-        return
-    leftover = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.part")
-    with suppress(OSError):
-        for name in os.listdir(target.parent):
-            if leftover.fullmatch(name):
-                atomic.discard(target.with_name(name))
+    if not isinstance(path, Url):  # what was on its way there is in its staging folder
+        atomic.remove_leftovers(real(path))
 
 
 @contextmanager
 def _open_file(path: Path, metadata: Mapping[str, str], safe: bool) -> Iterator[Target]:
     target = real(path)
-    name = _temporary_name(target)
-    temporary = target.staging_dir / name if isinstance(target, Url) else target.with_name(name)
-    with _temporary_file(path, target, temporary) as file:
-        with _reported(path):
+    with ExitStack() as stack:
+        with reported(path):
+            staging = target.staging_dir if isinstance(target, Url) else None
+            draft = stack.enter_context(atomic.draft(target, staging))
             open_writer = format_of(path).writer
             if safe and open_writer is csv.CsvWriter:
                 open_writer = partial(csv.CsvWriter, safe=True)
-            writer = open_writer(file, metadata)
-        with _closed(writer):
-            yield _File(path, writer, target, temporary, file)
+            writer = open_writer(draft.file, metadata)
+        stack.enter_context(_closed(writer))
+        yield _File(path, writer, draft)
 
 
 @contextmanager
@@ -146,9 +114,9 @@ def _open_folder(path: Path, metadata: Mapping[str, str]) -> Iterator[Target]:
 
 @contextmanager
 def _open_bucket_folder(url: Url, metadata: Mapping[str, str]) -> Iterator[Target]:
-    temporary = url.staging_dir / _temporary_name(url)
+    temporary = atomic.part_of(url, url.staging_dir)
     try:
-        with _reported(url):
+        with reported(url):
             temporary.mkdir()
             writer = folder.FolderWriter(temporary, metadata)
         with _closed(writer):
@@ -164,35 +132,3 @@ def _closed(writer: TableWriter) -> Iterator[None]:
     finally:
         with suppress(OSError):
             writer.close()
-
-
-@contextmanager
-def _temporary_file(path: Path, target: Path, temporary: Path) -> Iterator[BinaryIO]:
-    """A new file with the permissions of the file it may replace; it is removed unless it was
-    renamed."""
-    with _reported(path):
-        file = temporary.open("xb")
-    try:
-        with _reported(path):
-            if not isinstance(target, Url) and target.exists():
-                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
-        yield file
-    finally:
-        with suppress(OSError):
-            file.close()
-        with suppress(OSError):
-            temporary.unlink()
-
-
-def _temporary_name(target: Path) -> str:
-    return f".{target.name}.{secrets.token_hex(4)}.part"
-
-
-@contextmanager
-def _reported(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        room = "make room or choose another folder, and run the same command again"
-        hint = storage.hint(error, str(path)) if isinstance(path, Url) else room
-        raise OutputError(f"cannot write {path}: {error.strerror or error}", hint=hint) from error

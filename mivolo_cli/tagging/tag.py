@@ -29,7 +29,7 @@ from ..metadata.exif import Field
 from ..metadata.lookup import tags_of
 from ..metadata.packet import Provenance, TagEntries, Tags
 from ..metadata.picture import examine
-from ..records import Photo
+from ..records import Photo, photo_of
 from ..scan import workdir
 from .outcome import TagOutcome, Tally, diff, open_report
 
@@ -127,9 +127,9 @@ def _model(results: Path, table: pa.Table) -> tuple[str, str]:
 
 
 def _photos(rows: Rows) -> Iterator[tuple[Photo, Rows]]:
-    for (root, path), group in groupby(rows, key=lambda row: (row["root"], row["path"])):
+    for _, group in groupby(rows, key=lambda row: (row["root"], row["path"])):
         found = list(group)
-        yield Photo(root, path, found[0]["bytes"], found[0]["mtime_ns"]), found
+        yield photo_of(found[0]), found
 
 
 def _outcome(photo: Photo, rows: Rows, provenance: Provenance, options: TagOptions) -> TagOutcome:

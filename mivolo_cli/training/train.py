@@ -6,7 +6,6 @@ import copy
 import csv
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -24,6 +23,7 @@ from ..model.variants import parse_variant
 from ..pipeline.crops import Crops
 from ..pipeline.predict import Predictor
 from ..runtime.torch_engine import TorchEngine
+from ..threads import ordered
 from .augment import Mixer
 from .loss import Batch, age_weights
 from .recipe import Recipe
@@ -124,12 +124,7 @@ def batches(mixer: Mixer, trainer: Trainer, weights: Any) -> Iterator[Batch]:
             [mixer.draw(rng, strength) for _ in range(recipe.batch_size)], trainer.spec, weights
         )
 
-    with ThreadPoolExecutor(1) as pool:
-        waiting: list[Future[Batch]] = [pool.submit(make, step) for step in steps[:AHEAD]]
-        for step in steps:
-            if step + AHEAD in steps:
-                waiting.append(pool.submit(make, step + AHEAD))
-            yield waiting.pop(0).result()
+    return ordered(make, steps, workers=1, name="batch", ahead=AHEAD + 1)
 
 
 def validate(trainer: Trainer, validation: Validation) -> Score:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import pickle
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from timm.layers import set_fused_attn
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ..atomic import replacing
 from ..datasets.labels import OLDEST
 from ..errors import BadInput
 from ..model import checkpoint
@@ -125,13 +125,12 @@ class Trainer:
         return 0 < self.recipe.patience <= self.waited
 
     def save(self, file: Path) -> None:
-        """Written beside and renamed, so that a killed run keeps its last checkpoint."""
+        """A killed run keeps its last checkpoint. Raises OutputError."""
         state = {name: part.state_dict() for name, part in self._stateful().items()}
         state |= {"recipe": json.dumps(asdict(self.recipe)), "random": torch.get_rng_state()}
         state |= {name: getattr(self, name) for name in ("step", "steps", "best", "waited")}
-        beside = file.with_suffix(".part")
-        torch.save(state, beside)
-        os.replace(beside, file)
+        with replacing(file) as out:
+            torch.save(state, out)
 
     def restore(self, file: Path) -> None:
         """Raises BadInput for a checkpoint that is damaged, or of another recipe or other data."""

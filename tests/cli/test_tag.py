@@ -17,6 +17,7 @@ from mivolo_cli import cli
 from mivolo_cli.errors import BadInput
 from mivolo_cli.metadata.lookup import tags_of
 from mivolo_cli.scan import workdir
+from mivolo_cli.storage import cache_folder
 from mivolo_cli.tagging.outcome import Tally
 
 Mivolo = Callable[..., TagOutcome]
@@ -144,9 +145,8 @@ def test_scan_and_tag_go_on_after_an_interruption(
     assert {tags.provenance.model for file in album.rglob("*.jpg") if (tags := tags_of(file))} == {
         "tiny"
     }
-    assert workdir.find(workdir.cache() / "tag") == [] and not [
-        *(workdir.cache() / "tag").glob("*")
-    ]
+    kept = cache_folder() / "tag"
+    assert workdir.find(kept) == [] and not list(kept.glob("*"))
 
 
 def test_a_table_that_names_no_model_is_told_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.tables import contents
 
 from mivolo_cli import tables
 from mivolo_cli.datasets.tables import read_text
@@ -213,8 +215,26 @@ def test_tables_that_are_not_there_are_refused(tmp_path: Path) -> None:
 def test_labels_that_cannot_be_written_are_told(
     run: Callable[..., VotesReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        votes.os, "replace", lambda a, b: (_ for _ in ()).throw(PermissionError(13, "denied"))
-    )
-    with pytest.raises(OutputError, match="denied"):
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "denied")
+
+    monkeypatch.setattr(os, "replace", denied)
+    with pytest.raises(OutputError, match="denied") as error:
         run()
+    assert error.value.hint == "choose another file with -o"
+    assert contents(tmp_path).keys() == {"votes.csv", "controls.csv"}
+
+
+def test_labels_have_the_mode_of_the_umask_or_of_the_file_before(
+    run: Callable[..., VotesReport], tmp_path: Path
+) -> None:
+    old = os.umask(0o022)
+    try:
+        run()
+        labels = tmp_path / "labels.csv"
+        assert labels.stat().st_mode & 0o777 == 0o644
+        labels.chmod(0o660)
+        run()
+        assert labels.stat().st_mode & 0o777 == 0o660
+    finally:
+        os.umask(old)

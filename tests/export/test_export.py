@@ -310,6 +310,13 @@ def test_names_like_formulas_stay_text_even_when_edited(tmp_path: Path, run: Exp
     assert all(cell.hyperlink is None for line in lines for cell in line.values())
 
 
+def test_a_formula_in_wide_characters_stays_text_too(tmp_path: Path) -> None:
+    require("openpyxl")
+    wide = save_results(tmp_path / "wide.csv", [Result(Photo("/r", "\uff1d1+1.jpg"), 1, 1)])
+    export(ExportOptions(wide, "xlsx", tmp_path / "people.xlsx", False, Settings()))
+    assert cells(tmp_path / "people.xlsx")[0]["Photo"].quotePrefix
+
+
 def test_thumbnails_stand_beside_their_rows(tmp_path: Path, run: Export) -> None:
     openpyxl = require("openpyxl")
     run("xlsx", tmp_path / "people.xlsx", thumbnails=40)

@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from mivolo_cli import cli, tables
 from mivolo_cli.errors import BadInput, Stopped
+from mivolo_cli.photos.decode import MinSize
 from mivolo_cli.records import SCHEMA, Photo
 from mivolo_cli.scan import ray_backend, store, workdir
 from mivolo_cli.scan import run as scanning
@@ -137,7 +138,7 @@ def frail(stage: Any, once: Path, poison: bytes = b"") -> Any:
     """The stage, with a process that is killed at its first work, and each time that poison is in
     it."""
 
-    class Frail(stage):  # type: ignore[misc]
+    class Frail(stage):
         def __call__(self, table: Any) -> Any:
             first = not once.exists()
             once.touch()
@@ -202,7 +203,7 @@ def test_killed_processes_lose_nothing_and_poison_costs_one_photo(
     expected = local_rows(album, options)
     once = [tmp_path / name for name in ("decoded", "detected", "predicted")]
 
-    def decode(chunks: Any, min_size: int) -> Any:
+    def decode(chunks: Any, min_size: MinSize | None) -> Any:
         if not once[0].exists():
             once[0].touch()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -419,7 +420,7 @@ def run_windows(
     monkeypatch.setattr(ray_backend, "FIRST_WINDOW", 8)
     monkeypatch.setattr(ray_backend.RayBackend, "__init__", lambda self: None)
     monkeypatch.setattr(ray_backend.RayBackend, "_run", run)
-    unconnected: Callable[[], Any] = ray_backend.RayBackend
+    unconnected: Any = ray_backend.RayBackend
     answers = list(unconnected().answers(todo()))
     assert sorted(int(photo.path) for photo, _ in answers) == list(range(count))
     assert all(photo.path == answer for photo, answer in answers if int(photo.path) not in poison)

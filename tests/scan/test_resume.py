@@ -281,7 +281,8 @@ def test_a_file_replaced_during_the_scan_has_the_facts_of_what_was_read(
     def replacing(*arguments: Any, **options: Any) -> Iterator[Photo | Failure]:
         for photo in walk(*arguments, **options):
             if (
-                photo.path == "1/04.png"
+                isinstance(photo, Photo)
+                and photo.path == "1/04.png"
                 and (album / "1" / "04.png").stat().st_mtime_ns != 1_000_000_000
             ):
                 paint(album / "1" / "04.png", 51)

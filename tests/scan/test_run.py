@@ -75,7 +75,7 @@ def golden_picture(seed: int, height: int, width: int, cell: int) -> np.ndarray:
 
 
 def within_photo(box: Sequence[float]) -> Corners:
-    x1, y1, x2, y2 = np.clip(np.float32(box), 0, np.float32([640, 480, 640, 480])).tolist()
+    x1, y1, x2, y2 = np.clip(np.array(box, np.float32), 0, (640.0, 480.0, 640.0, 480.0)).tolist()
     return x1, y1, x2, y2
 
 

@@ -97,7 +97,11 @@ def test_a_part_may_be_known_by_the_keys_of_what_was_found(tmp_path: Path) -> No
 
 
 def test_result_tables_are_read_too_but_not_rows_about_no_file(tmp_path: Path) -> None:
-    made = [result(1, 2), Failure(Photo("/photos", "gone.jpg"), "missing", "gone"), result(2)]
+    made: list[Result | Failure] = [
+        result(1, 2),
+        Failure(Photo("/photos", "gone.jpg"), "missing", "gone"),
+        result(2),
+    ]
     with open_sinks([tmp_path / "a.parquet"], ABOUT) as out:
         out.write(expected(*made))
     results = Store()

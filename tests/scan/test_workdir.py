@@ -38,7 +38,7 @@ def hold(output: Path) -> subprocess.Popen[str]:
 def test_a_run_that_keeps_nothing_leaves_nothing(tmp_path: Path) -> None:
     with claim([tmp_path / "a.csv", tmp_path / "b.csv"]) as place:
         assert place.folder == tmp_path / ".a.csv.mivolo"
-        assert (place.receipt(), place.results("f").index, place.new_part().name) == (
+        assert (place.receipt({}), place.results("f").index, place.new_part().name) == (
             None,
             {},
             "part-000000.parquet",
@@ -96,7 +96,7 @@ def test_numbers_of_parts_only_grow(tmp_path: Path) -> None:
 def test_a_receipt_that_cannot_be_read_is_none(tmp_path: Path, content: bytes) -> None:
     with claim([tmp_path / "a.csv"]) as place:
         (place.folder / "receipt.json").write_bytes(content)
-        assert place.receipt() is None
+        assert place.receipt({}) is None
 
 
 def test_a_receipt_knows_outputs_that_were_touched(tmp_path: Path) -> None:
@@ -107,8 +107,8 @@ def test_a_receipt_knows_outputs_that_were_touched(tmp_path: Path) -> None:
         place.finish(
             lambda looks: Receipt({"x": [1]}, {"fingerprint": "f"}, "order", {"photos": 2}, looks)
         )
-        receipt = place.receipt()
-        assert receipt is not None and receipt.request == {"x": [1]}
+        receipt = place.receipt({"x": [1]})
+        assert receipt is not None and place.receipt({"x": [2]}) is None
         assert place.is_untouched(receipt)
         for change in ("other table", "a"):
             outputs[1].write_text(change)
@@ -163,7 +163,7 @@ def test_purge_takes_what_is_ours_and_leaves_the_rest(tmp_path: Path) -> None:
 
 def test_purging_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "cache"
-    monkeypatch.setattr(workdir.platformdirs, "user_cache_dir", lambda *_, **__: str(cache))
+    monkeypatch.setattr(workdir.storage, "cache_folder", lambda: cache)
     assert workdir.purge_cache() == []
     (cache / "Ultralytics").mkdir(parents=True)
     (cache / "Ultralytics" / "settings.json").write_text("{}")
