@@ -198,7 +198,7 @@ def test_what_is_selected(put: Put) -> None:
     assert names() == ["a.jpg", "raw/b.jpg", "trip/e.png"]
     assert names(exclude=["raw"]) == ["a.jpg", "trip/e.png"]
     assert names(include=["trip/**"]) == ["trip/e.png"]
-    assert ".hidden/c.jpg" in names(hidden=True) and "s.tar" in names(shards=True)
+    assert ".hidden/c.jpg" in names(hidden=True) and "s.tar" in names(archives=True)
     outside = [
         item for item in walk.walk([Url("s3://album/x")], hidden=True) if isinstance(item, Failure)
     ]

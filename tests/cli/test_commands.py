@@ -353,6 +353,7 @@ def test_weights_verify_tells_what_is_here_and_unchanged(mivolo: Mivolo) -> None
     assert outcomes["mivolo-v2"] == "missing"
 
 
+@pytest.mark.slow
 def test_added_weights_are_listed_verified_and_used(
     tmp_path: Path, mivolo: Mivolo, album: Path, options: list[object], tiny_model: Path
 ) -> None:
@@ -382,6 +383,7 @@ def test_unknown_weights_get_the_names_that_come_near(
     assert "did you mean mivolo-v2" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_demo_finds_the_people_of_two_photographs(tmp_path: Path, mivolo: Mivolo) -> None:
     out = mivolo("demo", "--out", tmp_path / "new" / "demo")
     assert out.exit_code == 0
@@ -513,6 +515,7 @@ def test_calibrate_says_how_the_intervals_do(
     )
 
 
+@pytest.mark.slow
 def test_train_tells_its_course(mivolo: Mivolo, faces: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "r.toml"
     recipe.write_text('variant = "mivolo_xs_32"\nbatch_size = 70\n[shares]\nface = 1.0\n')

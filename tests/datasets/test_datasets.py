@@ -47,7 +47,7 @@ def test_all_rows_of_all_files_in_order(tmp_path: Path) -> None:
     [(17.0, None, (17, OLDEST)), (None, 16.0, (0, 16)), (None, None, (None, None))],
 )
 def test_a_range_may_be_open(
-    tmp_path: Path, low: float | None, high: float | None, expected: tuple
+    tmp_path: Path, low: float | None, high: float | None, expected: tuple[float | None, ...]
 ) -> None:
     file = write_labels(tmp_path / "a.parquet", [label_row(age=None, age_min=low, age_max=high)])
     (sample,) = read_samples([file])
