@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def detections(persons: Sequence[Sequence[float]], faces: Sequence[Sequence[floa
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: f"seed {case['image']['seed']}")
-def test_pairs_are_those_of_the_published_inference(case: dict) -> None:
+def test_pairs_are_those_of_the_published_inference(case: dict[str, Any]) -> None:
     people = pair(detections(case["persons"], case["faces"]))
     faces, bodies = boxes(case["faces"]).tolist(), boxes(case["persons"]).tolist()
     found = {
