@@ -75,10 +75,8 @@ def kills(options: argparse.Namespace) -> bool:
                 done = killed_runs(kind, Path(place), address, ours, options)
             bad = compare(ours, local)
             print(
-                (
-                    f"kills of a {kind}: {done}, {options.photos} photos: "
-                    f"{dict(+bad) or 'the same table'}"
-                ),
+                f"kills of a {kind}: {done}, {options.photos} photos:"
+                f" {dict(+bad) or 'the same table'}",
                 flush=True,
             )
             good &= not +bad and done == options.kills
@@ -149,8 +147,8 @@ def pace(options: argparse.Namespace) -> bool:
             print(f"{name}: {paces[name]:.2f} photos/s", flush=True)
         share = paces["ray"] / paces["local"]
         print(
-            f"pace: {share:.0%} of the local path (wanted: 80 %), "
-            "with Ray's own start and end in it"
+            f"pace: {share:.0%} of the local path (wanted: 80 %),"
+            " with Ray's own start and end in it"
         )
         return share >= 0.8
 

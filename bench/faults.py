@@ -89,8 +89,8 @@ def kills(options: argparse.Namespace) -> bool:
             bad += compare(outputs, reference)
             print(f"run {run + 1}: {done} kills so far, {dict(bad) or 'nothing wrong'}", flush=True)
     print(
-        f"kills: {done} over {options.runs} runs of {options.photos} photos: "
-        f"{dict(bad) or '0 lost, 0 doubled, 0 torn'}"
+        f"kills: {done} over {options.runs} runs of {options.photos} photos:"
+        f" {dict(bad) or '0 lost, 0 doubled, 0 torn'}"
     )
     return not bad
 
@@ -180,17 +180,17 @@ def fuzz(options: argparse.Namespace) -> bool:
         unknown = set(codes) - set(decode.CODES)
         missing = len({*kinds} - files)
         print(
-            f"fuzz: {options.files} files in {seconds:.0f} s; "
-            f"{len(files)} in the table, {missing} missing"
+            f"fuzz: {options.files} files in {seconds:.0f} s;"
+            f" {len(files)} in the table, {missing} missing"
         )
         print(
-            f"  read: {len(files) - codes.total()}; codes: "
-            f"{dict(codes.most_common())}; unknown codes: {unknown or 0}"
+            f"  read: {len(files) - codes.total()}; codes: {dict(codes.most_common())};"
+            f" unknown codes: {unknown or 0}"
         )
         hung = [row["path"] for row in rows if row["error"] in ("timeout", "crashed")]
         print(
-            f"  stopped or crashed in their own process: {len(hung)} "
-            f"{[kinds[path] for path in hung[:5]]}"
+            f"  stopped or crashed in their own process: {len(hung)}"
+            f" {[kinds[path] for path in hung[:5]]}"
         )
         return not missing and not unknown
 
@@ -213,12 +213,12 @@ def many(options: argparse.Namespace) -> bool:
         counts = Counter(row["status"] for row in rows)
         photos_ = {row["path"] for row in rows}
         print(
-            f"many: {len(photos_)} of {options.files} photos in "
-            f"{found['seconds']:.0f} s, {counts['error']} failed"
+            f"many: {len(photos_)} of {options.files} photos in {found['seconds']:.0f} s,"
+            f" {counts['error']} failed"
         )
         print(
-            f"  memory in MiB at each tenth: {found['memory']}; peak "
-            f"with the tables written: {found['peak']}"
+            f"  memory in MiB at each tenth: {found['memory']};"
+            f" peak with the tables written: {found['peak']}"
         )
         broken = len(range(0, options.files, options.files // options.broken))
         flat = max(found["memory"][GROWN:]) <= MORE_MEMORY * found["memory"][GROWN - 1]
@@ -250,8 +250,8 @@ def readers(options: argparse.Namespace) -> bool:
         [sys.executable, "-m", "pytest", *tests, "--hypothesis-show-statistics"], env=environment
     )
     print(
-        f"readers: {options.executions} executions of each of the "
-        f"harnesses, exit code {done.returncode}"
+        f"readers: {options.executions} executions of each of the harnesses,"
+        f" exit code {done.returncode}"
     )
     return done.returncode == 0
 
@@ -274,8 +274,8 @@ def disk(options: argparse.Namespace) -> bool:
                 make_up([folder], [mount / "people.csv"])
                 equal = (mount / "people.csv").read_bytes() == whole.read_bytes()
                 print(
-                    f"disk of {size} KiB: {message or 'was enough'}; "
-                    f"{kept} parts kept; then equal: {equal}"
+                    f"disk of {size} KiB: {message or 'was enough'}; {kept} parts kept;"
+                    f" then equal: {equal}"
                 )
                 good &= equal and (tidy or not message)
     return good

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,7 +91,7 @@ def main() -> None:
 
 def measure(
     model: Path, variant: str, device: str, engine: str, precision: str, batch: int, runs: int
-) -> dict | None:
+) -> dict[str, Any] | None:
     """A row of the table; None where this engine has no such precision."""
     try:
         opened, spec = open_model(

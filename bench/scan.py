@@ -116,8 +116,8 @@ def main() -> None:
         print(f"embedded scan / loop with YOLOv8x and d1: {pace[0] / pace[3]:.1f} (wanted: 15)")
         print(f"scan / loop, both with YOLOv8x and d1: {pace[2] / pace[3]:.2f} (wanted: 2.5)")
         print(
-            "scan in bf16 / loop in fp32, both with YOLOv8x and d1: "
-            f"{pace[4] / pace[3]:.2f} (wanted: 2.5)"
+            "scan in bf16 / loop in fp32, both with YOLOv8x and d1:"
+            f" {pace[4] / pace[3]:.2f} (wanted: 2.5)"
         )
         stages = core_seconds(files[:32], embedded)
         limit = (os.cpu_count() or 1) / sum(stages.values())
@@ -126,8 +126,8 @@ def main() -> None:
             None,
         )
         print(
-            f"limit {limit:.1f} photos/s; the scan reaches "
-            f"{pace[0] / limit:.0%} of it (wanted: 70 %)"
+            f"limit {limit:.1f} photos/s;"
+            f" the scan reaches {pace[0] / limit:.0%} of it (wanted: 70 %)"
         )
 
 

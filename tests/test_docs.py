@@ -88,7 +88,7 @@ def test_the_reference_has_what_help_says(name: str, command: Any) -> None:
     shown = (
         CliRunner().invoke(cli.app, [*name.split(), "--help"], env={"TERMINAL_WIDTH": "400"}).stdout
     )
-    options = set(re.findall(r"--[a-z][a-z-]+", shown))
+    options = set(re.findall(r"--[a-z][a-z0-9-]+", shown))
     assert options and not {option for option in options if option not in section}
 
 

@@ -37,10 +37,14 @@ class Console:
         return list(self._notes.texts)
 
     def __enter__(self) -> Console:
-        self._notes.listen()
         if self._path is not None:
             self._log = _open_log(self._path)
-            self.log("start")
+            try:
+                self.log("start")
+            except OutputError:
+                self._close_log()
+                raise
+        self._notes.listen()
         return self
 
     def __exit__(
@@ -49,10 +53,12 @@ class Console:
         self._notes.leave()
         if isinstance(error, MivoloError):
             self.log("error", message=str(error), hint=error.hint, exit_code=error.exit_code)
-        if self._log is not None:
-            with suppress(
-                OSError
-            ):  # what could not be written has been said already, or the command has ended well
+        self._close_log()
+
+    def _close_log(self) -> None:
+        # What could not be written has been said already, or the command has ended well.
+        with suppress(OSError):
+            if self._log is not None:
                 self._log.close()
 
     @property

@@ -46,73 +46,84 @@ DIFF = typer.Option(
 BACKUP = typer.Option("--backup", help="Keep the old file as NAME_original.", rich_help_panel=CARE)
 EXIF_FIELDS = {"usercomment": "UserComment", "imagedescription": "ImageDescription"}
 LABELS = {
-    "tagged": "tagged", "sidecar": "got a sidecar", "unchanged": "said so already", "nobody": "have nobody to tag",
-    "refused": "not written", "same": "say what the results say", "differs": "say something else",
-    "untagged": "carry no tags", "restored": "original bytes restored", "removed": "entries removed",
+    "tagged": "tagged",
+    "sidecar": "got a sidecar",
+    "unchanged": "said so already",
+    "nobody": "have nobody to tag",
+    "refused": "not written",
+    "same": "say what the results say",
+    "differs": "say something else",
+    "untagged": "carry no tags",
+    "restored": "original bytes restored",
+    "removed": "entries removed",
     "none": "had no entries",
-}  # fmt: skip
+}
 
 WOULD = {"restored": "original bytes would be restored", "removed": "entries would be removed"}
 
+Results = Annotated[Path, typer.Argument(help="A table that `mivolo scan` has written.")]
+Sidecar = Annotated[
+    bool | None,
+    typer.Option(
+        "--sidecar/--no-sidecar",
+        help="Sidecars (photo.jpg.xmp) for all photos, or for none.",
+        show_default="for those that cannot be changed",
+        rich_help_panel=WRITE,
+    ),
+]
+Keywords = Annotated[
+    bool,
+    typer.Option("--keywords", help="Also keywords, as mivolo/age/30-39.", rich_help_panel=WRITE),
+]
+Microsoft = Annotated[
+    bool,
+    typer.Option("--microsoft", help="Also Microsoft's face regions.", rich_help_panel=WRITE),
+]
+Bodies = Annotated[
+    bool,
+    typer.Option(
+        "--bodies", help="Also regions of people without a visible face.", rich_help_panel=WRITE
+    ),
+]
+Exif = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FIELD",
+        help="Also a line in EXIF: UserComment or ImageDescription.",
+        rich_help_panel=WRITE,
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Even if that EXIF field has a text.", rich_help_panel=WRITE),
+]
+RequireReversible = Annotated[
+    bool,
+    typer.Option(
+        "--require-reversible",
+        help="Only photos whose bytes `untag` can restore.",
+        rich_help_panel=CARE,
+    ),
+]
+Check = Annotated[
+    bool,
+    typer.Option("--check", help="Write nothing; compare tags with results.", rich_help_panel=CARE),
+]
+
 
 def tag(
-    results: Annotated[Path, typer.Argument(help="A table that `mivolo scan` has written.")],
-    sidecar: Annotated[
-        bool | None,
-        typer.Option(
-            "--sidecar/--no-sidecar",
-            help="Sidecars (photo.jpg.xmp) for all photos, or for none.",
-            show_default="for those that cannot be changed",
-            rich_help_panel=WRITE,
-        ),
-    ] = None,
-    keywords: Annotated[
-        bool,
-        typer.Option(
-            "--keywords", help="Also keywords, as mivolo/age/30-39.", rich_help_panel=WRITE
-        ),
-    ] = False,
-    microsoft: Annotated[
-        bool,
-        typer.Option("--microsoft", help="Also Microsoft's face regions.", rich_help_panel=WRITE),
-    ] = False,
-    bodies: Annotated[
-        bool,
-        typer.Option(
-            "--bodies", help="Also regions of people without a visible face.", rich_help_panel=WRITE
-        ),
-    ] = False,
-    exif: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FIELD",
-            help="Also a line in EXIF: UserComment or ImageDescription.",
-            rich_help_panel=WRITE,
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite", help="Even if that EXIF field has a text.", rich_help_panel=WRITE
-        ),
-    ] = False,
+    results: Results,
+    sidecar: Sidecar = None,
+    keywords: Keywords = False,
+    microsoft: Microsoft = False,
+    bodies: Bodies = False,
+    exif: Exif = None,
+    overwrite: Overwrite = False,
     dry_run: Annotated[bool, DRY_RUN] = False,
     diff: Annotated[bool, DIFF] = False,
     backup: Annotated[bool, BACKUP] = False,
-    require_reversible: Annotated[
-        bool,
-        typer.Option(
-            "--require-reversible",
-            help="Only photos whose bytes `untag` can restore.",
-            rich_help_panel=CARE,
-        ),
-    ] = False,
-    check: Annotated[
-        bool,
-        typer.Option(
-            "--check", help="Write nothing; compare tags with results.", rich_help_panel=CARE
-        ),
-    ] = False,
+    require_reversible: RequireReversible = False,
+    check: Check = False,
     report: Annotated[Path | None, REPORT] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,

@@ -77,7 +77,7 @@ def exit_code(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return code if isinstance(code, int) else 0
 
 
-# --- scan
+# --- scan ---
 
 
 def test_a_scan_says_what_happened_and_where_the_results_are(
@@ -252,7 +252,7 @@ def test_purge_removes_what_is_kept_and_says_so(
     assert "nothing to remove" in mivolo("purge", results).stdout
 
 
-# --- what cannot be done
+# --- what cannot be done ---
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_an_unknown_option_is_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> No
     assert exit_code(monkeypatch, "scan", ".", "-o", "people.csv", "--batch-size", "0") == 2
 
 
-# --- the other commands
+# --- the other commands ---
 
 
 def test_info_says_what_auto_chooses_and_why(mivolo: Mivolo, home: Path) -> None:
@@ -353,6 +353,7 @@ def test_weights_verify_tells_what_is_here_and_unchanged(mivolo: Mivolo) -> None
     assert outcomes["mivolo-v2"] == "missing"
 
 
+@pytest.mark.slow
 def test_added_weights_are_listed_verified_and_used(
     tmp_path: Path, mivolo: Mivolo, album: Path, options: list[object], tiny_model: Path
 ) -> None:
@@ -382,6 +383,7 @@ def test_unknown_weights_get_the_names_that_come_near(
     assert "did you mean mivolo-v2" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_demo_finds_the_people_of_two_photographs(tmp_path: Path, mivolo: Mivolo) -> None:
     out = mivolo("demo", "--out", tmp_path / "new" / "demo")
     assert out.exit_code == 0
@@ -416,7 +418,7 @@ def test_version_and_help(mivolo: Mivolo) -> None:
         assert mivolo(*command.split(), "--help").exit_code == 0
 
 
-# --- what starts quickly
+# --- what starts quickly ---
 
 
 @pytest.mark.parametrize(
@@ -438,7 +440,7 @@ def test_heavy_libraries_are_not_imported_before_they_are_needed(code: str) -> N
     assert done.stdout.splitlines()[-1] == "heavy:"
 
 
-# --- eval, calibrate, train, votes
+# --- eval, calibrate, train, votes ---
 
 
 @pytest.fixture
@@ -513,6 +515,7 @@ def test_calibrate_says_how_the_intervals_do(
     )
 
 
+@pytest.mark.slow
 def test_train_tells_its_course(mivolo: Mivolo, faces: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "r.toml"
     recipe.write_text('variant = "mivolo_xs_32"\nbatch_size = 70\n[shares]\nface = 1.0\n')

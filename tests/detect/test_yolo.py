@@ -270,6 +270,7 @@ def test_a_folder_is_hashed_with_all_its_files(
     assert len(set(hashes)) == 4
 
 
+@pytest.mark.slow
 def test_the_real_ultralytics_works_in_silence_and_writes_to_our_cache_alone(
     tmp_path: Path,
 ) -> None:

@@ -58,7 +58,7 @@ def results(tmp_path: Path) -> Write:
 
 def person(
     age: float | None, face: Box | None = SMALL, body: Box | None = None, gender: str = "male"
-) -> tuple:
+) -> tuple[Person, Prediction | None]:
     return Person(face, body), None if age is None else Prediction(
         age, gender, 0.9, "face", age - 5, age + 5
     )
@@ -88,7 +88,7 @@ def mae(found: Score) -> float | None:
     return None if found.mae is None else found.mae.value
 
 
-# --- results of a scan
+# --- results of a scan ---
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
@@ -256,20 +256,20 @@ def test_invalid_rows_are_refused_or_told(labels: Write, results: Write) -> None
     assert mae(report.evaluations[0].score) == 3
 
 
-# --- a model
+# --- a model ---
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> str:
-    """Answers 58 years and male to everything."""
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Answers 58 years and male to everything; always the same file, which is converted once."""
+    torch.manual_seed(0)
     model = create_model("mivolo_xs_32")
     with torch.no_grad():
         model.head.weight.zero_()
         model.head.bias.copy_(torch.tensor([2.0, 0.0, 0.0]))
-    checkpoint.save(
-        model, checkpoint.spec_of(model, "constant", 0, 116), tmp_path / "constant.safetensors"
-    )
-    return str(tmp_path / "constant.safetensors")
+    file = tmp_path_factory.mktemp("model") / "constant.safetensors"
+    checkpoint.save(model, checkpoint.spec_of(model, "constant", 0, 116), file)
+    return str(file)
 
 
 def test_a_model_is_measured_on_whole_pictures(
@@ -334,6 +334,7 @@ def test_on_a_photo_the_largest_face_counts_or_else_the_largest_body() -> None:
     assert evaluate._largest([Person(None, SMALL), Person(None, LARGE)]) == 1
 
 
+@pytest.mark.slow
 def test_a_whole_photo_is_looked_at_by_the_detector(tmp_path: Path, model: str) -> None:
     save_photo(tmp_path / "a.png", pixels=noise(1, 100, 120))
     (tmp_path / "labels.csv").write_text("path,age\na.png,30\n")

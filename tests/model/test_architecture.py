@@ -7,6 +7,7 @@ import json
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,8 +54,9 @@ def pixels(n: int, size: int = 32, channels: int = 6) -> torch.Tensor:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: f"seed {case['seed']}")
-def test_answers_are_those_of_the_published_model(case: dict) -> None:
+def test_answers_are_those_of_the_published_model(case: dict[str, Any]) -> None:
     model = golden_model(case["variant"], case["in_chans"], case["num_classes"])
     images = seeded.images(case["seed"], case["n"], case["in_chans"], 224)
     if case["missing"]:
@@ -73,6 +75,7 @@ def test_names_and_shapes_of_the_weights_are_the_published_ones(name: str) -> No
         )
 
 
+@pytest.mark.slow
 def test_from_boxes_to_years_it_is_the_published_inference() -> None:
     spec = ModelSpec("mivolo_d1_224", 6, 3, 224, min_age=50, max_age=70, avg_age=60, name="golden")
     predictor = Predictor(TorchEngine(FromPixels(golden_model("mivolo_d1_224", 6, 3)), "cpu"), spec)
@@ -112,6 +115,7 @@ def test_from_boxes_to_years_it_is_the_published_inference() -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["d1", "d2", "d3", "d4", "d5"])
 def test_with_one_input_every_size_is_timms_volo(size: str) -> None:
     with torch.device("meta"):

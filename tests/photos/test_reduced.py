@@ -73,6 +73,7 @@ def test_other_formats_are_always_read_whole(tmp_path: Path) -> None:
     assert image.pixels.shape == (700, 900, 3) and image.original_size is None
 
 
+@pytest.mark.slow
 def test_a_scan_reads_large_jpegs_smaller_unless_asked_not_to(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,15 +10,18 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from helpers.logs import warned
 from helpers.photos import assets, noise, save_photo
+from numpy.typing import NDArray
 
 from mivolo_cli.detect.detector import detections
 from mivolo_cli.errors import BadInput
 from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.pipeline import int8_samples
-from mivolo_cli.records import Detections, Image
+from mivolo_cli.records import Detections, Image, Pixels
 from mivolo_cli.runtime import graph_cache, load
 from mivolo_cli.runtime.graph_cache import Int8Samples
+from mivolo_cli.runtime.quantize import Batches
 
 SPEC = ModelSpec("mivolo_xs_32", 6, 3, 32, 0.0, 100.0, 50.0, "fake")
 
@@ -26,7 +29,7 @@ SPEC = ModelSpec("mivolo_xs_32", 6, 3, 32, 0.0, 100.0, 50.0, "fake")
 class TwoFaces:
     """Sees two faces on every photo."""
 
-    name, sha256, notes = "fake", "0" * 64, ()
+    name, sha256 = "fake", "0" * 64
     batch, streams = 4, 1
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
@@ -39,7 +42,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def people(spec: ModelSpec, count: int = 48) -> list[tuple[np.ndarray, np.ndarray]]:
+def people(spec: ModelSpec, count: int = 48) -> list[tuple[Pixels, NDArray[np.bool_]]]:
     pixels = np.random.default_rng(3).integers(0, 256, (count, 32, 32, 6), np.uint8)
     return [(pixels[start : start + 8], np.ones((8, 2), bool)) for start in range(0, count, 8)]
 
@@ -82,8 +85,8 @@ def test_int8_of_the_embedded_model_moves_ages_little() -> None:
         for name in ("zidane.jpg", "zidane.jpg", "bus.jpg", "bus.jpg")
     ]
 
-    def batch(spec: ModelSpec, shift: int) -> tuple[np.ndarray, np.ndarray]:
-        boxes = [tuple(edge + shift for edge in box) for box in corners]
+    def batch(spec: ModelSpec, shift: int) -> tuple[Pixels, NDArray[np.bool_]]:
+        boxes = [(x1 + shift, y1 + shift, x2 + shift, y2 + shift) for x1, y1, x2, y2 in corners]
         faces = [
             p.crop(box).resize((spec.input_size,) * 2)
             for p, box in zip(pictures, boxes, strict=True)
@@ -95,41 +98,44 @@ def test_int8_of_the_embedded_model_moves_ages_little() -> None:
 
     exact, spec = load.open_model("mivolo-xs", "cpu")
     people = Int8Samples("", lambda spec: [batch(spec, 4 * step) for step in range(-4, 5)])
-    rounded, _ = load.open_model("mivolo-xs", "cpu", "int8", calibration=people)
+    rounded, _ = load.open_model("mivolo-xs", "cpu", "int8", int8_samples=people)
     ages = [spec.years(engine.run(*batch(spec, 2))[:, -1]) for engine in (exact, rounded)]
     assert rounded.precision == "int8" and 0 < np.abs(np.subtract(*ages)).mean() < 2
 
 
-def test_int8_is_near_and_calibrated_once(tiny_model: Path) -> None:
+def test_int8_is_near_and_calibrated_once(
+    tiny_model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     pytest.importorskip("nncf")
     asked: list[str] = []
 
-    def calibrating(key: str) -> Int8Samples:
-        return Int8Samples(key, lambda spec: asked.append(key) or people(spec))
+    def samples(key: str) -> Int8Samples:
+        def asked_for(spec: ModelSpec) -> Batches:
+            asked.append(key)
+            return people(spec)
+
+        return Int8Samples(key, asked_for)
 
     exact, spec = load.open_model(str(tiny_model), "cpu")
-    engine, _ = load.open_model(str(tiny_model), "cpu", "int8", int8_samples=calibrating(""))
+    engine, _ = load.open_model(str(tiny_model), "cpu", "int8", int8_samples=samples(""))
     pixels, present = people(spec)[0]
     answers = engine.run(pixels, present)
     assert 0 < np.abs(answers - exact.run(pixels, present)).mean() < 0.15
-    assert (
-        engine.precision == "int8"
-        and engine.int8_key != "" == exact.int8_key
-        and engine.notes == []
-    )
+    assert engine.precision == "int8" and engine.int8_key != "" == exact.int8_key
+    assert warned(caplog) == []
     again, _ = load.open_model(str(tiny_model), "cpu", "int8")
     assert again.int8_key == engine.int8_key and (again.run(pixels, present) == answers).all()
-    load.open_model(str(tiny_model), "cpu", "int8", int8_samples=calibrating("other"))
-    load.open_model(str(tiny_model), "cpu", "int8", int8_samples=calibrating(""))
+    load.open_model(str(tiny_model), "cpu", "int8", int8_samples=samples("other"))
+    load.open_model(str(tiny_model), "cpu", "int8", int8_samples=samples(""))
     assert asked == ["", "other"]
 
 
 def test_int8_that_cannot_be_had_says_why(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(calibration: Int8Samples | None) -> BadInput:
+    def refused(samples: Int8Samples | None) -> BadInput:
         with pytest.raises(BadInput) as caught:
-            load.open_model(str(tiny_model), "cpu", "int8", int8_samples=calibration)
+            load.open_model(str(tiny_model), "cpu", "int8", int8_samples=samples)
         return caught.value
 
     assert "scan --precision int8" in refused(None).hint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,11 @@ BODY = [100, 100, 200, 400]
 HEAD = [130, 110, 170, 160]
 
 
-def boxes(corners: list[list[float]]) -> Boxes:
+def boxes(corners: Sequence[Sequence[float]]) -> Boxes:
     return np.array(corners, np.float32).reshape(-1, 4)
 
 
-def detections(persons: list[list[float]], faces: list[list[float]]) -> Detections:
+def detections(persons: Sequence[Sequence[float]], faces: Sequence[Sequence[float]]) -> Detections:
     unknown = [np.full(len(found), np.nan, np.float32) for found in (persons, faces)]
     return Detections(boxes(persons), unknown[0], boxes(faces), unknown[1])
 

@@ -12,18 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.logs import warned
 from helpers.models import SMALL
 
 from mivolo_cli.model import checkpoint
 from mivolo_cli.model.architecture import FromPixels, create_model
+from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.model.variants import SIZES
 from mivolo_cli.runtime import graph_cache
-from mivolo_cli.runtime import load as ready
 from mivolo_cli.runtime.graph_cache import NotConverted, open_converted
 from mivolo_cli.runtime.load import load, open_model
 from mivolo_cli.runtime.torch_engine import TorchEngine
 
 openvino = pytest.importorskip("openvino")
+MODULE = "runtime.graph_cache"
 seeded = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "seeded.py"))
 
 
@@ -45,9 +47,12 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """One entry for each conversion that takes place."""
     seen: list[str] = []
     convert = graph_cache.convert
-    monkeypatch.setattr(
-        graph_cache, "convert", lambda module, spec: seen.append(spec.name) or convert(module, spec)
-    )
+
+    def watch(module: FromPixels, spec: ModelSpec) -> openvino.Model:
+        seen.append(spec.name)
+        return convert(module, spec)
+
+    monkeypatch.setattr(graph_cache, "convert", watch)
     return seen
 
 
@@ -86,13 +91,17 @@ def saved(folder: Path, variant: str = "mivolo_xs_32", **options: Any) -> Path:
     ],
 )
 def test_openvino_in_fp32_answers_as_pytorch(
-    tmp_path: Path, variant: str, options: dict, size: int
+    tmp_path: Path,
+    variant: str,
+    options: dict[str, int],
+    size: int,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     file = saved(tmp_path, variant, **options)
     torch_engine = TorchEngine(FromPixels(checkpoint.load(file)[0]), "cpu")
     for _ in ("converted", "from the cache"):
         engine, _ = open_model(str(file), "cpu")
-        assert engine.name == "openvino" and engine.notes == []
+        assert engine.name == "openvino" and warned(caplog) == []
         for n in (1, 2, 5, 7):
             pixels, present = people(size, options.get("in_chans", 6), n)
             np.testing.assert_allclose(
@@ -139,7 +148,8 @@ def test_a_converted_model_is_opened_without_pytorch(tmp_path: Path) -> None:
     file = saved(tmp_path)
     open_model(str(file), "cpu")
     code = (
-        "import sys; from mivolo_cli.pipeline import predict, stages; from mivolo_cli.runtime import load\n"
+        "import sys; from mivolo_cli.pipeline import predict, stages\n"
+        "from mivolo_cli.runtime import load\n"
         f"load.open_model({str(file)!r}, 'cpu'); print({{'torch', 'timm'}} & set(sys.modules))"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
@@ -147,7 +157,11 @@ def test_a_converted_model_is_opened_without_pytorch(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "gone", "no json", "empty"])
 def test_a_damaged_cache_is_made_anew(
-    tmp_path: Path, cache: Path, conversions: list[str], damage: str
+    tmp_path: Path,
+    cache: Path,
+    conversions: list[str],
+    damage: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     file = saved(tmp_path)
     expected = open_model(str(file), "cpu")[0].run(*people())
@@ -166,37 +180,43 @@ def test_a_damaged_cache_is_made_anew(
         shutil.rmtree(place)
         place.mkdir()
     engine, _ = open_model(str(file), "cpu")
-    assert engine.notes == [] and (engine.run(*people()) == expected).all()
+    assert warned(caplog) == [] and (engine.run(*people()) == expected).all()
     open_model(str(file), "cpu")
     assert len(conversions) == 2
 
 
-def test_a_cache_that_takes_nothing_is_said_and_does_no_harm(tmp_path: Path, cache: Path) -> None:
+def test_a_cache_that_takes_nothing_is_said_and_does_no_harm(
+    tmp_path: Path, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = saved(tmp_path)
     expected = open_model(str(file), "cpu")[0].run(*people())
     shutil.rmtree(cache)
     cache.write_text("a file where the folder should be")
     engine, _ = open_model(str(file), "cpu")
-    (note,) = engine.notes
+    (note,) = warned(caplog, MODULE)
     assert "cannot be kept" in note and str(cache) in note and "\n" not in note
     np.testing.assert_allclose(engine.run(*people()), expected, atol=1e-5)
 
 
 def test_a_full_disk_leaves_nothing_half_written(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def full(graph: object, file: Path, **options: object) -> None:
         file.write_bytes(b"half of it")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(openvino, "save_model", full)
-    engine, _ = open_model(str(saved(tmp_path)), "cpu")
-    assert "No space left" in engine.notes[0]
+    open_model(str(saved(tmp_path)), "cpu")
+    (note,) = warned(caplog, MODULE)
+    assert "No space left" in note
     assert os.listdir(cache) == []
 
 
 def test_a_converter_that_refuses_the_model_leaves_it_to_pytorch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = saved(tmp_path)
     expected = open_model(str(file), "cpu")[0].run(*people())
@@ -207,7 +227,7 @@ def test_a_converter_that_refuses_the_model_leaves_it_to_pytorch(
 
     monkeypatch.setattr(openvino, "convert_model", refuse)
     engine, _ = open_model(str(file), "cpu")
-    (note,) = engine.notes
+    (note,) = warned(caplog, "runtime.load")
     assert isinstance(engine, TorchEngine) and "aten::something" in note and "much more" not in note
     np.testing.assert_allclose(engine.run(*people()), expected, atol=2e-5)
     with pytest.raises(NotConverted):
@@ -215,5 +235,5 @@ def test_a_converter_that_refuses_the_model_leaves_it_to_pytorch(
 
 
 def test_the_engine_torch_converts_nothing(tmp_path: Path, conversions: list[str]) -> None:
-    engine, spec = ready.open_model(str(saved(tmp_path)), "cpu", engine="torch")
+    engine, spec = open_model(str(saved(tmp_path)), "cpu", engine="torch")
     assert isinstance(engine, TorchEngine) and spec.name == "seeded" and conversions == []

@@ -80,6 +80,7 @@ def options(data: Path, out: Path, **changes: Any) -> TrainOptions:
     )
 
 
+@pytest.mark.slow
 def test_a_run_leaves_a_model_a_log_and_a_checkpoint(data: Path, tmp_path: Path) -> None:
     reported: list[dict[str, Any]] = []
     out = tmp_path / "runs" / "one"
@@ -109,6 +110,7 @@ def test_a_run_leaves_a_model_a_log_and_a_checkpoint(data: Path, tmp_path: Path)
     assert state["step"] == state["steps"] == 6
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_model_and_another_seed_another(
     data: Path, tmp_path: Path
 ) -> None:
@@ -121,6 +123,7 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(
     assert not equal(first, run("c", 2))
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_exactly(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +157,7 @@ def test_an_interrupted_run_goes_on_exactly(
     assert equal(resumed, whole)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_a_run_of_another_length_is_refused(data: Path, tmp_path: Path) -> None:
     train.train(options(data, tmp_path / "out"))
     more = write_labels(
@@ -163,14 +167,14 @@ def test_a_checkpoint_of_a_run_of_another_length_is_refused(data: Path, tmp_path
         train.train(options(more, tmp_path / "out", resume=True))
 
 
+@pytest.mark.slow
 def test_training_may_begin_with_another_model(data: Path, tmp_path: Path) -> None:
     still = replace(TINY, epochs=1, muon_lr=0.0, adamw_lr=0.0)
     first = train.train(options(data, tmp_path / "first", recipe=replace(TINY, epochs=1)))
     second = train.train(options(data, tmp_path / "second", recipe=still, init=str(first)))
-    learned = [
-        name for name in tensors(first) if "running_" not in name and "num_batches" not in name
-    ]
-    assert all(torch.equal(tensors(first)[name], tensors(second)[name]) for name in learned)
+    begun, ended = tensors(first), tensors(second)
+    learned = [name for name in begun if "running_" not in name and "num_batches" not in name]
+    assert learned and all(torch.equal(begun[name], ended[name]) for name in learned)
 
 
 def test_a_model_of_another_size_cannot_be_begun_with(data: Path, tmp_path: Path) -> None:
@@ -235,6 +239,7 @@ def test_a_damaged_checkpoint_is_told(data: Path, tmp_path: Path) -> None:
         train.train(options(data, out, recipe=replace(TINY, epochs=1), resume=True))
 
 
+@pytest.mark.slow
 def test_the_best_of_the_validations_is_kept_and_waiting_ends(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,6 +282,7 @@ def test_what_decides_is_the_error_of_age_or_of_gender(data: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes, inputs, outputs, concatenates",
     [
@@ -302,6 +308,7 @@ def test_the_papers_variants_can_be_trained(
     assert (fusion == "concatenation") is concatenates
 
 
+@pytest.mark.slow
 def test_parts_of_a_batch_add_up_to_the_whole(data: Path, tmp_path: Path) -> None:
     """Without batch statistics and with equal parts, the gradient is the same; here: nearly the
     same weights."""
@@ -328,6 +335,7 @@ def test_parts_of_a_batch_add_up_to_the_whole(data: Path, tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.slow
 def test_intervals_are_calibrated_on_validation_data(tmp_path: Path, data: Path) -> None:
     many = write_labels(
         tmp_path / "many.parquet", [row("face", number % 20) for number in range(130)]
@@ -361,6 +369,7 @@ def test_invalid_rows_stop_a_training_before_it_starts(data: Path, tmp_path: Pat
     assert train.train(skipping).is_file()
 
 
+@pytest.mark.slow
 def test_the_course_is_logged_for_spreadsheets_and_for_tensorboard(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
