@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def picture(seed: int, height: int, width: int, cell: int) -> Pixels:
     return np.kron(small, np.ones((cell, cell, 1), np.uint8))
 
 
-def detections(case: dict) -> Detections:
+def detections(case: dict[str, Any]) -> Detections:
     persons, faces = (
         np.array(case[kind], np.float32).reshape(-1, 4) for kind in ("persons", "faces")
     )
@@ -33,8 +34,8 @@ def detections(case: dict) -> Detections:
     )
 
 
-def golden_row(case: dict, person: Person) -> dict:
-    def index(box: Box | None, corners: list) -> int | None:
+def golden_row(case: dict[str, Any], person: Person) -> dict[str, Any]:
+    def index(box: Box | None, corners: list[Any]) -> int | None:
         return (
             None if box is None else np.array(corners, np.float32).tolist().index(list(box.corners))
         )
@@ -43,7 +44,7 @@ def golden_row(case: dict, person: Person) -> dict:
     return next(row for row in case["rows"] if (row["face"], row["body"]) == who)
 
 
-def assert_input_equals(crop: Pixels | None, row: dict, kind: str, size: int) -> None:
+def assert_input_equals(crop: Pixels | None, row: dict[str, Any], kind: str, size: int) -> None:
     pixels = np.zeros((size, size, 3), np.uint8) if crop is None else crop
     seen = ((pixels / 255 - MEAN) / STD).transpose(2, 0, 1)
     step = size // 16
@@ -52,7 +53,7 @@ def assert_input_equals(crop: Pixels | None, row: dict, kind: str, size: int) ->
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: f"seed {case['image']['seed']}")
-def test_inputs_are_those_of_the_published_inference(case: dict) -> None:
+def test_inputs_are_those_of_the_published_inference(case: dict[str, Any]) -> None:
     size = case["input_size"]
     people = pair(detections(case))
     for person, crops in zip(people, cut(picture(**case["image"]), people, size), strict=True):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,17 +18,20 @@ BODY = [100, 100, 200, 400]
 HEAD = [130, 110, 170, 160]
 
 
-def boxes(corners: list[list[float]]) -> Boxes:
+Corners = Sequence[Sequence[float]]
+
+
+def boxes(corners: Corners) -> Boxes:
     return np.array(corners, np.float32).reshape(-1, 4)
 
 
-def detections(persons: list[list[float]], faces: list[list[float]]) -> Detections:
+def detections(persons: Corners, faces: Corners) -> Detections:
     unknown = [np.full(len(found), np.nan, np.float32) for found in (persons, faces)]
     return Detections(boxes(persons), unknown[0], boxes(faces), unknown[1])
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: f"seed {case['image']['seed']}")
-def test_pairs_are_those_of_the_published_inference(case: dict) -> None:
+def test_pairs_are_those_of_the_published_inference(case: dict[str, Any]) -> None:
     people = pair(detections(case["persons"], case["faces"]))
     faces, bodies = boxes(case["faces"]).tolist(), boxes(case["persons"]).tolist()
     found = {

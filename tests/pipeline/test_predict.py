@@ -36,7 +36,7 @@ class Recorder:
 
 
 def spec(**changes: Any) -> ModelSpec:
-    values = {
+    values: dict[str, Any] = {
         "in_chans": 6,
         "num_classes": 3,
         "min_age": 0.0,

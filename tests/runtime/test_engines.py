@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mivolo_cli.errors import BadInput, WeightsError
-from mivolo_cli.runtime import engines
+from mivolo_cli.runtime import device as devices
 from mivolo_cli.runtime.device import choose_device, each_gpu
 from mivolo_cli.runtime.engines import FallbackEngine, MultiGpuEngine, PaddedEngine, choose_engine
 from mivolo_cli.runtime.openvino_engine import OnnxEngine, OpenVinoEngine
@@ -117,19 +117,23 @@ def test_without_openvino_the_package_is_named(
         OnnxEngine(graph)
 
 
-def test_a_torch_engine_answers_in_float32() -> None:
+def test_a_torch_engine_answers_in_float32(notes: list[str]) -> None:
     engine = TorchEngine(Sums().train(), "cpu")
     pixels, present = batch()
     outputs = engine.run(pixels, present)
-    assert outputs.dtype == np.float32 and engine.device == "cpu" and engine.notes == []
+    assert outputs.dtype == np.float32 and engine.device == "cpu" and notes == []
     assert outputs.tolist() == [[pixels[0].sum() + 0.25], [0.25]]
 
 
 def test_half_precision_is_only_near(matrix: np.ndarray) -> None:
     pixels, present = batch()
     exact = pixels.reshape(2, -1).astype(np.float32) @ matrix
-    error = {p: np.abs(TorchEngine(Product(matrix), "cpu", p).run(pixels, present) - exact).max() for p in
-             ("fp32", "bf16")}  # fmt: skip
+    error = {
+        precision: np.abs(
+            TorchEngine(Product(matrix), "cpu", precision).run(pixels, present) - exact
+        ).max()
+        for precision in ("fp32", "bf16")
+    }
     assert error["fp32"] < 1e-2 < error["bf16"] < 20
 
 
@@ -139,18 +143,18 @@ def test_an_unknown_precision_is_refused() -> None:
     assert "bf16" in caught.value.hint
 
 
-def test_a_gpu_that_fails_gives_way_to_the_cpu_once() -> None:
+def test_a_gpu_that_fails_gives_way_to_the_cpu_once(notes: list[str]) -> None:
     engine = TorchEngine(Sums(), GPU)
     assert engine.device == GPU
     pixels, present = batch()
     for _ in range(2):
         assert engine.run(pixels, present).tolist() == [[pixels[0].sum() + 0.25], [0.25]]
     assert engine.device == "cpu"
-    (note,) = engine.notes
+    (note,) = notes
     assert note.startswith(f"{GPU} failed (") and "CPU" in note and "\n" not in note
 
 
-def test_a_gpu_without_memory_gives_way_to_the_cpu() -> None:
+def test_a_gpu_without_memory_gives_way_to_the_cpu(notes: list[str]) -> None:
     class Hungry(Sums):
         def forward(self, pixels: Tensor, present: Tensor) -> Tensor:
             if self.weight.is_meta:
@@ -161,7 +165,7 @@ def test_a_gpu_without_memory_gives_way_to_the_cpu() -> None:
 
     engine = TorchEngine(Hungry(), GPU)
     assert engine.run(*batch())[1].tolist() == [0.25]
-    fewer, note = engine.notes
+    fewer, note = notes
     assert (
         "batch of 2" in fewer
         and "Tried to allocate 9 GiB" in note
@@ -169,21 +173,21 @@ def test_a_gpu_without_memory_gives_way_to_the_cpu() -> None:
     )
 
 
-def test_a_gpu_that_takes_no_weights_gives_way_to_the_cpu() -> None:
+def test_a_gpu_that_takes_no_weights_gives_way_to_the_cpu(notes: list[str]) -> None:
     class Stuck(Sums):
         def to(self, *args: object, **options: object) -> Stuck:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     engine = TorchEngine(Stuck(), GPU)
-    assert engine.device == "cpu" and len(engine.notes) == 1
+    assert engine.device == "cpu" and len(notes) == 1
     assert engine.run(*batch())[1].tolist() == [0.25]
 
 
-def test_a_mistake_on_the_cpu_is_not_hidden() -> None:
+def test_a_mistake_on_the_cpu_is_not_hidden(notes: list[str]) -> None:
     engine = TorchEngine(Product(np.ones((7, 5), np.float32)), "cpu")
     with pytest.raises(RuntimeError, match="shapes"):
         engine.run(*batch())
-    assert engine.notes == []
+    assert notes == []
 
 
 def test_batches_are_filled_up_to_powers_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +233,7 @@ def test_a_gpu_that_does_not_work_gives_the_cpu_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 99)
-    monkeypatch.setattr(engines, "_driver_may_be_here", lambda: True)
+    monkeypatch.setattr(devices, "_driver_may_be_here", lambda: True)
     device, reason = choose_device("cuda:98")
     assert device == "cpu"
     assert reason.startswith("cuda:98 does not work (") and reason.endswith("so the CPU is used")
@@ -252,9 +256,9 @@ def test_auto_takes_the_first_gpu_that_works(
     expected: tuple[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engines, "_driver_may_be_here", lambda: True)
-    monkeypatch.setattr(engines, "_present", lambda device: device in present)
-    monkeypatch.setattr(engines, "_trouble", lambda device: "is ill" if device in broken else None)
+    monkeypatch.setattr(devices, "_driver_may_be_here", lambda: True)
+    monkeypatch.setattr(devices, "_present", lambda device: device in present)
+    monkeypatch.setattr(devices, "_trouble", lambda device: "is ill" if device in broken else None)
     assert choose_device("auto") == expected
 
 
@@ -292,20 +296,20 @@ def test_an_engine_that_cannot_do_it_is_refused(
 
 
 def test_a_precision_that_the_processor_lacks_becomes_fp32_and_is_said(
-    graph: Path, monkeypatch: pytest.MonkeyPatch
+    graph: Path, monkeypatch: pytest.MonkeyPatch, notes: list[str]
 ) -> None:
     monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32", "INT8"])
     engine = OpenVinoEngine(graph, "bf16")
-    assert engine.precision == "fp32" and engine.notes == [
-        "this processor has no bf16: the model works in fp32"
-    ]
-    assert OpenVinoEngine(graph, "fp32").notes == []
+    assert engine.precision == "fp32"
+    OpenVinoEngine(graph, "fp32")
+    assert notes == ["this processor has no bf16: the model works in fp32"]
 
 
 def test_without_a_driver_pytorch_is_not_even_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
-        "import sys; from mivolo_cli.runtime import engines; sys.platform = 'linux'; engines.DRIVERS = ('/nowhere',)\n"
-        "print(engines.choose_device('auto')[0], 'torch' in sys.modules)"
+        "import sys; from mivolo_cli.runtime import device\n"
+        "sys.platform = 'linux'; device.DRIVERS = ('/nowhere',)\n"
+        "print(device.choose_device('auto')[0], 'torch' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "cpu False\n"
 
@@ -322,7 +326,9 @@ class Small(Sums):
         return super().forward(pixels, present)
 
 
-def test_a_batch_that_memory_does_not_hold_is_halved_until_it_does_and_stays_so() -> None:
+def test_a_batch_that_memory_does_not_hold_is_halved_until_it_does_and_stays_so(
+    notes: list[str],
+) -> None:
     module = Small()
     module.seen = []
     engine = TorchEngine(module, "cpu")
@@ -333,7 +339,7 @@ def test_a_batch_that_memory_does_not_hold_is_halved_until_it_does_and_stays_so(
     assert module.seen == [16, 8, 4, *[2] * 8]
     module.seen.clear()
     assert (engine.run(pixels[:5], present[:5]) == expected[:5]).all()
-    assert module.seen == [2, 2, 1] and len(engine.notes) == 1 and "batch of 16" in engine.notes[0]
+    assert module.seen == [2, 2, 1] and len(notes) == 1 and "batch of 16" in notes[0]
 
 
 class Fake:
@@ -341,8 +347,8 @@ class Fake:
 
     name, device, precision, int8_key = "openvino", "cpu", "bf16", ""
 
-    def __init__(self, error: Exception | None = None, notes: tuple[str, ...] = ()) -> None:
-        self.error, self.notes, self.calls = error, list(notes), 0
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error, self.calls = error, 0
 
     def run(self, *inputs: np.ndarray) -> np.ndarray:
         self.calls += 1
@@ -355,27 +361,33 @@ class Fake:
     "error", [RuntimeError("oneDNN is ill\nand more"), MemoryError("oneDNN is ill")]
 )
 def test_an_engine_that_fails_in_the_middle_gives_way_once_with_the_same_answers(
-    error: Exception,
+    error: Exception, notes: list[str]
 ) -> None:
     pixels, present = batch()
-    fake, made = Fake(notes=("slow",)), []
-    engine = FallbackEngine(fake, lambda: made.append(TorchEngine(Sums(), "cpu")) or made[0])
+    fake = Fake()
+    made: list[TorchEngine] = []
+
+    def make() -> TorchEngine:
+        made.append(TorchEngine(Sums(), "cpu"))
+        return made[-1]
+
+    engine = FallbackEngine(fake, make)
     before = engine.run(pixels, present)
-    assert made == [] and engine.notes == ["slow"] and engine.precision == "bf16"
+    assert made == [] and notes == [] and engine.precision == "bf16"
     fake.error = error
     for _ in range(2):
         assert engine.run(pixels, np.ones((2, 2), bool)).tolist() == (before + 0.25).tolist()
     assert len(made) == 1 and fake.calls == 2 and engine.precision == "fp32"
-    assert engine.notes == ["slow", "openvino failed (oneDNN is ill): going on with torch"]
+    assert notes == ["openvino failed (oneDNN is ill): going on with torch"]
 
 
-def test_what_the_backup_cannot_do_either_is_not_hidden() -> None:
+def test_what_the_backup_cannot_do_either_is_not_hidden(notes: list[str]) -> None:
     wrong = RuntimeError("wrong shapes")
     engine = FallbackEngine(Fake(wrong), lambda: Fake(wrong))
     for _ in range(2):
         with pytest.raises(RuntimeError, match="wrong shapes"):
             engine.run(*batch())
-    assert len(engine.notes) == 1
+    assert len(notes) == 1
 
 
 def test_batches_are_dealt_to_engines_that_are_idle_and_come_back_to_those_who_asked() -> None:
@@ -386,12 +398,12 @@ def test_batches_are_dealt_to_engines_that_are_idle_and_come_back_to_those_who_a
             both.wait()  # broken unless two batches are under way, on two engines
             return super().run(*inputs)
 
-    fakes = [Waiting(notes=("one",)), Waiting(notes=("two",))]
+    fakes = [Waiting(), Waiting()]
     engine = MultiGpuEngine(fakes)
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda n: engine.run(np.full((n, 2), n)), range(1, 9)))
     assert [answer.tolist() for answer in found] == [[[2 * n]] * n for n in range(1, 9)]
-    assert [fake.calls for fake in fakes] == [4, 4] and engine.notes == ["one", "two"]
+    assert [fake.calls for fake in fakes] == [4, 4]
 
 
 def test_an_engine_that_raises_is_idle_again() -> None:
@@ -402,10 +414,10 @@ def test_an_engine_that_raises_is_idle_again() -> None:
 
 
 def test_several_gpus_are_named_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "_driver_may_be_here", lambda: True)
-    monkeypatch.setattr(engines, "_present", lambda device: device != "cuda:7")
+    monkeypatch.setattr(devices, "_driver_may_be_here", lambda: True)
+    monkeypatch.setattr(devices, "_present", lambda device: device != "cuda:7")
     monkeypatch.setattr(
-        engines, "_trouble", lambda device: "is ill" if device == "cuda:2" else None
+        devices, "_trouble", lambda device: "is ill" if device == "cuda:2" else None
     )
     assert choose_device("cuda:0,1", several=True) == ("cuda:0,1", "as asked")
     assert choose_device("cuda:0,2,7,3", several=True) == (
@@ -434,7 +446,7 @@ def test_cuda_stands_for_every_gpu_that_works(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     monkeypatch.setattr(
-        engines, "_trouble", lambda device: "is ill" if device == "cuda:2" else None
+        devices, "_trouble", lambda device: "is ill" if device == "cuda:2" else None
     )
     assert each_gpu(device) == expected
 
@@ -444,15 +456,22 @@ def test_pixels_go_to_cuda_from_pinned_memory_without_waiting(
 ) -> None:
     """There is no GPU here: the copies are watched, and stay on the CPU."""
     seen: list[object] = []
-    monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: seen.append("pinned") or tensor)
-    monkeypatch.setattr(
-        Tensor,
-        "to",
-        lambda tensor, device, non_blocking=False: seen.append((device, non_blocking)) or tensor,
-    )
-    monkeypatch.setattr(
-        Sums, "to", lambda module, *places, **options: seen.append((*places, options)) or module
-    )
+
+    def pinned(tensor: Tensor) -> Tensor:
+        seen.append("pinned")
+        return tensor
+
+    def copied(tensor: Tensor, device: str, non_blocking: bool = False) -> Tensor:
+        seen.append((device, non_blocking))
+        return tensor
+
+    def moved(module: Sums, *places: object, **options: object) -> Sums:
+        seen.append((*places, options))
+        return module
+
+    monkeypatch.setattr(Tensor, "pin_memory", pinned)
+    monkeypatch.setattr(Tensor, "to", copied)
+    monkeypatch.setattr(Sums, "to", moved)
     engine = TorchEngine(Sums(), "cuda:1")
     assert engine.run(*batch())[1].tolist() == [0.25]
     assert seen == [
@@ -462,18 +481,25 @@ def test_pixels_go_to_cuda_from_pinned_memory_without_waiting(
     ]
 
 
-def test_a_model_that_cannot_be_compiled_works_without(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_cannot_be_compiled_works_without(
+    monkeypatch: pytest.MonkeyPatch, notes: list[str]
+) -> None:
     def refuse(*_: object) -> Tensor:
         raise RuntimeError("no backend\nand more")
 
     asked: list[dict[str, object]] = []
-    monkeypatch.setattr(torch, "compile", lambda module, **options: asked.append(options) or refuse)
+
+    def compile_it(module: Sums, **options: object) -> object:
+        asked.append(options)
+        return refuse
+
+    monkeypatch.setattr(torch, "compile", compile_it)
     monkeypatch.setattr(Sums, "to", lambda module, *places, **options: module)
     monkeypatch.setattr(TorchEngine, "_on_device", lambda engine, array: torch.from_numpy(array))
     engine = TorchEngine(Sums(), "mps", compiled=True)
     for _ in range(2):
         assert engine.run(*batch())[1].tolist() == [0.25]
-    assert engine.device == "mps" and engine.notes == [
+    assert engine.device == "mps" and notes == [
         "the model cannot be compiled (no backend): going on without"
     ]
     assert asked == [{"dynamic": False}]
@@ -485,7 +511,8 @@ def test_openvino_is_kept_from_reporting_its_use(tmp_path: Path) -> None:
     """It would leave a folder in the home, and look for Google."""
     code = (
         "import socket, sys; socket.getaddrinfo = lambda *_, **__: print('looked up', flush=True)\n"
-        "from mivolo_cli.runtime import engines; print(engines.import_openvino().__name__)\n"
+        "from mivolo_cli.runtime.openvino_engine import import_openvino\n"
+        "print(import_openvino().__name__)\n"
         "print([name for name in sys.modules if name.startswith('openvino_telemetry.')])"
     )
     home = {**os.environ, "HOME": str(tmp_path)}
@@ -502,7 +529,7 @@ def test_the_first_photos_may_come_from_several_threads_at_once() -> None:
 import sys, threading
 sys.setswitchinterval(1e-6)
 import numpy as np
-from mivolo_cli.runtime.engines import OnnxEngine
+from mivolo_cli.runtime.openvino_engine import OnnxEngine
 from mivolo_cli.model.registry import find
 engine, together = OnnxEngine(find("blazeface-back-256")), threading.Barrier(4)
 def look():

@@ -97,7 +97,6 @@ def read(place: Path) -> dict[str, bytes]:
 
 
 # --- resume
-# ----------------------------------------------------------------------------------------------------------
 
 
 def test_an_interrupted_run_goes_on_and_ends_like_one_that_was_not(
@@ -335,7 +334,6 @@ def test_pictures_alone_go_on_too(scan: Scan, tmp_path: Path, decoded: list[str]
 
 
 # --- when it cannot go on
-# --------------------------------------------------------------------------------------------
 
 
 def test_a_disk_that_is_full_costs_one_part(

@@ -53,7 +53,6 @@ def boxes(tmp_path: Path) -> Path:
 
 
 # --- what the model sees and says
-# ------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +202,6 @@ def test_a_missing_gpu_is_said(
 
 
 # --- which photos
-# ----------------------------------------------------------------------------------------------------
 
 
 def test_several_roots_and_outputs(tmp_path: Path, run: Run) -> None:
@@ -264,7 +262,6 @@ def test_progress_counts_up_to_the_number_of_photos(
 
 
 # --- annotated pictures
-# ----------------------------------------------------------------------------------------------
 
 
 def test_an_annotate_folder_inside_the_scanned_folder_is_not_scanned(
@@ -334,7 +331,6 @@ def test_a_photo_that_vanishes_before_it_is_drawn_keeps_its_row(
 
 
 # --- when it cannot be done
-# ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [RuntimeError("the machine is tired"), KeyboardInterrupt()])

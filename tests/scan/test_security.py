@@ -70,13 +70,13 @@ def picture_tags(
     width: int, height: int, start: int, length: int, compression: int = 1
 ) -> list[Any]:
     return [
-        (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, compression), (262, 3, 1, 1),
-        (273, 4, 1, start), (277, 3, 1, 1), (278, 4, 1, height), (279, 4, 1, length),
+        (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, compression),
+        (262, 3, 1, 1), (273, 4, 1, start), (277, 3, 1, 1), (278, 4, 1, height),
+        (279, 4, 1, length),
     ]  # fmt: skip
 
 
 # --- weights
-# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("option", ["model", "detector"])
@@ -115,7 +115,6 @@ def test_the_header_of_safetensors_is_bounded(tmp_path: Path, length: int) -> No
 
 
 # --- photos
-# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -229,7 +228,6 @@ def test_xml_inside_of_a_photo_is_not_believed(tmp_path: Path) -> None:
 
 
 # --- names, tables and the network
-# -----------------------------------------------------------------------------------
 
 
 @pytest.fixture

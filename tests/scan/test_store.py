@@ -40,8 +40,10 @@ def expected(*results: Result | Failure) -> list[dict[str, object]]:
 
 def test_a_key_is_of_path_size_and_time_and_of_nothing_that_looks_alike() -> None:
     photos = [
-        Photo("/a", "b.jpg", 1, 2), Photo("/a", "b.jpg", 1, 3), Photo("/a", "b.jpg", 2, 2), Photo("/", "a/b.jpg", 1, 2),
-        Photo("/a", "b.jpg1", 1, 2), Photo("/a", "b\udcff.jpg", 1, 2), Photo("/a", "b\\xff.jpg", 1, 2),
+        Photo("/a", "b.jpg", 1, 2), Photo("/a", "b.jpg", 1, 3), Photo("/a", "b.jpg", 2, 2),
+        Photo("/", "a/b.jpg", 1, 2),
+        Photo("/a", "b.jpg1", 1, 2), Photo("/a", "b\udcff.jpg", 1, 2),
+        Photo("/a", "b\\xff.jpg", 1, 2),
         Photo("/a", "b.jpg", 12, 0), Photo("/a", "b.jpg", None, None),
     ]  # fmt: skip
     assert len({key(photo) for photo in photos}) == len(photos)

@@ -68,7 +68,8 @@ def test_another_table_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "inside"),
-    [("a.jpg", True), ("a/b..c.jpg", True), ("a:b.jpg", True), ("../a.jpg", False), ("a/../../b.jpg", False),
+    [("a.jpg", True), ("a/b..c.jpg", True), ("a:b.jpg", True), ("../a.jpg", False),
+     ("a/../../b.jpg", False),
      ("/etc/passwd", False), ("", False), ("a\\..\\b.jpg", False), ("\\\\host\\a.jpg", False),
      ("a\0.jpg", False)],
 )  # fmt: skip
