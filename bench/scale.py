@@ -161,7 +161,7 @@ def passed_on(image: Image) -> Any:
 def driver(place: Path, results: Sequence[Result], count: int = 4096) -> dict[str, float]:
     """Seconds a photo of what the driver does alone, waiting for its disk included."""
     make_files(place / "many", count, 16, broken=0)
-    kept = plan.Plan(store.Store())
+    kept = plan.Plan(store.ResultStore())
     found: list[Photo] = []
     listing = clock(
         lambda: found.extend(kept.todo(walk.walk([place / "many"]), lambda photo: None))

@@ -55,7 +55,10 @@ S3 = Store(
         ),
         *("TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError"),
     ),
-    "log in with `aws configure` or `aws sso login`, or set AWS_PROFILE; FSSPEC_S3_ANON=true reads public buckets",
+    (
+        "log in with `aws configure` or `aws sso login`, or set "
+        "AWS_PROFILE; FSSPEC_S3_ANON=true reads public buckets"
+    ),
 )
 GOOGLE = Store(
     "gs",
@@ -68,13 +71,19 @@ GOOGLE = Store(
         ),
     ),
     ("DefaultCredentialsError", "RefreshError"),
-    "log in with `gcloud auth application-default login`; FSSPEC_GS_TOKEN=anon reads public buckets",
+    (
+        "log in with `gcloud auth application-default login`; "
+        "FSSPEC_GS_TOKEN=anon reads public buckets"
+    ),
 )
 AZURE = Store(
     "azure",
     ("azure.core.exceptions:AzureError",),
     ("ClientAuthenticationError", "CredentialUnavailableError"),
-    "set AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or (after `az login`) AZURE_STORAGE_ANON=false",
+    (
+        "set AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or "
+        "(after `az login`) AZURE_STORAGE_ANON=false"
+    ),
 )
 STORES = {"s3": S3, "gs": GOOGLE, "gcs": GOOGLE, "az": AZURE, "abfs": AZURE}
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
+from helpers.logs import warned
 from helpers.photos import draw_scene, save_broken, save_photo
 from helpers.require import require
 from helpers.tables import write_boxes
@@ -16,18 +19,30 @@ from helpers.tables import write_boxes
 import mivolo_cli
 from mivolo_cli import Answers, Mivolo
 from mivolo_cli.errors import BadInput
+from mivolo_cli.pipeline.options import InferenceOptions
 from mivolo_cli.records import SCHEMA
 
 FACE = (20.0, 10.0, 45.0, 40.0)
 
 
 @pytest.fixture
-def mivolo(tmp_path: Path, tiny_model: Path, no_weights_of_the_user: None) -> Mivolo:
+def given(tmp_path: Path, tiny_model: Path, no_weights_of_the_user: None) -> InferenceOptions:
+    """The tiny model on the CPU, and a face at the same place of each picture."""
     names = ["a.jpg", "b.jpg", "picture 0", "picture 1"]
     boxes = write_boxes(tmp_path / "boxes.csv", [(name, "face", FACE) for name in names])
-    return Mivolo(
+    return InferenceOptions(
         model=str(tiny_model), detector="given", boxes=boxes, device="cpu", batch_size=2, workers=1
     )
+
+
+@pytest.fixture
+def mivolo(given: InferenceOptions) -> Mivolo:
+    return Mivolo(**keywords_of(given))
+
+
+def keywords_of(options: InferenceOptions) -> dict[str, Any]:
+    """The options as keywords."""
+    return {option.name: getattr(options, option.name) for option in fields(options)}
 
 
 def test_files_folders_arrays_and_pictures_are_answered_in_order(
@@ -91,6 +106,38 @@ def test_answers_are_a_sequence(mivolo: Mivolo) -> None:
 def test_what_is_no_picture_is_refused(mivolo: Mivolo, picture: object) -> None:
     with pytest.raises(BadInput, match="a picture cannot be"):
         mivolo.predict([picture])  # type: ignore[list-item]  # that is what is refused
+
+
+def test_options_and_keywords_go_together(given: InferenceOptions) -> None:
+    keywords = Mivolo(**keywords_of(given))
+    options = Mivolo(given)
+    both = Mivolo(replace(given, use="body", batch_size=3), use="face")
+    answers = [m.predict(draw_scene(150, 110)).to_arrow() for m in (keywords, options, both)]
+    assert answers[0] == answers[1] == answers[2]
+    alone = Mivolo(given, use="body").predict(draw_scene(150, 110))
+    assert [prediction for _, prediction in alone[0].people] == [None], "there is only a face"
+
+
+def test_an_option_that_does_not_exist_is_refused_and_all_are_named(
+    given: InferenceOptions,
+) -> None:
+    for refused in ({"devise": "cpu"}, {"device": "cpu", "paths": []}):
+        with pytest.raises(BadInput, match="Mivolo has no such option: .*(devise|paths)") as caught:
+            Mivolo(given, **refused)
+        assert caught.value.hint == f"use {', '.join(keywords_of(given))}"
+        assert "device" in caught.value.hint and "batch_size" in caught.value.hint
+
+
+def test_a_gpu_that_is_left_for_the_cpu_is_logged(
+    given: InferenceOptions, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert len(Mivolo(given).predict(draw_scene(150, 110))) == 1
+    assert warned(caplog) == []
+    mivolo = Mivolo(given, device="cuda:99")
+    assert warned(caplog, "pipeline.defaults") == [
+        "device cpu: there is no cuda:99 that PyTorch can use, so the CPU is used"
+    ]
+    assert len(mivolo.predict(draw_scene(150, 110))[0].people) == 1
 
 
 def test_the_package_is_typed_and_imports_nothing_by_itself() -> None:

@@ -42,7 +42,7 @@ ADAPTERS = {
     "matplotlib": {"evaluation.plots"},
     "nncf": {"runtime.quantize"},
     "pyexiv2": {"metadata.embed"},
-    "ray": {"scan.ray_backend"},
+    "ray": {"scan.ray_backend", "scan.ray_cluster"},
     "safetensors": {"model.checkpoint"},
     "timm": {"model.architecture", "model.outlook", "training.trainer"},
     "tqdm": {"cli.progress"},

@@ -95,7 +95,7 @@ def test_result_tables(tmp_path: Path, suffix: str, data: st.DataObject) -> None
         read_table(file)
     except BadInput as error:
         assert error.hint
-    store.Store().add(file, "f")
+    store.ResultStore().add(file, "f")
     try:
         check_outputs([file])
     except BadInput as error:

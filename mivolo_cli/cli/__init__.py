@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from ..errors import MivoloError
 from ..version import __version__
 from . import (
+    demo,
     evaluate,
     export,
     info,
@@ -40,7 +41,7 @@ app.command("scan", epilog=scan.EXAMPLES)(scan.scan)
 app.command("merge", epilog=merge.EXAMPLES)(merge.merge)
 app.command("tag", epilog=tag.TAG_EXAMPLES)(tag.tag)
 app.command("untag", epilog=tag.UNTAG_EXAMPLES)(tag.untag)
-app.command("demo", epilog="Example:\n\nmivolo demo -o somewhere")(scan.demo)
+app.command("demo", epilog="Example:\n\nmivolo demo -o somewhere")(demo.demo)
 app.command("report", epilog=report.EXAMPLES, help=report.HELP)(report.report)
 app.command("export", epilog=export.EXAMPLES, help=export.HELP)(export.export)
 app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)

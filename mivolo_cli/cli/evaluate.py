@@ -46,7 +46,10 @@ mivolo calibrate run/model.safetensors faces-val.parquet -o model.safetensors"""
 Data = Annotated[
     list[Path],
     typer.Argument(
-        help="Labelled pictures: Parquet with the pictures, CSV that names them, or a folder as UTKFace's."
+        help=(
+            "Labelled pictures: Parquet with the pictures, CSV that "
+            "names them, or a folder as UTKFace's."
+        )
     ),
 ]
 GROUPS = {"used": "seen from", "gender": "gender", "age": "age"}
@@ -160,8 +163,9 @@ def calibrate(
         with counting("calibrate", " people", quiet) as show:
             checks = run(options, show)
         lines = [
-            f"{check.used}: the intervals hold {share(check.coverage)} of {check.coverage.count} people,"
-            f" each half by those of the other; {check.width.value:.1f} years wide on average"
+            f"{check.used}: the intervals hold {share(check.coverage)} of "
+            f"{check.coverage.count} people, each half by those of the other; "
+            f"{check.width.value:.1f} years wide on average"
             for check in checks
         ]
         facts = {"model": out, "checks": [asdict(check) for check in checks]}

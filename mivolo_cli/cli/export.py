@@ -17,7 +17,10 @@ mivolo export people.parquet --to coco -o people.json
 mivolo export people.parquet --to xlsx -o people.xlsx --thumbnails 96
 
 mivolo export people.parquet --to yolo -o dataset"""
-HELP = "Write the results of a scan for another program: COCO, YOLO, Label Studio, FiftyOne, or a spreadsheet."
+HELP = (
+    "Write the results of a scan for another program: COCO, YOLO, "
+    "Label Studio, FiftyOne, or a spreadsheet."
+)
 
 
 def export(

@@ -14,7 +14,25 @@ SETTINGS = "mivolo.settings"
 METAVARS = {Path: "PATH", str: "TEXT", int: "N", float: "N"}
 
 
+OLD_NAMES = {
+    "--samples": "--archives",
+    "--calibration": "--int8-samples",
+    "--stems": "--backbones",
+}
+"""What options were called in version 0.1: still understood, by commands that have the new name."""
+
+
 class Command(TyperCommand):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [self._renamed(arg) for arg in args])
+
+    def _renamed(self, arg: str) -> str:
+        """An old option, with or without `=value`, under its new name."""
+        old, equals, value = arg.partition("=")
+        new = OLD_NAMES.get(old, "")
+        known = {name for param in self.params for name in getattr(param, "opts", ())}
+        return new + equals + value if new in known else arg
+
     def get_params(self, ctx: Any) -> list[Any]:
         return _described(super().get_params(ctx))
 

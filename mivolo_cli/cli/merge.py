@@ -29,7 +29,10 @@ def merge(
         typer.Option(
             "--output",
             "-o",
-            help="Table to write: .parquet, .csv, .jsonl, or a folder where shards are folders; repeatable.",
+            help=(
+                "Table to write: .parquet, .csv, .jsonl, or a folder "
+                "where shards are folders; repeatable."
+            ),
             rich_help_panel=RESULT,
         ),
     ],

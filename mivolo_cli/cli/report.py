@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from ..report import HtmlReport
 
 PICTURES = "Pictures"
-HELP = "Make one page to look at: figures, charts, and a gallery to search and filter. It needs no network."
+HELP = (
+    "Make one page to look at: figures, charts, and a gallery to "
+    "search and filter. It needs no network."
+)
 EXAMPLES = """Examples:
 
 mivolo report people.parquet -o report.html

@@ -6,7 +6,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from typer.core import TyperGroup, TyperOption
 
 from ..errors import BadInput
 from ..storage import is_url
+from .help import OLD_NAMES
 
 NAME = "mivolo.toml"
 SAID_EACH_TIME = ("help", "overwrite", "replace", "tag", "trust")
@@ -68,14 +69,21 @@ def _group(
                 if isinstance(param, TyperOption)
             }
             defaults[name] = dict(
-                _value(table, key, options, ctx, file, f"{under}{name}") for key in table
+                _value(_new_name(key, options), value, options, ctx, file, f"{under}{name}")
+                for key, value in table.items()
             )
     return defaults
 
 
+def _new_name(key: str, options: Collection[str]) -> str:
+    """What an option of version 0.1 is called today."""
+    new = OLD_NAMES.get(f"--{key}", "").lstrip("-")
+    return new if new in options else key
+
+
 def _value(
-    table: Mapping[str, Any],
     key: str,
+    value: Any,
     options: Mapping[str, TyperOption],
     ctx: typer.Context,
     file: Path,
@@ -89,7 +97,7 @@ def _value(
         )
     if key not in settable:
         _refuse(file, f"{command}.{key}", key, settable, f"an option of `mivolo {command}`")
-    option, value = options[key], table[key]
+    option = options[key]
     wanted = _wanted(option)
     values = value if option.multiple and isinstance(value, list) else [value]
     if not all(type(one) in wanted for one in values):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import BadInput
+from ..errors import BadInput, ExitCode
 from .console import Console
 from .options import RESULT, AsJson, Log, Quiet
 from .progress import Bar
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ..tagging.outcome import TagOutcome, Tally
     from ..tagging.tag import TagOptions
 
-SOME_FAILED = 3
-INTERRUPTED = 130
 STOPPED = (
     "stopped: every photo is whole, with its tags or without them; the same command does the others"
 )
@@ -56,65 +54,69 @@ LABELS = {
 
 WOULD = {"restored": "original bytes would be restored", "removed": "entries would be removed"}
 
+Results = Annotated[Path, typer.Argument(help="A table that `mivolo scan` has written.")]
+Sidecar = Annotated[
+    bool | None,
+    typer.Option(
+        "--sidecar/--no-sidecar",
+        help="Sidecars (photo.jpg.xmp) for all photos, or for none.",
+        show_default="for those that cannot be changed",
+        rich_help_panel=WRITE,
+    ),
+]
+Keywords = Annotated[
+    bool,
+    typer.Option("--keywords", help="Also keywords, as mivolo/age/30-39.", rich_help_panel=WRITE),
+]
+Microsoft = Annotated[
+    bool,
+    typer.Option("--microsoft", help="Also Microsoft's face regions.", rich_help_panel=WRITE),
+]
+Bodies = Annotated[
+    bool,
+    typer.Option(
+        "--bodies", help="Also regions of people without a visible face.", rich_help_panel=WRITE
+    ),
+]
+Exif = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FIELD",
+        help="Also a line in EXIF: UserComment or ImageDescription.",
+        rich_help_panel=WRITE,
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Even if that EXIF field has a text.", rich_help_panel=WRITE),
+]
+RequireReversible = Annotated[
+    bool,
+    typer.Option(
+        "--require-reversible",
+        help="Only photos whose bytes `untag` can restore.",
+        rich_help_panel=CARE,
+    ),
+]
+Check = Annotated[
+    bool,
+    typer.Option("--check", help="Write nothing; compare tags with results.", rich_help_panel=CARE),
+]
+
 
 def tag(
-    results: Annotated[Path, typer.Argument(help="A table that `mivolo scan` has written.")],
-    sidecar: Annotated[
-        bool | None,
-        typer.Option(
-            "--sidecar/--no-sidecar",
-            help="Sidecars (photo.jpg.xmp) for all photos, or for none.",
-            show_default="for those that cannot be changed",
-            rich_help_panel=WRITE,
-        ),
-    ] = None,
-    keywords: Annotated[
-        bool,
-        typer.Option(
-            "--keywords", help="Also keywords, as mivolo/age/30-39.", rich_help_panel=WRITE
-        ),
-    ] = False,
-    microsoft: Annotated[
-        bool,
-        typer.Option("--microsoft", help="Also Microsoft's face regions.", rich_help_panel=WRITE),
-    ] = False,
-    bodies: Annotated[
-        bool,
-        typer.Option(
-            "--bodies", help="Also regions of people without a visible face.", rich_help_panel=WRITE
-        ),
-    ] = False,
-    exif: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FIELD",
-            help="Also a line in EXIF: UserComment or ImageDescription.",
-            rich_help_panel=WRITE,
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite", help="Even if that EXIF field has a text.", rich_help_panel=WRITE
-        ),
-    ] = False,
+    results: Results,
+    sidecar: Sidecar = None,
+    keywords: Keywords = False,
+    microsoft: Microsoft = False,
+    bodies: Bodies = False,
+    exif: Exif = None,
+    overwrite: Overwrite = False,
     dry_run: Annotated[bool, DRY_RUN] = False,
     diff: Annotated[bool, DIFF] = False,
     backup: Annotated[bool, BACKUP] = False,
-    require_reversible: Annotated[
-        bool,
-        typer.Option(
-            "--require-reversible",
-            help="Only photos whose bytes `untag` can restore.",
-            rich_help_panel=CARE,
-        ),
-    ] = False,
-    check: Annotated[
-        bool,
-        typer.Option(
-            "--check", help="Write nothing; compare tags with results.", rich_help_panel=CARE
-        ),
-    ] = False,
+    require_reversible: RequireReversible = False,
+    check: Check = False,
     report: Annotated[Path | None, REPORT] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -208,7 +210,7 @@ class TagProgress:
         if kind is KeyboardInterrupt:
             self._console.log("interrupted")
             typer.echo(STOPPED, err=True)
-            raise typer.Exit(INTERRUPTED)
+            raise typer.Exit(ExitCode.INTERRUPTED)
 
     def show(self, outcome: TagOutcome, total: int | None = None) -> None:
         self._done += 1
@@ -271,4 +273,4 @@ def _finish(tally: Tally, console: Console, dry_run: bool, report: Path | None) 
     facts = {**tally_facts(tally), "dry_run": dry_run, "report": report}
     console.finish(tally_lines(tally, dry_run, report), facts)
     if tally.failed:
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(ExitCode.PHOTOS_FAILED)

@@ -19,66 +19,76 @@ mivolo train labels.csv --images photos -o run --recipe weights/recipes/mivolo_x
 
 mivolo train labels.csv --images photos -o run --resume"""
 
+Data = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Labelled pictures: Parquet with them, CSV that names them, or a folder as UTKFace's."
+    ),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--output", "--out", "-o", metavar="DIR", help="For the model, its logs and checkpoint."
+    ),
+]
+Validation = Annotated[
+    list[Path] | None,
+    typer.Option(help="Labelled pictures to measure on; repeatable.", rich_help_panel=DATA),
+]
+Recipe = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="TOML file of settings.", rich_help_panel=RECIPE),
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="How often to see all data.",
+        show_default="the recipe's",
+        rich_help_panel=RECIPE,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        help="Of all that is random.", show_default="the recipe's", rich_help_panel=RECIPE
+    ),
+]
+Fusion = Annotated[
+    str | None,
+    typer.Option(
+        help="attention or concatenation.", show_default="the recipe's", rich_help_panel=RECIPE
+    ),
+]
+Init = Annotated[
+    str | None,
+    typer.Option(help="Start from this model (name or file).", rich_help_panel=MODEL),
+]
+Backbones = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Start with these backbones.", rich_help_panel=MODEL),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder.")
+]
+Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Also log to DIR/tensorboard.")]
+
 
 def train(
-    data: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Labelled pictures: Parquet with them, CSV that names them, or a folder as UTKFace's."
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--output", "--out", "-o", metavar="DIR", help="For the model, its logs and checkpoint."
-        ),
-    ],
-    validation: Annotated[
-        list[Path] | None,
-        typer.Option(help="Labelled pictures to measure on; repeatable.", rich_help_panel=DATA),
-    ] = None,
+    data: Data,
+    out: Out,
+    validation: Validation = None,
     images: Images = None,
     pictures: Pictures = "face",
     invalid: Invalid = "refuse",
-    recipe: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="TOML file of settings.", rich_help_panel=RECIPE),
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="How often to see all data.",
-            show_default="the recipe's",
-            rich_help_panel=RECIPE,
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            help="Of all that is random.", show_default="the recipe's", rich_help_panel=RECIPE
-        ),
-    ] = None,
-    fusion: Annotated[
-        str | None,
-        typer.Option(
-            help="attention or concatenation.", show_default="the recipe's", rich_help_panel=RECIPE
-        ),
-    ] = None,
-    init: Annotated[
-        str | None,
-        typer.Option(help="Start from this model (name or file).", rich_help_panel=MODEL),
-    ] = None,
-    backbones: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Start with these backbones.", rich_help_panel=MODEL),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder.")
-    ] = False,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Also log to DIR/tensorboard.")
-    ] = False,
+    recipe: Recipe = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    fusion: Fusion = None,
+    init: Init = None,
+    backbones: Backbones = None,
+    resume: Resume = False,
+    tensorboard: Tensorboard = False,
     device: Device = "auto",
     quiet: Quiet = False,
     as_json: AsJson = False,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import BadInput
+from ..errors import ExitCode
 from .console import Console, print_json
 from .help import App
 from .options import AsJson, Quiet
@@ -56,7 +56,7 @@ def verify(
         lines, {entry.name: outcome for entry, outcome in checked}
     )
     if any(outcome == "mismatch" for _, outcome in checked):
-        raise typer.Exit(BadInput.exit_code)
+        raise typer.Exit(ExitCode.BAD_INPUT)
 
 
 def add(

@@ -140,6 +140,9 @@ def _inside(corners: list[float], kind: str, size: Size) -> Box:
     if min(x1, y1) < -SLACK or x2 > size.width + SLACK or y2 > size.height + SLACK:
         raise RowError(
             "box",
-            f"the {kind}'s box {x1:g}, {y1:g}, {x2:g}, {y2:g} is outside the picture of {size.width} x {size.height}",
+            (
+                f"the {kind}'s box {x1:g}, {y1:g}, {x2:g}, {y2:g} is outside the "
+                f"picture of {size.width} x {size.height}"
+            ),
         )
     return Box(max(x1, 0), max(y1, 0), min(x2, size.width), min(y2, size.height))

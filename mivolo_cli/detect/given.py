@@ -23,7 +23,10 @@ from .detector import detections
 CORNERS = ("x1", "y1", "x2", "y2")
 REQUIRED = ("path", "kind", *CORNERS)
 KINDS = ("person", "face")
-HINT = "the columns are path, kind (person or face), x1, y1, x2, y2 in pixels of the upright photo, and perhaps score"
+HINT = (
+    "the columns are path, kind (person or face), x1, y1, x2, y2 in "
+    "pixels of the upright photo, and perhaps score"
+)
 
 
 @dataclass(frozen=True, slots=True)

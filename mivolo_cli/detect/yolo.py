@@ -249,8 +249,10 @@ def _undisturbed() -> Iterator[None]:
 def _cannot(file: Path, error: Exception) -> WeightsError:
     return WeightsError(
         f"ultralytics cannot run {file}: {first_line(error)} ({type(error).__name__})",
-        hint="is the file whole? .onnx needs onnxruntime installed; a .pt with layers of its own needs the environment "
-        "variable ULTRALYTICS_SAFE_LOAD=false",
+        hint=(
+            "is the file whole? .onnx needs onnxruntime installed; a .pt with layers of its own "
+            "needs the environment variable ULTRALYTICS_SAFE_LOAD=false"
+        ),
     )
 
 

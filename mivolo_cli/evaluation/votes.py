@@ -32,7 +32,10 @@ CLIP = 6.0
 SMALLEST_MAE = 1e-3
 """Years; an annotator without any error outweighs all others, and only them."""
 METHODS = ("weighted_mean", "mean", "median", "winsorized_mean")
-HINT = "votes are a CSV or Parquet table with the columns item, annotator, vote; controls and truth have item, age"
+HINT = (
+    "votes are a CSV or Parquet table with the columns item, "
+    "annotator, vote; controls and truth have item, age"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,8 @@ def write(results: Results, target: Path, settings: Settings) -> Exported:
     if unread:
         kinds = ", ".join(sorted(unread))
         notes += (
-            f"photos whose suffix ultralytics does not know and leaves out ({kinds}): {unread.total()}",
+            "photos whose suffix ultralytics does not know and "
+            f"leaves out ({kinds}): {unread.total()}",
         )
     if not settings.copy_photos:
         notes += (f"put the photos into {target / 'images'}, named as photos.csv says",)

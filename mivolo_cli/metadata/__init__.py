@@ -19,11 +19,18 @@ REASONS = {
     "exif_taken": "the EXIF field holds a text already: --overwrite replaces it",
     "no_exif": "the EXIF text can only be put into JPEG, PNG and WebP files",
     "too_large": "the metadata do not fit into this file",
-    "extended_xmp": "its regions or keywords are in extended XMP, where nothing can be added safely",
+    "extended_xmp": (
+        "its regions or keywords are in extended XMP, where nothing can be added safely"
+    ),
     "other_size": "its face regions were made for a picture of another shape",
     "other_picture": "the picture has not the size that the results say",
-    "not_reversible": "the original bytes could not be restored later, and --require-reversible asks for that",
-    "failed_check": "the changed file did not pass the check before it was put in place; the old one is unharmed",
+    "not_reversible": (
+        "the original bytes could not be restored later, and --require-reversible asks for that"
+    ),
+    "failed_check": (
+        "the changed file did not pass the check before it was "
+        "put in place; the old one is unharmed"
+    ),
 }
 """Why metadata were not written: the stable codes, and what they mean."""
 WITHOUT_SIDECAR = frozenset(

@@ -22,6 +22,7 @@ from ..photos.decode import SIGNATURES
 from . import Refused, exif, jpeg, packet, png, tiff, webp
 from .packet import Provenance, TagEntries, Tags
 from .picture import PictureInfo, examine
+from .xmp import NAMESPACES
 
 
 class Container(Protocol):
@@ -149,7 +150,7 @@ def check_extended(data: bytes, kind: str, entries: TagEntries) -> None:
             for prefix in prefixes
         ),
     ]
-    if any(packet.NAMESPACES[prefix].encode() in extended for prefix in prefixes):
+    if any(NAMESPACES[prefix].encode() in extended for prefix in prefixes):
         raise Refused("extended_xmp")
 
 

@@ -132,6 +132,6 @@ def _required(block: bytes, size: tuple[int, int], directory: str) -> dict[int, 
         return {0x011A: dots, 0x011B: dots, 0x0128: short(2), 0x0213: short(1)}
     width, height = (tiff.Value(4, 1, struct.pack(order + "L", side)) for side in size)
     return {
-        0x9000: tiff.Value(7, 4, b"0232"), 0x9101: tiff.Value(7, 4, b"\1\2\3\0"), 0xA000: tiff.Value(7, 4, b"0100"),
-        0xA001: short(0xFFFF), 0xA002: width, 0xA003: height,
+        0x9000: tiff.Value(7, 4, b"0232"), 0x9101: tiff.Value(7, 4, b"\1\2\3\0"),
+        0xA000: tiff.Value(7, 4, b"0100"), 0xA001: short(0xFFFF), 0xA002: width, 0xA003: height,
     }  # fmt: skip

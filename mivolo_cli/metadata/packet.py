@@ -7,60 +7,33 @@ of our namespace.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, fields, replace
 from itertools import chain
 from xml.sax.saxutils import escape, quoteattr
 
-from . import Refused
+from . import Refused, xmp
 from .regions import SUMMARY, Area, People, Region, number
 from .tree import Edit, Node, NotXml, apply, insert, parse, without_attributes
+from .xmp import OURS, RDF, SKELETON
 
-RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-OURS = "http://ns.mivolo.org/people/1.0/"
-NAMESPACES = {
-    "rdf": RDF,
-    "mwg-rs": "http://www.metadataworkinggroup.com/schemas/regions/",
-    "stArea": "http://ns.adobe.com/xmp/sType/Area#",
-    "stDim": "http://ns.adobe.com/xap/1.0/sType/Dimensions#",
-    "MP": "http://ns.microsoft.com/photo/1.2/",
-    "MPRI": "http://ns.microsoft.com/photo/1.2/t/RegionInfo#",
-    "MPReg": "http://ns.microsoft.com/photo/1.2/t/Region#",
-    "digiKam": "http://www.digikam.org/ns/1.0/",
-    "lr": "http://ns.adobe.com/lightroom/1.0/",
-    "xmpNote": "http://ns.adobe.com/xmp/note/",
-    "mivolo": OURS,
-}
-SKELETON = (
-    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">\n'
-    f'<rdf:RDF xmlns:rdf="{RDF}">\n</rdf:RDF>\n</x:xmpmeta>\n<?xpacket end="w"?>'
-).encode()
-"""A packet that says nothing: where one of ours is empty again it was made by us, and goes."""
 LISTS = ("Bag", "Seq", "Alt")
 SHAPE_TOLERANCE = 0.02
-
-
-def _name(qualified: str) -> tuple[str, str]:
-    prefix, local = qualified.split(":")
-    return NAMESPACES[prefix], local
-
-
 REGIONS, REGION_LIST, SIZE = (
-    _name("mwg-rs:Regions"),
-    _name("mwg-rs:RegionList"),
-    _name("mwg-rs:AppliedToDimensions"),
+    xmp.name("mwg-rs:Regions"),
+    xmp.name("mwg-rs:RegionList"),
+    xmp.name("mwg-rs:AppliedToDimensions"),
 )
-MS_REGIONS, MS_LIST = _name("MP:RegionInfo"), _name("MPRI:Regions")
+MS_REGIONS, MS_LIST = xmp.name("MP:RegionInfo"), xmp.name("MPRI:Regions")
 QUALIFIED = {
-    _name(qualified): qualified for qualified in ("digiKam:TagsList", "lr:hierarchicalSubject")
+    xmp.name(qualified): qualified for qualified in ("digiKam:TagsList", "lr:hierarchicalSubject")
 }
 KEYWORDS = dict(zip(QUALIFIED, "/|", strict=True))
 SEPARATOR = ";"
 DESCRIPTION, LI, REGION_TEXT = (
-    _name("rdf:Description"),
-    _name("rdf:li"),
-    _name("mwg-rs:Description"),
+    xmp.name("rdf:Description"),
+    xmp.name("rdf:li"),
+    xmp.name("mwg-rs:Description"),
 )
 
 
@@ -122,11 +95,17 @@ def merge(packet: bytes | None, tags: Tags, entries: TagEntries = TagEntries()) 
     """
     data = SKELETON if packet is None else packet
     rdf = _rdf(data)
+    # Text is only inserted, so that every byte of others stays. What goes into a list that is
+    # there already is an edit of its own; all the rest is gathered in `new`, one block of ours at
+    # the end.
     keywords = _missing_keywords(rdf, tags.people.regions) if entries.keywords else {}
     edits: list[Edit] = []
+    # `remove` must take out our keywords and no others: only those that were missing are noted.
     new = _provenance(
         replace(tags.provenance, keywords=SEPARATOR.join(chain.from_iterable(keywords.values())))
     )
+    # A packet has one list of regions: ours must join it, and fit the size it was made for. They
+    # go behind the others, since digiKam stops reading at the first region without a name.
     regions = _property(rdf, REGIONS)
     items = "".join(_region(region, tags.provenance) for region in tags.people.regions)
     if regions is None:
@@ -134,20 +113,23 @@ def merge(packet: bytes | None, tags: Tags, entries: TagEntries = TagEntries()) 
     else:
         _check_size(regions, tags.people.size)
         edits.append(_add_to_list(data, regions, REGION_LIST, "mwg-rs:RegionList", items))
+    # The same people once more in Microsoft's terms, for programs that read only these.
     if entries.microsoft:
         rectangles = "".join(map(_rectangle, tags.people.regions))
         there = _property(rdf, MS_REGIONS)
         if there is None:
-            new += _element("MP:RegionInfo", _bag("MPRI:Regions", rectangles), struct=True)
+            new += xmp.element("MP:RegionInfo", xmp.bag("MPRI:Regions", rectangles), struct=True)
         else:
             edits.append(_add_to_list(data, there, MS_LIST, "MPRI:Regions", rectangles))
+    # Programs keep the same keywords under different names, each a list that may be there or not.
     for name, words in keywords.items():
-        items = "".join(_item(word, plain=True) for word in words)
+        items = "".join(xmp.item(word, plain=True) for word in words)
         bag = _list_of_keywords(rdf, name)
         if bag is None:
-            new += _bag(QUALIFIED[name], items)
+            new += xmp.bag(QUALIFIED[name], items)
         else:
             edits.append(insert(data, bag, items.encode()))
+    # XMP asks that all blocks of a packet are about the same thing.
     about = next(
         (
             node.attributes.get((RDF, "about"), "")
@@ -156,7 +138,8 @@ def merge(packet: bytes | None, tags: Tags, entries: TagEntries = TagEntries()) 
         ),
         "",
     )
-    block = f"<rdf:Description{_xmlns(new)} rdf:about={quoteattr(about)}>{new}</rdf:Description>"
+    start = f"<rdf:Description{xmp.declarations(new)} rdf:about={quoteattr(about)}>"
+    block = f"{start}{new}</rdf:Description>"
     return apply(data, [*edits, insert(data, rdf, block.encode())])
 
 
@@ -234,7 +217,7 @@ def _add_to_list(
         return insert(data, bag, items.encode())
     if (RDF, "resource") in holder.attributes:
         raise Refused("bad_xmp", f"{holder.name[1]} is no structure")
-    return insert(data, struct, _bag(qualified, items, alone=True).encode())
+    return insert(data, struct, xmp.bag(qualified, items, alone=True).encode())
 
 
 def _check_size(regions: Node, size: tuple[int, int]) -> None:
@@ -250,50 +233,51 @@ def _check_size(regions: Node, size: tuple[int, int]) -> None:
 
 def _provenance(provenance: Provenance) -> str:
     named = ((field.name, getattr(provenance, field.name)) for field in fields(Provenance))
-    return _element("mivolo:Version", "1") + "".join(
-        _field(_tag(name), value) for name, value in named
+    return xmp.element("mivolo:Version", "1") + "".join(
+        xmp.field(_tag(name), value) for name, value in named
     )
 
 
 def _new_regions(people: People, items: str) -> str:
     width, height = people.size
     size = (
-        _element("stDim:w", str(width))
-        + _element("stDim:h", str(height))
-        + _element("stDim:unit", "pixel")
+        xmp.element("stDim:w", str(width))
+        + xmp.element("stDim:h", str(height))
+        + xmp.element("stDim:unit", "pixel")
     )
-    inner = _element("mwg-rs:AppliedToDimensions", size, struct=True) + _bag(
+    inner = xmp.element("mwg-rs:AppliedToDimensions", size, struct=True) + xmp.bag(
         "mwg-rs:RegionList", items
     )
-    return _element("mwg-rs:Regions", inner, struct=True)
+    return xmp.element("mwg-rs:Regions", inner, struct=True)
 
 
 def _region(region: Region, provenance: Provenance) -> str:
     area = "".join(
-        _element(f"stArea:{side}", number(getattr(region.area, side))) for side in "xywh"
+        xmp.element(f"stArea:{side}", number(getattr(region.area, side))) for side in "xywh"
     )
-    area += _element("stArea:unit", "normalized")
-    inner = _element("mwg-rs:Area", area, struct=True) + _field("mwg-rs:Type", region.kind)
-    inner += _element("mwg-rs:Description", escape(region.summary))
-    inner += _element("mwg-rs:Extensions", _extensions(region, provenance), struct=True)
-    return _item(inner)
+    area += xmp.element("stArea:unit", "normalized")
+    inner = xmp.element("mwg-rs:Area", area, struct=True) + xmp.field("mwg-rs:Type", region.kind)
+    inner += xmp.element("mwg-rs:Description", escape(region.summary))
+    inner += xmp.element("mwg-rs:Extensions", _extensions(region, provenance), struct=True)
+    return xmp.item(inner)
 
 
 def _extensions(region: Region, provenance: Provenance) -> str:
     pairs: list[tuple[str, str | float | None]] = [
-        ("Age", region.age), ("AgeLow", region.age_low), ("AgeHigh", region.age_high), ("Gender", region.gender),
-        ("GenderScore", region.gender_score), ("SeenFrom", region.used), ("Model", provenance.model), ("Date", provenance.date),
+        ("Age", region.age), ("AgeLow", region.age_low), ("AgeHigh", region.age_high),
+        ("Gender", region.gender), ("GenderScore", region.gender_score),
+        ("SeenFrom", region.used), ("Model", provenance.model), ("Date", provenance.date),
     ]  # fmt: skip
     texts = (
         (key, number(value) if isinstance(value, float) else str(value or ""))
         for key, value in pairs
     )
-    return "".join(_field(f"mivolo:{key}", value) for key, value in texts)
+    return "".join(xmp.field(f"mivolo:{key}", value) for key, value in texts)
 
 
 def _rectangle(region: Region) -> str:
     corner = ", ".join(map(number, region.area.corner))
-    return _item(_element("MPReg:Rectangle", corner) + _element("mivolo:Region", "1"))
+    return xmp.item(xmp.element("MPReg:Rectangle", corner) + xmp.element("mivolo:Region", "1"))
 
 
 def _missing_keywords(rdf: Node, regions: Iterable[Region]) -> dict[tuple[str, str], list[str]]:
@@ -314,35 +298,6 @@ def _list_of_keywords(rdf: Node, name: tuple[str, str]) -> Node | None:
     if there is not None and bag is None:
         raise Refused("bad_xmp", f"{name[1]} is no list")
     return bag
-
-
-def _element(name: str, content: str, *, struct: bool = False) -> str:
-    kind = ' rdf:parseType="Resource"' if struct else ""
-    return f"<{name}{kind}>{content}</{name}>"
-
-
-def _field(name: str, value: str) -> str:
-    return _element(name, escape(value)) if value else ""
-
-
-def _bag(name: str, items: str, *, alone: bool = False) -> str:
-    content = f"<rdf:Bag>{items}</rdf:Bag>"
-    return f"<{name}{_xmlns(name + content) if alone else ''}>{content}</{name}>"
-
-
-def _item(content: str, *, plain: bool = False) -> str:
-    """An item for a list anywhere: it declares every namespace that it uses."""
-    if plain:
-        return f"<rdf:li{_xmlns('')}>{escape(content)}</rdf:li>"
-    return f'<rdf:li{_xmlns(content)} rdf:parseType="Resource">{content}</rdf:li>'
-
-
-def _xmlns(content: str) -> str:
-    """Declarations of the namespaces that a piece of XML uses."""
-    used = set(re.findall(r"(?:</?|\s)([\w-]+):", content)) | {"rdf"}
-    return "".join(
-        f' xmlns:{prefix}="{uri}"' for prefix, uri in NAMESPACES.items() if prefix in used
-    )
 
 
 def _tag(field: str) -> str:
@@ -412,7 +367,7 @@ def _keywords(rdf: Node) -> Set[str]:
 def _value(node: Node, name: str) -> str | None:
     """The first simple property of this name in or below the element, be it written as an element
     or an attribute."""
-    wanted = _name(name)
+    wanted = xmp.name(name)
     for inner in node.walk():
         if wanted in inner.attributes:
             return inner.attributes[wanted]
@@ -423,7 +378,7 @@ def _value(node: Node, name: str) -> str | None:
 
 def _text(rdf: Node, field: str) -> str:
     """A property of the photo itself, not of one of its regions."""
-    wanted = _name(_tag(field))
+    wanted = xmp.name(_tag(field))
     for about in rdf.children:
         if wanted in about.attributes:
             return about.attributes[wanted]

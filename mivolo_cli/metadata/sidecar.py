@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import Refused, packet
-from .packet import SKELETON, TagEntries, Tags
+from .packet import TagEntries, Tags
+from .xmp import SKELETON
 
 SUFFIX = ".xmp"
 CREATED = "created"

@@ -265,6 +265,7 @@ def create_model(
     size, input_size = parse_variant(variant)
     if in_chans not in (3, 6) or num_classes not in (1, 3):
         raise BadInput(
-            f"{variant!r} takes 3 or 6 channels and 1 or 3 outputs, not {in_chans} and {num_classes}"
+            f"{variant!r} takes 3 or 6 channels and 1 or 3 "
+            f"outputs, not {in_chans} and {num_classes}"
         )
     return MiVOLO(size, input_size, in_chans, num_classes, drop_path, fusion)

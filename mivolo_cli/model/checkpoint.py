@@ -137,8 +137,14 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
         raise WeightsError(f"cannot read {file}: {error}") from error
     except pickle.UnpicklingError as error:
         raise WeightsError(
-            f"{file} is damaged, or holds more than weights and could only be read by running code inside it",
-            hint="get the model as safetensors; a detector that you trust: mivolo weights add --trust FILE",
+            (
+                f"{file} is damaged, or holds more than weights and could "
+                "only be read by running code inside it"
+            ),
+            hint=(
+                "get the model as safetensors; a detector that you "
+                "trust: mivolo weights add --trust FILE"
+            ),
         ) from error
     except (SafetensorError, *DAMAGED) as error:
         raise WeightsError(
@@ -266,7 +272,10 @@ def _ages(
     missing = [key for key in ("min_age", "max_age") if about.get(key) is None]
     raise WeightsError(
         f"{file} does not say which ages it is for: it lacks {' and '.join(missing)}",
-        hint='put a config.json beside it that says them: {"min_age": 1, "max_age": 95} for the IMDB-clean models',
+        hint=(
+            'put a config.json beside it that says them: {"min_age": 1, '
+            '"max_age": 95} for the IMDB-clean models'
+        ),
     )
 
 

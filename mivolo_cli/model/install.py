@@ -88,7 +88,10 @@ def _require_permission(entry: Entry, offline: bool) -> None:
         raise WeightsError(f"{entry.name} cannot be downloaded", hint=_by_hand(entry))
     if entry.pickle and entry.sha256 is None:
         raise WeightsError(
-            f"{entry.file} can run any program when it is opened, and no hash is known to tell the right one by",
+            (
+                f"{entry.file} can run any program when it is opened, and no "
+                "hash is known to tell the right one by"
+            ),
             hint=_by_hand(entry),
         )
     variable = next(
@@ -200,7 +203,10 @@ def _require_right(file: Path, entry: Entry, digest: str, trust: bool) -> None:
         _require_right_content(file, entry, trust)
     elif digest != entry.sha256:
         raise WeightsError(
-            f"what came for {entry.name} is not what it must be: its sha256 is {digest}, not {entry.sha256}",
+            (
+                f"what came for {entry.name} is not what it must be: its "
+                f"sha256 is {digest}, not {entry.sha256}"
+            ),
             hint=f"try again; if the publisher has changed the file, {_by_hand(entry)}",
         )
 
@@ -208,7 +214,10 @@ def _require_right(file: Path, entry: Entry, digest: str, trust: bool) -> None:
 def _require_right_content(file: Path, entry: Entry, trust: bool) -> None:
     if entry.pickle and not trust:
         raise WeightsError(
-            f"{file} can run any program when it is opened, and no hash is known to tell the right one by",
+            (
+                f"{file} can run any program when it is opened, and no "
+                "hash is known to tell the right one by"
+            ),
             hint=f"if you trust where it comes from: mivolo weights add --trust {file}",
         )
     if entry.pickle or _is_onnx(file, entry.file):

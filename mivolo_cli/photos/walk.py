@@ -37,7 +37,10 @@ def check_paths(paths: Iterable[Path]) -> None:
     ]
     if absent:
         names = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
-        hint = f"check the spelling; names that do not begin with {os.sep} are looked for in {os.getcwd()}"
+        hint = (
+            "check the spelling; names that do not begin with "
+            f"{os.sep} are looked for in {os.getcwd()}"
+        )
         raise BadInput(f"there is no file or folder {names}", hint=hint)
 
 

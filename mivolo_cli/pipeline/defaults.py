@@ -31,10 +31,10 @@ def resolve(options: InferenceOptions) -> InferenceOptions:
 
     Logs the licence of the model, and a GPU that was asked for and is not used. Raises BadInput.
     """
-    device = choose_device(options.device, options.engine)
+    device = choose_device(options.device, options.engine, several=True)
     model = choose_model(options.model, device.name).name
-    if device.name == "cpu" and options.device not in ("auto", "cpu"):
-        logger.warning(f"device cpu: {device.reason}")
+    if options.device not in ("auto", device.name):
+        logger.warning(f"device {device.name}: {device.reason}")
     if model in registry.known():
         logger.info(f"model {model}: {registry.get(model).licence}")
     return replace(
@@ -46,11 +46,11 @@ def resolve(options: InferenceOptions) -> InferenceOptions:
     )
 
 
-def choose_device(wanted: str, engine: str = "auto") -> Choice:
-    """See device.choose_device, of several GPUs too; for OpenVINO, `auto` is the CPU."""
+def choose_device(wanted: str, engine: str = "auto", several: bool = False) -> Choice:
+    """See device.choose_device; for OpenVINO, `auto` is the CPU."""
     if wanted == "auto" and engine == "openvino":
         return Choice("cpu", "OpenVINO works there")
-    return Choice(*devices.choose_device(wanted, several=True))
+    return Choice(*devices.choose_device(wanted, several))
 
 
 def choose_model(wanted: str, device: str) -> Choice:

@@ -19,7 +19,10 @@ from ..tables.results import read_results
 from . import page
 
 SUFFIX = ".html"
-OURS = "These pictures belong to a report of mivolo, which replaces the folder when it is made again.\n"
+OURS = (
+    "These pictures belong to a report of mivolo, which "
+    "replaces the folder when it is made again.\n"
+)
 NOTE = "mivolo.txt"
 PICTURE = re.compile(r"\d+\.webp")
 

@@ -27,7 +27,10 @@ from ..version import __version__
 MARK = "<!doctype html>\n<!-- A report of mivolo -->\n"
 """How a page begins, and how one is told from other files."""
 PLACE_OF_PICTURES = "<!-- pictures -->\n"
-POLICY = "default-src 'none'; script-src {scripts}; style-src {style}; img-src {images}; base-uri 'none'; form-action 'none'"
+POLICY = (
+    "default-src 'none'; script-src {scripts}; style-src {style}; img-src {images}; "
+    "base-uri 'none'; form-action 'none'"
+)
 
 
 def is_ours(path: Path) -> bool:

@@ -27,7 +27,7 @@ class Plan:
     """Grows while the photos are found: `order` is the table's, `roots` are those under which there
     were any."""
 
-    def __init__(self, kept: store.Store) -> None:
+    def __init__(self, kept: store.ResultStore) -> None:
         self.kept = kept
         self.order: list[Entry] = []
         self.roots: set[str] = set()

@@ -14,10 +14,7 @@ fault it is.
 from __future__ import annotations
 
 import logging
-import os
 import pickle
-import secrets
-import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -41,6 +38,17 @@ from ..records import Failure, Image, Photo, Result
 from . import fingerprint
 from .backend import Answer
 from .options import ScanOptions
+from .ray_cluster import (
+    GO_ON,
+    INSTALL,
+    PATIENCE,
+    Pool,
+    connect,
+    all_cores,
+    reading_cores,
+    smallest,
+    stopped,
+)
 
 logger = logging.getLogger(__name__)
 FIRST_WINDOW = 8192
@@ -62,14 +70,9 @@ ACTOR_CORES = 2
 """Cores of an actor without a GPU at most; on small machines it is a quarter of them."""
 GPU_BATCH = 8
 """Photos that a detector on a GPU sees at once."""
-PATIENCE = 900.0
-"""Seconds without any movement after which a window is given up; what decodes risky photos has a
-minute for each."""
 DETECTORS_ON_GPU = ("yolo", "retinaface")
 GONE = CRASHED[0], "every process that worked on it broke down"
 STUCK = TIMEOUT[0], "no process that worked on it came to an end"
-GO_ON = "`ray status` shows its machines; the same command goes on from here"
-INSTALL = "pip install 'mivolo-cli[ray]', on every machine of the cluster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +88,12 @@ class About:
     detector: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """The actors of a stage, and what each of them holds."""
-
-    actors: int
-    cores: float
-    gpus: float = 0.0
-
-
 class RayBackend:
     """The backend of a scan with `ray`. Raises BadInput, WeightsError and Stopped."""
 
     def __init__(self, options: ScanOptions) -> None:
         self._options = _for_workers(options.inference)
-        self._ours = _connect(options)
+        self._ours = connect(options)
         with ExitStack() as undo:
             undo.callback(self.close)
             self._about = _ask(self._options)
@@ -129,7 +123,8 @@ class RayBackend:
         """Those that Ray gave up, each in a task of its own; an error for those whose fault it is.
         Raises Stopped."""
         logger.warning(
-            f"{len(lost)} photos are done again, one by one: processes that worked on them broke down"
+            f"{len(lost)} photos are done again, one by one:"
+            " processes that worked on them broke down"
         )
         left = dict(enumerate(lost))
         for number, result in self._run(lost, one_by_one=True):
@@ -158,7 +153,9 @@ class RayBackend:
         from ray.data.exceptions import ExecutionTimeoutError, SystemException
         from ray.exceptions import RayError
 
-        chunk = 1 if one_by_one else min(CHUNK, max(1, int(len(window) / CHUNKS_A_CORE / _cores())))
+        chunk = (
+            1 if one_by_one else min(CHUNK, max(1, int(len(window) / CHUNKS_A_CORE / all_cores())))
+        )
         numbered = list(enumerate(window))
         chunks = [
             {"chunk": pickle.dumps(numbered[at : at + chunk])}
@@ -177,7 +174,7 @@ class RayBackend:
         except ExecutionTimeoutError:
             self._stuck = True
         except (RayError, SystemException) as error:
-            raise _stopped(error) from error
+            raise stopped(error) from error
 
     def _stages(self, chunks: Any, one_by_one: bool) -> Any:
         """The whole way of the photos as a dataset of Ray Data."""
@@ -193,7 +190,7 @@ class RayBackend:
             fn_kwargs={"min_size": about.min_size},
             batch_size=None,
             batch_format="pyarrow",
-            num_cpus=_reading_cores(),
+            num_cpus=reading_cores(),
             max_retries=RETRIES,
         )
         detected = images.map_batches(
@@ -335,57 +332,6 @@ def _for_workers(options: InferenceOptions) -> InferenceOptions:
     return replace(options, model=model, detector=detector, boxes=boxes, int8_samples=samples)
 
 
-def _connect(options: ScanOptions) -> bool:
-    """Join the cluster, or start one here; whether it has to be left again. Raises BadInput."""
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise BadInput("--ray needs the package ray", hint=INSTALL) from error
-    _be_quiet()
-    if ray.is_initialized():
-        return False
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its warnings would go to the terminal
-    ours: dict[str, Any] = {}
-    if options.ray_address is None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # Without a token, Ray would keep one in the home folder.
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        ours = {
-            "num_cpus": options.inference.workers,
-            "include_dashboard": False,
-            "_node_ip_address": "127.0.0.1",
-        }
-    try:
-        ray.init(
-            options.ray_address or "local", log_to_driver=False, logging_level=logging.ERROR, **ours
-        )
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        hint = "check --ray-address; without it, --ray starts a cluster on this machine"
-        raise BadInput(
-            f"there is no Ray cluster to work on: {_last_line(error)}", hint=hint
-        ) from error
-    return True
-
-
-def _be_quiet() -> None:
-    """No bars, warnings and log on the terminal; Ray keeps its log in a folder of its own.
-
-    The warnings are of options that Ray sets itself, of actors without work, and of the parameters
-    of retries, which Ray is to lose, and without which it would do again for ever what breaks down.
-    """
-    from ray.data import DataContext
-
-    warnings.filterwarnings("ignore", module=r"ray\.")
-    warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
-    context = DataContext.get_current()
-    context.enable_progress_bars = context.print_on_execution_start = False
-    context.execution_no_progress_timeout_s = PATIENCE
-    for handler in logging.getLogger("ray.data").handlers:
-        if isinstance(handler, logging.StreamHandler):
-            handler.setLevel(logging.CRITICAL)
-
-
 def _ask(options: InferenceOptions) -> About:
     """What a machine of the cluster says of the options. Raises what opening them raises there."""
     import ray
@@ -393,7 +339,7 @@ def _ask(options: InferenceOptions) -> About:
     gpus = 1 if options.device != "cpu" and ray.cluster_resources().get("GPU") else 0
     try:
         said: About = ray.get(
-            ray.remote(num_cpus=_reading_cores(), num_gpus=gpus)(about).remote(options)
+            ray.remote(num_cpus=reading_cores(), num_gpus=gpus)(about).remote(options)
         )
         return said
     except ray.exceptions.RayTaskError as error:
@@ -403,7 +349,7 @@ def _ask(options: InferenceOptions) -> About:
             ) from error
         raise error.cause from None
     except ray.exceptions.RayError as error:
-        raise _stopped(error) from error
+        raise stopped(error) from error
 
 
 def _pools(about: About) -> tuple[Pool, Pool]:
@@ -411,46 +357,10 @@ def _pools(about: About) -> tuple[Pool, Pool]:
     import ray
 
     gpus = int(ray.cluster_resources().get("GPU", 0)) if about.gpu else 0
-    cores = min(ACTOR_CORES, _smallest() / 4)
-    on_cores = Pool(max(1, int(_cores() / 4 / cores)), cores)
+    cores = min(ACTOR_CORES, smallest() / 4)
+    on_cores = Pool(max(1, int(all_cores() / 4 / cores)), cores)
     if not gpus:
         return on_cores, on_cores
     if about.detector in DETECTORS_ON_GPU:
         return Pool(gpus, cores, 0.5), Pool(gpus, cores, 0.5)
     return on_cores, Pool(gpus, cores, 1.0)
-
-
-def _reading_cores() -> float:
-    """What a task that decodes holds: as many tasks as cores, for it also waits, and the actors
-    hold the other half."""
-    return min(0.5, _smallest() / 2)
-
-
-def _cores() -> float:
-    return sum(_machines())
-
-
-def _smallest() -> float:
-    return min(_machines())
-
-
-def _machines() -> list[float]:
-    """The cores of each machine. Raises Stopped where there is none."""
-    import ray
-
-    cores = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
-    if not any(cores):
-        raise Stopped(
-            "the Ray cluster has no machine with a core", hint="`ray status` shows what it has"
-        )
-    return [count for count in cores if count]
-
-
-def _stopped(error: Exception) -> Stopped:
-    return Stopped(f"the cluster gave up: {_last_line(error)}", hint=GO_ON)
-
-
-def _last_line(error: Exception) -> str:
-    """Of Ray's long messages, the line that says what it was."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:200].rstrip(" .") if lines else type(error).__name__

@@ -101,7 +101,7 @@ class _RowGroup:
     start: int
 
 
-class Store:
+class ResultStore:
     """Results in files, by the key of their photo; what is added later replaces what was there
     before.
 

@@ -73,10 +73,10 @@ class Workdir:
         last = _receipt(self.folder)
         return last if last is not None and last.request == request else None
 
-    def results(self, fingerprint: str) -> store.Store:
+    def results(self, fingerprint: str) -> store.ResultStore:
         """What has been finished with this fingerprint; without any of it, what stands in Parquet
         tables of results."""
-        results = store.Store()
+        results = store.ResultStore()
         kept = [folder / WHOLE for folder in self._folders]
         kept += [file for folder in self._folders for _, file in _parts(folder)]
         found = [results.add(file, fingerprint) for file in kept]

@@ -18,7 +18,7 @@ from ..records import Photo, text
 Status = Literal[
     "tagged", "sidecar", "unchanged", "nobody", "refused",  # tag
     "same", "differs", "untagged",  # tag --check: as the results say, otherwise, not at all
-    "restored", "removed", "none",  # untag: the original bytes, our entries alone, nothing of ours there
+    "restored", "removed", "none",  # untag: the original bytes, our entries alone, nothing of ours
 ]  # fmt: skip
 BETWEEN_TAGS = re.compile(r">\s*<")
 COLUMNS = ("root", "path", "status", "written", "code", "message", "reversible", "original_sha256")

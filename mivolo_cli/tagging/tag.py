@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 NAMELESS = (
-    "does not say which model made it, so that the tags do not either, and scan --skip-tagged will not know them; "
-    "tag from the Parquet table of the scan"
+    "does not say which model made it, so that the tags do not either, and scan --skip-tagged "
+    "will not know them; tag from the Parquet table of the scan"
 )
 Rows = Sequence[Mapping[str, Any]]
 Where = Literal["auto", "photo", "sidecar"]
@@ -299,11 +299,17 @@ def _shows_bodies(tags: Tags | None) -> bool:
 
 def _difference(there: Tags, wanted: Tags) -> str:
     if there.provenance.model_sha256 != wanted.provenance.model_sha256:
-        return f"tagged by {there.provenance.model or 'an unknown model'}, the results are of {wanted.provenance.model or 'another'}"
+        return (
+            f"tagged by {there.provenance.model or 'an unknown model'}, the results are of "
+            f"{wanted.provenance.model or 'another'}"
+        )
     there_now, results = (
         sorted(region.summary for region in tags.people.regions) for tags in (there, wanted)
     )
-    return f"the photo says {'; '.join(there_now) or 'nothing'}, the results {'; '.join(results) or 'nothing'}"
+    return (
+        f"the photo says {'; '.join(there_now) or 'nothing'}, the "
+        f"results {'; '.join(results) or 'nothing'}"
+    )
 
 
 def _text(job: _Job, options: TagOptions) -> Text | None:

@@ -138,4 +138,7 @@ def _remark(restored: bool, promised: bool) -> str:
         return ""
     if promised:
         return "another program has written to it since: our entries are gone, and its changes stay"
-    return "our entries are gone; that the original bytes could not be restored was said when it was tagged"
+    return (
+        "our entries are gone; that the original bytes could not "
+        "be restored was said when it was tagged"
+    )

@@ -306,13 +306,19 @@ class Mixer:
         if any(sample.shows == "photo" for sample in samples):
             raise BadInput(
                 "training needs to know where the people are on whole photos",
-                hint="scan them, and train on a table with the boxes; or say what they show with --pictures",
+                hint=(
+                    "scan them, and train on a table with the boxes; or "
+                    "say what they show with --pictures"
+                ),
             )
 
     def _refuse_empty(self, empty: Sequence[Sample]) -> None:
         if empty:
             raise BadInput(
-                f"{len(empty)} labelled people cannot be seen on their pictures, the first on {empty[0].name}",
+                (
+                    f"{len(empty)} labelled people cannot be seen on their "
+                    f"pictures, the first on {empty[0].name}"
+                ),
                 hint="leave out boxes that are empty, and bodies that others cover",
             )
 
@@ -324,8 +330,13 @@ class Mixer:
             left_out = [sample for sample in alone[name] if sample.shows == name]
             if left_out and not kinds & drawable.keys():
                 raise BadInput(
-                    f"the recipe has no share for the {len(left_out)} pictures of {name} alone in the training data",
-                    hint=f"leave these pictures out, or set a share for {' or '.join(sorted(kinds))}",
+                    (
+                        f"the recipe has no share for the {len(left_out)} pictures "
+                        f"of {name} alone in the training data"
+                    ),
+                    hint=(
+                        f"leave these pictures out, or set a share for {' or '.join(sorted(kinds))}"
+                    ),
                 )
         if not drawable:
             raise BadInput(

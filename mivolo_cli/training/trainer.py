@@ -54,7 +54,9 @@ class Trainer:
         )
         if init is not None:
             begin_with(model, init, recipe.variant)
-        else:  # from anywhere else, the first steps would only learn the mean, and unlearn the features for it
+        else:
+            # from anywhere else, the first steps would only learn the mean, and unlearn the
+            # features for it
             start_at(
                 model, (mean_age - self.spec.avg_age) / (self.spec.max_age - self.spec.min_age)
             )

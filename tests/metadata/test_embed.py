@@ -24,8 +24,9 @@ from helpers.tagging import (
 
 from mivolo_cli.metadata import Refused, embed, jpeg, tiff, webp
 from mivolo_cli.metadata.embed import CONTAINERS, Text
-from mivolo_cli.metadata.packet import NAMESPACES, TagEntries
+from mivolo_cli.metadata.packet import TagEntries
 from mivolo_cli.metadata.picture import examine
+from mivolo_cli.metadata.xmp import NAMESPACES
 
 CORPUS = corpus()
 PACKED = ("png with packed xmp",)

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 
 from mivolo_cli.metadata import Refused
 from mivolo_cli.metadata.packet import (
-    OURS,
-    SKELETON,
     Provenance,
     TagEntries,
     Tags,
@@ -22,6 +20,7 @@ from mivolo_cli.metadata.packet import (
     remove,
 )
 from mivolo_cli.metadata.regions import Area, People, Region
+from mivolo_cli.metadata.xmp import OURS, SKELETON
 
 ALL = TagEntries(keywords=True, microsoft=True)
 share = st.floats(0.01, 0.99)

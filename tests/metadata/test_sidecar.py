@@ -8,7 +8,8 @@ import pytest
 from helpers.tagging import OTHERS, make_tags
 
 from mivolo_cli.metadata import Refused, sidecar
-from mivolo_cli.metadata.packet import SKELETON, TagEntries
+from mivolo_cli.metadata.packet import TagEntries
+from mivolo_cli.metadata.xmp import SKELETON
 
 
 @pytest.fixture

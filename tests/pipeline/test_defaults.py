@@ -95,6 +95,10 @@ def test_devices() -> None:
     assert defaults.choose_device("cpu") == defaults.Choice("cpu", "as asked")
     with pytest.raises(BadInput, match="gpu"):
         defaults.choose_device("gpu")
+    assert defaults.choose_device("auto", "openvino").name == "cpu"
+    assert defaults.choose_device("cuda:97,98", several=True).name == "cpu"
+    with pytest.raises(BadInput, match="one GPU"):
+        defaults.choose_device("cuda:97,98")
 
 
 def test_every_choice_gives_its_reason(only_here: Install) -> None:

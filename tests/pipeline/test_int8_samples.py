@@ -10,15 +10,18 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from helpers.logs import warned
 from helpers.photos import assets, noise, save_photo
+from numpy.typing import NDArray
 
 from mivolo_cli.detect.detector import detections
 from mivolo_cli.errors import BadInput
 from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.pipeline import int8_samples
-from mivolo_cli.records import Detections, Image
+from mivolo_cli.records import Detections, Image, Pixels
 from mivolo_cli.runtime import graph_cache, load
 from mivolo_cli.runtime.graph_cache import Int8Samples
+from mivolo_cli.runtime.quantize import Batches
 
 SPEC = ModelSpec("mivolo_xs_32", 6, 3, 32, 0.0, 100.0, 50.0, "fake")
 
@@ -39,7 +42,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def people(spec: ModelSpec, count: int = 48) -> list[tuple[np.ndarray, np.ndarray]]:
+def people(spec: ModelSpec, count: int = 48) -> list[tuple[Pixels, NDArray[np.bool_]]]:
     pixels = np.random.default_rng(3).integers(0, 256, (count, 32, 32, 6), np.uint8)
     return [(pixels[start : start + 8], np.ones((8, 2), bool)) for start in range(0, count, 8)]
 
@@ -112,7 +115,7 @@ def test_int8_is_near_and_calibrated_once(tiny_model: Path, notes: list[str]) ->
         return Int8Samples(key, batches)
 
     exact, spec = load.open_model(str(tiny_model), "cpu")
-    engine, _ = load.open_model(str(tiny_model), "cpu", "int8", int8_samples=calibrating(""))
+    engine, _ = load.open_model(str(tiny_model), "cpu", "int8", int8_samples=samples(""))
     pixels, present = people(spec)[0]
     answers = engine.run(pixels, present)
     assert 0 < np.abs(answers - exact.run(pixels, present)).mean() < 0.15
@@ -120,17 +123,17 @@ def test_int8_is_near_and_calibrated_once(tiny_model: Path, notes: list[str]) ->
     assert notes == []
     again, _ = load.open_model(str(tiny_model), "cpu", "int8")
     assert again.int8_key == engine.int8_key and (again.run(pixels, present) == answers).all()
-    load.open_model(str(tiny_model), "cpu", "int8", int8_samples=calibrating("other"))
-    load.open_model(str(tiny_model), "cpu", "int8", int8_samples=calibrating(""))
+    load.open_model(str(tiny_model), "cpu", "int8", int8_samples=samples("other"))
+    load.open_model(str(tiny_model), "cpu", "int8", int8_samples=samples(""))
     assert asked == ["", "other"]
 
 
 def test_int8_that_cannot_be_had_says_why(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(calibration: Int8Samples | None) -> BadInput:
+    def refused(samples: Int8Samples | None) -> BadInput:
         with pytest.raises(BadInput) as caught:
-            load.open_model(str(tiny_model), "cpu", "int8", int8_samples=calibration)
+            load.open_model(str(tiny_model), "cpu", "int8", int8_samples=samples)
         return caught.value
 
     assert "scan --precision int8" in refused(None).hint

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -29,7 +31,6 @@ class Faces:
 
     def __init__(self, batch: int = 1, streams: int = 1) -> None:
         self.batch, self.streams = batch, streams
-        self.notes: list[str] = []
         self.calls: list[list[str]] = []
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
@@ -131,7 +132,7 @@ def test_the_detector_sees_photos_in_batches_with_failures_counting_among_them()
     assert [len(call) for call in detector.calls] == [3, 3, 1]
 
 
-def test_a_found_knows_the_photo_but_not_its_pixels() -> None:
+def test_what_is_detected_knows_the_photo_but_not_its_pixels() -> None:
     (seen,) = detect_people([image(3, 2)], Faces(), SIZE)
     assert isinstance(seen, Detected)
     assert (seen.photo.path, seen.width, seen.height, len(seen.people), len(seen.crops)) == (
@@ -310,12 +311,12 @@ def test_batches_are_under_way_while_the_next_people_are_found() -> None:
 
 
 @pytest.mark.parametrize("streams", [1, 3])
-def test_lanes_change_no_answer(streams: int) -> None:
+def test_streams_change_no_answer(streams: int) -> None:
     predictor = Predictor(Brightness(), SPEC, 3, streams=streams)
     assert ages(predict(detect_people(MIXED, Faces(2, streams), SIZE), predictor)) == MIXED_AGES
 
 
-def test_photos_are_looked_at_in_as_many_lanes_as_the_detector_has() -> None:
+def test_photos_are_detected_in_as_many_streams_as_the_detector_has() -> None:
     together = threading.Barrier(3)
 
     class Together(Faces):
@@ -327,7 +328,18 @@ def test_photos_are_looked_at_in_as_many_lanes_as_the_detector_has() -> None:
     assert [found.photo.path for found in seen] == [f"{number}-1" for number in range(6)]
 
 
-def test_opencv_keeps_to_one_core_while_the_lanes_work_and_gets_back_its_own() -> None:
+@pytest.fixture
+def three_threads() -> Iterator[None]:
+    """OpenCV has three threads, on any machine."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    yield
+    cv2.setNumThreads(before)
+
+
+def test_opencv_keeps_to_one_core_while_the_streams_work_and_gets_back_its_own(
+    three_threads: None,
+) -> None:
     seen: list[int] = []
 
     class Asking(Faces):
@@ -335,16 +347,70 @@ def test_opencv_keeps_to_one_core_while_the_lanes_work_and_gets_back_its_own() -
             seen.append(cv2.getNumThreads())
             return super().detect(images)
 
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(3)
-    try:
-        list(detect_people([image(1, 1), image(2, 1)], Asking(), SIZE))
-        assert (seen, cv2.getNumThreads()) == ([1, 1], 3)
-    finally:
-        cv2.setNumThreads(before)
+    list(detect_people([image(1, 1), image(2, 1)], Asking(), SIZE))
+    assert (seen, cv2.getNumThreads()) == ([1, 1], 3)
 
 
-def test_a_detector_that_raises_in_a_lane_stops_the_run() -> None:
+def threads_at_rest() -> int:
+    """OpenCV's threads once the batches that are under way have been done, or after 5 seconds."""
+    end = time.monotonic() + 5
+    while cv2.getNumThreads() == 1 and time.monotonic() < end:
+        time.sleep(0.01)
+    return cv2.getNumThreads()
+
+
+def test_opencv_has_its_own_threads_between_photos_of_scans_that_are_interleaved(
+    three_threads: None,
+) -> None:
+    first, second = (
+        detect_people([image(number, 1) for number in range(6)], Faces(), SIZE) for _ in range(2)
+    )
+    for stream in (first, second, first, second):
+        next(stream)
+        assert threads_at_rest() == 3
+    assert isinstance(first, Generator)
+    first.close()
+    assert threads_at_rest() == 3
+    next(second)
+    assert threads_at_rest() == 3
+    assert len(list(second)) == 3
+    assert cv2.getNumThreads() == 3
+
+
+def test_opencv_gets_back_its_threads_only_when_the_last_of_two_scans_rests(
+    three_threads: None,
+) -> None:
+    """One photo is held up in its detector, while another scan begins and ends."""
+    here, go_on, seen = threading.Event(), threading.Event(), []
+
+    class HeldUp(Faces):
+        def detect(self, images: Sequence[Image]) -> list[Detections]:
+            here.set()
+            assert go_on.wait(10)
+            seen.append(cv2.getNumThreads())
+            return super().detect(images)
+
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(list, detect_people([image(1, 1)], HeldUp(), SIZE))
+        assert here.wait(10)
+        assert len(list(detect_people([image(2, 1)], Faces(), SIZE))) == 1
+        while_held_up = cv2.getNumThreads()
+        go_on.set()
+        assert len(slow.result()) == 1
+    assert (while_held_up, seen, cv2.getNumThreads()) == (1, [1], 3)
+
+
+def test_opencv_gets_back_its_threads_from_a_detector_that_raises(three_threads: None) -> None:
+    class Broken(Faces):
+        def detect(self, images: Sequence[Image]) -> list[Detections]:
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        list(detect_people([image(1, 1)], Broken(), SIZE))
+    assert cv2.getNumThreads() == 3
+
+
+def test_a_detector_that_raises_in_a_stream_stops_the_run() -> None:
     class Broken(Faces):
         def detect(self, images: Sequence[Image]) -> list[Detections]:
             raise RuntimeError("broken")
@@ -353,7 +419,7 @@ def test_a_detector_that_raises_in_a_lane_stops_the_run() -> None:
         list(detect_people(MIXED, Broken(2, 2), SIZE))
 
 
-def test_an_engine_that_raises_in_a_lane_stops_the_run() -> None:
+def test_an_engine_that_raises_in_a_stream_stops_the_run() -> None:
     class Broken(Brightness):
         def run(self, batch: Pixels, present: NDArray[np.bool_]) -> NDArray[np.float32]:
             raise RuntimeError("broken")

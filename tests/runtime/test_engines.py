@@ -1,81 +1,32 @@
-"""Tests of mivolo_cli.runtime.engines: numbers in true fp32, and a way on when a GPU is missing or
-fails."""
+"""What all engines share: the choice of one, and engines that are made of others."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
+from helpers.engines import GPU, Sums, batch
+from helpers.logs import warned
+from numpy.typing import NDArray
 
 from mivolo_cli.errors import BadInput, WeightsError
 from mivolo_cli.runtime import device as devices
 from mivolo_cli.runtime.device import choose_device, each_gpu
 from mivolo_cli.runtime.engines import FallbackEngine, MultiGpuEngine, PaddedEngine, choose_engine
-from mivolo_cli.runtime.openvino_engine import OnnxEngine, OpenVinoEngine
 from mivolo_cli.runtime.torch_engine import TorchEngine
 
-openvino = pytest.importorskip("openvino")
-GPU = "meta"
-"""A device that PyTorch has everywhere and that holds no numbers: whatever is asked of it fails, as
-on a broken GPU."""
+MODULE = "runtime.engines"
 
 
-class Sums(nn.Module):
-    """Adds a weight to the sum of each picture, where its first input is there."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.tensor([0.25]))
-
-    def forward(self, pixels: Tensor, present: Tensor) -> Tensor:
-        assert not torch.is_grad_enabled() and not self.training
-        return (pixels.float().sum(dim=(1, 2, 3)) * present[:, 0] + self.weight)[:, None]
-
-
-class Product(nn.Module):
-    def __init__(self, weights: np.ndarray) -> None:
-        super().__init__()
-        self.weights = nn.Parameter(torch.from_numpy(weights))
-
-    def forward(self, pixels: Tensor, present: Tensor) -> Tensor:
-        return pixels.flatten(1).float() @ self.weights
-
-
-def batch() -> tuple[np.ndarray, np.ndarray]:
-    pixels = np.arange(2 * 4 * 4 * 6, dtype=np.uint8).reshape(2, 4, 4, 6)
-    return pixels, np.array([[True, True], [False, True]])
-
-
-@pytest.fixture
-def matrix() -> np.ndarray:
-    return np.random.default_rng(0).standard_normal((96, 5), dtype=np.float32)
-
-
-@pytest.fixture
-def graph(tmp_path: Path, matrix: np.ndarray) -> Path:
-    """A graph that multiplies (1, 96) by the matrix, and negates the product in its second
-    output."""
-    from openvino import opset13
-
-    given = opset13.parameter([1, 96], np.float32)
-    product = opset13.matmul(given, opset13.constant(matrix), False, False)
-    model = openvino.Model([product, opset13.negative(product)], [given], "product")
-    openvino.save_model(model, tmp_path / "graph.xml", compress_to_fp16=False)
-    return tmp_path / "graph.xml"
-
-
-def test_importing_it_imports_no_library() -> None:
-    check = (
-        "import sys, mivolo_cli.runtime.engines; print({'torch', 'openvino'} & set(sys.modules))"
-    )
+@pytest.mark.parametrize("module", ["engines", "device", "torch_engine", "openvino_engine"])
+def test_importing_it_imports_no_library(module: str) -> None:
+    libraries = "{'torch', 'openvino'} & set(sys.modules)"
+    check = f"import sys, mivolo_cli.runtime.{module}; print({libraries})"
     assert subprocess.check_output([sys.executable, "-c", check], text=True) == "set()\n"
 
 
@@ -195,7 +146,9 @@ def test_batches_are_filled_up_to_powers_of_two(monkeypatch: pytest.MonkeyPatch)
     seen: list[tuple[int, int]] = []
     run = TorchEngine.run
 
-    def watch(engine: TorchEngine, batch: np.ndarray, present: np.ndarray) -> np.ndarray:
+    def watch(
+        engine: TorchEngine, batch: Pixels, present: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
         seen.append((len(batch), int(present.sum())))
         return run(engine, batch, present)
 
@@ -350,11 +303,13 @@ class Fake:
     def __init__(self, error: Exception | None = None) -> None:
         self.error, self.calls = error, 0
 
-    def run(self, *inputs: np.ndarray) -> np.ndarray:
+    def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
         self.calls += 1
         if self.error is not None:
             raise self.error
-        return inputs[0].reshape(len(inputs[0]), -1).sum(axis=1, dtype=np.float32)[:, None]
+        pictures = inputs[0].reshape(len(inputs[0]), -1)
+        sums: NDArray[np.float32] = pictures.sum(axis=1, dtype=np.float32)
+        return sums[:, None]
 
 
 @pytest.mark.parametrize(
@@ -394,7 +349,7 @@ def test_batches_are_dealt_to_engines_that_are_idle_and_come_back_to_those_who_a
     both = threading.Barrier(2, timeout=10)
 
     class Waiting(Fake):
-        def run(self, *inputs: np.ndarray) -> np.ndarray:
+        def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
             both.wait()  # broken unless two batches are under way, on two engines
             return super().run(*inputs)
 

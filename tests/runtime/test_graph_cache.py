@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.logs import warned
 from helpers.models import SMALL
 
 from mivolo_cli.model import checkpoint
@@ -19,12 +20,12 @@ from mivolo_cli.model.architecture import FromPixels, create_model
 from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.model.variants import SIZES
 from mivolo_cli.runtime import graph_cache
-from mivolo_cli.runtime import load as ready
 from mivolo_cli.runtime.graph_cache import NotConverted, open_converted
 from mivolo_cli.runtime.load import load, open_model
 from mivolo_cli.runtime.torch_engine import TorchEngine
 
 openvino = pytest.importorskip("openvino")
+MODULE = "runtime.graph_cache"
 seeded = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "seeded.py"))
 
 
@@ -222,5 +223,5 @@ def test_a_converter_that_refuses_the_model_leaves_it_to_pytorch(
 
 
 def test_the_engine_torch_converts_nothing(tmp_path: Path, conversions: list[str]) -> None:
-    engine, spec = ready.open_model(str(saved(tmp_path)), "cpu", engine="torch")
+    engine, spec = open_model(str(saved(tmp_path)), "cpu", engine="torch")
     assert isinstance(engine, TorchEngine) and spec.name == "seeded" and conversions == []

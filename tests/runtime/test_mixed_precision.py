@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from mivolo_cli.model import checkpoint
 from mivolo_cli.model.architecture import FromPixels, create_model

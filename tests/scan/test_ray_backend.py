@@ -285,16 +285,20 @@ def test_a_run_that_is_stopped_goes_on_and_a_changed_photo_has_one_row_set(
 
 
 def test_a_folder_that_is_up_to_date_needs_no_cluster(
-    album: Path, options: Options, disordered: Scan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    album: Path, options: Options, disordered: Scan, tmp_path: Path
 ) -> None:
     disordered(album, tmp_path / "people", options, ray=True)
     before = sorted(
         (file.name, file.stat().st_mtime_ns) for file in (tmp_path / "people").iterdir()
     )
-    monkeypatch.setattr(
-        scanning, "_open_cluster", lambda options: pytest.fail("a cluster was started")
+    again = scan(
+        album,
+        tmp_path / "people",
+        options,
+        lambda options: pytest.fail("a cluster was started"),
+        ray=True,
     )
-    assert disordered(album, tmp_path / "people", options, ray=True).unchanged
+    assert again.unchanged
     assert (
         sorted((file.name, file.stat().st_mtime_ns) for file in (tmp_path / "people").iterdir())
         == before

@@ -1,4 +1,4 @@
-"""Store in files: written whole, found by key, read back in any order."""
+"""ResultStore in files: written whole, found by key, read back in any order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from helpers.tables import table as read_rows
 from mivolo_cli.errors import OutputError
 from mivolo_cli.records import SCHEMA, Box, Failure, Person, Photo, Prediction, Result, rows
 from mivolo_cli.scan import store as parts
-from mivolo_cli.scan.store import Store, key, regrouped, write_part
+from mivolo_cli.scan.store import ResultStore, key, regrouped, write_part
 from mivolo_cli.tables import open_sinks
 
 ABOUT = {parts.FINGERPRINT: "f"}
@@ -29,7 +29,7 @@ def result(number: int, people: int = 1) -> Result:
     return Result(photo(number), 80, 64, None, found[:people])
 
 
-def table_of(results: Store, numbers: Sequence[int]) -> list[dict[str, object]]:
+def table_of(results: ResultStore, numbers: Sequence[int]) -> list[dict[str, object]]:
     tables = results.read(results.index[key(photo(number))] for number in numbers)
     return [row for table in tables for row in table.select(SCHEMA.names).to_pylist()]
 
@@ -52,14 +52,14 @@ def test_a_key_is_of_path_size_and_time_and_of_nothing_that_looks_alike() -> Non
 
 def test_photos_are_found_in_any_order_over_files_and_row_groups(tmp_path: Path) -> None:
     made = [result(number, number % 4) for number in range(40)]
-    results = Store()
+    results = ResultStore()
     for start in range(0, 40, 8):
         write_part(tmp_path / f"{start}.parquet", ABOUT, made[start : start + 8])
         assert results.add(tmp_path / f"{start}.parquet", "f")
     with parts.open_store(tmp_path / "store", ABOUT) as store:
         for table in regrouped(results.read(range(40)), 7):
             store.write_table(table)
-    whole = Store()
+    whole = ResultStore()
     assert whole.add(tmp_path / "store", "f")
     for order in (range(40), range(39, -1, -1), (3, 3, 17, 4, 39, 0)):
         for one in (results, whole):
@@ -70,7 +70,7 @@ def test_people_come_back_as_they_were(tmp_path: Path) -> None:
     write_part(
         tmp_path / "part", ABOUT, [result(1, 2), result(2, 0), Failure(photo(3), "empty", "it is")]
     )
-    results = Store()
+    results = ResultStore()
     results.add(tmp_path / "part", "f")
     assert results.people(photo(1)) == result(1, 2).people
     assert results.people(photo(2)) == results.people(photo(3)) == []
@@ -82,7 +82,7 @@ def test_what_is_added_later_counts_and_passing_failures_are_known(tmp_path: Pat
         ABOUT,
         [Failure(photo(1), "no_permission", "no"), Failure(photo(2), "empty", "no")],
     )
-    results = Store()
+    results = ResultStore()
     results.add(tmp_path / "1", "f")
     assert results.passing == {results.index[key(photo(1))]}
     write_part(tmp_path / "2", ABOUT, [result(1)])
@@ -93,7 +93,7 @@ def test_what_is_added_later_counts_and_passing_failures_are_known(tmp_path: Pat
 
 def test_a_part_may_be_known_by_the_keys_of_what_was_found(tmp_path: Path) -> None:
     write_part(tmp_path / "part", ABOUT, [result(1), result(2)])
-    results = Store()
+    results = ResultStore()
     results.add(tmp_path / "part", "f", [key(photo(1, time=7)), key(photo(2))])
     assert set(results.index) == {key(photo(1, time=7)), key(photo(2))}
 
@@ -106,7 +106,7 @@ def test_result_tables_are_read_too_but_not_rows_about_no_file(tmp_path: Path) -
     ]
     with open_sinks([tmp_path / "a.parquet"], ABOUT) as out:
         out.write(expected(*made))
-    results = Store()
+    results = ResultStore()
     assert results.add(tmp_path / "a.parquet", "f")
     assert set(results.index) == {key(photo(1)), key(photo(2))}
     assert table_of(results, [2, 1]) == expected(made[2], made[0])
@@ -131,7 +131,7 @@ def test_files_that_cannot_be_used_are_as_if_absent(tmp_path: Path, kind: str) -
 
         about = {f"mivolo.{parts.FINGERPRINT}": "f"}
         pyarrow.parquet.write_table(pa.table({"a": [1]}).replace_schema_metadata(about), file)
-    results = Store()
+    results = ResultStore()
     assert not results.add(file, "f")
     assert results.index == {}
 
@@ -144,7 +144,7 @@ def test_a_bit_turned_over_is_noticed_or_does_not_matter(tmp_path: Path) -> None
         (tmp_path / "part").write_bytes(
             content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :]
         )
-        results = Store()
+        results = ResultStore()
         if not results.add(tmp_path / "part", "f"):
             refused += 1
         elif len(results.index) == 2:
@@ -154,7 +154,7 @@ def test_a_bit_turned_over_is_noticed_or_does_not_matter(tmp_path: Path) -> None
 
 def test_a_file_that_breaks_later_is_reported(tmp_path: Path) -> None:
     write_part(tmp_path / "part", ABOUT, [result(1)])
-    results = Store()
+    results = ResultStore()
     results.add(tmp_path / "part", "f")
     (tmp_path / "part").write_text("hello")
     with pytest.raises(OutputError, match="cannot be read") as error:

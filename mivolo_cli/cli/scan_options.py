@@ -1,0 +1,156 @@
+"""The options of `mivolo scan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import CLUSTER, FIND, MODEL, RESULT
+
+Paths = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Files, folders, URLs of buckets (s3://, gs://, az://); - reads a list from standard input."
+    ),
+]
+Output = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Table to write: .parquet, .csv, .jsonl; repeatable.",
+        rich_help_panel=RESULT,
+    ),
+]
+Annotate = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Also draw boxes and labels into pictures in DIR.",
+        rich_help_panel=RESULT,
+    ),
+]
+Detector = Annotated[
+    str,
+    typer.Option(help="auto, embedded, given, yolo, retinaface, or a file.", rich_help_panel=MODEL),
+]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Your own boxes (CSV or Parquet), for the detector `given`.",
+        rich_help_panel=MODEL,
+    ),
+]
+BatchSize = Annotated[
+    int, typer.Option(min=1, help="People per batch of the model.", rich_help_panel=MODEL)
+]
+Devices = Annotated[
+    str, typer.Option(help="auto, cpu, cuda (all GPUs), cuda:0,1 or mps.", rich_help_panel=MODEL)
+]
+Int8Samples = Annotated[
+    Path | None,
+    typer.Option(
+        "--int8-samples",
+        metavar="DIR",
+        help="Photos of people, for the precision int8.",
+        show_default="those of the first scan",
+        rich_help_panel=MODEL,
+    ),
+]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="On a GPU: minutes more at the start, then less a photo.",
+        rich_help_panel=MODEL,
+    ),
+]
+Workers = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Threads that decode photos; 0 means one a core.", rich_help_panel=MODEL
+    ),
+]
+FullResolution = Annotated[
+    bool,
+    typer.Option(
+        "--full-resolution",
+        help="Decode large JPEGs whole, even where people on them are made smaller anyway: slower.",
+        rich_help_panel=MODEL,
+    ),
+]
+Include = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GLOB", help="Only these, as '2024/**' or '*.jpg'.", rich_help_panel=FIND),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GLOB", help="Not these files and folders.", rich_help_panel=FIND),
+]
+Archives = Annotated[
+    bool,
+    typer.Option(
+        "--archives",
+        help="Also the pictures in .tar and .parquet files in folders.",
+        rich_help_panel=FIND,
+    ),
+]
+Hidden = Annotated[
+    bool, typer.Option("--hidden", help="Hidden files and folders, too.", rich_help_panel=FIND)
+]
+KeepMissing = Annotated[
+    bool,
+    typer.Option("--keep-missing", help="Keep the rows of deleted photos.", rich_help_panel=RESULT),
+]
+SpreadsheetSafe = Annotated[
+    bool,
+    typer.Option(
+        "--spreadsheet-safe",
+        help="In CSV, put ' before text that a spreadsheet would take for a formula.",
+        rich_help_panel=RESULT,
+    ),
+]
+ShardOf = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="The I-th of N parts; see `mivolo merge`.",
+        rich_help_panel=FIND,
+    ),
+]
+SkipTagged = Annotated[
+    bool,
+    typer.Option(
+        "--skip-tagged",
+        help="Not photos with tags of the same model in them.",
+        rich_help_panel=FIND,
+    ),
+]
+OnRay = Annotated[
+    bool,
+    typer.Option(
+        "--ray",
+        help="Work on a Ray cluster of this machine; an output with no suffix is a folder of Parquet files.",
+        rich_help_panel=CLUSTER,
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Work on the cluster there: HOST:PORT, or auto.",
+        rich_help_panel=CLUSTER,
+    ),
+]
+Tag = Annotated[
+    bool,
+    typer.Option(
+        "--tag",
+        help="Then put the results into the photos, as `mivolo tag`.",
+        rich_help_panel=RESULT,
+    ),
+]

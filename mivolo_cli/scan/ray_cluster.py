@@ -1,0 +1,115 @@
+"""The Ray cluster itself: join it or start it, and what its machines have."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import BadInput, Stopped
+from .options import ScanOptions
+
+PATIENCE = 900.0
+"""Seconds without any movement after which a window is given up; what decodes risky photos has a
+minute for each."""
+GO_ON = "`ray status` shows its machines; the same command goes on from here"
+INSTALL = "pip install 'mivolo-cli[ray]', on every machine of the cluster"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The actors of a stage, and what each of them holds."""
+
+    actors: int
+    cores: float
+    gpus: float = 0.0
+
+
+def connect(options: ScanOptions) -> bool:
+    """Join the cluster, or start one here; whether it has to be left again. Raises BadInput."""
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise BadInput("--ray needs the package ray", hint=INSTALL) from error
+    _be_quiet()
+    if ray.is_initialized():
+        return False
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its warnings would go to the terminal
+    ours: dict[str, Any] = {}
+    if options.ray_address is None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # Without a token, Ray would keep one in the home folder.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        ours = {
+            "num_cpus": options.inference.workers,
+            "include_dashboard": False,
+            "_node_ip_address": "127.0.0.1",
+        }
+    try:
+        ray.init(
+            options.ray_address or "local", log_to_driver=False, logging_level=logging.ERROR, **ours
+        )
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        hint = "check --ray-address; without it, --ray starts a cluster on this machine"
+        raise BadInput(
+            f"there is no Ray cluster to work on: {_last_line(error)}", hint=hint
+        ) from error
+    return True
+
+
+def _be_quiet() -> None:
+    """No bars, warnings and log on the terminal; Ray keeps its log in a folder of its own.
+
+    The warnings are of options that Ray sets itself, of actors without work, and of the parameters
+    of retries, which Ray is to lose, and without which it would do again for ever what breaks down.
+    """
+    from ray.data import DataContext
+
+    warnings.filterwarnings("ignore", module=r"ray\.")
+    warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
+    context = DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    context.execution_no_progress_timeout_s = PATIENCE
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.CRITICAL)
+
+
+def reading_cores() -> float:
+    """What a task that decodes holds: as many tasks as cores, for it also waits, and the actors
+    hold the other half."""
+    return min(0.5, smallest() / 2)
+
+
+def all_cores() -> float:
+    return sum(_machines())
+
+
+def smallest() -> float:
+    return min(_machines())
+
+
+def _machines() -> list[float]:
+    """The cores of each machine. Raises Stopped where there is none."""
+    import ray
+
+    cores = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
+    if not any(cores):
+        raise Stopped(
+            "the Ray cluster has no machine with a core", hint="`ray status` shows what it has"
+        )
+    return [count for count in cores if count]
+
+
+def stopped(error: Exception) -> Stopped:
+    return Stopped(f"the cluster gave up: {_last_line(error)}", hint=GO_ON)
+
+
+def _last_line(error: Exception) -> str:
+    """Of Ray's long messages, the line that says what it was."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:200].rstrip(" .") if lines else type(error).__name__
