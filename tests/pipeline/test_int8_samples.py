@@ -85,7 +85,7 @@ def test_int8_of_the_embedded_model_moves_ages_little() -> None:
         for name in ("zidane.jpg", "zidane.jpg", "bus.jpg", "bus.jpg")
     ]
 
-    def batch(spec: ModelSpec, shift: int) -> tuple[np.ndarray, np.ndarray]:
+    def batch(spec: ModelSpec, shift: int) -> tuple[Pixels, NDArray[np.bool_]]:
         boxes = [(x1 + shift, y1 + shift, x2 + shift, y2 + shift) for x1, y1, x2, y2 in corners]
         faces = [
             p.crop(box).resize((spec.input_size,) * 2)
@@ -103,16 +103,18 @@ def test_int8_of_the_embedded_model_moves_ages_little() -> None:
     assert rounded.precision == "int8" and 0 < np.abs(np.subtract(*ages)).mean() < 2
 
 
-def test_int8_is_near_and_calibrated_once(tiny_model: Path, notes: list[str]) -> None:
+def test_int8_is_near_and_calibrated_once(
+    tiny_model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     pytest.importorskip("nncf")
     asked: list[str] = []
 
-    def calibrating(key: str) -> Int8Samples:
-        def batches(spec: ModelSpec) -> list[tuple[np.ndarray, np.ndarray]]:
+    def samples(key: str) -> Int8Samples:
+        def asked_for(spec: ModelSpec) -> Batches:
             asked.append(key)
             return people(spec)
 
-        return Int8Samples(key, batches)
+        return Int8Samples(key, asked_for)
 
     exact, spec = load.open_model(str(tiny_model), "cpu")
     engine, _ = load.open_model(str(tiny_model), "cpu", "int8", int8_samples=samples(""))
@@ -120,7 +122,7 @@ def test_int8_is_near_and_calibrated_once(tiny_model: Path, notes: list[str]) ->
     answers = engine.run(pixels, present)
     assert 0 < np.abs(answers - exact.run(pixels, present)).mean() < 0.15
     assert engine.precision == "int8" and engine.int8_key != "" == exact.int8_key
-    assert notes == []
+    assert warned(caplog) == []
     again, _ = load.open_model(str(tiny_model), "cpu", "int8")
     assert again.int8_key == engine.int8_key and (again.run(pixels, present) == answers).all()
     load.open_model(str(tiny_model), "cpu", "int8", int8_samples=samples("other"))

@@ -18,14 +18,11 @@ BODY = [100, 100, 200, 400]
 HEAD = [130, 110, 170, 160]
 
 
-Corners = Sequence[Sequence[float]]
-
-
-def boxes(corners: Corners) -> Boxes:
+def boxes(corners: Sequence[Sequence[float]]) -> Boxes:
     return np.array(corners, np.float32).reshape(-1, 4)
 
 
-def detections(persons: Corners, faces: Corners) -> Detections:
+def detections(persons: Sequence[Sequence[float]], faces: Sequence[Sequence[float]]) -> Detections:
     unknown = [np.full(len(found), np.nan, np.float32) for found in (persons, faces)]
     return Detections(boxes(persons), unknown[0], boxes(faces), unknown[1])
 

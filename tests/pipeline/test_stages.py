@@ -86,8 +86,8 @@ def ages(results: Iterable[Result | Failure]) -> list[list[int] | None]:
 
 
 MIXED: list[Image | Failure] = [
-    image(0, 0), image(1, 3), failure(2), image(3, 1), image(4, 0), image(5, 5),
-    failure(6), image(7, 2), image(8, 0),
+    image(0, 0), image(1, 3), failure(2), image(3, 1), image(4, 0),
+    image(5, 5), failure(6), image(7, 2), image(8, 0),
 ]  # fmt: skip
 MIXED_AGES = [[], [10, 11, 12], None, [30], [], [50, 51, 52, 53, 54], None, [70, 71], []]
 
@@ -239,14 +239,7 @@ def test_photos_reduced_too_much_are_read_whole_and_looked_at_again() -> None:
             else Image(photo, np.full((side, side, 3), 9, np.uint8))
         )
 
-    photos: list[Image | Failure] = [
-        reduced(100),
-        reduced(59),
-        failure(1),
-        reduced(20),
-        reduced(62),
-        reduced(63),
-    ]
+    photos = [*map(reduced, (100, 59)), failure(1), *map(reduced, (20, 62, 63))]
     seen = list(detect_people(photos, Half(), SIZE, decode=whole))
     assert [one.photo.path for one in seen] == ["100", "59", "1-x", "20", "62", "63"]
     assert sorted(asked) == ["20", "59", "62"], "upscaled, upscaled, and a face of 49.6 pixels"

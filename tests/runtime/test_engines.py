@@ -14,9 +14,8 @@ from helpers.engines import GPU, Sums, batch
 from helpers.logs import warned
 from numpy.typing import NDArray
 
-from mivolo_cli.errors import BadInput, WeightsError
-from mivolo_cli.runtime import device as devices
-from mivolo_cli.runtime.device import choose_device, each_gpu
+from mivolo_cli.errors import BadInput
+from mivolo_cli.records import Pixels
 from mivolo_cli.runtime.engines import FallbackEngine, MultiGpuEngine, PaddedEngine, choose_engine
 from mivolo_cli.runtime.torch_engine import TorchEngine
 
@@ -28,117 +27,6 @@ def test_importing_it_imports_no_library(module: str) -> None:
     libraries = "{'torch', 'openvino'} & set(sys.modules)"
     check = f"import sys, mivolo_cli.runtime.{module}; print({libraries})"
     assert subprocess.check_output([sys.executable, "-c", check], text=True) == "set()\n"
-
-
-def test_an_onnx_engine_computes_in_fp32(graph: Path, matrix: np.ndarray) -> None:
-    value = np.random.default_rng(1).standard_normal((1, 96), dtype=np.float32)
-    first, second = OnnxEngine(graph, threads=1).run(value)
-    assert first.dtype == np.float32 and first.shape == (1, 5)
-    assert np.abs(first - value @ matrix).max() < 1e-5, "bf16 would be off by 0.01"
-    assert np.array_equal(second, -first)
-
-
-def test_an_onnx_engine_keeps_its_answers_apart(graph: Path) -> None:
-    engine = OnnxEngine(graph)
-    first = engine.run(np.ones((1, 96), np.float32))[0]
-    kept = first.copy()
-    engine.run(np.zeros((1, 96), np.float32))
-    assert np.array_equal(first, kept)
-
-
-def test_a_missing_or_broken_graph_is_a_weights_error(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="no file .*nothing.onnx"):
-        OnnxEngine(tmp_path / "nothing.onnx")
-    (tmp_path / "broken.onnx").write_bytes(b"hello")
-    with pytest.raises(WeightsError, match="cannot run .*broken.onnx") as caught:
-        OnnxEngine(tmp_path / "broken.onnx")
-    assert "verify" in caught.value.hint
-
-
-def test_an_openvino_device_that_is_not_here_is_named(graph: Path) -> None:
-    with pytest.raises(WeightsError, match="banana"):
-        OnnxEngine(graph, device="banana")
-
-
-def test_without_openvino_the_package_is_named(
-    graph: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(BadInput, match="openvino"):
-        OnnxEngine(graph)
-
-
-def test_a_torch_engine_answers_in_float32(notes: list[str]) -> None:
-    engine = TorchEngine(Sums().train(), "cpu")
-    pixels, present = batch()
-    outputs = engine.run(pixels, present)
-    assert outputs.dtype == np.float32 and engine.device == "cpu" and notes == []
-    assert outputs.tolist() == [[pixels[0].sum() + 0.25], [0.25]]
-
-
-def test_half_precision_is_only_near(matrix: np.ndarray) -> None:
-    pixels, present = batch()
-    exact = pixels.reshape(2, -1).astype(np.float32) @ matrix
-    error = {
-        precision: np.abs(
-            TorchEngine(Product(matrix), "cpu", precision).run(pixels, present) - exact
-        ).max()
-        for precision in ("fp32", "bf16")
-    }
-    assert error["fp32"] < 1e-2 < error["bf16"] < 20
-
-
-def test_an_unknown_precision_is_refused() -> None:
-    with pytest.raises(BadInput, match="int3") as caught:
-        TorchEngine(Sums(), "cpu", "int3")
-    assert "bf16" in caught.value.hint
-
-
-def test_a_gpu_that_fails_gives_way_to_the_cpu_once(notes: list[str]) -> None:
-    engine = TorchEngine(Sums(), GPU)
-    assert engine.device == GPU
-    pixels, present = batch()
-    for _ in range(2):
-        assert engine.run(pixels, present).tolist() == [[pixels[0].sum() + 0.25], [0.25]]
-    assert engine.device == "cpu"
-    (note,) = notes
-    assert note.startswith(f"{GPU} failed (") and "CPU" in note and "\n" not in note
-
-
-def test_a_gpu_without_memory_gives_way_to_the_cpu(notes: list[str]) -> None:
-    class Hungry(Sums):
-        def forward(self, pixels: Tensor, present: Tensor) -> Tensor:
-            if self.weight.is_meta:
-                raise torch.OutOfMemoryError(
-                    "CUDA out of memory. Tried to allocate 9 GiB.\nMore of the same"
-                )
-            return super().forward(pixels, present)
-
-    engine = TorchEngine(Hungry(), GPU)
-    assert engine.run(*batch())[1].tolist() == [0.25]
-    fewer, note = notes
-    assert (
-        "batch of 2" in fewer
-        and "Tried to allocate 9 GiB" in note
-        and "More of the same" not in note
-    )
-
-
-def test_a_gpu_that_takes_no_weights_gives_way_to_the_cpu(notes: list[str]) -> None:
-    class Stuck(Sums):
-        def to(self, *args: object, **options: object) -> Stuck:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-
-    engine = TorchEngine(Stuck(), GPU)
-    assert engine.device == "cpu" and len(notes) == 1
-    assert engine.run(*batch())[1].tolist() == [0.25]
-
-
-def test_a_mistake_on_the_cpu_is_not_hidden(notes: list[str]) -> None:
-    engine = TorchEngine(Product(np.ones((7, 5), np.float32)), "cpu")
-    with pytest.raises(RuntimeError, match="shapes"):
-        engine.run(*batch())
-    assert notes == []
 
 
 def test_batches_are_filled_up_to_powers_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,57 +50,6 @@ def test_batches_are_filled_up_to_powers_of_two(monkeypatch: pytest.MonkeyPatch)
             == whole[:people].tolist()
         )
     assert seen == [(0, 0), (1, 2), (2, 4), (4, 6), (4, 8), (8, 10), (8, 14)]
-
-
-def test_the_cpu_is_taken_as_asked() -> None:
-    assert choose_device("cpu") == ("cpu", "as asked")
-
-
-@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:", "CUDA", "", "cpu:0"])
-def test_a_device_that_does_not_exist_is_refused(name: str) -> None:
-    with pytest.raises(BadInput) as caught:
-        choose_device(name)
-    assert "cuda:0" in caught.value.hint
-
-
-def test_a_gpu_that_is_not_there_gives_the_cpu_and_says_so() -> None:
-    assert choose_device("cuda:97") == (
-        "cpu",
-        "there is no cuda:97 that PyTorch can use, so the CPU is used",
-    )
-
-
-def test_a_gpu_that_does_not_work_gives_the_cpu_and_says_so(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 99)
-    monkeypatch.setattr(devices, "_driver_may_be_here", lambda: True)
-    device, reason = choose_device("cuda:98")
-    assert device == "cpu"
-    assert reason.startswith("cuda:98 does not work (") and reason.endswith("so the CPU is used")
-    assert "\n" not in reason
-
-
-@pytest.mark.parametrize(
-    ("present", "broken", "expected"),
-    [
-        ((), (), ("cpu", "there is no GPU that PyTorch can use, so the CPU is used")),
-        (("cuda", "mps"), (), ("cuda", "the first GPU that works")),
-        (("mps",), (), ("mps", "the first GPU that works")),
-        (("cuda", "mps"), ("cuda",), ("mps", "the first GPU that works")),
-        (("cuda",), ("cuda",), ("cpu", "cuda is ill, so the CPU is used")),
-    ],
-)
-def test_auto_takes_the_first_gpu_that_works(
-    present: tuple[str, ...],
-    broken: tuple[str, ...],
-    expected: tuple[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(devices, "_driver_may_be_here", lambda: True)
-    monkeypatch.setattr(devices, "_present", lambda device: device in present)
-    monkeypatch.setattr(devices, "_trouble", lambda device: "is ill" if device in broken else None)
-    assert choose_device("auto") == expected
 
 
 @pytest.mark.parametrize(
@@ -248,53 +85,6 @@ def test_an_engine_that_cannot_do_it_is_refused(
     assert hint in caught.value.hint
 
 
-def test_a_precision_that_the_processor_lacks_becomes_fp32_and_is_said(
-    graph: Path, monkeypatch: pytest.MonkeyPatch, notes: list[str]
-) -> None:
-    monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["FP32", "INT8"])
-    engine = OpenVinoEngine(graph, "bf16")
-    assert engine.precision == "fp32"
-    OpenVinoEngine(graph, "fp32")
-    assert notes == ["this processor has no bf16: the model works in fp32"]
-
-
-def test_without_a_driver_pytorch_is_not_even_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    code = (
-        "import sys; from mivolo_cli.runtime import device\n"
-        "sys.platform = 'linux'; device.DRIVERS = ('/nowhere',)\n"
-        "print(device.choose_device('auto')[0], 'torch' in sys.modules)"
-    )
-    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "cpu False\n"
-
-
-class Small(Sums):
-    """Has memory for three people at most."""
-
-    seen: list[int]
-
-    def forward(self, pixels: Tensor, present: Tensor) -> Tensor:
-        self.seen.append(len(pixels))
-        if len(pixels) > 3:
-            raise torch.OutOfMemoryError("out of memory")
-        return super().forward(pixels, present)
-
-
-def test_a_batch_that_memory_does_not_hold_is_halved_until_it_does_and_stays_so(
-    notes: list[str],
-) -> None:
-    module = Small()
-    module.seen = []
-    engine = TorchEngine(module, "cpu")
-    pixels = np.arange(16 * 2 * 2 * 6, dtype=np.uint8).reshape(16, 2, 2, 6)
-    present = np.ones((16, 2), bool)
-    expected = TorchEngine(Sums(), "cpu").run(pixels, present)
-    assert (engine.run(pixels, present) == expected).all()
-    assert module.seen == [16, 8, 4, *[2] * 8]
-    module.seen.clear()
-    assert (engine.run(pixels[:5], present[:5]) == expected[:5]).all()
-    assert module.seen == [2, 2, 1] and len(notes) == 1 and "batch of 16" in notes[0]
-
-
 class Fake:
     """An engine that answers with the sums of pictures, and fails when told to."""
 
@@ -316,33 +106,32 @@ class Fake:
     "error", [RuntimeError("oneDNN is ill\nand more"), MemoryError("oneDNN is ill")]
 )
 def test_an_engine_that_fails_in_the_middle_gives_way_once_with_the_same_answers(
-    error: Exception, notes: list[str]
+    error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     pixels, present = batch()
-    fake = Fake()
-    made: list[TorchEngine] = []
+    fake, made = Fake(), []
 
-    def make() -> TorchEngine:
+    def backup() -> TorchEngine:
         made.append(TorchEngine(Sums(), "cpu"))
         return made[-1]
 
-    engine = FallbackEngine(fake, make)
+    engine = FallbackEngine(fake, backup)
     before = engine.run(pixels, present)
-    assert made == [] and notes == [] and engine.precision == "bf16"
+    assert made == [] and warned(caplog) == [] and engine.precision == "bf16"
     fake.error = error
     for _ in range(2):
         assert engine.run(pixels, np.ones((2, 2), bool)).tolist() == (before + 0.25).tolist()
     assert len(made) == 1 and fake.calls == 2 and engine.precision == "fp32"
-    assert notes == ["openvino failed (oneDNN is ill): going on with torch"]
+    assert warned(caplog, MODULE) == ["openvino failed (oneDNN is ill): going on with torch"]
 
 
-def test_what_the_backup_cannot_do_either_is_not_hidden(notes: list[str]) -> None:
+def test_what_the_backup_cannot_do_either_is_not_hidden(caplog: pytest.LogCaptureFixture) -> None:
     wrong = RuntimeError("wrong shapes")
     engine = FallbackEngine(Fake(wrong), lambda: Fake(wrong))
     for _ in range(2):
         with pytest.raises(RuntimeError, match="wrong shapes"):
             engine.run(*batch())
-    assert len(notes) == 1
+    assert warned(caplog, MODULE) == ["openvino failed (wrong shapes): going on with openvino"]
 
 
 def test_batches_are_dealt_to_engines_that_are_idle_and_come_back_to_those_who_asked() -> None:
@@ -358,7 +147,17 @@ def test_batches_are_dealt_to_engines_that_are_idle_and_come_back_to_those_who_a
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda n: engine.run(np.full((n, 2), n)), range(1, 9)))
     assert [answer.tolist() for answer in found] == [[[2 * n]] * n for n in range(1, 9)]
-    assert [fake.calls for fake in fakes] == [4, 4]
+    assert [fake.calls for fake in fakes] == [4, 4] and engine.device == "cpu, cpu"
+
+
+def test_each_of_several_gpus_says_what_becomes_of_it(caplog: pytest.LogCaptureFixture) -> None:
+    engine = MultiGpuEngine([TorchEngine(Sums(), GPU), TorchEngine(Sums(), GPU)])
+    assert engine.device == f"{GPU}, {GPU}" and warned(caplog) == []
+    for _ in range(3):
+        assert engine.run(*batch())[1].tolist() == [0.25]
+    notes = warned(caplog, "runtime.torch_engine")
+    assert len(notes) == 2 and all(note.startswith(f"{GPU} failed (") for note in notes)
+    assert engine.device == "cpu, cpu"
 
 
 def test_an_engine_that_raises_is_idle_again() -> None:
@@ -366,133 +165,3 @@ def test_an_engine_that_raises_is_idle_again() -> None:
     for _ in range(2):
         with pytest.raises(RuntimeError):
             engine.run(np.zeros((1, 1)))
-
-
-def test_several_gpus_are_named_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_driver_may_be_here", lambda: True)
-    monkeypatch.setattr(devices, "_present", lambda device: device != "cuda:7")
-    monkeypatch.setattr(
-        devices, "_trouble", lambda device: "is ill" if device == "cuda:2" else None
-    )
-    assert choose_device("cuda:0,1", several=True) == ("cuda:0,1", "as asked")
-    assert choose_device("cuda:0,2,7,3", several=True) == (
-        "cuda:0,3",
-        "of cuda:0,2,7,3, these work (cuda:2 is ill)",
-    )
-    assert choose_device("cuda:2", several=True)[0] == "cpu"
-    with pytest.raises(BadInput, match="one GPU") as caught:
-        choose_device("cuda:0,1")
-    assert caught.value.hint == "use cuda:0"
-
-
-@pytest.mark.parametrize(
-    ("device", "count", "expected"),
-    [
-        ("cpu", 4, ["cpu"]),
-        ("mps", 0, ["mps"]),
-        ("cuda:3", 4, ["cuda:3"]),
-        ("cuda:0,3", 4, ["cuda:0", "cuda:3"]),
-        ("cuda", 1, ["cuda:0"]),
-        ("cuda", 4, ["cuda:0", "cuda:1", "cuda:3"]),
-    ],
-)
-def test_cuda_stands_for_every_gpu_that_works(
-    device: str, count: int, expected: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    monkeypatch.setattr(
-        devices, "_trouble", lambda device: "is ill" if device == "cuda:2" else None
-    )
-    assert each_gpu(device) == expected
-
-
-def test_pixels_go_to_cuda_from_pinned_memory_without_waiting(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """There is no GPU here: the copies are watched, and stay on the CPU."""
-    seen: list[object] = []
-
-    def pinned(tensor: Tensor) -> Tensor:
-        seen.append("pinned")
-        return tensor
-
-    def copied(tensor: Tensor, device: str, non_blocking: bool = False) -> Tensor:
-        seen.append((device, non_blocking))
-        return tensor
-
-    def moved(module: Sums, *places: object, **options: object) -> Sums:
-        seen.append((*places, options))
-        return module
-
-    monkeypatch.setattr(Tensor, "pin_memory", pinned)
-    monkeypatch.setattr(Tensor, "to", copied)
-    monkeypatch.setattr(Sums, "to", moved)
-    engine = TorchEngine(Sums(), "cuda:1")
-    assert engine.run(*batch())[1].tolist() == [0.25]
-    assert seen == [
-        ("cuda:1", {}),
-        ({"memory_format": torch.channels_last},),
-        *["pinned", ("cuda:1", True)] * 2,
-    ]
-
-
-def test_a_model_that_cannot_be_compiled_works_without(
-    monkeypatch: pytest.MonkeyPatch, notes: list[str]
-) -> None:
-    def refuse(*_: object) -> Tensor:
-        raise RuntimeError("no backend\nand more")
-
-    asked: list[dict[str, object]] = []
-
-    def compile_it(module: Sums, **options: object) -> object:
-        asked.append(options)
-        return refuse
-
-    monkeypatch.setattr(torch, "compile", compile_it)
-    monkeypatch.setattr(Sums, "to", lambda module, *places, **options: module)
-    monkeypatch.setattr(TorchEngine, "_on_device", lambda engine, array: torch.from_numpy(array))
-    engine = TorchEngine(Sums(), "mps", compiled=True)
-    for _ in range(2):
-        assert engine.run(*batch())[1].tolist() == [0.25]
-    assert engine.device == "mps" and notes == [
-        "the model cannot be compiled (no backend): going on without"
-    ]
-    assert asked == [{"dynamic": False}]
-    TorchEngine(Sums(), "cpu", compiled=True)
-    assert len(asked) == 1
-
-
-def test_openvino_is_kept_from_reporting_its_use(tmp_path: Path) -> None:
-    """It would leave a folder in the home, and look for Google."""
-    code = (
-        "import socket, sys; socket.getaddrinfo = lambda *_, **__: print('looked up', flush=True)\n"
-        "from mivolo_cli.runtime.openvino_engine import import_openvino\n"
-        "print(import_openvino().__name__)\n"
-        "print([name for name in sys.modules if name.startswith('openvino_telemetry.')])"
-    )
-    home = {**os.environ, "HOME": str(tmp_path)}
-    assert (
-        subprocess.check_output([sys.executable, "-c", code], text=True, env=home)
-        == "openvino\n[]\n"
-    )
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_first_photos_may_come_from_several_threads_at_once() -> None:
-    """Two threads that brought OpenVINO its first arrays hung one process of three, for ever."""
-    code = """
-import sys, threading
-sys.setswitchinterval(1e-6)
-import numpy as np
-from mivolo_cli.runtime.openvino_engine import OnnxEngine
-from mivolo_cli.model.registry import find
-engine, together = OnnxEngine(find("blazeface-back-256")), threading.Barrier(4)
-def look():
-    together.wait()
-    engine.run(np.zeros((1, 256, 256, 3), np.float32))
-threads = [threading.Thread(target=look) for _ in range(4)]
-[thread.start() for thread in threads]
-[thread.join() for thread in threads]
-"""
-    for _ in range(6):
-        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

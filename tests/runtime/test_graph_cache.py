@@ -48,11 +48,11 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     convert = graph_cache.convert
 
-    def counted(module: FromPixels, spec: ModelSpec) -> Any:
+    def watch(module: FromPixels, spec: ModelSpec) -> Any:
         seen.append(spec.name)
         return convert(module, spec)
 
-    monkeypatch.setattr(graph_cache, "convert", counted)
+    monkeypatch.setattr(graph_cache, "convert", watch)
     return seen
 
 
@@ -91,13 +91,17 @@ def saved(folder: Path, variant: str = "mivolo_xs_32", **options: Any) -> Path:
     ],
 )
 def test_openvino_in_fp32_answers_as_pytorch(
-    tmp_path: Path, variant: str, options: dict[str, Any], size: int, notes: list[str]
+    tmp_path: Path,
+    variant: str,
+    options: dict[str, int],
+    size: int,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     file = saved(tmp_path, variant, **options)
     torch_engine = TorchEngine(FromPixels(checkpoint.load(file)[0]), "cpu")
     for _ in ("converted", "from the cache"):
         engine, _ = open_model(str(file), "cpu")
-        assert engine.name == "openvino" and notes == []
+        assert engine.name == "openvino" and warned(caplog) == []
         for n in (1, 2, 5, 7):
             pixels, present = people(size, options.get("in_chans", 6), n)
             np.testing.assert_allclose(
@@ -153,7 +157,11 @@ def test_a_converted_model_is_opened_without_pytorch(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "gone", "no json", "empty"])
 def test_a_damaged_cache_is_made_anew(
-    tmp_path: Path, cache: Path, conversions: list[str], damage: str, notes: list[str]
+    tmp_path: Path,
+    cache: Path,
+    conversions: list[str],
+    damage: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     file = saved(tmp_path)
     expected = open_model(str(file), "cpu")[0].run(*people())
@@ -172,26 +180,29 @@ def test_a_damaged_cache_is_made_anew(
         shutil.rmtree(place)
         place.mkdir()
     engine, _ = open_model(str(file), "cpu")
-    assert notes == [] and (engine.run(*people()) == expected).all()
+    assert warned(caplog) == [] and (engine.run(*people()) == expected).all()
     open_model(str(file), "cpu")
     assert len(conversions) == 2
 
 
 def test_a_cache_that_takes_nothing_is_said_and_does_no_harm(
-    tmp_path: Path, cache: Path, notes: list[str]
+    tmp_path: Path, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = saved(tmp_path)
     expected = open_model(str(file), "cpu")[0].run(*people())
     shutil.rmtree(cache)
     cache.write_text("a file where the folder should be")
     engine, _ = open_model(str(file), "cpu")
-    (note,) = notes
+    (note,) = warned(caplog, MODULE)
     assert "cannot be kept" in note and str(cache) in note and "\n" not in note
     np.testing.assert_allclose(engine.run(*people()), expected, atol=1e-5)
 
 
 def test_a_full_disk_leaves_nothing_half_written(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, notes: list[str]
+    tmp_path: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def full(graph: object, file: Path, **options: object) -> None:
         file.write_bytes(b"half of it")
@@ -199,12 +210,13 @@ def test_a_full_disk_leaves_nothing_half_written(
 
     monkeypatch.setattr(openvino, "save_model", full)
     open_model(str(saved(tmp_path)), "cpu")
-    assert "No space left" in notes[0]
+    (note,) = warned(caplog, MODULE)
+    assert "No space left" in note
     assert os.listdir(cache) == []
 
 
 def test_a_converter_that_refuses_the_model_leaves_it_to_pytorch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, notes: list[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = saved(tmp_path)
     expected = open_model(str(file), "cpu")[0].run(*people())
@@ -215,7 +227,7 @@ def test_a_converter_that_refuses_the_model_leaves_it_to_pytorch(
 
     monkeypatch.setattr(openvino, "convert_model", refuse)
     engine, _ = open_model(str(file), "cpu")
-    (note,) = notes
+    (note,) = warned(caplog, "runtime.load")
     assert isinstance(engine, TorchEngine) and "aten::something" in note and "much more" not in note
     np.testing.assert_allclose(engine.run(*people()), expected, atol=2e-5)
     with pytest.raises(NotConverted):

@@ -67,8 +67,8 @@ def test_sparing_does_not_change_what_fp32_answers(tmp_path: Path) -> None:
     whole, file = graph("mivolo_xs_32"), tmp_path / "graph.xml"
     openvino.save_model(whole, file, compress_to_fp16=False)
     pixels, present = np.full((2, 32, 32, 6), 99, np.uint8), np.ones((2, 2), bool)
-    before: list[np.ndarray] = []
-    after: list[np.ndarray] = []
+    before: list[NDArray[np.float32]] = []
+    after: list[NDArray[np.float32]] = []
     for answers in (before, after):
         compiled = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         answers.append(next(iter(compiled([pixels, present]).values())).copy())
