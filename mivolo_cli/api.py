@@ -185,5 +185,6 @@ def _pixels(picture: Any) -> Pixels:
     shape = f" {picture.shape} {picture.dtype}" if isinstance(picture, np.ndarray) else ""
     raise BadInput(
         f"a picture cannot be a {type(picture).__name__}{shape}",
-        hint="give a path, a Pillow picture, or an array (height, width, 3) of uint8 in the order red, green, blue",
+        hint="give a path, a Pillow picture, or an array (height, width, 3) of uint8"
+        " in the order red, green, blue",
     )

@@ -263,7 +263,7 @@ def test_commands_take_urls(put: Put, tmp_path: Path) -> None:
     assert isinstance(run.exception, BadInput) and "tagged" in str(run.exception)
 
 
-# --- folders of Parquet files, as a cluster writes them
+# --- folders of Parquet files, as a cluster writes them ---
 
 
 @pytest.fixture
@@ -384,7 +384,7 @@ def test_shards_in_folders_are_merged_into_a_folder(
         merge(MergeOptions(shards, [tmp_path / "people"]))
 
 
-# --- what goes wrong
+# --- what goes wrong ---
 
 
 @pytest.mark.parametrize("url", ["s3://nowhere/a", "s3://album/nothing.jpg"])
@@ -476,7 +476,7 @@ def test_a_table_that_cannot_be_put_into_the_bucket_is_kept_here(
     assert not list(staging.glob("*.part"))
 
 
-# --- names
+# --- names ---
 
 
 def test_urls_are_told_from_paths() -> None:

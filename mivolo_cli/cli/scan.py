@@ -63,7 +63,10 @@ GRACE_SECONDS = 1.5
 STOPPED = (
     "stopped: finished photos are kept, tables are unchanged; the same command goes on from here"
 )
-NOT_IDENTITY = "Ages are how old people look, not identity documents; they are least reliable under 5 and over 65."
+NOT_IDENTITY = (
+    "Ages are how old people look, not identity documents;"
+    " they are least reliable under 5 and over 65."
+)
 EXAMPLES = """Examples:
 
 mivolo scan ~/Pictures -o people.parquet
@@ -242,7 +245,8 @@ def summary_lines(options: ScanOptions, progress: Progress) -> list[str]:
     if progress.failed:
         codes = ", ".join(f"{count} {code}" for code, count in progress.failures.most_common())
         lines += [
-            f"  {_count(progress.failed, 'photo')} could not be read: {codes} (column `error` of the table)"
+            f"  {_count(progress.failed, 'photo')} could not be read: {codes}"
+            " (column `error` of the table)"
         ]
     lines += [
         f"table{' (already up to date)' if progress.unchanged else ''}: {path}"

@@ -12,7 +12,8 @@ from .options import CLUSTER, FIND, MODEL, RESULT
 Paths = Annotated[
     list[Path],
     typer.Argument(
-        help="Files, folders, URLs of buckets (s3://, gs://, az://); - reads a list from standard input."
+        help="Files, folders, URLs of buckets (s3://, gs://, az://);"
+        " - reads a list from standard input."
     ),
 ]
 Output = Annotated[
@@ -134,7 +135,8 @@ OnRay = Annotated[
     bool,
     typer.Option(
         "--ray",
-        help="Work on a Ray cluster of this machine; an output with no suffix is a folder of Parquet files.",
+        help="Work on a Ray cluster of this machine;"
+        " an output with no suffix is a folder of Parquet files.",
         rich_help_panel=CLUSTER,
     ),
 ]

@@ -46,11 +46,18 @@ DIFF = typer.Option(
 BACKUP = typer.Option("--backup", help="Keep the old file as NAME_original.", rich_help_panel=CARE)
 EXIF_FIELDS = {"usercomment": "UserComment", "imagedescription": "ImageDescription"}
 LABELS = {
-    "tagged": "tagged", "sidecar": "got a sidecar", "unchanged": "said so already", "nobody": "have nobody to tag",
-    "refused": "not written", "same": "say what the results say", "differs": "say something else",
-    "untagged": "carry no tags", "restored": "original bytes restored", "removed": "entries removed",
+    "tagged": "tagged",
+    "sidecar": "got a sidecar",
+    "unchanged": "said so already",
+    "nobody": "have nobody to tag",
+    "refused": "not written",
+    "same": "say what the results say",
+    "differs": "say something else",
+    "untagged": "carry no tags",
+    "restored": "original bytes restored",
+    "removed": "entries removed",
     "none": "had no entries",
-}  # fmt: skip
+}
 
 WOULD = {"restored": "original bytes would be restored", "removed": "entries would be removed"}
 

@@ -122,7 +122,8 @@ def open_graph(
     except _refusals() as error:
         raise NotConverted(f"OpenVINO cannot take the model ({first_line(error)})") from error
     logger.warning(
-        f"the converted model cannot be kept in {place.parent} ({trouble or 'it cannot be read back'})"
+        f"the converted model cannot be kept in {place.parent}"
+        f" ({trouble or 'it cannot be read back'})"
     )
     engine.int8_key = uuid4().hex if precision == "int8" else ""  # the next one may differ
     return engine, info

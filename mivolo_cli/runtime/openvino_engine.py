@@ -52,7 +52,8 @@ class OnnxEngine:
         except RuntimeError as error:
             raise WeightsError(
                 f"OpenVINO cannot run {file} on {device}: {first_line(error)}",
-                hint="if the file came by download, `mivolo weights verify` tells whether it is whole",
+                hint="if the file came by download,"
+                " `mivolo weights verify` tells whether it is whole",
             ) from error
         self._requests = threading.local()
 

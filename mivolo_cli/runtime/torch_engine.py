@@ -60,7 +60,8 @@ class TorchEngine:
             most = len(inputs[0])
             if self._most == sys.maxsize:
                 logger.warning(
-                    f"{self.device} has too little memory for a batch of {most}: going on with fewer"
+                    f"{self.device} has too little memory for a batch of {most}:"
+                    " going on with fewer"
                 )
             self._most = max(1, min(self._most, most) // 2)
         return self.run(*inputs)

@@ -87,10 +87,8 @@ class Workdir:
 
     def new_part(self) -> Path:
         """Where the next part goes: numbers only grow, so that what is younger counts."""
-        return (
-            self.folder
-            / f"part-{max((number for number, _ in _parts(self.folder)), default=-1) + 1:06}.parquet"
-        )
+        last = max((number for number, _ in _parts(self.folder)), default=-1)
+        return self.folder / f"part-{last + 1:06}.parquet"
 
     def is_untouched(self, receipt: Receipt) -> bool:
         """Whether all outputs are still those that the receipt tells of."""

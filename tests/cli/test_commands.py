@@ -77,7 +77,7 @@ def exit_code(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return code if isinstance(code, int) else 0
 
 
-# --- scan
+# --- scan ---
 
 
 def test_a_scan_says_what_happened_and_where_the_results_are(
@@ -252,7 +252,7 @@ def test_purge_removes_what_is_kept_and_says_so(
     assert "nothing to remove" in mivolo("purge", results).stdout
 
 
-# --- what cannot be done
+# --- what cannot be done ---
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_an_unknown_option_is_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> No
     assert exit_code(monkeypatch, "scan", ".", "-o", "people.csv", "--batch-size", "0") == 2
 
 
-# --- the other commands
+# --- the other commands ---
 
 
 def test_info_says_what_auto_chooses_and_why(mivolo: Mivolo, home: Path) -> None:
@@ -418,7 +418,7 @@ def test_version_and_help(mivolo: Mivolo) -> None:
         assert mivolo(*command.split(), "--help").exit_code == 0
 
 
-# --- what starts quickly
+# --- what starts quickly ---
 
 
 @pytest.mark.parametrize(
@@ -440,7 +440,7 @@ def test_heavy_libraries_are_not_imported_before_they_are_needed(code: str) -> N
     assert done.stdout.splitlines()[-1] == "heavy:"
 
 
-# --- eval, calibrate, train, votes
+# --- eval, calibrate, train, votes ---
 
 
 @pytest.fixture

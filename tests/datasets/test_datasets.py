@@ -26,7 +26,7 @@ def whole(width: int, height: int) -> Box:
     return Box(0, 0, width, height)
 
 
-# --- Parquet
+# --- Parquet ---
 
 
 def test_all_rows_of_all_files_in_order(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_parquet_file_without_pictures_is_refused(tmp_path: Path) -> None:
         read_samples([tmp_path / "a.parquet"])
 
 
-# --- CSV
+# --- CSV ---
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_many_problems_are_counted_and_some_named(tmp_path: Path) -> None:
     )
 
 
-# --- folders
+# --- folders ---
 
 
 def test_a_folder_of_utkface_names(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_other_names_in_such_a_folder_are_told(tmp_path: Path, name: str) -> Non
         read_samples([tmp_path / "utk"])
 
 
-# --- all
+# --- all ---
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.json", "folder"])

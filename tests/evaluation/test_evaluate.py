@@ -88,7 +88,7 @@ def mae(found: Score) -> float | None:
     return None if found.mae is None else found.mae.value
 
 
-# --- results of a scan
+# --- results of a scan ---
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
@@ -256,7 +256,7 @@ def test_invalid_rows_are_refused_or_told(labels: Write, results: Write) -> None
     assert mae(report.evaluations[0].score) == 3
 
 
-# --- a model
+# --- a model ---
 
 
 @pytest.fixture(scope="module")

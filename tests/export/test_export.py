@@ -68,7 +68,7 @@ def run(results: Path) -> Export:
     return run_export
 
 
-# --- COCO and FiftyOne
+# --- COCO and FiftyOne ---
 
 
 def test_coco_is_read_by_pycocotools(tmp_path: Path, run: Export, album: Path) -> None:
@@ -130,7 +130,7 @@ def test_fiftyone_has_attributes_as_fields_and_lines_that_import_it(
     assert f"data_path={str(album)!r}" in lines
 
 
-# --- YOLO
+# --- YOLO ---
 
 
 def test_yolo_passes_the_check_of_ultralytics(
@@ -220,7 +220,7 @@ def test_yolo_stays_in_its_folder_and_takes_nothing_from_elsewhere(tmp_path: Pat
     ]
 
 
-# --- Label Studio
+# --- Label Studio ---
 
 
 def test_label_studio_predictions_name_the_controls_of_the_interface(
@@ -266,7 +266,7 @@ def test_label_studio_boxes_are_percent_with_scores(tmp_path: Path, run: Export)
     assert unquote(tasks[3]["data"]["image"]) == "http://host/files/" + HOSTILE
 
 
-# --- XLSX
+# --- XLSX ---
 
 
 def cells(file: Path) -> list[dict[str, Any]]:
@@ -334,7 +334,7 @@ def test_more_rows_than_a_sheet_has_are_refused(
     assert not (tmp_path / "people.xlsx").exists()
 
 
-# --- every format
+# --- every format ---
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -128,7 +128,7 @@ def _texts(entry: dict[str, Any], key: str) -> list[str]:
     return [str(value) for name, value in entry.items() if name.split(" ")[0] == key]
 
 
-# --- photo managers
+# --- photo managers ---
 
 
 def immich(entry: dict[str, Any]) -> list[tuple[str, Box]]:

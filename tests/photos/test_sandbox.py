@@ -117,7 +117,7 @@ def test_code_beside_the_photos_is_not_run(tmp_path: Path, monkeypatch: pytest.M
     pool.close()
 
 
-# --- which files
+# --- which files ---
 
 
 def test_ordinary_files_are_decoded_here_and_risky_ones_elsewhere(

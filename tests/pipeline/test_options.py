@@ -101,15 +101,34 @@ def test_what_affects_nothing_but_the_pace_does_not(name: str, precision: str) -
     assert made(replace(plain, **{name: OTHER[name]})) == made(plain)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16", "int8"])
 @pytest.mark.parametrize("name", names(Affects.ROUNDING))
-def test_rounding_counts_only_below_fp32(name: str, precision: str) -> None:
-    """Through the engine that was opened: `device` decides it where `engine` leaves it open; int8
-    is of one engine, and calibrated with photos."""
-    if (precision == "int8") != (name == "int8_samples") and precision != "fp32":
-        pytest.skip("this precision does not have it")
+def test_rounding_does_not_count_in_fp32(name: str) -> None:
+    plain = replace(PLAIN, engine="auto")
+    assert made(replace(plain, **{name: OTHER[name]})) == made(plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        ("device", "bf16"),
+        ("device", "fp16"),
+        ("engine", "bf16"),
+        ("engine", "fp16"),
+        ("int8_samples", "int8"),
+    ],
+)
+def test_rounding_counts_below_fp32(name: str, precision: str) -> None:
+    """By the engine that was opened, and by its graph of int8."""
     plain = replace(PLAIN, precision=precision, engine="auto")
-    assert (made(replace(plain, **{name: OTHER[name]})) != made(plain)) == (precision != "fp32")
+    assert made(replace(plain, **{name: OTHER[name]})) != made(plain)
+    assert name in names(Affects.ROUNDING)
+
+
+def test_the_same_engine_counts_as_the_same_below_fp32() -> None:
+    """However it was asked for; and photos for int8 are of no use to bf16."""
+    plain = replace(PLAIN, precision="bf16")
+    assert made(replace(plain, engine="auto")) == made(plain)
+    assert made(replace(plain, int8_samples=Path("people"))) == made(plain)
 
 
 def test_of_files_the_content_counts_and_not_where_they_are() -> None:

@@ -62,7 +62,7 @@ def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "_bundle", lambda: "/* charts */")
 
 
-# --- files
+# --- files ---
 
 
 def test_a_report_says_what_was_made(tmp_path: Path, results: Path, no_charts: None) -> None:
@@ -114,7 +114,7 @@ def test_without_pictures_photos_are_not_even_opened(
     assert 'id="picture-' not in text and "my photos" not in text and "my%20photos" not in text
 
 
-# --- in a browser
+# --- in a browser ---
 
 
 @pytest.fixture(scope="module")
