@@ -12,6 +12,7 @@ import pytest
 from helpers.photos import draw_scene, save_broken, save_photo
 
 from mivolo_cli.records import Pixels
+from mivolo_cli.runtime import graph_cache
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,12 +41,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests neither use nor fill the user's cache; all processes of a run share one, so that each
-    graph is converted once."""
+    """Tests neither use nor fill the user's cache; all processes of a run share the part of it with
+    converted models, so that each is converted once."""
     base = tmp_path_factory.getbasetemp()
-    cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "converted"
+    shared.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(cache))
+        patch.setenv("XDG_CACHE_HOME", str(base / "cache"))
+        folder = graph_cache.folder()
+        folder.parent.mkdir(parents=True)
+        folder.symlink_to(shared, target_is_directory=True)
         yield
 
 

@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -37,28 +37,28 @@ class Console:
         return list(self._notes.texts)
 
     def __enter__(self) -> Console:
-        if self._path is not None:
-            self._log = _open_log(self._path)
-            try:
+        with ExitStack() as undone:
+            undone.callback(self._close)
+            self._notes.listen()
+            if self._path is not None:
+                self._log = _open_log(self._path)
                 self.log("start")
-            except OutputError:
-                self._close_log()
-                raise
-        self._notes.listen()
+            undone.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, *_: object
     ) -> None:
-        self._notes.leave()
-        if isinstance(error, MivoloError):
-            self.log("error", message=str(error), hint=error.hint, exit_code=error.exit_code)
-        self._close_log()
+        with ExitStack() as after:
+            after.callback(self._close)
+            if isinstance(error, MivoloError):
+                self.log("error", message=str(error), hint=error.hint, exit_code=error.exit_code)
 
-    def _close_log(self) -> None:
-        # What could not be written has been said already, or the command has ended well.
-        with suppress(OSError):
-            if self._log is not None:
+    def _close(self) -> None:
+        self._notes.leave()
+        if self._log is not None:
+            # what could not be written has been said already, or the command has ended well
+            with suppress(OSError):
                 self._log.close()
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tarfile
+import weakref
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -215,7 +216,13 @@ def _open(root: str, path: str, size: int, mtime_ns: int) -> Archive:
         raise PhotoError(*CHANGED)
     if is_tar and storage.is_url(root):
         file = _copy(file)
-    return _Tar(file) if is_tar else _Rows(file)
+    try:
+        archive: Archive = _Tar(file) if is_tar else _Rows(file)
+    except BaseException:
+        file.close()
+        raise
+    weakref.finalize(archive, file.close).atexit = False  # when its last reader lets it go
+    return archive
 
 
 def _copy(file: IO[bytes]) -> IO[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -118,11 +119,14 @@ def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_a_full_disk_stops_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mivolo_cli.cli.console._is_log", lambda path: True)
+    logger = logging.getLogger("mivolo_cli")
+    before = logger.level, list(logger.handlers)
     with (
         pytest.raises(OutputError, match="cannot write the log"),
         Console("scan", log=Path("/dev/full")),
     ):
         pass
+    assert (logger.level, logger.handlers) == before, "nobody listens any more"
 
 
 @pytest.mark.parametrize(

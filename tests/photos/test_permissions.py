@@ -119,6 +119,7 @@ def test_a_folder_of_results_that_may_not_be_written_to_any_more_stops_the_run(
     assert len({row["path"] for row in table(results / "people.csv")}) == 10
 
 
+@pytest.mark.root
 def test_a_drive_that_is_pulled_out_stops_the_run(folder: Path, scan: Scan) -> None:
     """A mounted one, of which an empty folder remains."""
     if os.geteuid() != 0:

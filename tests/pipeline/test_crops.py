@@ -35,7 +35,7 @@ def detections(case: dict[str, Any]) -> Detections:
 
 
 def golden_row(case: dict[str, Any], person: Person) -> dict[str, Any]:
-    def index(box: Box | None, corners: list[list[float]]) -> int | None:
+    def index(box: Box | None, corners: list[Any]) -> int | None:
         return (
             None if box is None else np.array(corners, np.float32).tolist().index(list(box.corners))
         )

@@ -239,8 +239,11 @@ def test_photos_reduced_too_much_are_read_whole_and_looked_at_again() -> None:
             else Image(photo, np.full((side, side, 3), 9, np.uint8))
         )
 
-    photos: list[Image | Failure] = [*map(reduced, (100, 59)), failure(1)]
-    photos += map(reduced, (20, 62, 63))
+    photos: list[Image | Failure] = [
+        *map(reduced, (100, 59)),
+        failure(1),
+        *map(reduced, (20, 62, 63)),
+    ]
     seen = list(detect_people(photos, Half(), SIZE, decode=whole))
     assert [one.photo.path for one in seen] == ["100", "59", "1-x", "20", "62", "63"]
     assert sorted(asked) == ["20", "59", "62"], "upscaled, upscaled, and a face of 49.6 pixels"

@@ -25,9 +25,8 @@ BODY: Corners = (5, 5, 65, 105)
 
 HOLDS_EXIF = (".jpg", ".png", ".webp", ".tif", ".avif", ".heic")
 BROKEN = {
-    "empty": "empty", "text": "not_a_picture", "truncated": "truncated", "garbage": "corrupt",
-    "bomb": "too_large",
-    "link": "missing",
+    "empty": "empty", "text": "not_a_picture", "truncated": "truncated",
+    "garbage": "corrupt", "bomb": "too_large", "link": "missing",
 }  # fmt: skip
 """Kind of broken file -> the code in the table."""
 LAYOUTS: list[list[tuple[str | None, Corners | None, Corners | None]]] = [

@@ -96,7 +96,7 @@ def read(place: Path) -> dict[str, bytes]:
     return {name: content for name, content in contents(place).items() if not name.startswith(".")}
 
 
-# --- resume ---
+# --- resume
 
 
 def test_an_interrupted_run_goes_on_and_ends_like_one_that_was_not(
@@ -333,7 +333,7 @@ def test_pictures_alone_go_on_too(scan: Scan, tmp_path: Path, decoded: list[str]
     assert len(contents(tmp_path / "drawn")) == 19
 
 
-# --- when it cannot go on ---
+# --- when it cannot go on
 
 
 def test_a_disk_that_is_full_costs_one_part(

@@ -52,7 +52,7 @@ def boxes(tmp_path: Path) -> Path:
     )
 
 
-# --- what the model sees and says ---
+# --- what the model sees and says
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +201,7 @@ def test_a_missing_gpu_is_said(
     assert caplog.messages == []
 
 
-# --- which photos ---
+# --- which photos
 
 
 def test_several_roots_and_outputs(tmp_path: Path, run: Run) -> None:
@@ -261,7 +261,7 @@ def test_progress_counts_up_to_the_number_of_photos(
     assert {total for _, total in seen} <= {None, 3}
 
 
-# --- annotated pictures ---
+# --- annotated pictures
 
 
 def test_an_annotate_folder_inside_the_scanned_folder_is_not_scanned(
@@ -330,7 +330,7 @@ def test_a_photo_that_vanishes_before_it_is_drawn_keeps_its_row(
     assert not (tmp_path / "drawn").exists() or not contents(tmp_path / "drawn")
 
 
-# --- when it cannot be done ---
+# --- when it cannot be done
 
 
 @pytest.mark.parametrize("error", [RuntimeError("the machine is tired"), KeyboardInterrupt()])

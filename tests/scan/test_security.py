@@ -71,12 +71,12 @@ def picture_tags(
 ) -> list[Any]:
     return [
         (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, compression),
-        (262, 3, 1, 1),
-        (273, 4, 1, start), (277, 3, 1, 1), (278, 4, 1, height), (279, 4, 1, length),
+        (262, 3, 1, 1), (273, 4, 1, start), (277, 3, 1, 1), (278, 4, 1, height),
+        (279, 4, 1, length),
     ]  # fmt: skip
 
 
-# --- weights ---
+# --- weights
 
 
 @pytest.mark.parametrize("option", ["model", "detector"])
@@ -114,7 +114,7 @@ def test_the_header_of_safetensors_is_bounded(tmp_path: Path, length: int) -> No
         checkpoint.load(file)
 
 
-# --- photos ---
+# --- photos
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_xml_inside_of_a_photo_is_not_believed(tmp_path: Path) -> None:
     assert (image.width, image.height) == (80, 64)
 
 
-# --- names, tables and the network ---
+# --- names, tables and the network
 
 
 @pytest.fixture

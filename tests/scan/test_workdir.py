@@ -61,7 +61,7 @@ def test_another_process_is_kept_away_until_it_dies(tmp_path: Path) -> None:
     with claim([tmp_path / "b.csv"]):
         pass
     process.kill()
-    process.communicate()
+    process.communicate()  # waits, and closes the pipes
     with claim([tmp_path / "a.csv"]):
         pass
     assert sorted(file.name for file in tmp_path.iterdir()) == ["link.csv"]
