@@ -137,7 +137,9 @@ class Mivolo:
                 detector,
                 predictor.spec.input_size,
                 self._options.use,
-                decode=partial(decode.decode_or_fail, sandbox=sandbox),
+                partial(decode.decode_or_fail, sandbox=sandbox),
+                level=self._components.level,
+                any_way_up=self._options.any_way_up,
             )
             for result in stages.predict(detected, predictor):
                 photo = result.photo

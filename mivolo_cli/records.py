@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
+Points = NDArray[np.float32]
 Use = Literal["both", "face", "body"]
 
 IN_ARCHIVE = re.compile(r"(.+?\.(?:tar|parquet))/(.+)", re.IGNORECASE | re.DOTALL)
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 BOX_COLUMNS = ("x1", "y1", "x2", "y2", "score")
 SCHEMA = pa.schema(
     [
@@ -39,6 +40,7 @@ SCHEMA = pa.schema(
         ("age_high", pa.float64()),
         ("gender", pa.string()),
         ("gender_score", pa.float64()),
+        ("roll", pa.float64()),
         *((f"face_{column}", pa.float64()) for column in BOX_COLUMNS),
         *((f"body_{column}", pa.float64()) for column in BOX_COLUMNS),
         pa.field("status", pa.string(), nullable=False),
@@ -46,6 +48,9 @@ SCHEMA = pa.schema(
         ("message", pa.string()),
     ]
 )
+LATER_COLUMNS = ("roll",)
+"""Columns that tables of schema version 1 do not have; they are read as empty."""
+FIRST_COLUMNS = [name for name in SCHEMA.names if name not in LATER_COLUMNS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +163,15 @@ class Detections:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A face and the body it belongs to; one of them may be missing."""
+    """A face and the body it belongs to; one of them may be missing.
+
+    `roll` is by how many degrees the head leans clockwise on the upright photo, from -180 to 180;
+    None where the detector gives no points of the face.
+    """
 
     face: Box | None
     body: Box | None
+    roll: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +221,7 @@ def rows(result: Result | Failure) -> Iterator[dict[str, Any]]:
         yield blank | {"status": "no_people"}
     for index, (person, prediction) in enumerate(result.people):
         row = blank | {"person": index, **_box("face", person.face), **_box("body", person.body)}
+        row["roll"] = None if person.roll is None else _shortest(person.roll)
         yield row | (
             {"status": "no_usable_crop"} if prediction is None else _prediction(prediction)
         )
@@ -236,7 +247,7 @@ def photo_of(row: Mapping[str, Any]) -> Photo:
 
 
 def person_of(row: Mapping[str, Any]) -> Person:
-    return Person(box_of(row, "face"), box_of(row, "body"))
+    return Person(box_of(row, "face"), box_of(row, "body"), row["roll"])
 
 
 def box_of(row: Mapping[str, Any], kind: str) -> Box | None:

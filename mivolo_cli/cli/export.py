@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from .console import Console
-from .options import AsJson, Log, Quiet
+from .options import AsJson, Log, MinScore, Quiet
 
 EXAMPLES = """Examples:
 
@@ -60,6 +60,7 @@ def export(
             rich_help_panel="By format",
         ),
     ] = "/data/local-files/?d=",
+    min_score: MinScore = 0.0,
     quiet: Quiet = False,
     as_json: AsJson = False,
     log: Log = None,
@@ -70,7 +71,7 @@ def export(
 
     settings = Settings(copy_photos=copy_photos, thumbnails=thumbnails, url=url)
     with Console("export", quiet, as_json, log) as console:
-        done = run(ExportOptions(place(results), to, output, replace, settings))
+        done = run(ExportOptions(place(results), to, output, replace, settings, min_score))
         lines = [
             f"{to}: photos {done.photos}, people {done.people}",
             *(f"written: {file}" for file in done.files),

@@ -21,6 +21,15 @@ Model = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL)]
 Engine = Annotated[str, typer.Option(help="auto, torch or openvino.", rich_help_panel=MODEL)]
 Precision = Annotated[str, typer.Option(help="fp32, bf16, fp16 or int8.", rich_help_panel=MODEL)]
+MinScore = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Leave out people whose face (or body, without a face) scored less.",
+        rich_help_panel=RESULT,
+    ),
+]
 SAY = "What is said"
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but errors.", rich_help_panel=SAY)

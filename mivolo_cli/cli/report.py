@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .console import Console
-from .options import RESULT, AsJson, Log, Quiet
+from .options import RESULT, AsJson, Log, MinScore, Quiet
 from .progress import counting
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def report(
             min=0, help="Threads that read photos; 0 means one a core.", rich_help_panel=PICTURES
         ),
     ] = 0,
+    min_score: MinScore = 0.0,
     quiet: Quiet = False,
     as_json: AsJson = False,
     log: Log = None,
@@ -91,6 +92,7 @@ def report(
         replace=replace,
         pictures="none" if no_pictures else "beside" if beside else "inside",
         size=size,
+        min_score=min_score,
         workers=workers or os.cpu_count() or 1,
     )
     with Console("report", quiet, as_json, log) as console:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -80,6 +80,50 @@ FullResolution = Annotated[
     typer.Option(
         "--full-resolution",
         help="Decode large JPEGs whole, even where people on them are made smaller anyway: slower.",
+        rich_help_panel=MODEL,
+    ),
+]
+MinFaceScore = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Leave out faces that score less: fewer false faces, more missed ones.",
+        show_default="the detector's own",
+        rich_help_panel=MODEL,
+    ),
+]
+MinPersonScore = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Leave out persons that score less: fewer false bodies, more missed ones.",
+        show_default="the detector's own",
+        rich_help_panel=MODEL,
+    ),
+]
+MinFace = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        metavar="PIXELS",
+        help="Leave out faces whose longer side is shorter, in pixels of the photo.",
+        rich_help_panel=MODEL,
+    ),
+]
+Level = Annotated[
+    Literal["auto", "on", "off"],
+    typer.Option(
+        help="Turn heads that lean upright for the model; auto: if it was trained so.",
+        rich_help_panel=MODEL,
+    ),
+]
+AnyWayUp = Annotated[
+    bool,
+    typer.Option(
+        "--any-way-up/--no-any-way-up",
+        help="Turn photos on which only a quarter or half turn shows faces.",
         rich_help_panel=MODEL,
     ),
 ]

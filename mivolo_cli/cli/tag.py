@@ -9,7 +9,7 @@ import typer
 
 from ..errors import BadInput, ExitCode
 from .console import Console
-from .options import RESULT, AsJson, Log, Quiet
+from .options import RESULT, AsJson, Log, MinScore, Quiet
 from .progress import Bar
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def tag(
     keywords: Keywords = False,
     microsoft: Microsoft = False,
     bodies: Bodies = False,
+    min_score: MinScore = 0.0,
     exif: Exif = None,
     overwrite: Overwrite = False,
     dry_run: Annotated[bool, DRY_RUN] = False,
@@ -147,6 +148,7 @@ def tag(
         keywords=keywords,
         microsoft=microsoft,
         bodies=bodies,
+        min_score=min_score,
         exif=field,
         overwrite=overwrite,
         backup=backup,

@@ -12,7 +12,7 @@ from ..datasets import DataOptions, Dataset, Problem, Sample, read_dataset
 from ..datasets.pairs import combine
 from ..detect.detector import Detector
 from ..errors import BadInput
-from ..pipeline.components import open_detector, open_predictor
+from ..pipeline.components import is_levelled, open_detector, open_predictor
 from ..pipeline.crops import Crops, cut
 from ..pipeline.defaults import resolve
 from ..pipeline.options import InferenceOptions
@@ -168,12 +168,13 @@ def from_model(options: InferenceOptions, on_progress: Callable[[int], None]) ->
     there are none."""
     predictor = open_predictor(options)
     size, detectors = predictor.spec.input_size, list[Detector]()
+    level = is_levelled(options, predictor.spec)
 
     def crops(person: Labelled) -> Crops:
         if isinstance(person, Sample) and person.shows == "photo":
             if not detectors:
                 detectors.append(open_detector(options))
-            return _found(person, detectors[0], size, options.use)
+            return _found(person, detectors[0], size, options.use, level)
         return person.crops(size, options.use)
 
     def predict(people: Sequence[Labelled]) -> list[Prediction | None]:
@@ -186,13 +187,13 @@ def from_model(options: InferenceOptions, on_progress: Callable[[int], None]) ->
     return predict
 
 
-def _found(sample: Sample, detector: Detector, size: int, use: Use) -> Crops:
+def _found(sample: Sample, detector: Detector, size: int, use: Use, level: bool) -> Crops:
     """The inputs of the largest person on a photo."""
     image = Image(Photo("", sample.name), sample.pixels())
     people = pair(detector.detect([image])[0])
     if not people:
         return Crops(None, None)
-    return cut(image.pixels, people, size, use)[_largest(people)]
+    return cut(image.pixels, people, size, use, level)[_largest(people)]
 
 
 def _largest(people: Sequence[records.Person]) -> int:

@@ -34,13 +34,14 @@ FORMATS: dict[str, ExportFormat] = {
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
     """`output` is a file, for YOLO and Label Studio a folder; what stands there is refused, a file
-    unless `replace`."""
+    unless `replace`. People whom the detector gave less than `min_score` are left out."""
 
     results: Path
     format: str
     output: Path
     replace: bool = False
     settings: Settings = Settings()
+    min_score: float = 0.0
 
 
 def export(options: ExportOptions) -> Exported:
@@ -55,4 +56,5 @@ def export(options: ExportOptions) -> Exported:
         check_file(options.output, format.SUFFIX, options.replace)
     else:
         check_folder(options.output)
-    return format.write(read_results(options.results), options.output, options.settings)
+    results = read_results(options.results, options.min_score)
+    return format.write(results, options.output, options.settings)

@@ -21,7 +21,8 @@ METADATA_KEY = "mivolo"
 class ModelSpec:
     """What a model takes and what its answers mean; it travels in the header of our files.
 
-    `inputs` is face+body for six channels, face or body for three. Ages are in years.
+    `inputs` is face+body for six channels, face or body for three. Ages are in years. `level` says
+    that the model wants heads turned upright, as it has learned from such.
     """
 
     variant: str
@@ -33,6 +34,7 @@ class ModelSpec:
     avg_age: float
     name: str
     inputs: str = "face+body"
+    level: bool = False
     intervals: Intervals | None = None
     card: Mapping[str, str] = field(default_factory=dict)
     """Notes on the training, for people."""
@@ -87,6 +89,7 @@ class ModelSpec:
                 avg_age=float(values["avg_age"]),
                 name=str(values["name"]),
                 inputs=str(values["inputs"]),
+                level=bool(values.get("level", False)),
                 intervals=None
                 if values.get("intervals") is None
                 else Intervals.from_dict(values["intervals"]),

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..errors import BadInput
 from ..model import registry
 from . import defaults
 from .options import InferenceOptions
 
 if TYPE_CHECKING:
     from ..detect.detector import Detector
+    from ..model.spec import ModelSpec
     from ..photos.decode import MinSize
     from ..records import Failure, Photo
     from ..runtime.engines import Engine
@@ -19,16 +21,20 @@ if TYPE_CHECKING:
     from .predict import Predictor
 
 
+LEVELS = ("auto", "on", "off")
+
+
 @dataclass(frozen=True, slots=True)
 class Components:
     """What turns photos into predictions. Photos may be read so that their sides keep `min_size`
-    pixels; None means all pixels."""
+    pixels; None means all pixels. `level` says whether heads are turned upright for the model."""
 
     predictor: Predictor
     engine: Engine
     detector: Detector
     model_sha256: str
     min_size: MinSize | None
+    level: bool
 
 
 def open_components(
@@ -47,7 +53,16 @@ def open_components(
     sha256 = registry.sha256(registry.model_file(chosen.model))
     # Boxes that are given mean all the pixels.
     whole = options.full_resolution or detector.name == "given"
-    return Components(predictor, engine, detector, sha256, None if whole else MIN_SIZE)
+    min_size = None if whole else MIN_SIZE
+    level = is_levelled(chosen, predictor.spec)
+    return Components(predictor, engine, detector, sha256, min_size, level)
+
+
+def is_levelled(options: InferenceOptions, spec: ModelSpec) -> bool:
+    """Whether these options turn heads upright for a model. Raises BadInput for an unknown word."""
+    if options.level not in LEVELS:
+        raise BadInput(f"--level cannot be {options.level!r}", hint=f"use {', '.join(LEVELS)}")
+    return spec.level if options.level == "auto" else options.level == "on"
 
 
 def open_predictor(options: InferenceOptions) -> Predictor:

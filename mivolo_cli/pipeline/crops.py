@@ -20,6 +20,8 @@ side."""
 MIN_BODY_SIDE = 50
 MIN_BODY_SHARE = 0.4
 """A body is refused when fewer of its values than this stay non-zero."""
+MIN_ROLL = 2.0
+"""A head that leans by fewer degrees is not levelled: detectors find points no better than that."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,18 +40,25 @@ class Crops:
         return "+".join(names) or None
 
 
-def cut(pixels: Pixels, people: Sequence[Person], size: int, use: Use = "both") -> list[Crops]:
+def cut(
+    pixels: Pixels,
+    people: Sequence[Person],
+    size: int,
+    use: Use = "both",
+    level: bool = False,
+) -> list[Crops]:
     """The inputs of all people of one photo, in order.
 
     `pixels` (height, width, 3) uint8; `people` must be everyone detected: neighbours are blackened
-    out of bodies.
+    out of bodies. With `level`, heads that lean are turned upright.
     """
     height, width = pixels.shape[:2]
     faces = [whole_pixels(person.face, width, height) for person in people]
     bodies = [whole_pixels(person.body, width, height) for person in people]
     found = []
     for i, (face, body) in enumerate(zip(faces, bodies, strict=True)):
-        face_crop = None if face is None or use == "body" else cut_face(pixels, face, size)
+        roll = (people[i].roll or 0.0) if level else 0.0
+        face_crop = None if face is None or use == "body" else cut_face(pixels, face, size, roll)
         others = bodies[:i] + bodies[i + 1 :]
         body_crop = (
             None
@@ -76,9 +85,14 @@ def stack(crops: Sequence[Crops], size: int) -> tuple[Pixels, NDArray[np.bool_]]
     return batch, present.reshape(len(crops), 2)
 
 
-def cut_face(pixels: Pixels, box: Boxes, size: int) -> Pixels | None:
-    """The face's box (4,), nothing added and nothing cut away; None where the box is empty."""
+def cut_face(pixels: Pixels, box: Boxes, size: int, roll: float = 0.0) -> Pixels | None:
+    """The face's box (4,), nothing added and nothing cut away; None where the box is empty.
+
+    The box of a head that leans clockwise by `roll` degrees is turned with it about its centre.
+    """
     crop = inside(pixels, box)
+    if crop.size and abs(roll) >= MIN_ROLL:
+        crop = turned_inside(pixels, box, roll)
     return letterbox(crop, size) if crop.size else None
 
 
@@ -134,6 +148,20 @@ def inside(pixels: Pixels, box: Boxes) -> Pixels:
     """The part of the picture in the box (4,), a view."""
     x1, y1, x2, y2 = box.astype(int)
     return pixels[y1:y2, x1:x2]
+
+
+def turned_inside(pixels: Pixels, box: Boxes, degrees: float) -> Pixels:
+    """What is in a box (4,) that is turned clockwise about its centre, turned back; black where
+    that is outside of the picture."""
+    x1, y1, x2, y2 = (float(side) for side in box)
+    width, height = x2 - x1, y2 - y1
+    reach = (width + height) / 2  # more than the box reaches, however it is turned
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    left, top = max(0, int(x - reach)), max(0, int(y - reach))
+    part = pixels[top : int(y + reach) + 2, left : int(x + reach) + 2]
+    turn = cv2.getRotationMatrix2D((x - left - 0.5, y - top - 0.5), degrees, 1.0)
+    turn[:, 2] += (width - 1) / 2 - (x - left - 0.5), (height - 1) / 2 - (y - top - 0.5)
+    return np.asarray(cv2.warpAffine(part, turn, (round(width), round(height))), np.uint8)
 
 
 def _meeting(others: Boxes, box: Boxes) -> Boxes:

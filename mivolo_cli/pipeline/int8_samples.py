@@ -58,7 +58,7 @@ def _batches(
     """All people as an engine would get them."""
     recorder = _Recorder(spec.num_classes)
     with closing(decode.decode_all(chosen, workers)) as images:
-        seen = stages.detect_people(images, detector, spec.input_size, use)
+        seen = stages.detect_people(images, detector, spec.input_size, use, level=spec.level)
         for _ in stages.predict(seen, Predictor(recorder, spec, PEOPLE)):
             yield from recorder.taken()
 

@@ -34,6 +34,12 @@ class InferenceOptions:
     and model would make people smaller anyway. `batch_size` counts people, `workers` are threads
     that decode photos.
 
+    Faces and persons that score less than `min_face_score` and `min_person_score` (0 to 1; None:
+    the detector's own thresholds) are left out, and faces of fewer than `min_face` pixels of the
+    photo. `level` turns heads that lean upright before the model sees them: auto (if the model
+    wants that), on or off. `any_way_up` looks for faces in all four ways where nobody's face is
+    found upright.
+
     Each field says in its metadata what it affects; a run's fingerprint is made from that.
     """
 
@@ -48,6 +54,11 @@ class InferenceOptions:
     use: Use = _option("both", Affects.RESULTS)
     flip: bool = _option(False, Affects.RESULTS)
     full_resolution: bool = _option(False, Affects.RESULTS)
+    min_face_score: float | None = _option(None, Affects.RESULTS)
+    min_person_score: float | None = _option(None, Affects.RESULTS)
+    min_face: float = _option(0.0, Affects.RESULTS)
+    level: str = _option("auto", Affects.RESULTS)
+    any_way_up: bool = _option(True, Affects.RESULTS)
     batch_size: int = _option(32, Affects.SPEED)
     workers: int = field(
         default_factory=lambda: os.cpu_count() or 1, metadata={"affects": Affects.SPEED}

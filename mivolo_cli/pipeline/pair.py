@@ -31,12 +31,17 @@ def pair(detections: Detections) -> list[Person]:
     bodies = detections.boxes(detections.persons, detections.person_scores)
     faces = detections.boxes(detections.faces, detections.face_scores)
     matches = match(detections.persons, detections.faces)
-    people = [Person(faces[face], bodies[person]) for person, face in matches]
+    rolls = [roll(points) for points in detections.points]
+    people = [Person(faces[face], bodies[person], rolls[face]) for person, face in matches]
     matched_bodies, matched_faces = {person for person, _ in matches}, {face for _, face in matches}
     people += [
         Person(None, body) for index, body in enumerate(bodies) if index not in matched_bodies
     ]
-    people += [Person(face, None) for index, face in enumerate(faces) if index not in matched_faces]
+    people += [
+        Person(face, None, rolls[index])
+        for index, face in enumerate(faces)
+        if index not in matched_faces
+    ]
     return sorted(people, key=_place)
 
 

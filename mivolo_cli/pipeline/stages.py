@@ -21,6 +21,7 @@ import cv2
 from ..detect.detector import Detector
 from ..records import Box, Failure, Image, Person, Photo, Prediction, Result, Use
 from ..threads import in_order
+from . import turning
 from .crops import MIN_BODY_SIDE, Crops, cut
 from .pair import pair
 from .predict import Predictor
@@ -51,19 +52,35 @@ def detect_people(
     size: int,
     use: Use = "both",
     decode: Decode | None = None,
+    *,
+    level: bool = False,
+    any_way_up: bool = False,
 ) -> Iterator[Detected | Failure]:
     """Find, pair and cut out the people of each photo, in order, in the detector's streams, one
     batch ahead of them. `size` is the side of the model's inputs in pixels.
 
     Photos that were reduced too much for who is on them are read whole with `decode`, and given to
-    the detector again where it can then see more; one that can no longer be read fails.
+    the detector again where it can then see more; one that can no longer be read fails. With
+    `level`, heads that lean are turned upright; with `any_way_up`, so are photos without a face
+    that show faces when they are turned.
     """
     source = iter(images)
     batches = iter(lambda: list(islice(source, detector.batch)), [])
-    detect = partial(_detect_batch, detector=detector, size=size, use=use, decode=decode)
+    inputs = _Inputs(size, use, level, any_way_up)
+    detect = partial(_detect_batch, detector=detector, inputs=inputs, decode=decode)
     with ThreadPoolExecutor(detector.streams, thread_name_prefix="detect") as pool:
         for found in in_order(pool, detect, batches, detector.streams + 1):
             yield from found
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """What the model gets to see; see detect_people."""
+
+    size: int
+    use: Use
+    level: bool
+    any_way_up: bool
 
 
 class _OpenCvThreads:
@@ -97,77 +114,81 @@ _opencv_threads = _OpenCvThreads()
 
 
 def _detect_batch(
-    images: list[Image | Failure],
-    detector: Detector,
-    size: int,
-    use: Use,
-    decode: Decode | None,
+    images: list[Image | Failure], detector: Detector, inputs: _Inputs, decode: Decode | None
 ) -> list[Detected | Failure]:
     with _opencv_threads.one():
-        paired = list(_pair_all(images, detector))
+        paired = list(_pair_all(images, detector, inputs))
         if decode is not None:
-            paired = _with_enough_pixels(paired, detector, size, use, decode)
-        return [one if isinstance(one, Failure) else one.with_crops(size, use) for one in paired]
+            paired = _with_enough_pixels(paired, detector, inputs, decode)
+        return [one if isinstance(one, Failure) else one.with_crops(inputs) for one in paired]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Paired:
-    """Who is where on the pixels of an image; `upscaled` says that a detector would have made use
-    of more pixels."""
+    """Who is where on the pixels of an image, after so many quarter turns counter-clockwise.
+
+    `upscaled` says that a detector would have made use of more pixels.
+    """
 
     image: Image
     people: list[Person]
     upscaled: bool
+    quarters: int = 0
 
-    def is_too_small(self, size: int, use: Use) -> bool:
-        """Whether the photo was reduced too much: for the detector, or for the model's inputs of
-        this size."""
-        large = all(_is_large(person, size, use) for person in self.people)
+    def is_too_small(self, inputs: _Inputs) -> bool:
+        """Whether the photo was reduced too much: for the detector, or for the model's inputs."""
+        large = all(_is_large(person, inputs) for person in self.people)
         return self.image.original_size is not None and (self.upscaled or not large)
 
-    def with_crops(self, size: int, use: Use) -> Detected:
+    def with_crops(self, inputs: _Inputs) -> Detected:
         image = self.image
-        crops = cut(image.pixels, self.people, size, use)
+        pixels = turning.turned(image.pixels, self.quarters)
+        crops = cut(pixels, self.people, inputs.size, inputs.use, inputs.level)
         people = self.in_photo()
         return Detected(image.photo, image.width, image.height, image.taken_at, people, crops)
 
     def in_photo(self) -> list[Person]:
-        """The people in pixels of the whole photo."""
-        if self.image.original_size is None:
-            return self.people
+        """The people in pixels of the whole photo as it is stored upright."""
         height, width = self.image.pixels.shape[:2]
+        people = [turning.turned_back(one, self.quarters, width, height) for one in self.people]
+        if self.image.original_size is None:
+            return people
         x, y = self.image.width / width, self.image.height / height
-        return [_scaled(person, x, y) for person in self.people]
+        return [_scaled(person, x, y) for person in people]
 
 
-def _pair_all(images: Sequence[Image | Failure], detector: Detector) -> Iterator[_Paired | Failure]:
+def _pair_all(
+    images: Sequence[Image | Failure], detector: Detector, inputs: _Inputs
+) -> Iterator[_Paired | Failure]:
     plain = [replace(image, original_size=None) for image in images if isinstance(image, Image)]
     found = iter(detector.detect(plain))
     for image in images:
         if isinstance(image, Failure):
             yield image
-        else:
-            detections = next(found)
-            yield _Paired(image, pair(detections), detections.upscaled)
+            continue
+        detections = next(found)
+        quarters = 0
+        if inputs.any_way_up and not len(detections.faces):
+            quarters = detector.way_up(image.pixels)
+        if quarters:
+            pixels = turning.turned(image.pixels, quarters)
+            detections = detector.detect([Image(image.photo, pixels)])[0]
+        yield _Paired(image, pair(detections), detections.upscaled, quarters)
 
 
 def _with_enough_pixels(
-    paired: Sequence[_Paired | Failure],
-    detector: Detector,
-    size: int,
-    use: Use,
-    decode: Decode,
+    paired: Sequence[_Paired | Failure], detector: Detector, inputs: _Inputs, decode: Decode
 ) -> list[_Paired | Failure]:
     """With photos that were reduced too much read whole. The detector sees those again in which it
     can then find more; in the others, people stay where they were found."""
-    small = [one for one in paired if isinstance(one, _Paired) and one.is_too_small(size, use)]
+    small = [one for one in paired if isinstance(one, _Paired) and one.is_too_small(inputs)]
     if not small:
         return [*paired]
     with ThreadPoolExecutor(len(small)) as pool:
         whole = list(pool.map(decode, [one.image.photo for one in small]))
     same = [_same_people(one, image) for one, image in zip(small, whole, strict=True)]
     unknown = [image for image, kept in zip(whole, same, strict=True) if kept is None]
-    again = _pair_all(unknown, detector)
+    again = _pair_all(unknown, detector, inputs)
     larger = iter([next(again) if kept is None else kept for kept in same])
     return [next(larger) if one in small else one for one in paired]
 
@@ -177,18 +198,20 @@ def _same_people(small: _Paired, whole: Image | Failure) -> _Paired | None:
     pixels tell the detector more, or the file is no longer the same."""
     if isinstance(whole, Failure) or small.upscaled:
         return None
-    before = small.image
-    same_file = whole.photo == before.photo
-    same_size = (whole.width, whole.height) == (before.width, before.height)
-    return _Paired(whole, small.in_photo(), False) if same_file and same_size else None
+    before, size = small.image, (whole.width, whole.height)
+    if whole.photo != before.photo or size != (before.width, before.height):
+        return None
+    people = [turning.turned_person(one, small.quarters, *size) for one in small.in_photo()]
+    return _Paired(whole, people, False, small.quarters)
 
 
-def _is_large(person: Person, size: int, use: Use) -> bool:
+def _is_large(person: Person, inputs: _Inputs) -> bool:
     """Whether this person's crops are made smaller for the model anyway, and none is near to being
     refused."""
-    boxes = (None if use == "body" else person.face, None if use == "face" else person.body)
-    sides = [(box.x2 - box.x1, box.y2 - box.y1) for box in boxes if box is not None]
-    return all(max(side) >= size and min(side) >= MIN_BODY_SIDE for side in sides)
+    face = None if inputs.use == "body" else person.face
+    body = None if inputs.use == "face" else person.body
+    sides = [(box.x2 - box.x1, box.y2 - box.y1) for box in (face, body) if box is not None]
+    return all(max(side) >= inputs.size and min(side) >= MIN_BODY_SIDE for side in sides)
 
 
 def _scaled(person: Person, x: float, y: float) -> Person:
@@ -196,7 +219,7 @@ def _scaled(person: Person, x: float, y: float) -> Person:
         box and Box(box.x1 * x, box.y1 * y, box.x2 * x, box.y2 * y, box.score)
         for box in (person.face, person.body)
     )
-    return Person(face, body)
+    return Person(face, body, person.roll)
 
 
 def predict(

@@ -30,7 +30,7 @@ PICTURE = re.compile(r"\d+\.webp")
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
     """`size` is the longer side of a picture in pixels. A report of ours is replaced, another file
-    if `replace`."""
+    if `replace`. People whom the detector gave less than `min_score` are left out."""
 
     results: Path
     output: Path
@@ -38,6 +38,7 @@ class ReportOptions:
     replace: bool = False
     pictures: Literal["inside", "beside", "none"] = "inside"
     size: int = 512
+    min_score: float = 0.0
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
 
 
@@ -61,7 +62,7 @@ def report(
     folder = pictures_folder(options.output) if options.pictures == "beside" else None
     if folder is not None:
         _check_pictures(folder)
-    results = read_results(options.results)
+    results = read_results(options.results, options.min_score)
     found = [result.photo for result in results if not isinstance(result, Failure)]
     pictures = _pictures(found, options, on_progress)
     missing = [] if folder is None else _write_beside(folder, pictures)

@@ -49,11 +49,17 @@ class LocalBackend:
         """Who is on the photos, in their order."""
         from ..pipeline import stages
 
-        parts, use = self.components, self.options.inference.use
-        size = parts.predictor.spec.input_size
+        parts, inference = self.components, self.options.inference
         with closing(Sandbox()) as sandbox:
-            decode = partial(decode_or_fail, sandbox=sandbox)
-            detected = stages.detect_people(images, parts.detector, size, use, decode)
+            detected = stages.detect_people(
+                images,
+                parts.detector,
+                parts.predictor.spec.input_size,
+                inference.use,
+                partial(decode_or_fail, sandbox=sandbox),
+                level=parts.level,
+                any_way_up=inference.any_way_up,
+            )
             yield from stages.predict(detected, parts.predictor)
 
     def close(self) -> None:

@@ -84,6 +84,7 @@ class About:
     messages: Sequence[tuple[int, str]]
     size: int
     min_size: MinSize | None
+    level: bool
     gpu: bool
     detector: str
 
@@ -195,7 +196,11 @@ class RayBackend:
         )
         detected = images.map_batches(
             Detect,
-            fn_constructor_kwargs={"options": options, "size": about.size},
+            fn_constructor_kwargs={
+                "options": options,
+                "size": about.size,
+                "level": about.level,
+            },
             batch_size=GPU_BATCH if seeing.gpus else None,
             batch_format="pyarrow",
             compute=ActorPoolStrategy(size=seeing.actors, max_tasks_in_flight_per_actor=queue),
@@ -227,16 +232,20 @@ def decode(chunks: pa.Table, min_size: MinSize | None) -> Iterator[pa.Table]:
 class Detect:
     """Stage: who is on the photos, and each one's inputs for the model."""
 
-    def __init__(self, options: InferenceOptions, size: int) -> None:
-        self._use, self._size = options.use, size
-        self._detector = open_detector(options)
-        self._decode = partial(decode_or_fail, sandbox=Sandbox())
+    def __init__(self, options: InferenceOptions, size: int, level: bool) -> None:
+        self._detect_people = partial(
+            stages.detect_people,
+            detector=open_detector(options),
+            size=size,
+            use=options.use,
+            decode=partial(decode_or_fail, sandbox=Sandbox()),
+            level=level,
+            any_way_up=options.any_way_up,
+        )
 
     def __call__(self, images: pa.Table) -> pa.Table:
         numbers, unpacked = images["number"].to_pylist(), _unpack(images)
-        detected = stages.detect_people(
-            unpacked, self._detector, self._size, self._use, self._decode
-        )
+        detected = self._detect_people(unpacked)
         return _column("detected", map(pickle.dumps, zip(numbers, detected, strict=True)))
 
 
@@ -262,6 +271,7 @@ def about(options: InferenceOptions) -> About:
         messages=messages,
         size=opened.predictor.spec.input_size,
         min_size=opened.min_size,
+        level=opened.level,
         gpu=opened.engine.device != "cpu",
         detector=opened.detector.name,
     )

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from .. import storage
 from ..errors import BadInput
-from ..records import SCHEMA, SCHEMA_VERSION
+from ..records import FIRST_COLUMNS, SCHEMA, SCHEMA_VERSION
 from ..storage import Url
 from . import folder
 from .checks import check_outputs
@@ -131,7 +131,7 @@ def parquet_files(path: Path) -> list[Path]:
 
 
 def _check_columns(path: Path, columns: Sequence[str]) -> None:
-    missing = [name for name in SCHEMA.names if name not in columns]
+    missing = [name for name in FIRST_COLUMNS if name not in columns]
     if missing:
         named = ", ".join(missing[:3]) + (" and others" if len(missing) > 3 else "")
         raise BadInput(

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.csv
 
-from ..records import SCHEMA
+from ..records import FIRST_COLUMNS, SCHEMA
 from .jsonl import plain_rows
 
 HEADER_LIMIT = 65_536
@@ -37,7 +37,7 @@ class CsvWriter:
 
 
 def is_ours(file: BinaryIO) -> bool:
-    return columns(file) == SCHEMA.names
+    return columns(file) in (SCHEMA.names, FIRST_COLUMNS)
 
 
 def columns(file: BinaryIO) -> list[str]:
@@ -52,6 +52,7 @@ def read(file: BinaryIO) -> pa.Table:
         convert_options=pyarrow.csv.ConvertOptions(
             column_types=SCHEMA,
             include_columns=SCHEMA.names,
+            include_missing_columns=True,
             null_values=[""],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.json
 
-from ..records import SCHEMA
+from ..records import FIRST_COLUMNS, SCHEMA
 
 LINE_LIMIT = 1 << 20
 LINE_SEPARATORS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
@@ -45,7 +45,7 @@ def plain_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
 
 
 def is_ours(file: BinaryIO) -> bool:
-    return sorted(columns(file)) == sorted(SCHEMA.names)
+    return sorted(columns(file)) in (sorted(SCHEMA.names), sorted(FIRST_COLUMNS))
 
 
 def columns(file: BinaryIO) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..records import SCHEMA
+from ..records import FIRST_COLUMNS, LATER_COLUMNS, SCHEMA
 
 KEY_PREFIX = "mivolo."
 VERSION_KEY = KEY_PREFIX + "schema_version"
@@ -32,7 +32,8 @@ class ParquetWriter:
 def is_ours(file: BinaryIO) -> bool:
     """Raises pyarrow's ArrowInvalid where it is no Parquet file at all."""
     schema = pq.ParquetFile(file).schema_arrow
-    return schema.names == SCHEMA.names and VERSION_KEY.encode() in (schema.metadata or {})
+    known = schema.names in (SCHEMA.names, FIRST_COLUMNS)
+    return known and VERSION_KEY.encode() in (schema.metadata or {})
 
 
 def columns(file: BinaryIO) -> list[str]:
@@ -40,7 +41,12 @@ def columns(file: BinaryIO) -> list[str]:
 
 
 def read(file: BinaryIO) -> pa.Table:
-    return pq.ParquetFile(file).read(columns=SCHEMA.names)
+    """Tables of schema version 1 lack columns, which are then empty."""
+    table = pq.ParquetFile(file).read(columns=SCHEMA.names)
+    for name in set(LATER_COLUMNS) - set(table.column_names):
+        empty = pa.nulls(table.num_rows, SCHEMA.field(name).type)
+        table = table.append_column(SCHEMA.field(name), empty)
+    return table
 
 
 def metadata(file: BinaryIO) -> dict[str, str]:

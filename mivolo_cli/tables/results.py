@@ -13,6 +13,7 @@ import pyarrow as pa
 from .. import tables
 from ..records import Failure, Result, from_rows
 from .parquet import KEY_PREFIX
+from .scores import with_min_score
 
 ROWS_AT_ONCE = 4096
 
@@ -38,9 +39,10 @@ class Results:
         return sorted(self.table["root"].unique().to_pylist())
 
 
-def read_results(path: Path) -> Results:
-    """A table of `mivolo scan` in any of its formats. Raises BadInput."""
-    table = tables.read_table(path)
+def read_results(path: Path, min_score: float = 0.0) -> Results:
+    """A table of `mivolo scan` in any of its formats, without people who scored less. Raises
+    BadInput."""
+    table = with_min_score(tables.read_table(path), min_score)
     metadata = {
         key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()
     }

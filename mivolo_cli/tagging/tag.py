@@ -31,6 +31,7 @@ from ..metadata.packet import Provenance, TagEntries, Tags
 from ..metadata.picture import examine
 from ..records import Photo, photo_of
 from ..scan import workdir
+from ..tables.scores import with_min_score
 from .outcome import TagOutcome, Tally, diff, open_report
 
 if TYPE_CHECKING:
@@ -48,13 +49,14 @@ Where = Literal["auto", "photo", "sidecar"]
 @dataclass(frozen=True, slots=True)
 class TagOptions:
     """`where` auto takes the photo itself if its format and state allow it, and a sidecar
-    otherwise."""
+    otherwise. People whom the detector gave less than `min_score` are left out."""
 
     results: Path
     where: Where = "auto"
     keywords: bool = False
     microsoft: bool = False
     bodies: bool = False
+    min_score: float = 0.0
     exif: Field | None = None
     overwrite: bool = False
     backup: bool = False
@@ -86,7 +88,7 @@ def tag(
     `on_progress` is called after every photo, with the number of all. Raises BadInput where the
     results are no table of ours.
     """
-    table = tables.read_table(options.results)
+    table = with_min_score(tables.read_table(options.results), options.min_score)
     model, sha256 = _model(options.results, table)
     provenance = Provenance(
         model=model, model_sha256=sha256, date=datetime.now(UTC).isoformat(timespec="seconds")

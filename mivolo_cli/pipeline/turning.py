@@ -1,0 +1,37 @@
+"""Photos that are turned by quarters, and people on them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..records import Box, Person, Pixels
+
+
+def turned(pixels: Pixels, quarters: int) -> Pixels:
+    """The picture (height, width, 3) after so many quarter turns counter-clockwise."""
+    return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters % 4 else pixels
+
+
+def turned_person(person: Person, quarters: int, width: float, height: float) -> Person:
+    """A person of a picture of this size, on the picture after these turns."""
+    face, body, roll = person.face, person.body, person.roll
+    for _ in range(quarters % 4):
+        face, body = _turned_box(face, width), _turned_box(body, width)
+        width, height = height, width
+    if roll is not None:
+        roll = (roll - 90.0 * quarters + 180.0) % 360.0 - 180.0
+    return Person(face, body, roll)
+
+
+def turned_back(person: Person, quarters: int, width: float, height: float) -> Person:
+    """A person of the turned picture, on the one of this size before the turns."""
+    if quarters % 2:
+        width, height = height, width
+    return turned_person(person, -quarters, width, height)
+
+
+def _turned_box(box: Box | None, width: float) -> Box | None:
+    """After a quarter turn counter-clockwise: what was on the right is at the top."""
+    if box is None:
+        return None
+    return Box(box.y1, width - box.x2, box.y2, width - box.x1, box.score)

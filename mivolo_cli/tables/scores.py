@@ -1,0 +1,33 @@
+"""Leave out people of whom the detector was not sure."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..records import SCHEMA
+
+ABOUT_PHOTO = ("path", "root", "bytes", "mtime_ns", "width", "height", "taken_at", "status")
+"""Columns that a photo without people has."""
+
+
+def with_min_score(table: pa.Table, min_score: float) -> pa.Table:
+    """A result table without people whose face, or body where no face was found, scored less.
+
+    Boxes without a score stay. A photo on which nobody is left keeps one row, `no_people`.
+    """
+    score = pc.coalesce(table["face_score"], table["body_score"])
+    certain = pc.fill_null(pc.greater_equal(score, min_score), True)
+    photos = pc.binary_join_element_wise(table["root"], table["path"], "\0")
+    served = photos.filter(certain).unique()
+    first = pc.equal(pc.fill_null(table["person"], 0), 0)
+    lonely = pc.and_(first, pc.invert(pc.is_in(photos, served)))
+    kept = table.set_column(
+        SCHEMA.get_field_index("status"),
+        SCHEMA.field("status"),
+        pc.if_else(lonely, "no_people", table["status"]),
+    )
+    for name in set(SCHEMA.names) - set(ABOUT_PHOTO):
+        column = pc.if_else(lonely, pa.scalar(None, SCHEMA.field(name).type), kept[name])
+        kept = kept.set_column(SCHEMA.get_field_index(name), SCHEMA.field(name), column)
+    return kept.filter(pc.or_(certain, lonely)).replace_schema_metadata(table.schema.metadata)
