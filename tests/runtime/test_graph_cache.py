@@ -80,6 +80,7 @@ def saved(folder: Path, variant: str = "mivolo_xs_32", **options: Any) -> Path:
     return file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variant", "options", "size"),
     [
@@ -116,6 +117,7 @@ def test_bf16_is_near_where_the_processor_has_it(tmp_path: Path) -> None:
     assert (1e-5 < difference < 0.1) if rounded.precision == "bf16" else difference == 0
 
 
+@pytest.mark.slow
 def test_a_model_is_converted_once(tmp_path: Path, conversions: list[str], cache: Path) -> None:
     file = saved(tmp_path)
     first, spec = open_model(str(file), "cpu")
