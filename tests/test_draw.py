@@ -364,6 +364,17 @@ def test_a_picture_too_long_for_jpeg_is_scaled_down(tmp_path: Path) -> None:
         assert saved.size[0] == draw.JPEG_MAX_SIDE
 
 
+def test_a_link_in_the_place_of_a_picture_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.jpg"
+    mine.write_text("mine")
+    target = tmp_path / "out" / "a.jpg.jpg"
+    target.parent.mkdir()
+    target.symlink_to(mine)
+    path = save_annotated(picture(), [], target.parent, Photo("/photos", "a.jpg"))
+    assert path == target and not path.is_symlink() and path.stat().st_size > 100
+    assert mine.read_text() == "mine"
+
+
 def test_a_picture_that_cannot_be_written_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

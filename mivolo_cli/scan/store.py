@@ -162,6 +162,7 @@ class ResultStore:
         """The rows of these photos, in their order, as tables of KEPT_SCHEMA. Raises OutputError
         for damaged files."""
         start = end = 0
+        # Photos that stand together in the files are read together: in most runs nearly all do.
         for number in numbers:
             first, after = self.rows_of(number)
             if first != end:
@@ -181,8 +182,12 @@ class ResultStore:
         """The photos of a row group with their numbers. A photo cut in two by the group's border
         goes on in it."""
         photos = []
+        # A row is of the same photo as the row before it if their keys are equal: of a photo with
+        # many people, the rows may go on in the next group, but never in another file.
         last = self._last_key if self._groups and self._groups[-1].file == group.file else None
         for row, (photo_key, error) in enumerate(zip(keys, errors, strict=True)):
+            # Rows without a key, of files that were not there, are never found again, but have
+            # numbers like all others: photo and row numbers must count what is in the files.
             if photo_key is None or photo_key != last:
                 number = len(self._first_rows)
                 self._first_rows.append(self._rows + row)
@@ -197,6 +202,8 @@ class ResultStore:
         return photos
 
     def _read_rows(self, start: int, end: int) -> Iterator[pa.Table]:
+        # From one row group to the next, since only a few of them are held open: a run of rows that
+        # crosses a border comes as several tables.
         while start < end:
             place = bisect_right(self._groups, start, key=lambda group: group.start) - 1
             group = self._groups[place]

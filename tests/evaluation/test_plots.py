@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,18 @@ def test_shares_of_intervals_that_hold_are_drawn_by_age() -> None:
     (bars,) = axes.containers
     assert isinstance(bars, ErrorbarContainer)
     assert bars.lines[0].get_ydata() == pytest.approx([2 / 3, 1])
+
+
+def test_a_disk_that_is_full_is_told_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="plots.*No space left"):
+        plots.save_plots(people(False), "a model", tmp_path, "run")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:

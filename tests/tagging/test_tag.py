@@ -296,7 +296,7 @@ def test_check_compares_and_writes_nothing(tmp_path: Path, photo: Path) -> None:
 def test_the_report_has_a_line_for_every_photo(tmp_path: Path, photo: Path) -> None:
     report = tmp_path / "tagged.csv"
     run(tmp_path, [*rows_of(photo), row("gone.jpg", str(photo.parent))], report=report)
-    lines = list(csv.DictReader(report.open(encoding="utf-8")))
+    lines = list(csv.DictReader(report.read_text("utf-8").splitlines()))
     assert [(line["path"], line["status"], line["code"]) for line in lines] == [
         ("a.jpg", "tagged", ""), ("gone.jpg", "refused", "missing"),
     ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, equal
 
 from mivolo_cli.datasets.labels import Label
-from mivolo_cli.errors import BadInput
+from mivolo_cli.errors import BadInput, OutputError
 from mivolo_cli.model.architecture import create_model
 from mivolo_cli.pipeline.crops import Crops
 from mivolo_cli.training import trainer as training
@@ -142,3 +143,20 @@ def test_without_patience_nothing_ends() -> None:
     for _ in range(9):
         trainer.is_better(1.0)
     assert not trainer.is_exhausted
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    trainer, file = Trainer(TINY, 6, "cpu", None, 30.0), tmp_path / "last.pt"
+    trainer.save(file)
+    before = file.read_bytes()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left"):
+        trainer.save(file)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["last.pt"]
+    assert file.read_bytes() == before
+    trainer.restore(file)
