@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from threading import Lock
 
@@ -19,6 +20,7 @@ import cv2
 
 from ..detect.detector import Detector
 from ..records import Box, Failure, Image, Person, Photo, Prediction, Result, Use
+from ..threads import in_order
 from .crops import MIN_BODY_SIDE, Crops, cut
 from .pair import pair
 from .predict import Predictor
@@ -57,14 +59,11 @@ def detect_people(
     the detector again where it can then see more; one that can no longer be read fails.
     """
     source = iter(images)
-    under_way: deque[Future[list[Detected | Failure]]] = deque()
+    batches = iter(lambda: list(islice(source, detector.batch)), [])
+    detect = partial(_detect_batch, detector=detector, size=size, use=use, decode=decode)
     with ThreadPoolExecutor(detector.streams, thread_name_prefix="detect") as pool:
-        while batch := list(islice(source, detector.batch)):
-            under_way.append(pool.submit(_detect_batch, batch, detector, size, use, decode))
-            if len(under_way) > detector.streams:
-                yield from under_way.popleft().result()
-        for found in under_way:
-            yield from found.result()
+        for found in in_order(pool, detect, batches, detector.streams + 1):
+            yield from found
 
 
 class _OpenCvThreads:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
-import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
@@ -21,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from ..errors import BadInput, MivoloError
+from ..atomic import new_folder
+from ..errors import BadInput, MivoloError, OutputError
 from ..model import registry
 from ..model.spec import ModelSpec
 from ..storage import cache_folder
@@ -180,21 +179,17 @@ def _kept(place: Path, precision: str) -> tuple[OpenVinoEngine, GraphInfo] | Non
 
 
 def _keep(graph: openvino.Model, info: GraphInfo, place: Path) -> str:
-    """Put it into the cache; why not, where it cannot be written."""
-    temporary = None
+    """Put it into the cache, in place of what could not be read; why not, where it cannot be
+    written."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".", dir=place.parent))
-        _write(graph, temporary)
-        about = {"hashes": _hashes(temporary, info), "info": info}
-        (temporary / ABOUT).write_text(json.dumps(about), "utf-8")
-        shutil.rmtree(place, ignore_errors=True)  # it is there only if it could not be read
-        os.replace(temporary, place)
-    except (OSError, RuntimeError) as error:
-        return (error.strerror if isinstance(error, OSError) else None) or first_line(error)
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+        with new_folder(place, replace=True) as folder:
+            _write(graph, folder)
+            about = {"hashes": _hashes(folder, info), "info": info}
+            (folder / ABOUT).write_text(json.dumps(about), "utf-8")
+    except (OSError, OutputError, RuntimeError) as error:
+        cause = error.__cause__ if isinstance(error, OutputError) else error
+        return (cause.strerror if isinstance(cause, OSError) else None) or first_line(error)
     return ""
 
 
