@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # a process for each core; tests of one xdist_group (tests/conftest.py) stay in one process
-PARALLEL := -n auto --dist loadgroup
+PARALLEL := -n logical --dist loadgroup
 
 .PHONY: demo test fast docs lint types check bench clean
 

@@ -82,7 +82,7 @@ TURNS = {
 LYING = (5, 6, 7, 8)
 """Those that swap width and height."""
 CUT_SHORT = re.compile("truncated|end of file|no more images|requires a buffer")
-"""What sandbox say, in lower case, of a file whose end is missing."""
+"""What decoders say, in lower case, of a file whose end is missing."""
 SCALES = (2, 4, 8)
 """By which libjpeg makes a picture smaller while it decodes it."""
 MinSize = tuple[int, int]
@@ -245,7 +245,7 @@ def formats_of(start: bytes) -> list[str]:
 
 @cache
 def prepare() -> None:
-    """Load the sandbox, and keep what they remark about odd files from the terminal.
+    """Load the decoders, and keep what they remark about odd files from the terminal.
 
     That is done once and for the whole process: to do it for each call would not be safe among
     threads.

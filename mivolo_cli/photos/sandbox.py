@@ -115,7 +115,7 @@ def is_progressive(file: IO[bytes]) -> bool:
 
 
 def ends_early(file: IO[bytes]) -> bool:
-    """Whether a WebP, AVIF or HEIC file is shorter than it says itself; their sandbox do not
+    """Whether a WebP, AVIF or HEIC file is shorter than it says itself; their decoders do not
     tell."""
     size = file.seek(0, os.SEEK_END)
     end = file.seek(0)

@@ -71,6 +71,7 @@ def test_photos_come_from_all_over_a_collection(count: int, step: int) -> None:
     assert int8_samples._spread(range(count), 4) == list(range(0, count, step))
 
 
+@pytest.mark.slow
 def test_int8_of_the_embedded_model_moves_ages_little() -> None:
     """By half a year here; with its last layer in int8, too, by more than 2."""
     pytest.importorskip("nncf")
@@ -103,6 +104,7 @@ def test_int8_of_the_embedded_model_moves_ages_little() -> None:
     assert rounded.precision == "int8" and 0 < np.abs(np.subtract(*ages)).mean() < 2
 
 
+@pytest.mark.slow
 def test_int8_is_near_and_calibrated_once(
     tiny_model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -130,6 +132,7 @@ def test_int8_is_near_and_calibrated_once(
     assert asked == ["", "other"]
 
 
+@pytest.mark.slow
 def test_int8_that_cannot_be_had_says_why(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,14 @@ from mivolo_cli.runtime.openvino_engine import import_openvino
 openvino = import_openvino()
 
 
+@cache
 def graph(variant: str) -> Any:
+    """Converted once; nothing here changes it."""
     model = create_model(variant).eval()
     return convert(FromPixels(model).eval(), checkpoint.spec_of(model, "random", 0, 100))
 
 
+@pytest.mark.slow
 def test_the_first_layers_of_mobilenets_are_delicate_and_volos_stem_is_not() -> None:
     mobile = graph("mivolo_xs_32")
     assert len(first_layers(mobile)) == 3 + 4
@@ -42,6 +46,7 @@ def test_nothing_is_delicate_where_sizes_depend_on_the_input() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("variant", "heads"), [("mivolo_xs_32", 1), ("mivolo_d1_64", 2)])
 def test_the_last_layers_are_the_heads(variant: str, heads: int) -> None:
     whole = graph(variant)
@@ -50,6 +55,7 @@ def test_the_last_layers_are_the_heads(variant: str, heads: int) -> None:
         assert node.get_output_partial_shape(0)[-1].get_length() == 3
 
 
+@pytest.mark.slow
 def test_spared_layers_compute_in_fp32(tmp_path: Path) -> None:
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this processor has no bf16")
@@ -63,6 +69,7 @@ def test_spared_layers_compute_in_fp32(tmp_path: Path) -> None:
     ) - 7 == after.count("bf16")
 
 
+@pytest.mark.slow
 def test_sparing_does_not_change_what_fp32_answers(tmp_path: Path) -> None:
     whole, file = graph("mivolo_xs_32"), tmp_path / "graph.xml"
     openvino.save_model(whole, file, compress_to_fp16=False)

@@ -460,6 +460,7 @@ def test_a_second_run_on_an_output_is_refused(scan: Scan, place: Path) -> None:
     assert sorted(read(place)) == ["b.parquet", "people.csv"]
 
 
+@pytest.mark.slow
 def test_a_killed_run_holds_no_lock_and_leaves_no_torn_file(
     tmp_path: Path, album: Path, place: Path
 ) -> None:

@@ -78,6 +78,7 @@ def within_photo(box: Sequence[float]) -> Corners:
     return x1, y1, x2, y2
 
 
+@pytest.mark.slow
 def test_golden_ages_and_genders_from_photos_and_boxes(
     tmp_path: Path, run: Run, golden_model: Path
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_person_left_without_a_usable_crop_gets_no_age(tmp_path: Path, run: Ru
     assert (progress.people, progress.no_usable_crop, progress.failed) == (1, 1, 0)
 
 
+@pytest.mark.slow
 def test_negative_ages_are_clamped_at_zero(
     tmp_path: Path, run: Run, tiny_model: Path, album: Path, boxes: Path
 ) -> None:
