@@ -216,7 +216,7 @@ def decode_or_fail(
 def _is_risky(photo: Photo, data: bytes | None) -> bool:
     """Whether to decode a file in a process of its own: all but PNG and plain JPEG of usual size.
 
-    Their sandbox are small and have been attacked for decades; but a progressive JPEG may take
+    Their decoders are small and have been attacked for decades; but a progressive JPEG may take
     hours.
     """
     try:
