@@ -56,3 +56,24 @@ def nms(boxes: Boxes, scores: NDArray[np.float32], threshold: float) -> NDArray[
         kept.append(best)
         waiting = waiting[overlaps[best, waiting] <= threshold]
     return np.array(kept, np.intp)
+
+
+def share_inside(inner: Boxes, outer: Boxes) -> NDArray[np.float32]:
+    """Which share of each inner box's area each outer box covers: (n, 4), (m, 4) -> (n, m).
+
+    >>> share_inside(np.array([[0, 0, 2, 2]], np.float32), np.array([[1, 0, 9, 9]], np.float32)).tolist()
+    [[0.5]]
+    """
+    areas = np.maximum(area(inner), 1e-9)[:, None]
+    return (intersection(inner, outer) / areas).astype(np.float32)
+
+
+def longer_side(boxes: Boxes) -> NDArray[np.float32]:
+    """(n, 4) -> (n,)."""
+    sides: NDArray[np.float32] = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)
+    return sides
+
+
+def centre(boxes: Boxes) -> NDArray[np.float32]:
+    """x, y of each: (n, 4) -> (n, 2)."""
+    return ((boxes[:, :2] + boxes[:, 2:]) / 2).astype(np.float32)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,14 +56,22 @@ def open_detector(
     device: str = "cpu",
     engine: str = "auto",
     precision: str = "fp32",
+    face_score: float | None = None,
+    person_score: float | None = None,
+    min_face: float | None = None,
 ) -> Detector:
     """The detector of this name, or the one that the weights of this name or at this path are for.
 
     `boxes` is the table of `given`; `weights` replaces the registered file of `yolo` and
     `retinaface`; `device` is PyTorch's name of it, or of several GPUs (see engines.each_gpu),
     `engine` is that of an age model; `precision` is for yolo in OpenVINO, which stays at fp32 for
-    int8. Raises BadInput or WeightsError, and no pickle is opened before it is known to be trusted.
+    int8. `face_score` and `person_score` (0 to 1) and `min_face` (longer side in pixels of the
+    photo) are what faces and persons must have, None: the detector's defaults; those of `given` are
+    all taken. Raises BadInput or WeightsError, and no pickle is opened before it is known to be
+    trusted.
     """
+    limits = {"face_score": face_score, "person_score": person_score, "min_face": min_face}
+    chosen: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
     name = name_or_path
     if name not in NAMES:
         weights = _weights(name_or_path)
@@ -83,21 +92,28 @@ def open_detector(
     if name == "embedded":
         from .embedded import EmbeddedDetector
 
-        return EmbeddedDetector()
+        return EmbeddedDetector(**chosen)
     of_gpus: list[Detector] = [
-        _open(name, weights, gpu, engine, precision) for gpu in each_gpu(device)
+        _open(name, weights, gpu, engine, precision, chosen) for gpu in each_gpu(device)
     ]
     return of_gpus[0] if len(of_gpus) == 1 else SharedDetector(of_gpus)
 
 
-def _open(name: str, weights: Path | None, device: str, engine: str, precision: str) -> Detector:
+def _open(
+    name: str,
+    weights: Path | None,
+    device: str,
+    engine: str,
+    precision: str,
+    limits: dict[str, Any],
+) -> Detector:
     if name == "yolo":
         from .yolo import YoloDetector
 
-        return YoloDetector(weights, device, engine, precision)
+        return YoloDetector(weights, device, engine, precision, **limits)
     from .retinaface import RetinaFaceDetector
 
-    return RetinaFaceDetector(weights, device, engine)
+    return RetinaFaceDetector(weights, device, engine, **limits)
 
 
 class SharedDetector:
@@ -141,22 +157,45 @@ def detections(
     face_scores: ArrayLike | None,
     width: int,
     height: int,
+    points: ArrayLike | None = None,
 ) -> Detections:
     """Anyone's boxes (n, 4) xyxy in pixels and scores (n,), made fit for a photo of this size; no
     scores: None.
 
     They are clipped to the photo and sorted, best first and unknown (NaN) scores last; boxes that
-    are not finite or have no area left are dropped. Raises ValueError where boxes and scores are
-    not as many.
+    are not finite or have no area left are dropped. `points` (faces, 5, 2) stay with their faces,
+    and where they are: they may lie outside the photo. Raises ValueError where boxes and scores or
+    points are not as many.
     """
-    return Detections(
-        *_clean(persons, person_scores, width, height), *_clean(faces, face_scores, width, height)
+    bodies, body_scores, _ = _clean(persons, person_scores, width, height)
+    boxes, scores, kept = _clean(faces, face_scores, width, height)
+    count = np.asarray(faces, np.float32).reshape(-1, 4).shape[0]
+    all_points = (
+        np.full((count, 5, 2), np.nan, np.float32)
+        if points is None
+        else np.asarray(points, np.float32)
+    )
+    if len(all_points) != count:
+        raise ValueError(f"{count} faces came with points of {len(all_points)}")
+    return Detections(bodies, body_scores, boxes, scores, points=all_points.reshape(-1, 5, 2)[kept])
+
+
+def without_small_faces(found: Detections, min_face: float) -> Detections:
+    """The detections without faces whose longer side is below this, in pixels of the photo."""
+    kept = arithmetic.longer_side(found.faces) >= min_face
+    return replace(
+        found,
+        faces=found.faces[kept],
+        face_scores=found.face_scores[kept],
+        points=found.points[kept],
+        pairable=None if found.pairable is None else found.pairable[:, kept],
     )
 
 
 def _clean(
     found: ArrayLike, scored: ArrayLike | None, width: int, height: int
-) -> tuple[Boxes, NDArray[np.float32]]:
+) -> tuple[Boxes, NDArray[np.float32], NDArray[np.intp]]:
+    """Boxes and scores made fit, and the index that each of them had."""
     boxes = np.asarray(found, np.float32).reshape(-1, 4)
     scores = (
         np.full(len(boxes), np.nan, np.float32)
@@ -166,11 +205,10 @@ def _clean(
     if len(scores) != len(boxes):
         raise ValueError(f"{len(boxes)} boxes came with {len(scores)} scores")
     finite = np.isfinite(boxes).all(axis=1)
-    boxes, scores = arithmetic.clip(boxes[finite], width, height), scores[finite]
-    left = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    boxes, scores = boxes[left], scores[left]
-    order = np.argsort(-scores, kind="stable")
-    return boxes[order], scores[order]
+    clipped = arithmetic.clip(boxes, width, height)
+    kept = np.flatnonzero(finite & (clipped[:, 2:] > clipped[:, :2]).all(axis=1))
+    kept = kept[np.argsort(-scores[kept], kind="stable")]
+    return clipped[kept], scores[kept], kept
 
 
 def _weights(name_or_path: str) -> Path:

@@ -27,7 +27,7 @@ from ..runtime.engines import (
     import_openvino,
 )
 from ..runtime.graph_cache import NotConverted, graph_of, open_graph
-from . import MOST, YOLO_SUFFIXES, by_shape, detections
+from . import MOST, YOLO_SUFFIXES, by_shape, detections, without_small_faces
 
 PUBLISHED = "yolov8x-person-face"
 SCORE = 0.4
@@ -60,6 +60,9 @@ class YoloDetector:
         device: str = "cpu",
         engine: str = "auto",
         precision: str = "fp32",
+        face_score: float = SCORE,
+        person_score: float = SCORE,
+        min_face: float = 0,
     ) -> None:
         file = find(PUBLISHED) if file is None else file
         if not file.exists():
@@ -74,6 +77,10 @@ class YoloDetector:
         self.sha256 = _sha256(file)
         self.notes: list[str] = []
         self._device = device
+        self._scores, self._min_face = (
+            dict(zip(CLASSES, (person_score, face_score), strict=True)),
+            min_face,
+        )
         self.batch = FEW if device == "cpu" else MOST
         self._model = _load(file)
         self._predictor: type | None = None
@@ -93,9 +100,14 @@ class YoloDetector:
         """From ultralytics' boxes."""
         kinds = found.cls.cpu().numpy().astype(int)
         boxes, scores = found.xyxy.cpu().numpy(), found.conf.cpu().numpy()
-        masks = (kinds == self._classes.get(name, -1) for name in CLASSES)
+        masks = (
+            (kinds == self._classes.get(name, -1)) & (scores >= self._scores[name])
+            for name in CLASSES
+        )
         persons, faces = ((boxes[mask], scores[mask]) for mask in masks)
-        return detections(*persons, *faces, image.width, image.height)
+        return without_small_faces(
+            detections(*persons, *faces, image.width, image.height), self._min_face
+        )
 
     def _predict(self, pixels: list[Pixels], options: dict[str, Any]) -> list[Any]:
         """ultralytics' boxes for photos (height, width, 3) RGB of one shape; others would be padded
@@ -122,7 +134,7 @@ class YoloDetector:
         bgr = [np.ascontiguousarray(picture[..., ::-1]) for picture in pixels]
         own = {} if self._predictor is None else {"predictor": self._predictor}
         fixed = {
-            "conf": SCORE,
+            "conf": min(self._scores.values()),
             "iou": IOU,
             "imgsz": SIZE,
             "device": self._device,

@@ -20,6 +20,7 @@ from mivolo_cli.records import Detections, Image, Photo
 
 HEADER = "path,kind,x1,y1,x2,y2,score\n"
 ROOT = "/photos"
+POINTS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 
 
 def table(tmp_path: Path, text: str, name: str = "boxes.csv") -> Path:
@@ -173,3 +174,14 @@ def test_the_hash_is_that_of_the_table(tmp_path: Path) -> None:
     file = table(tmp_path, HEADER)
     detector = open_detector("given", boxes=file)
     assert (detector.name, detector.sha256, detector.notes) == ("given", sha256(file), [])
+
+
+def test_a_face_may_have_points(tmp_path: Path) -> None:
+    names = ",".join(f"{point}_{axis}" for point in POINTS for axis in "xy")
+    none, some = "," * 10, ",1,2,3,4,5,6,7,8,9,10"
+    rows = f"a.jpg,face,1,2,30,40,0.5{none}\na.jpg,person,1,2,30,40,{none}\na.jpg,face,5,6,35,46,0.9{some}\n"
+    found = answer(table(tmp_path, f"path,kind,x1,y1,x2,y2,score,{names}\n{rows}"), "a.jpg")
+    assert found.points[0].tolist() == [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10]]
+    assert np.isnan(found.points[1]).all()
+    with pytest.raises(BadInput, match="no column left_eye_x"):
+        GivenDetector(table(tmp_path, "path,kind,x1,y1,x2,y2,right_eye_x,right_eye_y\n"))

@@ -50,11 +50,11 @@ model.model = DetectionModel("yolov8n.yaml", nc=2, verbose=False)
 model.model.names = {0: "person", 1: "Face"}
 model.save(folder / "tiny.pt")
 
-yolo.SCORE = 1e-4  # random weights are sure of nothing
+scores = {"face_score": 1e-4, "person_score": 1e-4}  # random weights are sure of nothing
 pixels = np.random.default_rng(0).integers(0, 255, (120, 90, 3), np.uint8)
 image = Image(Photo("/", "a.jpg"), pixels)
 wide = Image(Photo("/", "b.jpg"), np.ascontiguousarray(pixels.transpose(1, 0, 2)))
-detector = yolo.YoloDetector(folder / "tiny.pt")
+detector = yolo.YoloDetector(folder / "tiny.pt", **scores)
 found = detector.detect([image])[0]
 answers["on a graph"] = detector._predictor is not None and detector.notes == []
 
@@ -63,7 +63,7 @@ def numbers(found):
 
 answers["alone"] = [numbers(detector.detect([one])[0]) for one in (image, wide)]
 answers["together"] = [numbers(one) for one in detector.detect([image, wide, image])]
-plain = yolo.YoloDetector(folder / "tiny.pt", engine="torch")
+plain = yolo.YoloDetector(folder / "tiny.pt", engine="torch", **scores)
 assert plain._predictor is None
 answers["torch"] = [numbers(plain.detect([one])[0]) for one in (image, wide)]
 

@@ -66,12 +66,7 @@ def house(tmp_path, monkeypatch):
 
 def test_the_registry_names_all_published_weights():
     published = {"mivolo-v2", "mivolo-d1-imdb", "volo-d1-imdb", "yolov8x-person-face"}
-    detectors = {
-        "retinaface-resnet50",
-        "retinaface-mobile0.25",
-        "nanodet-g-coco-416",
-        "blazeface-back-256",
-    }
+    detectors = {"retinaface-resnet50", "retinaface-mobile0.25", "deimv2-femto-416", "yunet-n"}
     assert published | detectors | {"mivolo-xs"} <= set(registry.registry())
 
 
@@ -98,7 +93,7 @@ def test_the_folder_of_the_program_holds_the_registry():
 
 
 def test_without_its_folder_the_program_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(registry, "__file__", str(tmp_path / "package" / "model" / "registry.py"))
+    monkeypatch.setattr(registry, "__file__", str(tmp_path / "package" / "weights.py"))
     with pytest.raises(WeightsError, match="missing"):
         registry.folder()
     (tmp_path / "weights").mkdir()

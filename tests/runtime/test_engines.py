@@ -311,7 +311,7 @@ def test_a_precision_that_the_processor_lacks_becomes_fp32_and_is_said(
 
 def test_without_a_driver_pytorch_is_not_even_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
-        "import sys; from mivolo_cli.runtime import engines; sys.platform = 'linux'; engines.DRIVERS = ('/nowhere',)\n"
+        "import sys; from mivolo_cli import engines; sys.platform = 'linux'; engines.DRIVERS = ('/nowhere',)\n"
         "print(engines.choose_device('auto')[0], 'torch' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "cpu False\n"
@@ -492,7 +492,7 @@ def test_openvino_is_kept_from_reporting_its_use(tmp_path: Path) -> None:
     """It would leave a folder in the home, and look for Google."""
     code = (
         "import socket, sys; socket.getaddrinfo = lambda *_, **__: print('looked up', flush=True)\n"
-        "from mivolo_cli.runtime import engines; print(engines.import_openvino().__name__)\n"
+        "from mivolo_cli import engines; print(engines.import_openvino().__name__)\n"
         "print([name for name in sys.modules if name.startswith('openvino_telemetry.')])"
     )
     home = {**os.environ, "HOME": str(tmp_path)}
@@ -511,10 +511,10 @@ sys.setswitchinterval(1e-6)
 import numpy as np
 from mivolo_cli.runtime.engines import OnnxEngine
 from mivolo_cli.model.registry import find
-engine, together = OnnxEngine(find("blazeface-back-256")), threading.Barrier(4)
+engine, together = OnnxEngine(find("yunet-n")), threading.Barrier(4)
 def look():
     together.wait()
-    engine.run(np.zeros((1, 256, 256, 3), np.float32))
+    engine.run(np.zeros((1, 3, 256, 256), np.float32))
 threads = [threading.Thread(target=look) for _ in range(4)]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
