@@ -140,6 +140,7 @@ class Mivolo:
                 partial(decode.decode_or_fail, sandbox=sandbox),
                 level=self._components.level,
                 any_way_up=self._options.any_way_up,
+                min_face=self._options.min_face,
             )
             for result in stages.predict(detected, predictor):
                 photo = result.photo

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .records import Boxes
+from .records import Boxes, Points
 
 
 def area(boxes: Boxes) -> NDArray[np.float32]:
@@ -56,3 +56,33 @@ def nms(boxes: Boxes, scores: NDArray[np.float32], threshold: float) -> NDArray[
         kept.append(best)
         waiting = waiting[overlaps[best, waiting] <= threshold]
     return np.array(kept, np.intp)
+
+
+def share_inside(inner: Boxes, outer: Boxes) -> NDArray[np.float32]:
+    """Which share of each inner box's area each outer box covers: (n, 4), (m, 4) -> (n, m).
+
+    >>> inner, outer = ([0, 0, 2, 2], [1, 0, 9, 9])
+    >>> share_inside(np.array([inner], np.float32), np.array([outer], np.float32)).tolist()
+    [[0.5]]
+    """
+    areas = np.maximum(area(inner), 1e-9)[:, None]
+    return (intersection(inner, outer) / areas).astype(np.float32)
+
+
+def longer_side(boxes: Boxes) -> NDArray[np.float32]:
+    """(n, 4) -> (n,)."""
+    sides: NDArray[np.float32] = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)
+    return sides
+
+
+def centre(boxes: Boxes) -> NDArray[np.float32]:
+    """x, y of each: (n, 4) -> (n, 2)."""
+    return ((boxes[:, :2] + boxes[:, 2:]) / 2).astype(np.float32)
+
+
+def roll(points: Points) -> NDArray[np.float32]:
+    """By how many degrees heads lean clockwise, by their eyes: points (n, 5, 2) as in Detections ->
+    (n,), from -180 to 180; NaN where there are no points."""
+    x, y = (points[:, 1] - points[:, 0]).T
+    angles: NDArray[np.float32] = np.degrees(np.arctan2(y, x))
+    return angles

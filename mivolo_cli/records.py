@@ -134,7 +134,10 @@ class Detections:
 
     Boxes are xyxy in pixels of the upright photo. A score is NaN where none is known. `upscaled`
     says that the detector had to enlarge a part of the photo, so that more pixels would have told
-    it more.
+    it more. `points` (faces, 5, 2) float32 are x, y of each face's right eye, left eye, nose, right
+    and left corner of the mouth, "right" being the person's; NaN where a detector has none, as they
+    are if left out. `pairable` (persons, faces) says which face can belong to which person; None:
+    any.
     """
 
     persons: Boxes
@@ -142,8 +145,19 @@ class Detections:
     faces: Boxes
     face_scores: NDArray[np.float32]
     upscaled: bool = False
+    points: Points = field(default_factory=lambda: np.full((0, 5, 2), np.nan, np.float32))
+    pairable: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
+        faces, persons = len(self.faces), len(self.persons)
+        if faces and not len(self.points):
+            object.__setattr__(self, "points", np.full((faces, 5, 2), np.nan, np.float32))
+        if self.points.dtype != np.float32 or self.points.shape != (faces, 5, 2):
+            raise ValueError(
+                f"{faces} faces need points ({faces}, 5, 2) float32, not {self.points.shape}"
+            )
+        if self.pairable is not None and self.pairable.shape != (persons, faces):
+            raise ValueError(f"pairable must be ({persons}, {faces}), not {self.pairable.shape}")
         for boxes, scores in ((self.persons, self.person_scores), (self.faces, self.face_scores)):
             if boxes.dtype != np.float32 or boxes.ndim != 2 or boxes.shape[1] != 4:
                 raise ValueError(f"boxes must be (n, 4) float32, not {boxes.shape} {boxes.dtype}")

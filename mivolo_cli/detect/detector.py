@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Protocol, TypeVar
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import boxes as arithmetic
-from ..records import Boxes, Detections, Image, Pixels
+from ..records import Boxes, Detections, Image, Photo, Pixels
 from ..runtime.pool import ResourcePool
 
 YOLO_SUFFIXES = (".pt", ".onnx", ".torchscript", ".engine", "_openvino_model")
@@ -35,6 +36,10 @@ class Detector(Protocol):
         """One answer a photo, in order; a photo's answer does not depend on the photos beside
         it."""
 
+    def way_up(self, pixels: Pixels) -> int:
+        """By how many quarter turns counter-clockwise a picture (height, width, 3) shows faces
+        best; 0 where none is found in any way."""
+
 
 class SharedDetector:
     """The same detector on several GPUs: photos go to one that is idle, from as many threads as
@@ -51,6 +56,11 @@ class SharedDetector:
         """See Detector.detect."""
         with self._pool.one() as detector:
             return detector.detect(images)
+
+    def way_up(self, pixels: Pixels) -> int:
+        """See Detector.way_up."""
+        with self._pool.one() as detector:
+            return detector.way_up(pixels)
 
 
 def by_shape(images: Sequence[Image], find: Callable[[list[Pixels]], list[T]]) -> list[T]:
@@ -73,22 +83,62 @@ def detections(
     face_scores: ArrayLike | None,
     width: int,
     height: int,
+    points: ArrayLike | None = None,
 ) -> Detections:
     """Anyone's boxes (n, 4) xyxy in pixels and scores (n,), made fit for a photo of this size; no
     scores: None.
 
     They are clipped to the photo and sorted, best first and unknown (NaN) scores last; boxes that
-    are not finite or have no area left are dropped. Raises ValueError where boxes and scores are
-    not as many.
+    are not finite or have no area left are dropped. `points` (faces, 5, 2) stay with their faces,
+    and where they are: they may lie outside the photo. Raises ValueError where boxes and scores or
+    points are not as many.
     """
-    return Detections(
-        *_clean(persons, person_scores, width, height), *_clean(faces, face_scores, width, height)
+    bodies, body_scores, _ = _clean(persons, person_scores, width, height)
+    boxes, scores, kept = _clean(faces, face_scores, width, height)
+    count = np.asarray(faces, np.float32).reshape(-1, 4).shape[0]
+    all_points = (
+        np.full((count, 5, 2), np.nan, np.float32)
+        if points is None
+        else np.asarray(points, np.float32)
+    )
+    if len(all_points) != count:
+        raise ValueError(f"{count} faces came with points of {len(all_points)}")
+    return Detections(bodies, body_scores, boxes, scores, points=all_points.reshape(-1, 5, 2)[kept])
+
+
+def way_up_by_faces(detector: Detector, pixels: Pixels) -> int:
+    """Detector.way_up for detectors of any kind: by all faces that they find."""
+    images = [Image(Photo("", f"{way}"), turned(pixels, way)) for way in range(4)]
+    return best_way_up([found.face_scores for found in detector.detect(images)])
+
+
+def best_way_up(scores: Sequence[NDArray[np.float32]]) -> int:
+    """The way of the four whose faces have the largest sum of scores; the first where none has
+    any."""
+    return int(np.argmax([np.nan_to_num(found, nan=1.0).sum() for found in scores]))
+
+
+def turned(pixels: Pixels, quarters: int) -> Pixels:
+    """The picture (height, width, 3) after so many quarter turns counter-clockwise."""
+    return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters % 4 else pixels
+
+
+def without_small_faces(found: Detections, min_face: float) -> Detections:
+    """The detections without faces whose longer side is below this, in pixels of the photo."""
+    kept = arithmetic.longer_side(found.faces) >= min_face
+    return replace(
+        found,
+        faces=found.faces[kept],
+        face_scores=found.face_scores[kept],
+        points=found.points[kept],
+        pairable=None if found.pairable is None else found.pairable[:, kept],
     )
 
 
 def _clean(
     found: ArrayLike, scored: ArrayLike | None, width: int, height: int
-) -> tuple[Boxes, NDArray[np.float32]]:
+) -> tuple[Boxes, NDArray[np.float32], NDArray[np.intp]]:
+    """Boxes and scores made fit, and the index that each of them had."""
     boxes = np.asarray(found, np.float32).reshape(-1, 4)
     scores = (
         np.full(len(boxes), np.nan, np.float32)
@@ -98,8 +148,7 @@ def _clean(
     if len(scores) != len(boxes):
         raise ValueError(f"{len(boxes)} boxes came with {len(scores)} scores")
     finite = np.isfinite(boxes).all(axis=1)
-    boxes, scores = arithmetic.clip(boxes[finite], width, height), scores[finite]
-    left = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    boxes, scores = boxes[left], scores[left]
-    order = np.argsort(-scores, kind="stable")
-    return boxes[order], scores[order]
+    clipped = arithmetic.clip(boxes, width, height)
+    kept = np.flatnonzero(finite & (clipped[:, 2:] > clipped[:, :2]).all(axis=1))
+    kept = kept[np.argsort(-scores[kept], kind="stable")]
+    return clipped[kept], scores[kept], kept

@@ -11,32 +11,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
 from ..errors import BadInput
 from ..model.registry import sha256
-from ..records import Detections, Image, Photo, text
+from ..records import Detections, Image, Photo, Pixels, text
 from .detector import detections
 
 CORNERS = ("x1", "y1", "x2", "y2")
 REQUIRED = ("path", "kind", *CORNERS)
+POINTS = tuple(
+    f"{point}_{axis}"
+    for point in ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
+    for axis in "xy"
+)
+"""A face's points, "right" being the person's; a table has all of these columns or none."""
 KINDS = ("person", "face")
 HINT = (
-    "the columns are path, kind (person or face), x1, y1, x2, y2 in "
-    "pixels of the upright photo, and perhaps score"
+    "the columns are path, kind (person or face), x1, y1, x2, y2 in pixels of the upright photo,"
+    " and perhaps score and a face's points: right_eye_x, right_eye_y, left_eye_x ... left_mouth_y"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """One photo's boxes and scores."""
+    """One photo's boxes and scores, and ten coordinates of points for each face."""
 
     boxes: dict[str, list[list[float]]] = field(
         default_factory=lambda: {kind: [] for kind in KINDS}
     )
     scores: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    points: list[list[float]] = field(default_factory=list)
 
 
 class GivenDetector:
@@ -54,10 +62,12 @@ class GivenDetector:
             raise BadInput(f"there is no table of boxes {file}", hint="check the path of --boxes")
         self.sha256, self.streams = sha256(file), os.cpu_count() or 1
         self._photos: dict[str, _Given] = {}
-        for path, kind, corners, score in _check(file, _read(file)):
+        for path, kind, corners, score, points in _check(file, _read(file)):
             given = self._photos.setdefault(path, _Given())
             given.boxes[kind].append(corners)
             given.scores[kind].append(score)
+            if kind == "face":
+                given.points.append(points)
         self._alike = {_alike(path.replace("\\", "/")): path for path in self._photos}
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
@@ -70,7 +80,14 @@ class GivenDetector:
             kind: [score for given in found for score in given.scores[kind]] for kind in KINDS
         }
         persons, faces = ((boxes[kind], scores[kind]) for kind in KINDS)
-        return detections(*persons, *faces, image.width, image.height)
+        points = np.array([point for given in found for point in given.points], np.float32).reshape(
+            -1, 5, 2
+        )
+        return detections(*persons, *faces, image.width, image.height, points)
+
+    def way_up(self, pixels: Pixels) -> int:
+        """The user's boxes are right as they are."""
+        return 0
 
     def _find(self, photo: Photo) -> list[_Given]:
         """The photo's boxes under its relative and absolute path. Where there are none, tables of
@@ -91,9 +108,8 @@ def _read(file: Path) -> pa.Table:
     column."""
     try:
         if file.suffix.lower() == ".csv":
-            as_text = pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys((*REQUIRED, "score"), pa.string())
-            )
+            columns = dict.fromkeys((*REQUIRED, "score", *POINTS), pa.string())
+            as_text = pyarrow.csv.ConvertOptions(column_types=columns)
             lines = pyarrow.csv.ParseOptions(newlines_in_values=True)
             table = pyarrow.csv.read_csv(file, parse_options=lines, convert_options=as_text)
         elif file.suffix.lower() == ".parquet":
@@ -105,16 +121,19 @@ def _read(file: Path) -> pa.Table:
         names = table.column_names
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{file} cannot be read: {str(error).splitlines()[0]}", hint=HINT) from error
-    missing = [column for column in REQUIRED if column not in names]
+    wanted = (*REQUIRED, *POINTS) if any(column in names for column in POINTS) else REQUIRED
+    missing = [column for column in wanted if column not in names]
     if missing:
         raise BadInput(f"{file} has no column {', '.join(missing)}", hint=HINT)
     return table
 
 
-def _check(file: Path, table: pa.Table) -> Iterator[tuple[str, str, list[float], float]]:
-    """Each row's path, kind, corners and score (NaN: none). Raises BadInput naming the first row
-    that is wrong."""
-    wanted = [name for name in (*REQUIRED, "score") if name in table.column_names]
+def _check(
+    file: Path, table: pa.Table
+) -> Iterator[tuple[str, str, list[float], float, list[float]]]:
+    """Each row's path, kind, corners, score and points (NaN: none). Raises BadInput naming the
+    first wrong row."""
+    wanted = [name for name in (*REQUIRED, "score", *POINTS) if name in table.column_names]
     largest = 0.0
     for number, values in enumerate(
         zip(*(table[name].to_pylist() for name in wanted), strict=True), start=1
@@ -131,19 +150,19 @@ def _check(file: Path, table: pa.Table) -> Iterator[tuple[str, str, list[float],
             )
         if not row["path"]:
             raise BadInput(f"{where}: path is empty", hint="give each box the path of its photo")
-        score = row.get("score")
-        known = score is not None and str(score).strip() not in ("", "nan", "NaN")
-        yield (
-            posixpath.normpath(str(row["path"])),
-            kind,
-            corners,
-            _number(score, "score", where) if known else math.nan,
-        )
+        score, *points = (_optional(row.get(name), name, where) for name in ("score", *POINTS))
+        yield posixpath.normpath(str(row["path"])), kind, corners, score, points
     if table.num_rows and largest <= 1:
         raise BadInput(
             f"all boxes of {file} lie within one pixel",
             hint="multiply by the photo's width and height",
         )
+
+
+def _optional(value: Any, name: str, where: str) -> float:
+    """NaN where there is no value."""
+    known = value is not None and str(value).strip() not in ("", "nan", "NaN")
+    return _number(value, name, where) if known else math.nan
 
 
 def _number(value: Any, name: str, where: str) -> float:

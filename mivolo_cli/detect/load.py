@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
+from typing import Any
 
 from ..errors import BadInput
 from ..model import registry
@@ -22,14 +23,20 @@ def open_detector(
     device: str = "cpu",
     engine: str = "auto",
     precision: str = "fp32",
+    face_score: float | None = None,
+    person_score: float | None = None,
 ) -> Detector:
     """The detector of this name, or the one that the weights of this name or at this path are for.
 
     `boxes` is the table of `given`; `weights` replaces the registered file of `yolo` and
     `retinaface`; `device` is PyTorch's name of it, or of several GPUs (see device.each_gpu),
     `engine` is that of an age model; `precision` is for yolo in OpenVINO, which stays at fp32 for
-    int8. Raises BadInput or WeightsError, and no pickle is opened before it is known to be trusted.
+    int8. `face_score` and `person_score` (0 to 1) are what faces and persons must score, None: the
+    detector's defaults; those of `given` are all taken. Raises BadInput or WeightsError, and no
+    pickle is opened before it is known to be trusted.
     """
+    limits = {"face_score": face_score, "person_score": person_score}
+    chosen: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
     name = name_or_path
     if name not in NAMES:
         weights = _weights(name_or_path)
@@ -50,21 +57,28 @@ def open_detector(
     if name == "embedded":
         from .embedded import EmbeddedDetector
 
-        return EmbeddedDetector()
+        return EmbeddedDetector(**chosen)
     of_gpus: list[Detector] = [
-        _open(name, weights, gpu, engine, precision) for gpu in each_gpu(device)
+        _open(name, weights, gpu, engine, precision, chosen) for gpu in each_gpu(device)
     ]
     return of_gpus[0] if len(of_gpus) == 1 else SharedDetector(of_gpus)
 
 
-def _open(name: str, weights: Path | None, device: str, engine: str, precision: str) -> Detector:
+def _open(
+    name: str,
+    weights: Path | None,
+    device: str,
+    engine: str,
+    precision: str,
+    limits: dict[str, Any],
+) -> Detector:
     if name == "yolo":
         from .yolo import YoloDetector
 
-        return YoloDetector(weights, device, engine, precision)
+        return YoloDetector(weights, device, engine, precision, **limits)
     from .retinaface import RetinaFaceDetector
 
-    return RetinaFaceDetector(weights, device, engine)
+    return RetinaFaceDetector(weights, device, engine, **limits)
 
 
 def _weights(name_or_path: str) -> Path:

@@ -1,5 +1,5 @@
-"""facexlib's RetinaFace finds the faces, with the user's weights; NanoDet, shipped with the
-program, finds the persons.
+"""facexlib's RetinaFace finds the faces, with the user's weights; DEIMv2, shipped with the package,
+finds the persons.
 
 facexlib is used for its network alone: its loader downloads and unpickles, and the rest guesses the
 device.
@@ -24,12 +24,13 @@ from .. import boxes as arithmetic
 from ..errors import BadInput, WeightsError
 from ..model.checkpoint import read_tensors
 from ..model.registry import find, sha256
-from ..records import Boxes, Detections, Image, Pixels
+from ..records import Detections, Image, Pixels
 from ..runtime.engines import Engine, FallbackEngine, choose_engine
 from ..runtime.graph_cache import NotConverted, graph_of, open_graph
 from ..runtime.torch_engine import TorchEngine
-from .detector import detections
-from .embedded import PersonFinder
+from .deim import PERSON_SCORE, Deim
+from .detector import detections, way_up_by_faces
+from .yunet import Faces
 
 logger = logging.getLogger(__name__)
 REGISTERED = "retinaface-resnet50"
@@ -44,15 +45,22 @@ BGR_MEAN = (104.0, 117.0, 123.0)
 
 
 class RetinaFaceDetector:
-    """Faces by RetinaFace (ResNet-50 or MobileNet 0.25, as the weights are), persons by NanoDet.
+    """Faces by RetinaFace (ResNet-50 or MobileNet 0.25, as the weights are), persons by DEIMv2.
 
-    Without a file, the registered ResNet-50 weights. Raises WeightsError for a file that does not
-    fit.
+    Without a file, the registered ResNet-50 weights. Faces and persons must have these scores, and
+    faces this longer side in pixels of the photo. Raises WeightsError for a file that does not fit.
     """
 
     name, batch, streams = "retinaface", 1, 1
 
-    def __init__(self, file: Path | None = None, device: str = "cpu", engine: str = "auto") -> None:
+    def __init__(
+        self,
+        file: Path | None = None,
+        device: str = "cpu",
+        engine: str = "auto",
+        face_score: float = SCORE,
+        person_score: float = PERSON_SCORE,
+    ) -> None:
         file = find(REGISTERED) if file is None else file
         if not file.is_file():
             raise BadInput(f"there is no detector file {file}", hint="check the path")
@@ -62,37 +70,48 @@ class RetinaFaceDetector:
         )
         weights = sha256(file)
         self._engine = _engine(_FromPixels(network).eval(), weights, device, engine)
-        self._persons = PersonFinder()
+        self._persons = Deim()
+        self._face_score, self._person_score = face_score, person_score
         self.sha256 = hashlib.sha256((weights + sha256(self._persons.file)).encode()).hexdigest()
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         return [self._detect(image) for image in images]
 
-    def find_faces(self, pixels: Pixels, score: float = SCORE) -> tuple[Boxes, NDArray[np.float32]]:
-        """The faces in pixels (height, width, 3) RGB: boxes (n, 4) and scores (n,), best first."""
+    def way_up(self, pixels: Pixels) -> int:
+        return way_up_by_faces(self, pixels)
+
+    def find_faces(self, pixels: Pixels, score: float = SCORE) -> Faces:
+        """The faces in pixels (height, width, 3) RGB that score more."""
         small = _shrink(pixels)
         height, width = small.shape[:2]
-        answer = self._engine.run(small[None])[0]  # priors, 5
+        answer = self._engine.run(small[None])[0]  # priors, 15
         likely = answer[:, 4] > score
         priors, found = priors_of(height, width, self._steps, self._sizes)[likely], answer[likely]
-        centres = priors[:, :2] + found[:, :2] * self._variance[0] * priors[:, 2:]
-        sides = priors[:, 2:] * np.exp(found[:, 2:4] * self._variance[1])
+        places, sizes = priors[:, :2], priors[:, 2:]
+        centres = places + found[:, :2] * self._variance[0] * sizes
+        sides = sizes * np.exp(found[:, 2:4] * self._variance[1])
         boxes = np.concatenate((centres - sides / 2, centres + sides / 2), axis=1)
-        kept = arithmetic.nms(boxes, found[:, 4], IOU)
-        scale = np.tile(np.array(pixels.shape[1::-1], np.float32) / (width, height), 2).astype(
-            np.float32
+        points = (
+            places[:, None] + found[:, 5:].reshape(-1, 5, 2) * self._variance[0] * sizes[:, None]
         )
-        return boxes[kept] * scale, found[kept, 4]
+        scale = np.array(pixels.shape[1::-1], np.float32) / np.array((width, height), np.float32)
+        kept = arithmetic.nms(boxes, found[:, 4], IOU)
+        return Faces(boxes * np.tile(scale, 2), found[:, 4], points * scale)[kept]
 
     def _detect(self, image: Image) -> Detections:
-        persons, person_scores = self._persons.find(image.pixels)
-        faces, face_scores = self.find_faces(image.pixels)
-        return detections(persons, person_scores, faces, face_scores, image.width, image.height)
+        persons = self._persons.find(image.pixels).persons(self._person_score)
+        faces = self.find_faces(image.pixels, self._face_score)
+        size = image.width, image.height
+        return detections(
+            persons.boxes, persons.scores, faces.boxes, faces.scores, *size, faces.points
+        )
 
 
 class _FromPixels(nn.Module):
-    """RetinaFace from pixels (n, height, width, 3) uint8 RGB to (n, priors, 5): offsets of four
-    sides, the score."""
+    """RetinaFace from pixels (n, height, width, 3) uint8 RGB to (n, priors, 15).
+
+    These are four offsets of the box, the score, and five points' offsets x, y.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -102,8 +121,8 @@ class _FromPixels(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         bgr = pixels.flip(3).float() - self.mean
-        offsets, scores, _ = self.network(bgr.permute(0, 3, 1, 2))
-        return torch.cat((offsets, scores[..., 1:]), dim=2)
+        offsets, scores, points = self.network(bgr.permute(0, 3, 1, 2))
+        return torch.cat((offsets, scores[..., 1:], points), dim=2)
 
 
 def _engine(module: _FromPixels, weights: str, device: str, engine: str) -> Engine:
@@ -117,7 +136,7 @@ def _engine(module: _FromPixels, weights: str, device: str, engine: str) -> Engi
             ), {}
 
         try:
-            graph, _ = open_graph(f"retinaface-{weights[:16]}", "fp32", make)
+            graph, _ = open_graph(f"retinaface-points-{weights[:16]}", "fp32", make)
             return FallbackEngine(graph, lambda: TorchEngine(module, "cpu"))
         except NotConverted as error:
             logger.warning(f"{error}: the detector works in PyTorch, with the same answers")

@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import platformdirs
 import torch  # before ultralytics, so that it reads the number of threads that the user chose
 from torch import Tensor, nn
 
@@ -22,8 +23,7 @@ from ..records import Detections, Image, Pixels
 from ..runtime.engines import choose_engine, fallback_note, first_line
 from ..runtime.graph_cache import NotConverted, graph_of, open_graph
 from ..runtime.openvino_engine import OpenVinoEngine, import_openvino
-from ..storage import cache_folder
-from .detector import MOST, YOLO_SUFFIXES, by_shape, detections
+from .detector import MOST, YOLO_SUFFIXES, by_shape, detections, way_up_by_faces
 
 logger = logging.getLogger(__name__)
 PUBLISHED = "yolov8x-person-face"
@@ -57,6 +57,8 @@ class YoloDetector:
         device: str = "cpu",
         engine: str = "auto",
         precision: str = "fp32",
+        face_score: float = SCORE,
+        person_score: float = SCORE,
     ) -> None:
         file = find(PUBLISHED) if file is None else file
         if not file.exists():
@@ -70,6 +72,7 @@ class YoloDetector:
             require_trusted_pickle(file)
         self.sha256 = _sha256(file)
         self._device = device
+        self._scores = dict(zip(CLASSES, (person_score, face_score), strict=True))
         self.batch = FEW if device == "cpu" else MOST
         self._model = _load(file)
         self._predictor: type | None = None
@@ -85,11 +88,17 @@ class YoloDetector:
         boxes = by_shape(images, lambda pixels: self._predict(pixels, options))
         return [self._sorted(image, found) for image, found in zip(images, boxes, strict=True)]
 
+    def way_up(self, pixels: Pixels) -> int:
+        return way_up_by_faces(self, pixels)
+
     def _sorted(self, image: Image, found: Any) -> Detections:
         """From ultralytics' boxes."""
         kinds = found.cls.cpu().numpy().astype(int)
         boxes, scores = found.xyxy.cpu().numpy(), found.conf.cpu().numpy()
-        masks = (kinds == self._classes.get(name, -1) for name in CLASSES)
+        masks = (
+            (kinds == self._classes.get(name, -1)) & (scores >= self._scores[name])
+            for name in CLASSES
+        )
         persons, faces = ((boxes[mask], scores[mask]) for mask in masks)
         return detections(*persons, *faces, image.width, image.height)
 
@@ -118,7 +127,7 @@ class YoloDetector:
         bgr = [np.ascontiguousarray(picture[..., ::-1]) for picture in pixels]
         own = {} if self._predictor is None else {"predictor": self._predictor}
         fixed = {
-            "conf": SCORE,
+            "conf": min(self._scores.values()),
             "iou": IOU,
             "imgsz": SIZE,
             "device": self._device,
@@ -178,7 +187,7 @@ def _load(file: Path) -> Any:
     """The model, from an ultralytics that installs nothing, calls nobody and writes only to our
     cache."""
     os.environ.update(YOLO_AUTOINSTALL="false", YOLO_OFFLINE="true", YOLO_VERBOSE="false")
-    os.environ.setdefault("YOLO_CONFIG_DIR", str(cache_folder()))
+    os.environ.setdefault("YOLO_CONFIG_DIR", platformdirs.user_cache_dir("mivolo", appauthor=False))
     os.environ.setdefault(
         "ULTRALYTICS_SAFE_LOAD", "true"
     )  # even a trusted file may only hold a model
@@ -249,10 +258,8 @@ def _undisturbed() -> Iterator[None]:
 def _cannot(file: Path, error: Exception) -> WeightsError:
     return WeightsError(
         f"ultralytics cannot run {file}: {first_line(error)} ({type(error).__name__})",
-        hint=(
-            "is the file whole? .onnx needs onnxruntime installed; a .pt with layers of its own "
-            "needs the environment variable ULTRALYTICS_SAFE_LOAD=false"
-        ),
+        hint="is the file whole? .onnx needs onnxruntime installed; "
+        "a .pt with layers of its own needs the environment variable ULTRALYTICS_SAFE_LOAD=false",
     )
 
 

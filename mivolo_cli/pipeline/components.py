@@ -84,6 +84,8 @@ def _open_detector(chosen: InferenceOptions) -> Detector:
         device=chosen.device,
         engine=chosen.engine,
         precision=chosen.precision,
+        face_score=chosen.min_face_score,
+        person_score=chosen.min_person_score,
     )
 
 

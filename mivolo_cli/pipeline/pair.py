@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from .. import boxes
@@ -11,15 +12,19 @@ from ..records import Boxes, Detections, Person
 MIN_PAIR_SCORE = 0.0001
 
 
-def match(persons: Boxes, faces: Boxes) -> list[tuple[int, int]]:
+def match(
+    persons: Boxes, faces: Boxes, pairable: NDArray[np.bool_] | None = None
+) -> list[tuple[int, int]]:
     """The best total assignment as (person, face) indices; those without a partner are left out.
 
     A pair's score is the mean of its IoU and of the face's share inside the person, on boxes cut to
-    whole pixels (as published).
+    whole pixels (as published). With `pairable` (persons, faces), no other pairs are made.
     """
     persons, faces = np.trunc(persons), np.trunc(faces)
     face_area = np.maximum(boxes.area(faces), 1e-9)
     score = (boxes.iou(persons, faces) + boxes.intersection(persons, faces) / face_area) / 2
+    if pairable is not None:
+        score = np.where(pairable, score, 0)
     best = zip(*linear_sum_assignment(score, maximize=True), strict=True)
     return [
         (int(person), int(face)) for person, face in best if score[person, face] > MIN_PAIR_SCORE
@@ -30,8 +35,8 @@ def pair(detections: Detections) -> list[Person]:
     """Every detected face and body as part of exactly one person, from left to right."""
     bodies = detections.boxes(detections.persons, detections.person_scores)
     faces = detections.boxes(detections.faces, detections.face_scores)
-    matches = match(detections.persons, detections.faces)
-    rolls = [roll(points) for points in detections.points]
+    matches = match(detections.persons, detections.faces, detections.pairable)
+    rolls = [None if np.isnan(lean) else lean for lean in boxes.roll(detections.points).tolist()]
     people = [Person(faces[face], bodies[person], rolls[face]) for person, face in matches]
     matched_bodies, matched_faces = {person for person, _ in matches}, {face for _, face in matches}
     people += [

@@ -18,7 +18,7 @@ from threading import Lock
 
 import cv2
 
-from ..detect.detector import Detector
+from ..detect.detector import Detector, turned, without_small_faces
 from ..records import Box, Failure, Image, Person, Photo, Prediction, Result, Use
 from ..threads import in_order
 from . import turning
@@ -55,6 +55,7 @@ def detect_people(
     *,
     level: bool = False,
     any_way_up: bool = False,
+    min_face: float = 0.0,
 ) -> Iterator[Detected | Failure]:
     """Find, pair and cut out the people of each photo, in order, in the detector's streams, one
     batch ahead of them. `size` is the side of the model's inputs in pixels.
@@ -62,11 +63,12 @@ def detect_people(
     Photos that were reduced too much for who is on them are read whole with `decode`, and given to
     the detector again where it can then see more; one that can no longer be read fails. With
     `level`, heads that lean are turned upright; with `any_way_up`, so are photos without a face
-    that show faces when they are turned.
+    that show faces when they are turned. Faces of fewer than `min_face` pixels of the photo are
+    left out.
     """
     source = iter(images)
     batches = iter(lambda: list(islice(source, detector.batch)), [])
-    inputs = _Inputs(size, use, level, any_way_up)
+    inputs = _Inputs(size, use, level, any_way_up, min_face)
     detect = partial(_detect_batch, detector=detector, inputs=inputs, decode=decode)
     with ThreadPoolExecutor(detector.streams, thread_name_prefix="detect") as pool:
         for found in in_order(pool, detect, batches, detector.streams + 1):
@@ -81,6 +83,7 @@ class _Inputs:
     use: Use
     level: bool
     any_way_up: bool
+    min_face: float
 
 
 class _OpenCvThreads:
@@ -142,7 +145,7 @@ class _Paired:
 
     def with_crops(self, inputs: _Inputs) -> Detected:
         image = self.image
-        pixels = turning.turned(image.pixels, self.quarters)
+        pixels = turned(image.pixels, self.quarters)
         crops = cut(pixels, self.people, inputs.size, inputs.use, inputs.level)
         people = self.in_photo()
         return Detected(image.photo, image.width, image.height, image.taken_at, people, crops)
@@ -171,8 +174,10 @@ def _pair_all(
         if inputs.any_way_up and not len(detections.faces):
             quarters = detector.way_up(image.pixels)
         if quarters:
-            pixels = turning.turned(image.pixels, quarters)
+            pixels = turned(image.pixels, quarters)
             detections = detector.detect([Image(image.photo, pixels)])[0]
+        reduced = max(image.pixels.shape[:2]) / max(image.width, image.height)
+        detections = without_small_faces(detections, inputs.min_face * reduced)
         yield _Paired(image, pair(detections), detections.upscaled, quarters)
 
 

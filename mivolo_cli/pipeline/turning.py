@@ -1,15 +1,8 @@
-"""Photos that are turned by quarters, and people on them."""
+"""People on photos that are turned by quarters."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from ..records import Box, Person, Pixels
-
-
-def turned(pixels: Pixels, quarters: int) -> Pixels:
-    """The picture (height, width, 3) after so many quarter turns counter-clockwise."""
-    return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters % 4 else pixels
+from ..records import Box, Person
 
 
 def turned_person(person: Person, quarters: int, width: float, height: float) -> Person:

@@ -24,7 +24,7 @@ _importing = threading.Lock()
 
 
 class OnnxEngine:
-    """An ONNX graph with one input, compiled when it is made (under a second), for as many threads
+    """An ONNX graph, compiled when it is made (under a second), for as many threads
     as there are cores.
 
     Each call computes on one core: small graphs are slower on two than twice on one. `device` is
@@ -57,12 +57,12 @@ class OnnxEngine:
             ) from error
         self._requests = threading.local()
 
-    def run(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """The outputs for one input of the graph's shape, in the graph's order."""
+    def run(self, *inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
+        """The outputs in the graph's order, for inputs in the graph's order and of its shapes."""
         own = self._requests
         if not hasattr(own, "request"):
             own.request = self._compiled.create_infer_request()
-        return [output.copy() for output in own.request.infer([inputs]).values()]
+        return [output.copy() for output in own.request.infer(list(inputs)).values()]
 
 
 class OpenVinoEngine:

@@ -59,6 +59,7 @@ class LocalBackend:
                 partial(decode_or_fail, sandbox=sandbox),
                 level=parts.level,
                 any_way_up=inference.any_way_up,
+                min_face=inference.min_face,
             )
             yield from stages.predict(detected, parts.predictor)
 

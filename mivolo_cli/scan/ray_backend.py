@@ -241,6 +241,7 @@ class Detect:
             decode=partial(decode_or_fail, sandbox=Sandbox()),
             level=level,
             any_way_up=options.any_way_up,
+            min_face=options.min_face,
         )
 
     def __call__(self, images: pa.Table) -> pa.Table:

@@ -335,12 +335,7 @@ def test_weights_list_names_all_with_their_licences(mivolo: Mivolo) -> None:
         e.licence for e in registry.registry().values()
     ]
     places = {line.split()[0]: line.rpartition("  ")[2] for line in lines[::2]}
-    assert (
-        places["mivolo-xs"]
-        == places["nanodet-g-coco-416"]
-        == places["blazeface-back-256"]
-        == "embedded"
-    )
+    assert places["mivolo-xs"] == places["deimv2-femto-416"] == places["yunet-n"] == "embedded"
     assert places["mivolo-v2"] == places["yolov8x-person-face"] == "not here"
 
 
@@ -349,7 +344,7 @@ def test_weights_verify_tells_what_is_here_and_unchanged(mivolo: Mivolo) -> None
     assert out.exit_code == 0
     outcomes = dict(line.split(maxsplit=1) for line in out.stdout.splitlines())
     assert list(outcomes) == list(registry.registry())
-    assert outcomes["nanodet-g-coco-416"] == outcomes["blazeface-back-256"] == "ok"
+    assert outcomes["deimv2-femto-416"] == outcomes["yunet-n"] == "ok"
     assert outcomes["mivolo-v2"] == "missing"
 
 
@@ -371,9 +366,9 @@ def test_added_weights_are_listed_verified_and_used(
 
     copy = Path(listed.rpartition("  ")[2])
     copy.write_bytes(copy.read_bytes() + b"\0")
-    out = mivolo("weights", "verify", "mine", "nanodet-g-coco-416")
+    out = mivolo("weights", "verify", "mine", "deimv2-femto-416")
     assert out.exit_code == 2
-    assert out.stdout.split() == ["mine", "mismatch", "nanodet-g-coco-416", "ok"]
+    assert out.stdout.split() == ["mine", "mismatch", "deimv2-femto-416", "ok"]
 
 
 def test_unknown_weights_get_the_names_that_come_near(

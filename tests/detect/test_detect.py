@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from mivolo_cli.detect.detector import SharedDetector, detections
+from mivolo_cli.detect.detector import SharedDetector, detections, without_small_faces
 from mivolo_cli.detect.load import open_detector
 from mivolo_cli.errors import BadInput, WeightsError
 from mivolo_cli.model import registry
@@ -158,7 +159,7 @@ def test_registered_weights_open_by_their_name(
 
 
 def test_an_age_model_or_half_a_detector_is_no_detector() -> None:
-    for name in ("mivolo-xs", "nanodet-g-coco-416"):
+    for name in ("mivolo-xs", "deimv2-femto-416"):
         assert name in registry.known()
         with pytest.raises(BadInput, match="there is no detector"):
             open_detector(name)
@@ -181,8 +182,8 @@ def test_several_gpus_share_the_photos_and_their_answers_keep_the_order() -> Non
     class Fake:
         name, sha256, batch, streams = "fake", "0" * 64, 2, 1
 
-        def __init__(self) -> None:
-            self.seen = 0
+        def __init__(self, note: str) -> None:
+            self.notes, self.seen = ["of both", note], 0
 
         def detect(self, images: Sequence[Image]) -> list[Detections]:
             all_at_work.wait(10)
@@ -192,7 +193,7 @@ def test_several_gpus_share_the_photos_and_their_answers_keep_the_order() -> Non
                 for image in images
             ]
 
-    gpus = [Fake(), Fake(), Fake()]
+    gpus = [Fake("one"), Fake("two"), Fake("three")]
     shared = SharedDetector(gpus)
     images = [
         Image(Photo("/", f"{width}"), np.zeros((2, width, 3), np.uint8)) for width in range(1, 8)
@@ -202,4 +203,40 @@ def test_several_gpus_share_the_photos_and_their_answers_keep_the_order() -> Non
         answers = list(pool.map(shared.detect, (images[:2], images[2:4], images[4:])))
     assert [found.persons[0, 2] for answer in answers for found in answer] == list(range(1, 8))
     assert sorted(gpu.seen for gpu in gpus) == [2, 2, 3]
-    assert shared.name == "fake"
+    assert shared.notes == ["of both", "one", "two", "three"] and shared.name == "fake"
+
+
+def test_points_stay_with_their_faces() -> None:
+    boxes, points = [[5, 5, 5, 9], [1, 1, 9, 9], [2, 2, 300, 30]], np.arange(30).reshape(3, 5, 2)
+    found = detections(*NONE, boxes, [0.9, 0.5, 0.75], 100, 50, points)
+    assert found.points.dtype == np.float32 and found.points.tolist() == [
+        points[2].tolist(),
+        points[1].tolist(),
+    ]
+    assert np.isnan(detections(*NONE, boxes, [0.9, 0.5, 0.75], 100, 50).points).all()
+    with pytest.raises(ValueError, match="3 faces came with points of 2"):
+        detections(*NONE, boxes, None, 100, 50, points[:2])
+
+
+def test_small_faces_are_left_out_with_all_that_belongs_to_them() -> None:
+    found = detections(
+        [[0, 0, 90, 40]],
+        [1],
+        [[0, 0, 9, 9], [0, 0, 8, 10]],
+        [0.5, 0.75],
+        100,
+        50,
+        np.ones((2, 5, 2)),
+    )
+    found = replace(found, pairable=np.array([[True, False]]))
+    left = without_small_faces(found, 9.5)
+    assert (
+        left.faces.tolist() == [[0, 0, 8, 10]]
+        and left.face_scores.tolist() == [0.75]
+        and len(left.persons) == 1
+    )
+    assert (
+        left.points.shape == (1, 5, 2)
+        and left.pairable is not None
+        and left.pairable.tolist() == [[True]]
+    )

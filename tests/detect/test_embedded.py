@@ -1,11 +1,11 @@
-"""Tests of mivolo_cli.detect.embedded: the recipes' golden boxes, and the second looks that find
-every face once."""
+"""Tests of the embedded detector: the networks give the golden boxes, and several looks find
+everybody once."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -14,47 +14,36 @@ import pytest
 from helpers.photos import assets
 
 from mivolo_cli import boxes as arithmetic
-from mivolo_cli.detect import embedded
-from mivolo_cli.detect.embedded import (
-    FACE_FILE,
-    PERSON_FILE,
-    EmbeddedDetector,
-    FaceFinder,
-    Found,
-    Square,
-)
+from mivolo_cli.detect import deim, faces, yunet
 from mivolo_cli.detect.load import open_detector
+from mivolo_cli.detect.deim import PERSON, Deim, Objects
+from mivolo_cli.detect.embedded import EmbeddedDetector, real_persons
+from mivolo_cli.detect.faces import FaceFinder, can_belong
+from mivolo_cli.detect.resize import resize
+from mivolo_cli.detect.yunet import Faces, YuNet, as_blazeface, roll
 from mivolo_cli.errors import WeightsError
 from mivolo_cli.model.registry import folder
 from mivolo_cli.pipeline.pair import pair
-from mivolo_cli.records import Boxes, Image, Photo, Pixels
+from mivolo_cli.records import Boxes, Detections, Image, Photo, Pixels
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "detections.json").read_text())
-Script = Sequence[tuple[float, ...]]
-NO_FACES: Found = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+NOBODY = np.zeros((0, 4), np.float32)
+BLACK = np.zeros((600, 800, 3), np.uint8)
+"""Its look in detail is at a scale of 1."""
 
 
 @pytest.fixture(scope="module")
 def photos() -> dict[str, Pixels]:
-    return {name: read(assets() / name) for name in GOLDEN}
-
-
-def read(file: Path) -> Pixels:
-    pixels = cv2.imread(str(file))
-    assert pixels is not None
-    return np.ascontiguousarray(pixels[..., ::-1])
+    return {
+        name: np.ascontiguousarray(cv2.imread(str(assets() / name))[..., ::-1]) for name in GOLDEN
+    }
 
 
 @pytest.fixture(scope="module")
 def detector() -> EmbeddedDetector:
     opened = open_detector("embedded")
-    assert isinstance(opened, EmbeddedDetector) and opened.name == "embedded"
+    assert isinstance(opened, EmbeddedDetector) and opened.name == "embedded" and opened.notes == []
     return opened
-
-
-def test_nothing_is_said_of_it(notes: list[str]) -> None:
-    open_detector("embedded")
-    assert notes == []
 
 
 def image(pixels: Pixels) -> Image:
@@ -65,39 +54,62 @@ def array(*boxes: tuple[float, ...]) -> Boxes:
     return np.array(boxes, np.float32).reshape(-1, 4)
 
 
-class Scripted(FaceFinder):
-    """Answers from a script: what the first look finds, and then what a look at a square does."""
+def faces_of(*found: tuple[float, ...], degrees: float = 0) -> Faces:
+    """Faces of x1, y1, x2, y2 and score, whose eyes lean by so much."""
+    points = np.zeros((len(found), 5, 2), np.float32)
+    points[:, 1] = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return Faces(
+        array(*(face[:4] for face in found)),
+        np.array([face[4] for face in found], np.float32),
+        points,
+    )
 
-    def __init__(self, first: Script, then: Callable[[Square], Script]) -> None:
-        self.first, self.then = first, then
-        self.squares: list[Square] = []
 
-    def find(self, pixels: Pixels) -> Found:
-        return array(*(face[:4] for face in self.first)), np.array(
-            [face[4] for face in self.first], np.float32
-        )
+class Scripted(YuNet):
+    """Answers from a script: what the look in detail finds, and then what a closer look finds."""
 
-    def look(self, pixels: Pixels, square: Square, score: float) -> Found:
-        self.squares.append(square)
-        found = [face for face in self.then(square) if face[4] > score]
-        return array(*(face[:4] for face in found)), np.array(
-            [face[4] for face in found], np.float32
-        )
+    def __init__(
+        self, detail: Faces, closer: Callable[[tuple[float, float]], Faces] = lambda _: faces_of()
+    ) -> None:
+        self.detail, self.closer = detail, closer
+        self.looks: list[tuple[float, float, float, float]] = []
+
+    def find(self, pixels: Pixels, scale: float) -> Faces:
+        return self.detail if scale == 1 else faces_of()
+
+    def look_closer(
+        self, pixels: Pixels, centre: tuple[float, float], side: float, degrees: float = 0
+    ) -> Faces:
+        self.looks.append((*centre, side, degrees))
+        return self.closer(centre)
+
+
+def find(
+    network: Scripted, persons: Boxes = NOBODY, *animals: tuple[float, ...], **limits: float
+) -> Faces:
+    return FaceFinder(network, **limits).find(BLACK, persons, objects(*animals))
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_the_recipes_give_the_golden_boxes(
+def test_the_networks_find_the_golden_faces_and_persons(
     name: str, photos: dict[str, Pixels], detector: EmbeddedDetector
 ) -> None:
-    for find, kind in ((detector.persons.find, "persons"), (detector.faces.find, "faces")):
-        golden = np.array(GOLDEN[name][kind])
-        boxes, scores = find(photos[name])
-        boxes = np.clip(boxes, 0, [GOLDEN[name]["width"], GOLDEN[name]["height"]] * 2)
-        assert boxes.shape == golden[:, :4].shape
-        assert np.abs(boxes - golden[:, :4]).max() < 2, (
-            "another decoder moves them by a pixel or so"
-        )
-        assert np.abs(scores - golden[:, 4]).max() < 0.02
+    golden = np.array(GOLDEN[name]["faces"])
+    found = detector.faces.find(photos[name], 0.5)
+    found = found[found.scores > 0.6]
+    assert (
+        np.abs(found.boxes - golden[:, :4]).max() < 0.1
+        and np.abs(found.scores - golden[:, 4]).max() < 0.005
+    )
+    assert np.abs(found.points.reshape(-1, 10) - golden[:, 5:]).max() < 0.1
+    golden = np.array(GOLDEN[name]["persons"])
+    objects = Objects.merge(
+        [detector.persons._look(photos[name], (0, 0, *photos[name].shape[1::-1]))]
+    ).persons(0.6)
+    assert (
+        np.abs(objects.boxes - golden[:, :4]).max() < 1
+        and np.abs(objects.scores - golden[:, 4]).max() < 0.005
+    )
 
 
 @pytest.mark.parametrize(("name", "people", "with_face"), [("bus.jpg", 4, 2), ("zidane.jpg", 2, 2)])
@@ -110,30 +122,80 @@ def test_the_demo_photos_hold_as_many_people_as_one_sees(
     assert (
         sum(person.face is not None and person.body is not None for person in paired) == with_face
     )
+    assert found.points.shape == (with_face, 5, 2) and np.isfinite(found.points).all()
 
 
-def test_small_faces_in_a_crowd_are_found_in_the_second_look(
+def test_points_are_the_eyes_the_nose_and_the_mouth_from_the_persons_right(
     photos: dict[str, Pixels], detector: EmbeddedDetector
 ) -> None:
-    street = cv2.resize(photos["bus.jpg"], (540, 720), interpolation=cv2.INTER_AREA)
-    crowd = np.ascontiguousarray(np.tile(street, (2, 2, 1)))
-    assert len(detector.faces.find(crowd)[0]) == 0, "28 pixels are too few for the first look"
+    (found,) = detector.detect([image(photos["bus.jpg"])])
+    for (x1, y1, x2, y2), points in zip(found.faces, found.points, strict=True):
+        assert ((points > (x1, y1 - 10)) & (points < (x2, y2))).all()
+        right_eye, left_eye, nose, right_mouth, left_mouth = points
+        assert right_eye[0] < left_eye[0] and right_mouth[0] < left_mouth[0]
+        assert max(right_eye[1], left_eye[1]) < nose[1] < min(right_mouth[1], left_mouth[1])
+
+
+def assert_all_found(found: Detections, original: Detections, shift: tuple[float, float]) -> None:
+    moved = np.tile(np.array(shift, np.float32), 2)
+    for now, before in ((found.persons, original.persons), (found.faces, original.faces)):
+        overlaps = arithmetic.iou(before + moved, now)
+        assert (overlaps.max(axis=1, initial=0) > 0.5).all()
+
+
+@pytest.mark.parametrize("place", [0, 0.37, 1])
+@pytest.mark.parametrize("times", [(5, 1), (1, 5), (1, 12)])
+def test_people_are_found_on_a_far_higher_or_wider_canvas(
+    times: tuple[int, int], place: float, photos: dict[str, Pixels], detector: EmbeddedDetector
+) -> None:
+    pixels = photos["zidane.jpg"]
+    height, width = pixels.shape[:2]
+    canvas = np.full((height * times[0], width * times[1], 3), 128, np.uint8)
+    y, x = int((canvas.shape[0] - height) * place), int((canvas.shape[1] - width) * place)
+    canvas[y : y + height, x : x + width] = pixels
+    original, found = detector.detect([image(pixels), image(canvas)])
+    assert_all_found(found, original, (x, y))
+
+
+def test_small_faces_in_a_crowd_are_found(
+    photos: dict[str, Pixels], detector: EmbeddedDetector
+) -> None:
+    street = cv2.resize(photos["bus.jpg"], (270, 360), interpolation=cv2.INTER_AREA)
+    crowd = np.ascontiguousarray(np.tile(street, (2, 3, 1)))
     found = detector.detect([image(crowd)])[0].faces
-    places = array(*((x, y, x, y) for x in (0, 540) for y in (0, 720)))
-    expected = np.array(GOLDEN["bus.jpg"]["faces"], np.float32)[:, :4] * (2 / 3) + places[:, None]
-    overlaps = arithmetic.iou(found, expected.reshape(-1, 4))
-    assert overlaps.shape == (8, 8), "two faces in each of the four streets, and nothing else"
-    assert (overlaps.max(axis=0) > 0.3).all() and (overlaps.max(axis=1) > 0.3).all()
+    places = array(*((x, y, x, y) for x in (0, 270, 540) for y in (0, 360)))
+    once = as_blazeface(np.array(GOLDEN["bus.jpg"]["faces"], np.float32)[:, :4]) / 3
+    overlaps = arithmetic.iou(found, (once + places[:, None]).reshape(-1, 4))
+    assert overlaps.shape == (12, 12), "two faces in each of the six streets, and nothing else"
+    assert (overlaps.max(axis=0) > 0.4).all() and (overlaps.max(axis=1) > 0.4).all()
 
 
+@pytest.mark.parametrize("upscaled", [1, 5])
 def test_a_face_that_fills_the_photo_is_found_whole(
-    photos: dict[str, Pixels], detector: EmbeddedDetector
+    upscaled: int, photos: dict[str, Pixels], detector: EmbeddedDetector
 ) -> None:
-    for x1, y1, x2, y2, _ in GOLDEN["zidane.jpg"]["faces"]:
-        chip = photos["zidane.jpg"][int(y1) : int(y2), int(x1) : int(x2)]
-        (found,) = detector.detect([image(chip)])
+    for x1, y1, x2, y2, *_ in GOLDEN["zidane.jpg"]["faces"]:
+        chip = photos["zidane.jpg"][int(y1) : int(y2), int(x1) : int(x2)].repeat(upscaled, axis=0)
+        (found,) = detector.detect([image(chip.repeat(upscaled, axis=1))])
         assert len(found.faces) == 1
-        assert arithmetic.area(found.faces)[0] > 0.5 * chip.shape[0] * chip.shape[1]
+        assert arithmetic.area(found.faces)[0] > 0.5 * chip.shape[0] * chip.shape[1] * upscaled
+
+
+@pytest.mark.parametrize("degrees", [-50, -35, 35])
+def test_heads_that_lean_are_found_with_their_roll(
+    degrees: float, photos: dict[str, Pixels], detector: EmbeddedDetector
+) -> None:
+    x1, y1, x2, y2, _, *points = GOLDEN["zidane.jpg"]["faces"][0]
+    centre, upright = (
+        ((x1 + x2) / 2, (y1 + y2) / 2),
+        roll(np.array(points, np.float32).reshape(1, 5, 2))[0],
+    )
+    turn = cv2.getRotationMatrix2D(centre, -degrees, 1)
+    turned = cv2.warpAffine(photos["zidane.jpg"], turn, (1280, 720), borderValue=(128, 128, 128))
+    (found,) = detector.detect([image(turned)])
+    nearest = np.hypot(*(arithmetic.centre(found.faces) - centre).T).argmin()
+    assert np.abs(arithmetic.centre(found.faces)[nearest] - centre).max() < 50
+    assert roll(found.points)[nearest] == pytest.approx(upright + degrees, abs=17)
 
 
 def test_photos_keep_their_order_and_do_not_depend_on_one_another(
@@ -158,37 +220,221 @@ def test_pictures_of_nothing_hold_no_one(
         assert len(found.persons) == len(found.faces) == 0
 
 
-def test_a_sure_face_of_moderate_size_needs_no_closer_look() -> None:
-    finder = Scripted([(10, 10, 30, 30, 0.9)], lambda square: [])
-    faces, scores = embedded.find_faces(finder, np.zeros((100, 100, 3), np.uint8), array())
-    assert faces.tolist() == [[10, 10, 30, 30]] and len(scores) == 1 and finder.squares == []
+def test_scores_and_the_smallest_face_can_be_chosen(photos: dict[str, Pixels]) -> None:
+    pixels = image(photos["zidane.jpg"])
+    strict = open_detector("embedded", face_score=0.99, person_score=0.75).detect([pixels])[0]
+    assert len(strict.faces) == 0 and len(strict.persons) == 1
+    large = open_detector("embedded", min_face=170).detect([pixels])[0]
+    assert len(large.faces) == 1 and len(large.persons) == 2
 
 
-def test_a_doubtful_face_must_be_found_again_and_gets_the_better_box() -> None:
-    first = [(10, 10, 30, 30, 0.6), (60, 60, 80, 80, 0.7)]
-    finder = Scripted(
-        first,
-        lambda square: [(12, 14, 30, 32, 0.8)] if square[0] < 30 else [(60, 60, 80, 80, 0.55)],
+def test_a_sure_face_needs_no_closer_look() -> None:
+    network = Scripted(faces_of((100, 100, 180, 200, 0.9)))
+    assert find(network).boxes.tolist() == [[100, 100, 180, 200]] and network.looks == []
+
+
+def test_a_face_in_doubt_must_be_found_again_in_its_place() -> None:
+    doubtful = faces_of(
+        (100, 100, 180, 200, 0.7), (300, 100, 380, 200, 0.7), (500, 100, 580, 200, 0.7)
     )
-    faces, scores = embedded.find_faces(finder, np.zeros((100, 100, 3), np.uint8), array())
-    assert faces.tolist() == [[12, 14, 30, 32]] and scores.tolist() == [np.float32(0.8)]
-    assert finder.squares[:2] == [(-10, -10, 60), (40, 40, 60)]
+    again = {
+        140: faces_of((100, 102, 180, 202, 0.9)),
+        340: faces_of(),
+        540: faces_of((550, 180, 630, 280, 0.95)),
+    }
+    network = Scripted(doubtful, lambda centre: again[int(centre[0])])
+    found = find(network)
+    assert found.boxes.tolist() == [[100, 100, 180, 200]] and found.scores[0] == pytest.approx(0.8)
+    assert network.looks == [(x, 150, 200, 0) for x in (140, 340, 540)]
 
 
-def test_a_closer_look_that_finds_another_face_proves_nothing() -> None:
-    finder = Scripted([(10, 10, 30, 30, 0.6)], lambda square: [(40, 40, 60, 60, 0.9)])
-    faces, _ = embedded.find_faces(finder, np.zeros((100, 100, 3), np.uint8), array())
-    assert len(faces) == 0
+def test_a_head_that_leans_is_judged_by_the_levelled_look() -> None:
+    leaning = faces_of((100, 100, 180, 200, 0.5), degrees=25)
+    network = Scripted(leaning, lambda centre: faces_of((100, 100, 180, 200, 0.9), degrees=50))
+    found = find(network)
+    assert found.scores.tolist() == [np.float32(0.9)] and roll(found.points)[0] == pytest.approx(50)
+    assert [look[3] for look in network.looks] == pytest.approx([25, 50]), (
+        "levelled once more, as it leans further"
+    )
 
 
-def test_a_doubtful_face_that_a_look_at_a_person_has_found_is_not_looked_at_again() -> None:
-    finder = Scripted([(110, 110, 140, 140, 0.6)], lambda square: [(112, 112, 138, 140, 0.9)])
-    pixels, person = np.zeros((800, 800, 3), np.uint8), array((100, 100, 160, 300))
-    faces, _ = embedded.find_faces(finder, pixels, person)
-    assert faces.tolist() == [[112, 112, 138, 140]] and len(finder.squares) == 1
-    finder = Scripted([(110, 110, 140, 140, 0.6)], lambda square: [])
-    faces, _ = embedded.find_faces(finder, pixels, person)
-    assert len(faces) == 0 and len(finder.squares) == 3, "of the person, of the face, with a margin"
+def test_a_face_inside_an_animal_is_nobodys_unless_it_is_a_persons() -> None:
+    muzzle, dog, sure = (
+        (100, 100, 180, 200),
+        (50, 50, 400, 400, 0.5, 16),
+        (50, 50, 400, 400, 0.7, 16),
+    )
+    network = Scripted(faces_of((*muzzle, 0.9)), lambda centre: faces_of((*muzzle, 0.6)))
+    assert len(find(network, NOBODY, dog)) == 0 and len(network.looks) == 1
+    assert len(find(network, array((60, 80, 240, 500)), dog)) == 1
+    network = Scripted(faces_of((*muzzle, 0.9)), lambda _: faces_of((*muzzle, 0.9)))
+    assert len(find(network, NOBODY, dog)) == 1 and len(find(network, NOBODY, sure)) == 0
+
+
+def test_the_head_of_a_person_without_a_face_is_looked_at() -> None:
+    person = array((100, 100, 160, 300))
+    network = Scripted(
+        faces_of(), lambda centre: faces_of((120, 105, 144, 135, 0.9), (120, 260, 144, 290, 0.9))
+    )
+    assert find(network, person).boxes.tolist() == [[120, 105, 144, 135]], (
+        "no face lies at the feet"
+    )
+    assert network.looks == [(130, 150, pytest.approx(120), 0)]
+
+
+def test_small_faces_need_less_unless_they_are_tiny_beside_others() -> None:
+    small, large = (10, 10, 24, 26, 0.5), (300, 100, 420, 250, 0.95)
+    same = {17: faces_of((10, 10, 24, 26, 0.5))}
+    assert len(find(Scripted(faces_of(small), lambda centre: same[int(centre[0])]))) == 1
+    assert len(find(Scripted(faces_of(small, large), lambda centre: same[int(centre[0])]))) == 1
+    assert len(find(Scripted(faces_of(large)), min_face=151)) == 0
+
+
+def test_of_a_huge_face_the_overview_shows_the_whole_and_the_detail_pieces() -> None:
+    pieces, whole = (
+        faces_of((100, 100, 250, 250, 0.9), (400, 400, 480, 480, 0.8)),
+        faces_of((60, 50, 480, 590, 0.7)),
+    )
+    elsewhere = faces_of((700, 10, 760, 80, 0.9))
+    merged = faces.merge_looks(Faces.merge([pieces, elsewhere]), whole, 1)
+    assert merged.boxes.tolist() == [[700, 10, 760, 80], [60, 50, 480, 590]]
+
+
+def test_the_look_in_detail_has_as_many_pixels_for_every_photo_that_is_not_elongated() -> None:
+    for height, width in ((600, 800), (1200, 1600), (3000, 4000), (900, 600)):
+        assert faces.detail_scale(height, width) ** 2 * height * width == pytest.approx(
+            faces.DETAIL_PIXELS
+        )
+    assert faces.detail_scale(500, 5000) * 500 == pytest.approx(faces.DETAIL_SIDE)
+    assert faces.detail_scale(60, 80) == faces.MAX_SCALE
+    assert faces.detail_scale(10, 10**6) ** 2 * 10**7 <= faces.MAX_PIXELS * 1.001
+
+
+def test_a_face_can_be_that_of_a_body_of_its_size_that_has_it_above() -> None:
+    body = array((100, 100, 200, 400))
+    head, feet, beside, tiny, wide = (
+        (130, 110, 170, 150), (130, 340, 170, 380), (205, 110, 245, 150), (145, 120, 155, 130), (80, 100, 220, 240)
+    )  # fmt: skip
+    assert can_belong(body, array(head, feet, beside, tiny, wide)).tolist() == [
+        [True, False, False, False, False]
+    ]
+    assert can_belong(body, NOBODY).shape == (1, 0) and can_belong(NOBODY, array(head)).shape == (
+        0,
+        1,
+    )
+
+
+def objects(*found: tuple[float, ...]) -> Objects:
+    """Of x1, y1, x2, y2, score and label."""
+    labels = np.array([thing[5] for thing in found], np.int64)
+    return Objects(
+        array(*(thing[:4] for thing in found)),
+        np.array([thing[4] for thing in found], np.float32),
+        labels,
+    )
+
+
+def test_a_body_is_no_second_person_where_it_covers_the_body_of_a_face() -> None:
+    judged, around, part = (
+        (100, 100, 200, 400, 0.9, 0),
+        (90, 90, 300, 420, 0.5, 0),
+        (100, 200, 200, 400, 0.5, 0),
+    )
+    beside, small = (210, 100, 300, 400, 0.5, 0), (110, 300, 140, 380, 0.5, 0)
+    persons, face = objects(judged, around, part, beside, small), array((130, 110, 170, 150))
+    left = real_persons(persons, face, objects())
+    assert left.boxes.tolist() == [list(box[:4]) for box in (judged, beside, small)]
+    assert len(real_persons(persons, NOBODY, objects())) == 5
+
+
+@pytest.mark.parametrize(("score", "left"), [(0.45, 0), (0.3, 1)])
+def test_a_person_without_a_face_is_the_animal_in_its_place(score: float, left: int) -> None:
+    person, dog = (
+        objects((100, 100, 200, 400, 0.5, PERSON)),
+        objects((100, 100, 200, 410, score, 16)),
+    )
+    assert len(real_persons(person, NOBODY, dog)) == left
+    assert len(real_persons(person, array((130, 110, 170, 150)), dog)) == 1
+
+
+def test_an_animal_and_a_person_may_be_in_one_place() -> None:
+    found = Objects.merge(
+        [
+            objects((0, 0, 10, 10, 0.5, PERSON), (0, 0, 10, 10, 0.7, 16)),
+            objects((0, 0, 10, 9, 0.6, PERSON)),
+        ]
+    )
+    assert found.scores.tolist() == [np.float32(0.7), np.float32(0.6)]
+    assert found.persons(0.5).scores.tolist() == [
+        np.float32(0.6)
+    ] and found.animals.labels.tolist() == [16]
+
+
+def test_windows_cover_an_elongated_photo_and_overlap() -> None:
+    assert deim.windows(600, 800) == [(0, 0, 800, 600)] and deim.windows(600, 1200) == [
+        (0, 0, 1200, 600)
+    ]
+    for height, width in ((100, 1001), (1001, 100), (1, 900), (20, 20_000)):
+        found = deim.windows(height, width)
+        long = 0 if width > height else 1
+        assert (
+            found[0][:2] == (0, 0)
+            and found[-1][2:] == (width, height)
+            and len(found) <= deim.MAX_WINDOWS
+        )
+        for first, second in zip(found, found[1:], strict=False):
+            assert first[long] < second[long] < first[2 + long], "each begins in the one before"
+
+
+def test_halves_overlap() -> None:
+    assert deim.halves(300, 1000) == [(0, 0, 600, 300), (400, 0, 1000, 300)]
+    assert deim.halves(1000, 300) == [(0, 0, 300, 600), (0, 400, 300, 1000)]
+
+
+def test_who_is_cut_off_by_a_window_does_not_count() -> None:
+    boxes = array((500, 50, 650, 290), (0, 50, 650, 290), (500, 50, 799, 290), (790, 50, 900, 290))
+    assert deim._is_cut(boxes, (400, 0, 800, 300), 1000, 300).tolist() == [False, True, True, True]
+    assert deim._is_cut(array((0, 0, 1000, 300)), (0, 0, 1000, 300), 1000, 300).tolist() == [False]
+
+
+def test_three_small_persons_get_closer_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[deim.Window] = []
+
+    def look(self: Deim, pixels: Pixels, window: deim.Window) -> Objects:
+        seen.append(window)
+        return objects(*((x, 0, x + 90, 190, 0.5, PERSON) for x in places))
+
+    monkeypatch.setattr(Deim, "_look", look)
+    places: tuple[int, ...] = (0, 200)
+    Deim().find(BLACK)
+    assert len(seen) == 1
+    places = (0, 200, 400)
+    Deim().find(BLACK)
+    assert len(seen) == 1 + 3
+
+
+@pytest.mark.parametrize("degrees", [0, -40, 40])
+def test_a_closer_look_maps_back_what_it_finds(
+    degrees: float, photos: dict[str, Pixels], detector: EmbeddedDetector
+) -> None:
+    for x1, y1, x2, y2, _, *points in GOLDEN["zidane.jpg"]["faces"][:1]:
+        centre, side = ((x1 + x2) / 2, (y1 + y2) / 2), y2 - y1
+        found = detector.faces.look_closer(photos["zidane.jpg"], centre, 2 * side, degrees)
+        assert np.abs(arithmetic.centre(found.boxes)[0] - centre).max() < 0.2 * side
+        assert (
+            np.abs(found.points[0].mean(axis=0) - np.reshape(points, (5, 2)).mean(axis=0)).max()
+            < 0.15 * side
+        )
+
+
+def test_a_closer_look_may_reach_out_of_the_photo(detector: EmbeddedDetector) -> None:
+    for centre in ((0, 0), (799, 599), (-20, 300)):
+        assert len(detector.faces.look_closer(BLACK, centre, 100)) == 0
+
+
+def test_yunets_boxes_become_those_of_blazeface() -> None:
+    assert np.allclose(as_blazeface(array((100, 100, 200, 300))), [[96, 136, 204, 296]])
+    assert as_blazeface(NOBODY).shape == (0, 4)
 
 
 @pytest.mark.parametrize("shape", [(1500, 2000), (1001, 1333), (301, 300), (200, 199), (50, 900)])
@@ -199,7 +445,7 @@ def test_making_pictures_smaller_by_halves_averages_as_well(shape: tuple[int, in
     )
     pixels = (smooth + rng.normal(0, 20, (*shape, 3))).clip(0, 255).astype(np.uint8)
     plain = cv2.resize(pixels, (80, 60), interpolation=cv2.INTER_AREA).astype(int)
-    halved = embedded._resize(pixels, 80, 60, 3).astype(int)
+    halved = resize(pixels, 80, 60).astype(int)
     skipping = cv2.resize(pixels, (80, 60), interpolation=cv2.INTER_NEAREST).astype(int)
     assert (
         halved.shape == (60, 80, 3)
@@ -207,80 +453,14 @@ def test_making_pictures_smaller_by_halves_averages_as_well(shape: tuple[int, in
     )
 
 
-def test_a_large_face_is_replaced_by_what_the_margin_shows() -> None:
-    pieces = [(5, 5, 90, 70, 0.9), (10, 60, 80, 99, 0.95)]
-    finder = Scripted(pieces, lambda square: [(0, 2, 98, 99, 0.8), (3, 3, 9, 9, 0.99)])
-    faces, _ = embedded.find_faces(finder, np.zeros((100, 100, 3), np.uint8), array())
-    assert faces.tolist() == [[0, 2, 98, 99]]
-    assert finder.squares == [(-30, -30, 160)]
-
-
-def test_a_middling_face_that_is_a_piece_of_a_larger_one_gives_way_though_it_scores_better() -> (
-    None
-):
-    finder = Scripted(
-        [(20, 40, 70, 90, 0.9), (0, 0, 8, 8, 0.8)], lambda square: [(10, 10, 95, 95, 0.78)]
-    )
-    faces, _ = embedded.find_faces(finder, np.zeros((100, 100, 3), np.uint8), array())
-    assert sorted(faces.tolist()) == [[0, 0, 8, 8], [10, 10, 95, 95]]
-
-
-def test_a_middling_face_that_is_whole_stays() -> None:
-    finder = Scripted([(20, 40, 70, 90, 0.9)], lambda square: [])
-    faces, _ = embedded.find_faces(finder, np.zeros((100, 100, 3), np.uint8), array())
-    assert faces.tolist() == [[20, 40, 70, 90]]
-
-
-def test_a_second_look_takes_only_what_can_be_the_persons_face() -> None:
-    person = array((100, 100, 200, 400))[0]
-    own, beside, below, wide = (
-        (130, 110, 170, 150),
-        (205, 110, 245, 150),
-        (130, 300, 170, 340),
-        (90, 105, 210, 220),
-    )
-    finder = Scripted([], lambda square: [(*box, 0.9) for box in (own, beside, below, wide)])
-    faces, _ = embedded.look_at_person(finder, np.zeros((800, 800, 3), np.uint8), person)
-    assert faces.tolist() == [list(own)]
-    ((left, top, side),) = finder.squares
-    assert left < 100 and top < 100 and left + side > 200 and 250 < top + side < 300
-
-
-def test_a_person_that_fills_the_photo_is_not_looked_at_twice() -> None:
-    finder = Scripted([], lambda square: [(130, 110, 170, 150, 0.9)])
-    faces, _ = embedded.look_at_person(
-        finder, np.zeros((400, 300, 3), np.uint8), array((0, 0, 300, 400))[0]
-    )
-    assert len(faces) == 0 and finder.squares == []
-
-
-def test_merging_leaves_each_face_once() -> None:
-    boxes = array((0, 0, 10, 10), (1, 1, 11, 11), (2, 2, 6, 6), (50, 50, 60, 60), (9, 0, 19, 10))
-    faces, scores = embedded.merge(boxes, np.array([0.7, 0.9, 0.8, 0.6, 0.65], np.float32))
-    assert faces.tolist() == [[1, 1, 11, 11], [9, 0, 19, 10], [50, 50, 60, 60]]
-    assert scores.tolist() == [np.float32(score) for score in (0.9, 0.65, 0.6)]
-    assert embedded.merge(*NO_FACES)[0].shape == (0, 4)
-
-
-def test_a_window_shows_the_square_and_maps_back(detector: EmbeddedDetector) -> None:
-    pixels = np.zeros((40, 60, 3), np.uint8)
-    pixels[10:20, 30:40] = 255
-    window, scale, corner = embedded._window(pixels, (20, -10, 64))
-    assert window.shape == (256, 256, 3) and scale.tolist() == [4, 4]
-    rows, columns = np.nonzero(window[..., 0] > 0)
-    seen = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
-    assert ((seen - np.tile(corner, 2)) / 4).tolist() == [30, 10, 40, 20]
-    assert (window[:40] == -1).all(), "what lies above the photo is black"
-
-
 def test_the_hash_tells_the_files_apart(tmp_path: Path, detector: EmbeddedDetector) -> None:
-    for file in (PERSON_FILE, FACE_FILE):
+    for file in (deim.FILE, yunet.FILE):
         shutil.copy(folder() / file, tmp_path / file)
-    with open(tmp_path / FACE_FILE, "ab") as faces:
-        faces.write(b"\x0a\x00")  # an empty name more: another file, the same network
+    with open(tmp_path / yunet.FILE, "ab") as file:
+        file.write(b"\x0a\x00")  # an empty name more: another file, the same network
     assert EmbeddedDetector(tmp_path).sha256 != detector.sha256
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=PERSON_FILE):
+    with pytest.raises(WeightsError, match=deim.FILE):
         EmbeddedDetector(tmp_path)

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from mivolo_cli.detect import retinaface
 from mivolo_cli.detect.load import open_detector
+from mivolo_cli.detect import retinaface
+from mivolo_cli.detect.deim import PERSON, Objects
 from mivolo_cli.detect.retinaface import RetinaFaceDetector, priors_of
+from mivolo_cli.detect.yunet import Faces
 from mivolo_cli.errors import BadInput, WeightsError
 from mivolo_cli.records import Image, Photo, Pixels
 
@@ -64,10 +66,11 @@ def test_faces_are_those_of_facexlib(
         expected = network.detect_faces(
             pixels[..., ::-1].copy(), conf_threshold=0.6, nms_threshold=0.4
         )
-    boxes, scores = detector.find_faces(pixels, score=0.6)
-    assert len(boxes) == len(expected) > 3
-    assert np.abs(scores - expected[:, 4]).max() < 1e-4
-    assert np.abs(boxes - expected[:, :4]).max() < 0.01
+    found = detector.find_faces(pixels, score=0.6)
+    assert len(found) == len(expected) > 3
+    assert np.abs(found.scores - expected[:, 4]).max() < 1e-4
+    assert np.abs(found.boxes - expected[:, :4]).max() < 0.01
+    assert np.abs(found.points.reshape(-1, 10) - expected[:, 5:]).max() < 0.01
 
 
 def test_large_photos_are_made_smaller_and_boxes_are_not(
@@ -75,12 +78,13 @@ def test_large_photos_are_made_smaller_and_boxes_are_not(
 ) -> None:
     small = noise(60, 80)
     large = small.repeat(3, axis=0).repeat(3, axis=1)
-    expected, _ = detector.find_faces(small, score=0.6)
+    expected = detector.find_faces(small, score=0.6)
     monkeypatch.setattr(retinaface, "LONGEST", 80)
-    boxes, _ = detector.find_faces(large, score=0.6)
-    assert boxes.dtype == np.float32
-    assert len(boxes) == len(expected) > 3
-    assert np.abs(boxes - 3 * expected).max() < 0.1
+    found = detector.find_faces(large, score=0.6)
+    assert found.boxes.dtype == found.points.dtype == np.float32
+    assert len(found) == len(expected) > 3
+    assert np.abs(found.boxes - 3 * expected.boxes).max() < 0.1
+    assert np.abs(found.points - 3 * expected.points).max() < 0.1
 
 
 def test_priors_are_squares_around_the_cells_row_by_row() -> None:
@@ -90,18 +94,25 @@ def test_priors_are_squares_around_the_cells_row_by_row() -> None:
     assert priors.shape == (2 * 3 * 2 + 1 * 2, 4)
 
 
-def test_persons_come_from_nanodet_and_faces_from_retinaface(
+def test_persons_come_from_deim_and_faces_from_retinaface(
     detector: RetinaFaceDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    person = np.array([[5, 5, 50, 90]], np.float32), np.array([0.5], np.float32)
-    face = np.array([[-5, 5, 20, 30]], np.float32), np.array([0.9], np.float32)
-    monkeypatch.setattr(detector._persons, "find", lambda pixels: person)
-    monkeypatch.setattr(detector, "find_faces", lambda pixels: face)
+    boxes, scores = (
+        np.array([[5, 5, 50, 90], [5, 5, 60, 90]], np.float32),
+        np.array([0.5, 0.5], np.float32),
+    )
+    points = np.arange(10, dtype=np.float32).reshape(1, 5, 2)
+    face = Faces(np.array([[-5, 5, 20, 30]], np.float32), np.array([0.9], np.float32), points)
+    monkeypatch.setattr(
+        detector._persons, "find", lambda pixels: Objects(boxes, scores, np.array([PERSON, 16]))
+    )
+    monkeypatch.setattr(detector, "find_faces", lambda pixels, score: face)
     (found,) = detector.detect([Image(Photo("/", "a.jpg"), noise(100, 60))])
     assert found.persons.tolist() == [[5, 5, 50, 90]] and found.person_scores.tolist() == [0.5]
     assert found.faces.tolist() == [[0, 5, 20, 30]] and found.face_scores.tolist() == [
         np.float32(0.9)
     ]
+    assert np.array_equal(found.points, points)
 
 
 class Built(Exception):
@@ -125,17 +136,19 @@ def test_the_kind_of_network_is_read_from_the_weights(
     assert made == [("mobile0.25", "cpu"), ("resnet50", "cpu")]
 
 
-def test_it_opens_without_a_network(
-    file: Path, monkeypatch: pytest.MonkeyPatch, notes: list[str]
-) -> None:
+def test_it_opens_without_a_network(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("something wanted to reach the network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     detector = open_detector(str(file))
-    assert isinstance(detector, RetinaFaceDetector) and detector.name == "retinaface"
-    assert notes == [] and len(detector.sha256) == 64
+    assert (
+        isinstance(detector, RetinaFaceDetector)
+        and detector.name == "retinaface"
+        and detector.notes == []
+    )
+    assert len(detector.sha256) == 64
 
 
 def test_weights_that_do_not_fit_are_refused_by_their_names(network: Any, tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.calls import keeping
 
 from mivolo_cli.detect import yolo
 from mivolo_cli.detect.yolo import YoloDetector
@@ -23,7 +22,7 @@ from mivolo_cli.model.registry import Record, remember, sha256
 from mivolo_cli.records import Detections, Image, Photo
 
 REAL = """
-import json, logging, sys
+import json, sys
 from pathlib import Path
 import numpy as np
 from mivolo_cli.detect import yolo
@@ -51,25 +50,20 @@ model.model = DetectionModel("yolov8n.yaml", nc=2, verbose=False)
 model.model.names = {0: "person", 1: "Face"}
 model.save(folder / "tiny.pt")
 
-yolo.SCORE = 1e-4  # random weights are sure of nothing
+scores = {"face_score": 1e-4, "person_score": 1e-4}  # random weights are sure of nothing
 pixels = np.random.default_rng(0).integers(0, 255, (120, 90, 3), np.uint8)
 image = Image(Photo("/", "a.jpg"), pixels)
 wide = Image(Photo("/", "b.jpg"), np.ascontiguousarray(pixels.transpose(1, 0, 2)))
-notes = []
-listener = logging.Handler()
-listener.emit = lambda record: notes.append(record.getMessage())
-logging.getLogger("mivolo_cli").addHandler(listener)
-detector = yolo.YoloDetector(folder / "tiny.pt")
+detector = yolo.YoloDetector(folder / "tiny.pt", **scores)
 found = detector.detect([image])[0]
-answers["on a graph"] = detector._predictor is not None and notes == []
+answers["on a graph"] = detector._predictor is not None and detector.notes == []
 
 def numbers(found):
-    parts = found.persons, found.person_scores, found.faces
-    return [number for part in parts for number in part.ravel().tolist()]
+    return [*found.persons.ravel().tolist(), *found.person_scores.tolist(), *found.faces.ravel().tolist()]
 
 answers["alone"] = [numbers(detector.detect([one])[0]) for one in (image, wide)]
 answers["together"] = [numbers(one) for one in detector.detect([image, wide, image])]
-plain = yolo.YoloDetector(folder / "tiny.pt", engine="torch")
+plain = yolo.YoloDetector(folder / "tiny.pt", engine="torch", **scores)
 assert plain._predictor is None
 answers["torch"] = [numbers(plain.detect([one])[0]) for one in (image, wide)]
 
@@ -78,13 +72,11 @@ def ill(*_):
 
 yolo.OpenVinoEngine.run = ill
 answers["after failing"] = [numbers(one) for one in detector.detect([image, wide, image])]
-answers["notes"] = notes
+answers["notes"] = detector.notes
 answers["threads kept"] = threads == (torch.get_num_threads(), cv2.getNumThreads())
-bgr = pixels[..., ::-1].copy()
-(direct,) = YOLO(folder / "tiny.pt").predict(bgr, conf=1e-4, iou=0.7, verbose=False)
-scores = [*found.person_scores.tolist(), *found.face_scores.tolist()]
-answers["direct"] = sorted(direct.boxes.conf.tolist(), reverse=True)
-answers["adapter"] = sorted(scores, reverse=True)
+boxes = YOLO(folder / "tiny.pt").predict(pixels[..., ::-1].copy(), conf=1e-4, iou=0.7, verbose=False)[0].boxes
+answers["direct"] = sorted(boxes.conf.tolist(), reverse=True)
+answers["adapter"] = sorted([*found.person_scores.tolist(), *found.face_scores.tolist()], reverse=True)
 print(json.dumps(answers))
 """
 
@@ -126,14 +118,14 @@ def detect(detector: YoloDetector, *pixels: np.ndarray) -> list[Detections]:
 
 
 def test_results_pass_through_by_the_names_of_the_classes(
-    file: Path, monkeypatch: pytest.MonkeyPatch, notes: list[str]
+    file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detector = opened(FakeModel({0: "FACE", 1: "dog", 2: " Person"}), file, monkeypatch)
     (found,) = detect(detector, np.zeros((10, 20, 3), np.uint8))
     assert found.persons.tolist() == [[0, 0, 20, 9], [1, 1, 9, 9]]
     assert found.person_scores.tolist() == [np.float32(0.9), 0.5]
     assert found.faces.tolist() == [[2, 2, 5, 5]] and found.face_scores.tolist() == [0.75]
-    assert (detector.name, detector.sha256, notes) == ("yolo", sha256(file), [])
+    assert (detector.name, detector.sha256, detector.notes) == ("yolo", sha256(file), [])
 
 
 def test_photos_of_one_shape_are_shown_together_in_bgr_with_the_published_settings(
@@ -167,7 +159,7 @@ def test_photos_of_one_shape_are_shown_together_in_bgr_with_the_published_settin
 
 
 def test_a_batch_that_a_gpu_does_not_hold_is_tried_photo_by_photo(
-    file: Path, monkeypatch: pytest.MonkeyPatch, notes: list[str]
+    file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Small(FakeModel):
         def predict(self, bgr: list[np.ndarray], **options: Any) -> list[Any]:
@@ -178,17 +170,18 @@ def test_a_batch_that_a_gpu_does_not_hold_is_tried_photo_by_photo(
     model = Small({0: "person", 1: "face"})
     detector = opened(model, file, monkeypatch, device="cuda:0")
     assert len(detect(detector, *[np.zeros((10, 10, 3), np.uint8)] * 3)) == 3
-    assert [options["device"] for _, options in model.calls] == ["cuda:0"] * 4
-    assert notes == []
+    assert [options["device"] for _, options in model.calls] == [
+        "cuda:0"
+    ] * 4 and detector.notes == []
 
 
 def test_a_model_of_one_class_works_and_says_so(
-    file: Path, monkeypatch: pytest.MonkeyPatch, notes: list[str]
+    file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detector = opened(FakeModel({0: "cat", 1: "dog", 2: "person"}), file, monkeypatch)
     (found,) = detect(detector, np.zeros((10, 10, 3), np.uint8))
     assert len(found.persons) == 2 and len(found.faces) == 0
-    assert notes == ["model.onnx has no class face, so it finds none"]
+    assert detector.notes == ["model.onnx has no class face, so it finds none"]
 
 
 def test_a_model_of_other_things_is_refused_with_their_names(
@@ -207,13 +200,13 @@ def test_a_model_that_does_not_detect_is_refused(
 
 
 def test_a_gpu_that_fails_gives_way_to_the_cpu_once(
-    file: Path, monkeypatch: pytest.MonkeyPatch, notes: list[str]
+    file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = FakeModel({0: "person", 1: "face"}, broken_on="cuda:0")
     detector = opened(model, file, monkeypatch, device="cuda:0")
     detect(detector, *[np.zeros((10, 10, 3), np.uint8)] * 2)
     assert [options["device"] for _, options in model.calls] == ["cpu"] * 2
-    (note,) = notes
+    (note,) = detector.notes
     assert note.startswith("cuda:0 failed (CUDA out of memory)") and "CPU" in note
 
 
@@ -229,7 +222,9 @@ def test_a_model_that_fails_on_the_cpu_is_refused_before_any_work(
 def test_only_what_is_trusted_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIVOLO_HOME", str(tmp_path / "home"))
     seen: list[Path] = []
-    monkeypatch.setattr(yolo, "_load", keeping(seen, lambda _: FakeModel({0: "person", 1: "face"})))
+    monkeypatch.setattr(
+        yolo, "_load", lambda file: seen.append(file) or FakeModel({0: "person", 1: "face"})
+    )
     model = tmp_path / "model.PT"
     model.write_bytes(b"pickle")
     with pytest.raises(WeightsError, match="nobody has vouched"):
@@ -270,7 +265,6 @@ def test_a_folder_is_hashed_with_all_its_files(
     assert len(set(hashes)) == 4
 
 
-@pytest.mark.slow
 def test_the_real_ultralytics_works_in_silence_and_writes_to_our_cache_alone(
     tmp_path: Path,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +103,9 @@ def test_nobody_gives_nobody() -> None:
     assert pair(detections([], [])) == []
     assert len(pair(detections([BODY], []))) == 1
     assert len(pair(detections([], [HEAD]))) == 1
+
+
+def test_a_face_is_not_paired_with_a_body_that_it_cannot_belong_to() -> None:
+    found = detections([BODY], [HEAD])
+    assert len(pair(found)) == 1
+    assert len(pair(replace(found, pairable=np.array([[False]])))) == 2

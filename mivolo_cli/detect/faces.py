@@ -1,0 +1,180 @@
+"""Find faces by several looks of YuNet: in detail, as an overview, and closer where that decides.
+
+A face in doubt must be found again in a closer look, levelled by its eyes. The score that it needs
+depends on its size and on who is around it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..boxes import centre, longer_side, roll, share_inside
+from ..records import Boxes, Pixels, Points
+from .deim import Objects
+from .yunet import Faces, YuNet
+
+FACE_SCORE = 0.75
+DETAIL_PIXELS = 800 * 600
+DETAIL_SIDE = 416
+"""The look in detail shows the photo with so many pixels, and an elongated one with at least this
+shorter side."""
+MAX_SCALE = 2.0
+MAX_PIXELS = 16 * DETAIL_PIXELS
+"""It enlarges no photo by more, and shows none with more pixels."""
+OVERVIEW = 0.3
+"""Sides of the overview as a share of those of the look in detail. Sizes below are pixels of the
+look in detail."""
+LARGE_FACE = 128
+"""Faces from this size on may come from the overview."""
+HUGE_FACE = 400
+"""In faces of this size, the look in detail finds pieces that are none."""
+SMALL_FACES, SMALL_SCORE = (16, 40), 0.33
+"""YuNet gives small faces lower scores: those of the first size and below need so much less than
+those of the second."""
+BACKGROUND, BACKGROUND_SCORE = 0.3, 0.65
+"""Faces below this share of the photo's largest need this score, however small they are: many are
+out of focus."""
+SURE_ANIMAL, ANIMAL_SCORE = 0.6, 0.8
+"""Faces of no person inside an animal with the first score are no faces; inside another, they need
+the second: heads that lie are taken for dogs and birds, too."""
+CANDIDATE_SCORE = 0.45
+SURE_SCORE = 0.85
+"""Faces with scores in between are looked at again."""
+LEAN, LEVELLINGS = 10, 3
+"""So are faces that lean by more degrees, so often at most while they turn out to lean by so much
+more."""
+TILT = 20
+"""The score of a face that leans by more degrees is that of the levelled look."""
+CLOSER_REACH = 2.0
+"""A closer look at a face shows a square of so many times its longer side."""
+SAME_PLACE = 0.35
+"""The same face is found within this share of its longer side."""
+HEAD_SCORE = 0.75
+"""A face must score this in a closer look at the head of a person whose face was not found
+before."""
+UPPER_PART, UPPER_REACH = 0.5, 1.2
+"""That look shows a square of the person's width, or of this share of the height if that is more,
+and so much larger."""
+CONTAINED = 0.6
+"""A face with this share of its area inside a box is inside."""
+
+
+class FaceFinder:
+    """Finds the faces of a photo whose persons and animals are known.
+
+    `face_score` is what a large face must score; what others must is relative to it.
+    """
+
+    def __init__(self, network: YuNet, face_score: float = FACE_SCORE) -> None:
+        self._network, self._face_score = network, face_score
+
+    def find(self, pixels: Pixels, persons: Boxes, animals: Objects) -> Faces:
+        """The faces in pixels (height, width, 3) RGB with persons (n, 4)."""
+        scale = detail_scale(*pixels.shape[:2])
+        detail = self._network.find(pixels, scale)
+        overview = self._network.find(pixels, scale * OVERVIEW)
+        seen = merge_scales(detail, overview, scale)
+        alone = ~can_belong(persons, seen.boxes).any(axis=0, keepdims=True).T
+        inside = alone & (share_inside(seen.boxes, animals.boxes) > CONTAINED)  # faces, animals
+        real = np.asarray(~(inside & (animals.scores > SURE_ANIMAL)).any(axis=1))
+        doubted = np.asarray(inside.any(axis=1))[real]
+        checked = self._check(pixels, seen[real], doubted)
+        faces = self._accept(checked[~doubted | (checked.scores > ANIMAL_SCORE)], scale)
+        faceless = ~can_belong(persons, faces.boxes).any(axis=1)
+        heads = [self._find_head(pixels, person) for person in persons[faceless]]
+        return self._accept(Faces.merge([faces, *heads]), scale)
+
+    def _check(self, pixels: Pixels, faces: Faces, animal: NDArray[np.bool_]) -> Faces:
+        """The faces with the scores and points of closer looks at those that are in doubt, inside
+        animals, or lean."""
+        scores, points = faces.scores.copy(), faces.points.copy()
+        leaning = abs(roll(points))
+        doubtful = (scores < SURE_SCORE) | animal
+        for index in np.flatnonzero(doubtful | (leaning > LEAN)):
+            second, points[index] = self._level(pixels, faces.boxes[index], points[index])
+            if leaning[index] > TILT:
+                scores[index] = second if doubtful[index] else max(second, scores[index])
+            elif doubtful[index]:
+                scores[index] = (scores[index] + second) / 2
+        return replace(faces, scores=scores, points=points)
+
+    def _level(self, pixels: Pixels, box: Boxes, points: Points) -> tuple[float, Points]:
+        """The score and the points (5, 2) of a face (4,) that is looked at with its eyes on a
+        level.
+
+        Seen as it is, a head that leans far seems to lean less. The score is 0 where the face is
+        not found again.
+        """
+        side = float(longer_side(box[None])[0])
+        middle, score, leaning = centre(box[None])[0], 0.0, points
+        for _ in range(LEVELLINGS):
+            before = roll(leaning[None])[0]
+            found = self._network.find_around(
+                pixels, tuple(middle.tolist()), CLOSER_REACH * side, before
+            )
+            found = found[np.hypot(*(centre(found.boxes) - middle).T) < SAME_PLACE * side]
+            if not len(found):
+                break
+            leaning = found.points[0]
+            if found.scores[0] > score:
+                score, points = float(found.scores[0]), leaning
+            if abs(roll(leaning[None])[0] - before) < LEAN:
+                break
+        return score, points
+
+    def _find_head(self, pixels: Pixels, person: Boxes) -> Faces:
+        """The faces that can be those of a person (4,)."""
+        x1, y1, x2, y2 = person.tolist()
+        side = max(x2 - x1, UPPER_PART * (y2 - y1))
+        found = self._network.find_around(
+            pixels, ((x1 + x2) / 2, y1 + side / 2), UPPER_REACH * side
+        )
+        return found[can_belong(person[None], found.boxes)[0] & (found.scores > HEAD_SCORE)]
+
+    def _accept(self, faces: Faces, scale: float) -> Faces:
+        """The faces with the score that those of their size need."""
+        sides = longer_side(faces.boxes)
+        needed = self._face_score - SMALL_SCORE * np.interp(sides * scale, SMALL_FACES, (1, 0))
+        largest = sides[faces.scores > needed].max(initial=0)
+        needed = np.where(
+            sides < BACKGROUND * largest, np.maximum(needed, BACKGROUND_SCORE), needed
+        )
+        return faces[faces.scores > needed]
+
+
+def detail_scale(height: int, width: int) -> float:
+    """The factor by which the look in detail resizes a photo."""
+    area = height * width
+    scale = max(math.sqrt(DETAIL_PIXELS / area), DETAIL_SIDE / min(height, width))
+    return min(scale, MAX_SCALE, math.sqrt(MAX_PIXELS / area))
+
+
+def merge_scales(detail: Faces, overview: Faces, scale: float) -> Faces:
+    """The candidates of both looks, each once: what looks better, and a huge face instead of its
+    pieces."""
+    detail, overview = (faces[faces.scores > CANDIDATE_SCORE] for faces in (detail, overview))
+    sides = longer_side(overview.boxes) * scale
+    pieces = np.asarray(
+        (share_inside(detail.boxes, overview.boxes[sides > HUGE_FACE]) > CONTAINED).any(axis=1)
+    )
+    return Faces.merge([detail[~pieces], overview[sides > LARGE_FACE]])
+
+
+def can_belong(persons: Boxes, faces: Boxes) -> NDArray[np.bool_]:
+    """Which faces (m, 4) can be those of which persons (n, 4): (n, m).
+
+    A face lies in the upper half of its body, is not much wider than it, and not tiny in
+    comparison.
+    """
+    x1, y1, x2, y2 = persons.T[..., None]
+    width, height = x2 - x1, y2 - y1
+    x, y = centre(faces).T
+    sides = longer_side(faces)
+    inside = (
+        (x > x1) & (x < x2) & (y > y1 - 0.05 * height) & (y < y1 + 0.5 * np.maximum(height, width))
+    )
+    return np.asarray(inside & (sides < 1.2 * width) & (sides > 0.06 * height))

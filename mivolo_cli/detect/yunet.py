@@ -1,0 +1,146 @@
+"""YuNet-n: faces with five points each, in pixels of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import boxes as arithmetic
+from ..model.registry import find
+from ..records import Boxes, Pixels, Points
+from ..runtime.openvino_engine import OnnxEngine
+from .resize import resize
+
+NAME = "yunet-n"
+FILE = f"{NAME}.onnx"
+STRIDES = (8, 16, 32)
+IOU = 0.45
+"""Two boxes that overlap by more are the same face; as published."""
+LOWEST_SCORE = 0.3
+"""Candidates with lower scores are dropped at once."""
+CLOSER_SIZE = 160
+"""Side of the square that a closer look gives to the network: faces of 80 pixels are told best from
+what is none."""
+BLAZEFACE_WIDTH, BLAZEFACE_HEIGHT, BLAZEFACE_SHIFT = 1.08, 0.80, 0.08
+"""BlazeFace's box of a face as shares of YuNet's, which takes in the forehead: its width, its
+height, and by how much of YuNet's height its centre lies lower."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Faces:
+    """Boxes (n, 4) and points (n, 5, 2) in pixels (see Detections.points) and scores (n,), all
+    float32, best first."""
+
+    boxes: Boxes
+    scores: NDArray[np.float32]
+    points: Points
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, kept: NDArray[np.bool_] | NDArray[np.intp]) -> Faces:
+        """Those of a mask or of indices."""
+        return Faces(self.boxes[kept], self.scores[kept], self.points[kept])
+
+    @staticmethod
+    def merge(parts: Sequence[Faces]) -> Faces:
+        """The faces of several looks, each once, with the best score."""
+        boxes = np.concatenate([part.boxes for part in parts])
+        scores = np.concatenate([part.scores for part in parts])
+        points = np.concatenate([part.points for part in parts])
+        return Faces(boxes, scores, points)[arithmetic.nms(boxes, scores, IOU)]
+
+
+class YuNet:
+    """Finds faces; without a file, with the weights shipped with the package."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self.file = file or find(NAME)
+        self._engine = OnnxEngine(self.file)
+
+    def find(self, pixels: Pixels, scale: float) -> Faces:
+        """The faces in pixels (height, width, 3) RGB, resized by this factor for the network.
+
+        It finds faces best that have 10 to 300 pixels after resizing.
+        """
+        height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
+        bottom, right = -height % STRIDES[-1], -width % STRIDES[-1]
+        resized = resize(pixels, width, height)
+        padded = cv2.copyMakeBorder(resized, 0, bottom, 0, right, cv2.BORDER_CONSTANT)
+        faces = self._decode(
+            self._engine.run(cv2.dnn.blobFromImage(padded, swapRB=True)), padded.shape[1]
+        )
+        factor = np.array((pixels.shape[1] / width, pixels.shape[0] / height), np.float32)
+        return Faces(faces.boxes * np.tile(factor, 2), faces.scores, faces.points * factor)
+
+    def find_around(
+        self, pixels: Pixels, centre: tuple[float, float], side: float, degrees: float = 0
+    ) -> Faces:
+        """The faces in a square of the pixels, which may reach out of them.
+
+        The square is turned about its centre so that a head that leans clockwise by so many degrees
+        is upright. Boxes stay upright: they are those that the network finds, around the centres
+        turned back.
+        """
+        (x, y), scale = centre, CLOSER_SIZE / side
+        left, top = max(0, int(x - side)), max(0, int(y - side))
+        part = pixels[top : max(top + 1, int(y + side)), left : max(left + 1, int(x + side))]
+        height, width = (max(1, round(length * scale)) for length in part.shape[:2])
+        middle = (x - left) * width / part.shape[1], (y - top) * height / part.shape[0]
+        turn = cv2.getRotationMatrix2D(middle, degrees, 1)
+        turn[:, 2] += CLOSER_SIZE / 2 - np.array(middle)
+        found = self.find(
+            cv2.warpAffine(resize(part, width, height), turn, (CLOSER_SIZE, CLOSER_SIZE)), 1
+        )
+        factor = np.array((part.shape[1] / width, part.shape[0] / height), np.float32)
+        back = cv2.invertAffineTransform(turn).astype(np.float32)
+        places = np.concatenate(
+            (found.points, arithmetic.centre(found.boxes)[:, None]), axis=1
+        )  # n, 6, 2
+        places = (places @ back[:, :2].T + back[:, 2]) * factor + np.array((left, top), np.float32)
+        half = (found.boxes[:, 2:] - found.boxes[:, :2]) / 2 * factor
+        boxes = np.concatenate((places[:, 5] - half, places[:, 5] + half), axis=1)
+        return Faces(boxes, found.scores, places[:, :5])
+
+    def _decode(self, outputs: Sequence[NDArray[np.float32]], width: int) -> Faces:
+        """The faces in pixels of an input of this width; outputs are classes, objects, boxes,
+        points by stride."""
+        parts = []
+        for index, stride in enumerate(STRIDES):
+            classes, objects, offsets, points = (
+                output[0] for output in outputs[index :: len(STRIDES)]
+            )
+            scores = np.sqrt(classes[:, 0].clip(0, 1) * objects[:, 0].clip(0, 1))
+            likely = np.flatnonzero(scores > LOWEST_SCORE)
+            y, x = np.divmod(likely, width // stride)
+            cells = np.stack((x, y), axis=1).astype(np.float32)
+            centres, half = (
+                (cells + offsets[likely, :2]) * stride,
+                np.exp(offsets[likely, 2:]) * stride / 2,
+            )
+            boxes = np.concatenate((centres - half, centres + half), axis=1)
+            parts.append(
+                Faces(
+                    boxes,
+                    scores[likely],
+                    (cells[:, None] + points[likely].reshape(-1, 5, 2)) * stride,
+                )
+            )
+        return Faces.merge(parts)
+
+
+def as_blazeface(boxes: Boxes) -> Boxes:
+    """BlazeFace's boxes of the faces in YuNet's boxes, both (n, 4).
+
+    The embedded age model was trained on BlazeFace's boxes, so it needs them until it is trained on
+    others.
+    """
+    sides = boxes[:, 2:] - boxes[:, :2]
+    centres = arithmetic.centre(boxes) + sides * np.array((0, BLAZEFACE_SHIFT), np.float32)
+    half = sides * np.array((BLAZEFACE_WIDTH / 2, BLAZEFACE_HEIGHT / 2), np.float32)
+    return np.concatenate((centres - half, centres + half), axis=1)
