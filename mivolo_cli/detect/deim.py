@@ -22,7 +22,7 @@ SIZE = 416
 PERSON = 0
 ANIMALS = (*range(14, 24), 77)
 """COCO's bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, and the teddy bear."""
-PERSON_SCORE = 0.35
+PERSON_SCORE = 0.33
 LOWEST_SCORE = 0.2
 """Candidates with lower scores are dropped at once."""
 IOU = 0.5
@@ -35,7 +35,7 @@ WINDOW_STEP = 1 / 3
 """From one window to the next, as a share of its longer side: whoever is no larger than the rest is
 whole in one."""
 MAX_WINDOWS = 30
-SMALL_PERSON, CLOSER_FROM = 0.25, 3
+CROWD_SCORE, SMALL_PERSON, CLOSER_FROM = 0.2, 0.25, 3
 """With this many persons below this share of the photo's longer side, closer looks at its two
 halves pay."""
 HALF = 0.6
@@ -99,8 +99,9 @@ class Deim:
         height, width = pixels.shape[:2]
         looks = [self._look(pixels, window) for window in windows(height, width)]
         found = Objects.merge(looks)
-        small = arithmetic.longer_side(found.boxes) < SMALL_PERSON * max(height, width)
-        if len(looks) == 1 and (small & (found.labels == PERSON)).sum() >= CLOSER_FROM:
+        persons = found.persons(CROWD_SCORE).boxes
+        small = arithmetic.longer_side(persons) < SMALL_PERSON * max(height, width)
+        if len(looks) == 1 and small.sum() >= CLOSER_FROM:
             found = Objects.merge(
                 [found, *(self._look(pixels, half) for half in halves(height, width))]
             )

@@ -20,7 +20,7 @@ from .detector import best_way_up, detections, turned
 from .faces import FACE_SCORE, FaceFinder, can_belong, detail_scale
 from .yunet import YuNet, as_blazeface
 
-WAY_UP_SIDE, WAY_UP_SCORE = 480, 0.75
+WAY_UP_SIDE, WAY_UP_SCORE = 320, 0.75
 """Longer side of the photo in pixels, and score of the faces, by which the way up is chosen."""
 SAME_AS_ANIMAL, ANIMAL_SHARE = 0.7, 0.8
 """A person without a face is an animal if one was found there, with this IoU and this share of the

@@ -16,7 +16,7 @@ from ..records import Boxes, Pixels
 from .deim import Objects
 from .yunet import Faces, YuNet
 
-FACE_SCORE = 0.75
+FACE_SCORE = 0.80
 DETAIL_PIXELS = 800 * 600
 DETAIL_SIDE = 416
 """The look in detail shows the photo with so many pixels, and an elongated one with at least this
@@ -31,7 +31,7 @@ LARGE_FACE = 128
 """Faces from this size on may come from the overview."""
 HUGE_FACE = 400
 """In faces of this size, the look in detail finds pieces that are none."""
-SMALL_FACES, SMALL_SCORE = (16, 40), 0.33
+SMALL_FACES, SMALL_SCORE = (16, 40), 0.38
 """YuNet gives small faces lower scores: those of the first size and below need so much less than
 those of the second."""
 BACKGROUND, BACKGROUND_SCORE = 0.3, 0.65
@@ -43,10 +43,10 @@ the second: heads that lie are taken for dogs and birds, too."""
 CANDIDATE_SCORE = 0.45
 SURE_SCORE = 0.85
 """Faces with scores in between are looked at again."""
-LEAN, LEVEL, LEVELLINGS = 8, 3, 5
+LEAN, LEVEL, LEVELLINGS = 8, 4, 4
 """So are faces that lean by more than the first degrees, until they lean by less than the second,
 and so often at most."""
-UPRIGHT_SCORE, FAR = 0.9, 45
+UPRIGHT_SCORE, FAR = 0.88, 45
 """Upright faces score more than the first. Others may lean so far that their points are wrong, and
 are also levelled beginning with so many degrees more and less."""
 TILT = 20
@@ -55,7 +55,7 @@ CLOSER_REACH = 2.0
 """A closer look at a face shows a square of so many times its longer side."""
 SAME_PLACE = 0.35
 """The same face is found within this share of its longer side."""
-HEAD_SCORE = 0.75
+HEAD_SCORE = 0.72
 """A face must score this in a closer look at the head of a person whose face was not found
 before."""
 UPPER_PART, UPPER_REACH = 0.5, 1.2
@@ -118,7 +118,8 @@ class FaceFinder:
         best = self._level(pixels, face, lean)
         if best.scores.max(initial=0) < UPRIGHT_SCORE:
             sides = (self._level(pixels, face, lean + turn) for turn in (-FAR, FAR))
-            best = max((best, *sides), key=lambda found: float(found.scores.max(initial=0)))
+            sure = [found for found in sides if found.scores.max(initial=0) > UPRIGHT_SCORE]
+            best = max((*sure, best), key=lambda found: float(found.scores.max(initial=0)))
         return best
 
     def _level(self, pixels: Pixels, face: Faces, lean: float) -> Faces:
@@ -133,8 +134,9 @@ class FaceFinder:
             found = found[np.hypot(*(centre(found.boxes) - middle).T) < SAME_PLACE * side]
             if not len(found):
                 break
-            level, before = found[:1], lean
-            lean = float(roll(level.points)[0])
+            before, lean = lean, float(roll(found.points)[0])
+            if found.scores[0] > level.scores.max(initial=0):
+                level = found[:1]
             if abs(lean - before) < LEVEL:
                 break
         return level

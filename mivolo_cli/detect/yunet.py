@@ -26,6 +26,9 @@ LOWEST_SCORE = 0.3
 CLOSER_SIZE = 160
 """Side of the square that a closer look gives to the network: faces of 80 pixels are told best from
 what is none."""
+REACH, MAX_SHRINK = 0.75, 2
+"""A turned square reaches so far from its centre, as a share of its side; what would shrink by more
+than the second is resized before it is turned, as turning skips pixels."""
 BLAZEFACE_WIDTH, BLAZEFACE_HEIGHT, BLAZEFACE_SHIFT = 1.08, 0.80, 0.08
 """BlazeFace's box of a face as shares of YuNet's, which takes in the forehead: its width, its
 height, and by how much of YuNet's height its centre lies lower."""
@@ -87,25 +90,22 @@ class YuNet:
         is upright. Boxes stay upright: they are those that the network finds, around the centres
         turned back.
         """
-        (x, y), scale = centre, CLOSER_SIZE / side
-        left, top = max(0, int(x - side)), max(0, int(y - side))
-        part = pixels[top : max(top + 1, int(y + side)), left : max(left + 1, int(x + side))]
-        height, width = (max(1, round(length * scale)) for length in part.shape[:2])
-        middle = (x - left) * width / part.shape[1], (y - top) * height / part.shape[0]
-        turn = cv2.getRotationMatrix2D(middle, degrees, 1)
+        (x, y), reach = centre, REACH * side
+        left, top = max(0, int(x - reach)), max(0, int(y - reach))
+        part = pixels[top : max(top + 1, int(y + reach)), left : max(left + 1, int(x + reach))]
+        shrunk = min(1.0, MAX_SHRINK * CLOSER_SIZE / side)
+        if shrunk < 1:
+            part = resize(part, *(max(1, round(length * shrunk)) for length in part.shape[1::-1]))
+        middle = (x - left) * shrunk, (y - top) * shrunk
+        turn = cv2.getRotationMatrix2D(middle, degrees, CLOSER_SIZE / side / shrunk)
         turn[:, 2] += CLOSER_SIZE / 2 - np.array(middle)
-        found = self.find(
-            cv2.warpAffine(resize(part, width, height), turn, (CLOSER_SIZE, CLOSER_SIZE)), 1
-        )
-        factor = np.array((part.shape[1] / width, part.shape[0] / height), np.float32)
+        found = self.find(cv2.warpAffine(part, turn, (CLOSER_SIZE, CLOSER_SIZE)), 1)
         back = cv2.invertAffineTransform(turn).astype(np.float32)
-        places = np.concatenate(
-            (found.points, arithmetic.centre(found.boxes)[:, None]), axis=1
-        )  # n, 6, 2
-        places = (places @ back[:, :2].T + back[:, 2]) * factor + np.array((left, top), np.float32)
-        half = (found.boxes[:, 2:] - found.boxes[:, :2]) / 2 * factor
+        places = np.concatenate((found.points, arithmetic.centre(found.boxes)[:, None]), axis=1)
+        places = (places @ back[:, :2].T + back[:, 2]) / shrunk + np.array((left, top))  # n, 6, 2
+        half = (found.boxes[:, 2:] - found.boxes[:, :2]) / 2 * side / CLOSER_SIZE
         boxes = np.concatenate((places[:, 5] - half, places[:, 5] + half), axis=1)
-        return Faces(boxes, found.scores, places[:, :5])
+        return Faces(boxes.astype(np.float32), found.scores, places[:, :5].astype(np.float32))
 
     def _decode(self, outputs: Sequence[NDArray[np.float32]], width: int) -> Faces:
         """The faces in pixels of an input of this width; outputs are classes, objects, boxes,
