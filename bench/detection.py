@@ -32,7 +32,8 @@ from numpy.typing import NDArray
 from timing import show
 
 from mivolo_cli import boxes as arithmetic
-from mivolo_cli.detect import Detector, open_detector
+from mivolo_cli.detect.detector import Detector
+from mivolo_cli.detect.load import open_detector
 from mivolo_cli.pipeline.crops import cut
 from mivolo_cli.pipeline.pair import pair
 from mivolo_cli.records import Boxes, Detections, Image, Photo

@@ -37,6 +37,9 @@ class Faces:
         self.calls.append([image.photo.path for image in images])
         return [self._detect(image) for image in images]
 
+    def way_up(self, pixels: Pixels) -> int:
+        return 0
+
     def _detect(self, image: Image) -> Detections:
         faces = [(10 * i, 0, 10 * i + 8, 8) for i in range(int(image.photo.path.partition("-")[2]))]
         return detections([], None, faces, None, image.width, image.height)
@@ -167,7 +170,7 @@ def test_photos_come_out_as_soon_as_their_people_are_known() -> None:
         detect_people(counted(), Faces(), SIZE), Predictor(Brightness(), SPEC, batch_size=3)
     )
     next(results)
-    assert asked == 4, "one is looked at meanwhile"
+    assert asked == 4, "one is with the detector meanwhile"
 
 
 def test_no_more_than_the_limit_of_photos_wait_for_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +230,7 @@ def test_boxes_of_a_reduced_photo_are_those_of_the_photo() -> None:
     assert seen.crops[0].face is not None and seen.crops[0].face.mean() == 100
 
 
-def test_photos_reduced_too_much_are_read_whole_and_looked_at_again() -> None:
+def test_photos_reduced_too_much_are_read_whole_and_given_to_the_detector_again() -> None:
     asked: list[str] = []
 
     def whole(photo: Photo) -> Image | Failure:
@@ -255,19 +258,19 @@ def test_photos_reduced_too_much_are_read_whole_and_looked_at_again() -> None:
     assert isinstance(seen[3], Failure)
 
 
-def test_a_photo_whose_people_are_too_small_is_read_whole_and_not_looked_at_again() -> None:
-    looked: list[int] = []
+def test_a_photo_whose_people_are_too_small_is_read_whole_and_not_detected_again() -> None:
+    asked: list[int] = []
 
     class Counting(Half):
         def detect(self, images: Sequence[Image]) -> list[Detections]:
-            looked.append(len(images))
+            asked.append(len(images))
             return super().detect(images)
 
     def whole(photo: Photo) -> Image:
         return Image(photo, np.full((402, 400, 3), 9, np.uint8))
 
     (seen,) = detect_people([reduced(100)], Counting(), 81, decode=whole)
-    assert looked == [1] and isinstance(seen, Detected) and (seen.width, seen.height) == (400, 402)
+    assert asked == [1] and isinstance(seen, Detected) and (seen.width, seen.height) == (400, 402)
     assert seen.people[0].face is not None and seen.crops[0].face is not None
     assert seen.people[0].face.corners == pytest.approx((40, 40.2, 360, 361.8), abs=1e-3)
     assert seen.crops[0].face.max() == 9, "cut out of the whole photo"
