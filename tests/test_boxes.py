@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mivolo_cli import boxes as module
-from mivolo_cli.boxes import area, clip, intersection, iou, nms
+from mivolo_cli.boxes import area, clip, intersection, iou, nms, roll
 from mivolo_cli.records import Boxes
 
 SQUARE = [0.0, 0.0, 10.0, 10.0]
@@ -100,3 +100,29 @@ def test_nms_does_not_suppress_by_what_is_suppressed() -> None:
 
 def test_equal_scores_are_taken_in_order() -> None:
     assert nms(boxes(SQUARE, SQUARE), np.array([0.5, 0.5], np.float32), 0.5).tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("left_eye", "degrees"),
+    [
+        ((10, 0), 0),
+        ((10, 10), 45),
+        ((0, 10), 90),
+        ((-10, 10), 135),
+        ((-10, 0), 180),
+        ((10, -10), -45),
+        ((0, -10), -90),
+    ],
+)
+def test_roll_is_by_how_much_the_eyes_lean_clockwise(
+    left_eye: tuple[float, float], degrees: float
+) -> None:
+    """The person's right eye is on the left of an upright photo."""
+    points = np.full((2, 5, 2), np.nan, np.float32)
+    points[1, 0], points[1, 1] = (50, 60), np.add((50, 60), left_eye)
+    unknown, found = roll(points)
+    assert np.isnan(unknown) and found == pytest.approx(degrees)
+
+
+def test_no_faces_have_no_rolls() -> None:
+    assert roll(np.zeros((0, 5, 2), np.float32)).shape == (0,)

@@ -175,7 +175,11 @@ def _pair_all(
             quarters = detector.way_up(image.pixels)
         if quarters:
             pixels = turned(image.pixels, quarters)
-            detections = detector.detect([Image(image.photo, pixels)])[0]
+            (turned_detections,) = detector.detect([Image(image.photo, pixels)])
+            if len(turned_detections.faces):
+                detections = turned_detections
+            else:
+                quarters = 0
         reduced = max(image.pixels.shape[:2]) / max(image.width, image.height)
         detections = without_small_faces(detections, inputs.min_face * reduced)
         yield _Paired(image, pair(detections), detections.upscaled, quarters)
