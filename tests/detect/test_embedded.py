@@ -17,6 +17,7 @@ from mivolo_cli import boxes as arithmetic
 from mivolo_cli.boxes import roll
 from mivolo_cli.detect import deim, faces, yunet
 from mivolo_cli.detect.deim import PERSON, Deim, Objects
+from mivolo_cli.detect.detector import turned
 from mivolo_cli.detect.embedded import EmbeddedDetector, real_persons
 from mivolo_cli.detect.faces import FaceFinder, can_belong
 from mivolo_cli.detect.load import open_detector
@@ -25,7 +26,9 @@ from mivolo_cli.detect.yunet import Faces, YuNet, as_blazeface
 from mivolo_cli.errors import WeightsError
 from mivolo_cli.model.registry import folder
 from mivolo_cli.pipeline.pair import pair
-from mivolo_cli.records import Boxes, Detections, Image, Photo, Pixels
+from mivolo_cli.pipeline.stages import Detected, detect_people
+from mivolo_cli.pipeline.turning import turned_person
+from mivolo_cli.records import Box, Boxes, Detections, Image, Person, Photo, Pixels
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "detections.json").read_text())
 NOBODY = np.zeros((0, 4), np.float32)
@@ -197,11 +200,54 @@ def test_heads_that_lean_are_found_with_their_roll(
         roll(np.array(points, np.float32).reshape(1, 5, 2))[0],
     )
     turn = cv2.getRotationMatrix2D(centre, -degrees, 1)
-    turned = cv2.warpAffine(photos["zidane.jpg"], turn, (1280, 720), borderValue=(128, 128, 128))
-    (found,) = detector.detect([image(turned)])
+    leaning = cv2.warpAffine(photos["zidane.jpg"], turn, (1280, 720), borderValue=(128, 128, 128))
+    (found,) = detector.detect([image(leaning)])
     nearest = np.hypot(*(arithmetic.centre(found.faces) - centre).T).argmin()
     assert np.abs(arithmetic.centre(found.faces)[nearest] - centre).max() < 50
     assert roll(found.points)[nearest] == pytest.approx(upright + degrees, abs=17)
+
+
+def people_of(pixels: Pixels, detector: EmbeddedDetector, any_way_up: bool = True) -> list[Person]:
+    """Who a scan finds, as the photo is stored."""
+    (found,) = detect_people([image(pixels)], detector, 112, any_way_up=any_way_up)
+    assert isinstance(found, Detected)
+    return found.people
+
+
+def assert_near(found: Box | None, expected: Box | None, pixels: float) -> None:
+    assert (found is None) == (expected is None)
+    if found is not None and expected is not None:
+        assert np.abs(np.subtract(found.corners, expected.corners)).max() < pixels
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+@pytest.mark.parametrize("name", GOLDEN)
+def test_photos_that_lie_have_the_same_people(
+    name: str, quarters: int, photos: dict[str, Pixels], detector: EmbeddedDetector
+) -> None:
+    """The photo was turned before it was stored."""
+    pixels = photos[name]
+    height, width = pixels.shape[:2]
+    stored = turned(pixels, quarters)
+    assert detector.way_up(stored) == 4 - quarters
+    expected = [
+        turned_person(person, quarters, width, height) for person in people_of(pixels, detector)
+    ]
+    found = people_of(stored, detector)
+    assert len(found) == len(expected)
+    for person, right in zip(found, expected, strict=True):
+        assert_near(person.face, right.face, 3)
+        assert_near(person.body, right.body, 3)
+        assert (person.roll is None) == (right.roll is None)
+        if person.roll is not None and right.roll is not None:
+            assert person.roll == pytest.approx(right.roll, abs=3)
+
+
+def test_photos_that_are_upright_or_without_faces_are_left_as_they_are(
+    photos: dict[str, Pixels], detector: EmbeddedDetector
+) -> None:
+    assert [detector.way_up(pixels) for pixels in photos.values()] == [0, 0]
+    assert detector.way_up(BLACK) == 0
 
 
 def test_photos_keep_their_order_and_do_not_depend_on_one_another(

@@ -58,6 +58,7 @@ def opened(
         engine=SimpleNamespace(name=engine, int8_key=key),
         detector=SimpleNamespace(name=options.detector, sha256=detector),
         model_sha256=model,
+        level=False,
     )
     return cast(Components, parts)
 
