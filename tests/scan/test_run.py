@@ -124,7 +124,8 @@ def test_golden_ages_and_genders_from_photos_and_boxes(
 
 
 def write_leaning(file: Path) -> Path:
-    """A face on a.jpg that leans by 90 degrees, with its points, and a body on sub/c.webp."""
+    """A face in the middle of a.jpg that leans by 90 degrees, with its points, and a body on
+    sub/c.webp."""
     names = [
         f"{point}_{axis}"
         for point in ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
@@ -132,7 +133,7 @@ def write_leaning(file: Path) -> Path:
     ]
     file.write_text(
         f"path,kind,x1,y1,x2,y2,{','.join(names)}\n"
-        "a.jpg,face,20,10,50,40,35,18,35,32,28,25,22,20,22,30\n"
+        "a.jpg,face,60,40,90,70,75,48,75,62,68,55,62,50,62,60\n"
         f"sub/c.webp,person,5,5,65,105{',' * 10}\n"
     )
     return file
@@ -144,7 +145,7 @@ def test_the_roll_of_heads_is_in_every_format(tmp_path: Path, run: Run, album: P
     for output in outputs:
         rows = table(output)
         assert [row["roll"] for row in rows] == [90.0, None, None]
-        assert corners(rows[0], "face") == (20, 10, 50, 40)
+        assert corners(rows[0], "face") == (60, 40, 90, 70)
 
 
 def test_heads_are_levelled_for_the_model_alone(tmp_path: Path, run: Run, album: Path) -> None:
@@ -242,13 +243,18 @@ def test_the_table_says_what_made_it(tmp_path: Path, run: Run, album: Path, boxe
     run(album, boxes=boxes, outputs=[tmp_path / "out.parquet"], batch_size=7)
     stored = read_table(tmp_path / "out.parquet").schema.metadata
     about = {key.decode().removeprefix("mivolo."): value.decode() for key, value in stored.items()}
-    assert (about["model"], about["detector"], about["schema_version"]) == ("tiny", "given", "1")
+    assert (about["model"], about["detector"], about["schema_version"]) == ("tiny", "given", "2")
     assert len(about["model_sha256"]) == len(about["detector_sha256"]) == 64
     settings = {
         "precision": "fp32",
         "use": "both",
         "flip": False,
         "full_resolution": False,
+        "min_face_score": None,
+        "min_person_score": None,
+        "min_face": 0.0,
+        "level": "auto",
+        "any_way_up": True,
     }
     assert json.loads(about["settings"]) == settings
 
