@@ -471,6 +471,37 @@ def test_a_photo_without_faces_in_any_way_stays_as_it_is() -> None:
         assert [crops.face for crops in seen.crops] == [None]
 
 
+class Mistaken(Upright):
+    """Also finds a face on the photo of other ways up, with this score."""
+
+    def __init__(self, score: float, doubtful: bool) -> None:
+        super().__init__()
+        self.score, self.doubtful = score, doubtful
+
+    def _detect(self, image: Image) -> Detections:
+        found = super()._detect(image)
+        if len(found.faces):
+            return found
+        box, size = [[1, 2, 30, 40]], (image.width, image.height)
+        found = detections([], None, box, [self.score], *size)
+        return replace(found, doubtful=self.doubtful)
+
+
+@pytest.mark.parametrize(
+    ("score", "doubtful", "is_asked", "is_turned"),
+    [(0.7, True, True, True), (0.7, False, False, False), (0.9, True, True, False)],
+    ids=["worse faces", "sure faces", "better faces"],
+)
+def test_a_photo_of_doubtful_faces_is_turned_where_it_shows_better_ones(
+    score: float, doubtful: bool, is_asked: bool, is_turned: bool
+) -> None:
+    image, detector = lying(1), Mistaken(score, doubtful)
+    (person,) = only(image, detector, any_way_up=True).people
+    assert len(detector.asked) == is_asked and person.face is not None
+    place = place_of_the_face(image.pixels) if is_turned else (1, 2, 30, 40)
+    assert person.face.corners == place
+
+
 def test_heads_are_levelled_on_a_photo_that_lies() -> None:
     """By the roll on the turned photo."""
     crops = [
