@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from .records import Boxes, Points
 
+UPRIGHT = np.array([(-1, -1), (1, -1), (0, 0), (-0.8, 1.1), (0.8, 1.1)], np.float32)
+"""The five points of an upright face seen from the front, in any unit; order as in Detections."""
+
 
 def area(boxes: Boxes) -> NDArray[np.float32]:
     """(n, 4) -> (n,); a box that is turned inside out has no area.
@@ -81,8 +84,15 @@ def centre(boxes: Boxes) -> NDArray[np.float32]:
 
 
 def roll(points: Points) -> NDArray[np.float32]:
-    """By how many degrees heads lean clockwise, by their eyes: points (n, 5, 2) as in Detections ->
-    (n,), from -180 to 180; NaN where there are no points."""
-    x, y = (points[:, 1] - points[:, 0]).T
-    angles: NDArray[np.float32] = np.degrees(np.arctan2(y, x))
+    """By how many degrees heads lean clockwise: points (n, 5, 2) as in Detections -> (n,), from
+    -180 to 180; NaN where there are no points.
+
+    The turn that brings an upright face nearest to the points, in the sense of least squares: on a
+    profile, whose eyes are in nearly one place, nose and mouth decide.
+    """
+    x, y = np.moveaxis(points - points.mean(axis=1, keepdims=True), 2, 0)
+    upright_x, upright_y = (UPRIGHT - UPRIGHT.mean(axis=0)).T
+    across = (upright_x * y - upright_y * x).sum(axis=1)
+    along = (upright_x * x + upright_y * y).sum(axis=1)
+    angles: NDArray[np.float32] = np.degrees(np.arctan2(across, along))
     return angles

@@ -70,7 +70,7 @@ class EmbeddedDetector:
         persons = objects.persons(self._person_score)
         faces = self._finder.find(image.pixels, persons.boxes, objects.animals)
         persons = real_persons(persons, faces.boxes, objects.animals)
-        boxes, size = as_blazeface(faces.boxes), (image.width, image.height)
+        boxes, size = as_blazeface(faces), (image.width, image.height)
         found = detections(persons.boxes, persons.scores, boxes, faces.scores, *size, faces.points)
         return replace(
             found,

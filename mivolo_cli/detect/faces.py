@@ -7,13 +7,12 @@ depends on its size and on who is around it.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..boxes import centre, longer_side, roll, share_inside
-from ..records import Boxes, Pixels, Points
+from ..records import Boxes, Pixels
 from .deim import Objects
 from .yunet import Faces, YuNet
 
@@ -44,9 +43,12 @@ the second: heads that lie are taken for dogs and birds, too."""
 CANDIDATE_SCORE = 0.45
 SURE_SCORE = 0.85
 """Faces with scores in between are looked at again."""
-LEAN, LEVELLINGS = 10, 3
-"""So are faces that lean by more degrees, so often at most while they turn out to lean by so much
-more."""
+LEAN, LEVEL, LEVELLINGS = 8, 3, 5
+"""So are faces that lean by more than the first degrees, until they lean by less than the second,
+and so often at most."""
+UPRIGHT_SCORE, FAR = 0.9, 45
+"""Upright faces score more than the first. Others may lean so far that their points are wrong, and
+are also levelled beginning with so many degrees more and less."""
 TILT = 20
 """The score of a face that leans by more degrees is that of the levelled look."""
 CLOSER_REACH = 2.0
@@ -89,42 +91,53 @@ class FaceFinder:
         return self._accept(Faces.merge([faces, *heads]), scale)
 
     def _check(self, pixels: Pixels, faces: Faces, animal: NDArray[np.bool_]) -> Faces:
-        """The faces with the scores and points of closer looks at those that are in doubt, inside
-        animals, or lean."""
-        scores, points = faces.scores.copy(), faces.points.copy()
+        """The faces with the scores of closer passes where they are in doubt, inside animals, or
+        lean; leaning ones with the box and points of that pass, too."""
+        scores, points, boxes = faces.scores.copy(), faces.points.copy(), faces.boxes.copy()
         leaning = abs(roll(points))
         doubtful = (scores < SURE_SCORE) | animal
-        for index in np.flatnonzero(doubtful | (leaning > LEAN)):
-            second, points[index] = self._level(pixels, faces.boxes[index], points[index])
+        for index in np.flatnonzero(doubtful | (leaning > LEAN) | (scores < UPRIGHT_SCORE)):
+            again = self._find_upright(pixels, faces[index : index + 1])
+            second = float(again.scores.max(initial=0))
+            if len(again) and abs(roll(again.points)[0]) > LEAN:
+                points[index], boxes[index] = again.points[0], again.boxes[0]
+                leaning[index] = abs(roll(again.points)[0])
             if leaning[index] > TILT:
                 scores[index] = second if doubtful[index] else max(second, scores[index])
             elif doubtful[index]:
                 scores[index] = (scores[index] + second) / 2
-        return replace(faces, scores=scores, points=points)
+        return Faces(boxes, scores, points)
 
-    def _level(self, pixels: Pixels, box: Boxes, points: Points) -> tuple[float, Points]:
-        """The score and the points (5, 2) of a face (4,) that is looked at with its eyes on a
-        level.
+    def _find_upright(self, pixels: Pixels, face: Faces) -> Faces:
+        """One face as it is found again with its head upright; none where it is not found again.
 
-        Seen as it is, a head that leans far seems to lean less. The score is 0 where the face is
-        not found again.
+        The points of a head that leans far may lie anywhere. So where levelling by them does not
+        lead to a good score, it also begins to both sides of it.
         """
-        side = float(longer_side(box[None])[0])
-        middle, score, leaning = centre(box[None])[0], 0.0, points
+        lean = float(roll(face.points)[0])
+        best = self._level(pixels, face, lean)
+        if best.scores.max(initial=0) < UPRIGHT_SCORE:
+            sides = (self._level(pixels, face, lean + turn) for turn in (-FAR, FAR))
+            best = max((best, *sides), key=lambda found: float(found.scores.max(initial=0)))
+        return best
+
+    def _level(self, pixels: Pixels, face: Faces, lean: float) -> Faces:
+        """The face as it is found where the picture is turned as if its head leant by so many
+        degrees, and then by so many as it turns out to lean, until that changes no more."""
+        side = float(longer_side(face.boxes)[0])
+        middle, level = centre(face.boxes)[0], face[:0]
         for _ in range(LEVELLINGS):
-            before = roll(leaning[None])[0]
             found = self._network.find_around(
-                pixels, tuple(middle.tolist()), CLOSER_REACH * side, before
+                pixels, tuple(middle.tolist()), CLOSER_REACH * side, lean
             )
             found = found[np.hypot(*(centre(found.boxes) - middle).T) < SAME_PLACE * side]
             if not len(found):
                 break
-            leaning = found.points[0]
-            if found.scores[0] > score:
-                score, points = float(found.scores[0]), leaning
-            if abs(roll(leaning[None])[0] - before) < LEAN:
+            level, before = found[:1], lean
+            lean = float(roll(level.points)[0])
+            if abs(lean - before) < LEVEL:
                 break
-        return score, points
+        return level
 
     def _find_head(self, pixels: Pixels, person: Boxes) -> Faces:
         """The faces that can be those of a person (4,)."""

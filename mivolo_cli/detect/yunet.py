@@ -43,8 +43,8 @@ class Faces:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def __getitem__(self, kept: NDArray[np.bool_] | NDArray[np.intp]) -> Faces:
-        """Those of a mask or of indices."""
+    def __getitem__(self, kept: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Faces:
+        """Those of a mask, of indices or of a slice."""
         return Faces(self.boxes[kept], self.scores[kept], self.points[kept])
 
     @staticmethod
@@ -134,13 +134,16 @@ class YuNet:
         return Faces.merge(parts)
 
 
-def as_blazeface(boxes: Boxes) -> Boxes:
-    """BlazeFace's boxes of the faces in YuNet's boxes, both (n, 4).
+def as_blazeface(faces: Faces) -> Boxes:
+    """BlazeFace's boxes (n, 4) of the faces that YuNet found; the chin of a head that leans is not
+    below it.
 
     The embedded age model was trained on BlazeFace's boxes, so it needs them until it is trained on
     others.
     """
-    sides = boxes[:, 2:] - boxes[:, :2]
-    centres = arithmetic.centre(boxes) + sides * np.array((0, BLAZEFACE_SHIFT), np.float32)
+    sides = faces.boxes[:, 2:] - faces.boxes[:, :2]
+    lean = np.radians(np.nan_to_num(arithmetic.roll(faces.points)))
+    down = np.stack((-np.sin(lean), np.cos(lean)), axis=1)
+    centres = arithmetic.centre(faces.boxes) + BLAZEFACE_SHIFT * sides[:, 1:] * down
     half = sides * np.array((BLAZEFACE_WIDTH / 2, BLAZEFACE_HEIGHT / 2), np.float32)
-    return np.concatenate((centres - half, centres + half), axis=1)
+    return np.concatenate((centres - half, centres + half), axis=1).astype(np.float32)
