@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers.heads import points_of
 from helpers.photos import assets
 
 from mivolo_cli import boxes as arithmetic
@@ -63,13 +64,11 @@ def array(*boxes: tuple[float, ...]) -> Boxes:
 
 
 def faces_of(*found: tuple[float, ...], degrees: float = 0) -> Faces:
-    """Faces of x1, y1, x2, y2 and score, whose eyes lean by so much."""
-    points = np.zeros((len(found), 5, 2), np.float32)
-    points[:, 1] = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    """Faces of x1, y1, x2, y2 and score, whose heads lean by so much."""
     return Faces(
         array(*(face[:4] for face in found)),
         np.array([face[4] for face in found], np.float32),
-        points,
+        points_of(*[degrees] * len(found)),
     )
 
 
@@ -172,7 +171,8 @@ def test_small_faces_in_a_crowd_are_found(
     crowd = np.ascontiguousarray(np.tile(street, (2, 3, 1)))
     found = detector.detect([image(crowd)])[0].faces
     places = array(*((x, y, x, y) for x in (0, 270, 540) for y in (0, 360)))
-    once = as_blazeface(np.array(GOLDEN["bus.jpg"]["faces"], np.float32)[:, :4]) / 3
+    golden = faces_of(*(tuple(face[:5]) for face in GOLDEN["bus.jpg"]["faces"]))
+    once = as_blazeface(golden) / 3
     expected = (once + places[:, None]).reshape(-1, 4).astype(np.float32)
     overlaps = arithmetic.iou(found, expected)
     assert overlaps.shape == (12, 12), "two faces in each of the six streets, and nothing else"
@@ -250,6 +250,17 @@ def test_photos_that_are_upright_or_without_faces_are_left_as_they_are(
     assert detector.way_up(BLACK) == 0
 
 
+@pytest.mark.parametrize(("score", "doubtful"), [(0.8, True), (0.9, False)])
+def test_a_photo_without_a_sure_face_is_doubtful(
+    score: float, doubtful: bool, detector: EmbeddedDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may lie on its side."""
+    some = faces_of((10, 10, 90, 100, score), (200, 10, 290, 100, 0.6))
+    monkeypatch.setattr(FaceFinder, "find", lambda *_: some)
+    (found,) = detector.detect([image(BLACK)])
+    assert len(found.faces) == 2 and found.doubtful is doubtful
+
+
 def test_photos_keep_their_order_and_do_not_depend_on_one_another(
     photos: dict[str, Pixels], detector: EmbeddedDetector
 ) -> None:
@@ -297,7 +308,11 @@ def test_a_face_in_doubt_must_be_found_again_in_its_place() -> None:
     network = Scripted(doubtful, lambda centre: again[int(centre[0])])
     found = find(network)
     assert found.boxes.tolist() == [[100, 100, 180, 200]] and found.scores[0] == pytest.approx(0.8)
-    assert network.asked == [(x, 150, 200, 0) for x in (140, 340, 540)]
+    sides = (0, -faces.FAR, faces.FAR)
+    assert network.asked == [
+        (140, 150, 200, 0),
+        *((x, 150, 200, degrees) for x in (340, 540) for degrees in sides),
+    ], "a head may lean so far that it is found only in a turned square"
 
 
 def test_a_head_that_leans_is_judged_after_levelling() -> None:
@@ -317,7 +332,8 @@ def test_a_face_inside_an_animal_is_nobodys_unless_it_is_a_persons() -> None:
         (50, 50, 400, 400, 0.7, 16),
     )
     network = Scripted(faces_of((*muzzle, 0.9)), lambda centre: faces_of((*muzzle, 0.6)))
-    assert len(find(network, NOBODY, dog)) == 0 and len(network.asked) == 1
+    assert len(find(network, NOBODY, dog)) == 0
+    assert {asked[:3] for asked in network.asked} == {(140, 150, 200)}
     assert len(find(network, array((60, 80, 240, 500)), dog)) == 1
     network = Scripted(faces_of((*muzzle, 0.9)), lambda _: faces_of((*muzzle, 0.9)))
     assert len(find(network, NOBODY, dog)) == 1 and len(find(network, NOBODY, sure)) == 0
@@ -487,8 +503,19 @@ def test_a_square_may_reach_out_of_the_photo(detector: EmbeddedDetector) -> None
 
 
 def test_yunets_boxes_become_those_of_blazeface() -> None:
-    assert np.allclose(as_blazeface(array((100, 100, 200, 300))), [[96, 136, 204, 296]])
-    assert as_blazeface(NOBODY).shape == (0, 4)
+    found = as_blazeface(faces_of((100, 100, 200, 300, 0.9)))
+    assert np.allclose(found, [[96, 136, 204, 296]], atol=1e-3)
+    assert as_blazeface(faces_of()).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "x", "y"), [(0, 150, 216), (90, 134, 200), (180, 150, 184), (-90, 166, 200)]
+)
+def test_blazefaces_boxes_lie_towards_the_chin(degrees: float, x: float, y: float) -> None:
+    found = as_blazeface(faces_of((100, 100, 200, 300, 0.9), degrees=degrees))
+    assert np.allclose(found, [[x - 54, y - 80, x + 54, y + 80]], atol=1e-2)
+    unknown = Faces(found, np.ones(1, np.float32), np.full((1, 5, 2), np.nan, np.float32))
+    assert np.isfinite(as_blazeface(unknown)).all()
 
 
 @pytest.mark.parametrize("shape", [(1500, 2000), (1001, 1333), (301, 300), (200, 199), (50, 900)])

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.heads import points_of
 
 from mivolo_cli.pipeline.pair import match, pair
-from mivolo_cli.records import Boxes, Detections, Points
+from mivolo_cli.records import Boxes, Detections
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "crops.json").read_text("utf-8"))
 BODY = [100, 100, 200, 400]
@@ -105,20 +106,10 @@ def test_nobody_gives_nobody() -> None:
     assert len(pair(detections([], [HEAD]))) == 1
 
 
-def eyes(*degrees: float) -> Points:
-    """Points of faces that lean by so much."""
-    points = np.zeros((len(degrees), 5, 2), np.float32)
-    points[:, 0] = 140, 120
-    points[:, 1] = points[:, 0] + 10 * np.stack(
-        (np.cos(np.radians(degrees)), np.sin(np.radians(degrees))), axis=1
-    )
-    return points
-
-
 def test_a_person_has_the_roll_of_the_own_face() -> None:
     """One face is with a body, and one is alone; a body without a face has none."""
     lonely, beside = [300, 100, 340, 150], [400, 100, 480, 400]
-    found = replace(detections([beside, BODY], [lonely, HEAD]), points=eyes(-170, 35))
+    found = replace(detections([beside, BODY], [lonely, HEAD]), points=points_of(-170, 35))
     assert [person.face is not None for person in pair(found)] == [True, True, False]
     assert [person.roll for person in pair(found)] == [
         pytest.approx(35, abs=1e-3),
@@ -130,7 +121,7 @@ def test_a_person_has_the_roll_of_the_own_face() -> None:
 def test_a_face_without_points_has_no_roll() -> None:
     found = detections([BODY], [HEAD, [300, 100, 340, 150]])
     assert [person.roll for person in pair(found)] == [None, None]
-    known = eyes(20, np.nan)
+    known = points_of(20, np.nan)
     assert [person.roll is None for person in pair(replace(found, points=known))] == [False, True]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from helpers.heads import points_of
 from helpers.photos import draw_scene
 from numpy.typing import NDArray
 
@@ -344,8 +345,7 @@ class Upright(Faces):
         body = (0, 0, width, height)
         found = detections([body], [0.9], [], [], width, height)
         if image.pixels[1, 1].tolist() == [200, 60, 50] and width > height:
-            points = np.full((1, 5, 2), 30 * scale, np.float32)
-            points[0, 1] += 9 * np.cos(np.radians(ROLL)), 9 * np.sin(np.radians(ROLL))
+            points = points_of(ROLL, centre=(32 * scale, 28 * scale), reach=9 * scale)
             boxes = [[scale * side for side in PLACE]]
             found = detections([body], [0.9], boxes, [0.8], width, height, points)
         return replace(found, upscaled=width < self.enlarged_below)
@@ -444,11 +444,12 @@ def test_a_photo_that_lies_and_was_reduced_enough_stays_reduced(quarters: int, r
 
 
 def test_the_way_up_is_not_asked_where_a_face_is_upright_or_nobody_wants_to_know() -> None:
-    for image, settings in (
+    cases: list[tuple[Image, dict[str, Any]]] = [
         (lying(0), {"any_way_up": True}),
         (lying(1), {"any_way_up": False}),
         (lying(1), {}),
-    ):
+    ]
+    for image, settings in cases:
         detector = Upright()
         seen = only(image, detector, **settings)
         assert detector.asked == [] and len(detector.calls) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.heads import points_of
 
 from mivolo_cli import boxes
 from mivolo_cli.pipeline.turning import turned_back, turned_person
@@ -38,21 +39,19 @@ def test_boxes_are_turned_as_numpy_turns_pixels(quarters: int) -> None:
 
 @pytest.mark.parametrize("quarters", QUARTERS)
 def test_rolls_are_turned_as_the_eyes_are(quarters: int) -> None:
-    """Both eyes are moved as numpy moves two pixels."""
-    right, left = (10, 20), (40, 30)
+    """A head leans by 20 degrees; its points are moved as numpy moves pixels."""
+    points = points_of(20.0, centre=(30, 20), reach=12)[0].round().astype(int)
     pixels = np.zeros((HEIGHT, WIDTH), np.uint8)
-    pixels[right[1], right[0]], pixels[left[1], left[0]] = 1, 2
+    for mark, (x, y) in enumerate(points, start=1):
+        pixels[y, x] = mark
     rolls = []
     for some in (pixels, np.rot90(pixels, quarters)):
-        points = np.zeros((1, 5, 2), np.float32)
-        for place, mark in ((0, 1), (1, 2)):
-            ((y, x),) = np.argwhere(some == mark)
-            points[0, place] = x, y
-        rolls.append(float(boxes.roll(points)[0]))
+        moved = [np.argwhere(some == mark)[0][::-1] for mark in range(1, 6)]
+        rolls.append(float(boxes.roll(np.array([moved], np.float32))[0]))
     before, after = rolls
-    assert turned_person(Person(FACE, None, before), quarters, WIDTH, HEIGHT).roll == pytest.approx(
-        after, abs=1e-4
-    )
+    assert before == pytest.approx(20, abs=5)
+    turned = turned_person(Person(FACE, None, before), quarters, WIDTH, HEIGHT)
+    assert turned.roll == pytest.approx(after, abs=1e-4)
 
 
 @pytest.mark.parametrize("quarters", QUARTERS)

@@ -65,7 +65,7 @@ def test_boxes_that_were_given_stay() -> None:
 
 
 def test_errors_and_photos_without_people_stay() -> None:
-    results = [
+    results: list[Result | Failure] = [
         Failure(Photo(ROOT, "a.jpg"), "empty", "the file is empty"),
         photo("b.jpg"),
         photo("c.jpg", face(0.1)),
