@@ -137,7 +137,8 @@ class Detections:
     it more. `points` (faces, 5, 2) float32 are x, y of each face's right eye, left eye, nose, right
     and left corner of the mouth, "right" being the person's; NaN where a detector has none, as they
     are if left out. `pairable` (persons, faces) says which face can belong to which person; None:
-    any.
+    any. `doubtful` says that all faces may be none, as the detector finds them on photos that lie
+    on their side or upside down.
     """
 
     persons: Boxes
@@ -147,6 +148,7 @@ class Detections:
     upscaled: bool = False
     points: Points = field(default_factory=lambda: np.full((0, 5, 2), np.nan, np.float32))
     pairable: NDArray[np.bool_] | None = None
+    doubtful: bool = False
 
     def __post_init__(self) -> None:
         faces, persons = len(self.faces), len(self.persons)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+from helpers.heads import points_of
 from helpers.logs import warned
 from helpers.photos import draw_scene, save_broken, save_photo
 from helpers.require import require
@@ -23,6 +24,7 @@ from mivolo_cli.pipeline.options import InferenceOptions
 from mivolo_cli.records import SCHEMA
 
 FACE = (20.0, 10.0, 45.0, 40.0)
+POINTS = "right_eye", "left_eye", "nose", "right_mouth", "left_mouth"
 
 
 @pytest.fixture
@@ -116,6 +118,31 @@ def test_options_and_keywords_go_together(given: InferenceOptions) -> None:
     assert answers[0] == answers[1] == answers[2]
     alone = Mivolo(given, use="body").predict(draw_scene(150, 110))
     assert [prediction for _, prediction in alone[0].people] == [None], "there is only a face"
+
+
+def test_options_of_detection_and_of_levelling_count(
+    given: InferenceOptions, tmp_path: Path
+) -> None:
+    """The face is 30 pixels high, and leans by 40 degrees."""
+    points = points_of(40, centre=(75, 55), reach=8).ravel().tolist()
+    names = [f"{name}_{axis}" for name in POINTS for axis in "xy"]
+    lines = ["path,kind,x1,y1,x2,y2," + ",".join(names)]
+    lines += ["picture 0,face,60,40,90,70," + ",".join(map(str, points))]
+    (tmp_path / "leaning.csv").write_text("\n".join(lines) + "\n")
+    given = replace(given, boxes=tmp_path / "leaning.csv")
+    found = {
+        level: Mivolo(given, level=level).predict(draw_scene(150, 110))[0].people[0]
+        for level in ("auto", "on", "off")
+    }
+    assert found["auto"] == found["off"] and found["on"][0] == found["off"][0]
+    levelled, plain = found["on"][1], found["off"][1]
+    assert levelled is not None and plain is not None and levelled.age != plain.age
+    assert found["on"][0].roll == pytest.approx(40, abs=0.1)
+    counts = [
+        len(Mivolo(given, min_face=pixels).predict(draw_scene(150, 110))[0].people)
+        for pixels in (30, 31)
+    ]
+    assert counts == [1, 0]
 
 
 def test_an_option_that_does_not_exist_is_refused_and_all_are_named(

@@ -6,9 +6,10 @@ import doctest
 
 import numpy as np
 import pytest
+from helpers.heads import points_of
 
 from mivolo_cli import boxes as module
-from mivolo_cli.boxes import area, clip, intersection, iou, nms
+from mivolo_cli.boxes import area, clip, intersection, iou, nms, roll
 from mivolo_cli.records import Boxes
 
 SQUARE = [0.0, 0.0, 10.0, 10.0]
@@ -100,3 +101,29 @@ def test_nms_does_not_suppress_by_what_is_suppressed() -> None:
 
 def test_equal_scores_are_taken_in_order() -> None:
     assert nms(boxes(SQUARE, SQUARE), np.array([0.5, 0.5], np.float32), 0.5).tolist() == [0]
+
+
+@pytest.mark.parametrize("degrees", [0, 10, 45, 90, 135, 179, -10, -45, -90, -170])
+@pytest.mark.parametrize("reach", [0.5, 10, 300])
+def test_roll_is_by_how_much_a_head_leans_clockwise(reach: float, degrees: float) -> None:
+    points = points_of(np.nan, degrees, centre=(50, 60), reach=reach)
+    unknown, found = roll(points)
+    assert np.isnan(unknown) and found == pytest.approx(degrees, abs=1e-2)
+
+
+def test_the_persons_right_eye_is_on_the_left_of_an_upright_photo() -> None:
+    """And nose and mouth are below the eyes."""
+    upright = np.array([(10, 10), (20, 10), (15, 15), (11, 20), (19, 20)], np.float32)
+    on_its_right_ear = np.array([(10, 20), (10, 10), (15, 15), (20, 19), (20, 11)], np.float32)
+    found = roll(np.stack((upright, on_its_right_ear)))
+    assert found.tolist() == pytest.approx([0, -90], abs=1e-4)
+
+
+def test_the_roll_of_a_profile_follows_nose_and_mouth() -> None:
+    """Its eyes are nearly in one place."""
+    profile = np.array([(20, 11), (20, 10), (28, 16), (24, 22), (23, 22)], np.float32)
+    assert abs(roll(profile[None])[0]) < 30
+
+
+def test_no_faces_have_no_rolls() -> None:
+    assert roll(np.zeros((0, 5, 2), np.float32)).shape == (0,)

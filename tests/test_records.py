@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from mivolo_cli.records import (
+    FIRST_COLUMNS,
     SCHEMA,
+    SCHEMA_VERSION,
     Box,
     Detections,
     Failure,
@@ -35,21 +38,26 @@ SURE = Prediction(
 )
 
 
-def test_the_schema_is_that_of_version_1() -> None:
+def test_the_schema_is_that_of_version_2() -> None:
+    assert SCHEMA_VERSION == "2"
     assert SCHEMA.names == [
         *("path", "root", "bytes", "mtime_ns", "width", "height", "taken_at"),
         *("person", "used", "age", "age_low", "age_high", "gender", "gender_score"),
+        "roll",
         *("face_x1", "face_y1", "face_x2", "face_y2", "face_score"),
         *("body_x1", "body_y1", "body_x2", "body_y2", "body_score"),
         *("status", "error", "message"),
     ]
+    assert [name for name in SCHEMA.names if name != "roll"] == FIRST_COLUMNS, "version 1"
     assert [field.name for field in SCHEMA if not field.nullable] == ["path", "root", "status"]
     assert SCHEMA.field("taken_at").type == pa.timestamp("ms")
     assert SCHEMA.field("mtime_ns").type == pa.int64()
 
 
 def test_a_person_fills_every_column_that_is_not_about_errors() -> None:
-    (row,) = rows(Result(PHOTO, 64, 100, TAKEN, [(Person(FACE, BODY), SURE)]))
+    (row,) = rows(
+        Result(PHOTO, 64, 100, TAKEN, [(Person(FACE, BODY, float(np.float32(-12.3))), SURE)])
+    )
     assert row == FILE_COLUMNS | {
         "width": 64,
         "height": 100,
@@ -61,6 +69,7 @@ def test_a_person_fills_every_column_that_is_not_about_errors() -> None:
         "age_high": 38.0,
         "gender": "female",
         "gender_score": 0.97,
+        "roll": -12.3,
         "face_x1": 1.5,
         "face_y1": 2.25,
         "face_x2": 30.0,
@@ -161,11 +170,11 @@ def test_floats_are_the_shortest_that_mean_the_same_float32(value: float) -> Non
             *(10, 20, datetime(2020, 1, 31)),
             [
                 (
-                    Person(Box(1, 2, 3, 4, 0.5), Box(0, 0, 9, 9)),
+                    Person(Box(1, 2, 3, 4, 0.5), Box(0, 0, 9, 9), -170.5),
                     Prediction(33.5, "female", 0.75, "face+body", 28.0, 40.0),
                 ),
                 (Person(None, Box(0, 0, 9, 9, 0.25)), None),
-                (Person(Box(1, 2, 3, 4), None), Prediction(4.0, None, None, "face")),
+                (Person(Box(1, 2, 3, 4), None, 0.0), Prediction(4.0, None, None, "face")),
             ],
         ),
     ],
@@ -193,6 +202,34 @@ def test_detections_become_boxes_in_order_and_unknown_scores_none() -> None:
     found = np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float32)
     scores = np.array([0.5, np.nan], np.float32)
     assert Detections.boxes(found, scores) == [Box(1, 2, 3, 4, 0.5), Box(5, 6, 7, 8, None)]
+
+
+def test_detections_without_points_have_unknown_ones() -> None:
+    none = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+    two = np.zeros((2, 4), np.float32), np.zeros(2, np.float32)
+    found = Detections(*none, *two)
+    assert found.points.shape == (2, 5, 2) and np.isnan(found.points).all()
+    assert found.pairable is None and Detections(*two, *none).points.shape == (0, 5, 2)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"points": np.zeros((1, 5, 2), np.float32)},
+        {"points": np.zeros((2, 10), np.float32)},
+        {"points": np.zeros((2, 5, 2), np.float64)},
+        {"pairable": np.ones((2, 1), bool)},
+    ],
+)
+def test_points_and_pairs_of_another_shape_are_refused(wrong: dict[str, Any]) -> None:
+    one, two = ((np.zeros((count, 4), np.float32), np.zeros(count, np.float32)) for count in (1, 2))
+    right: dict[str, Any] = {
+        "points": np.zeros((2, 5, 2), np.float32),
+        "pairable": np.ones((1, 2), bool),
+    }
+    Detections(*one, *two, **right)
+    with pytest.raises(ValueError, match="points|pairable"):
+        Detections(*one, *two, **(right | wrong))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from ..records import Boxes, Detections, Image, Pixels
 from . import deim, yunet
 from .deim import PERSON_SCORE, Deim, Objects
 from .detector import best_way_up, detections, turned
-from .faces import FACE_SCORE, FaceFinder, can_belong, detail_scale
+from .faces import FACE_SCORE, SURE_SCORE, FaceFinder, can_belong, detail_scale
 from .yunet import YuNet, as_blazeface
 
 WAY_UP_SIDE, WAY_UP_SCORE = 320, 0.75
@@ -72,8 +72,12 @@ class EmbeddedDetector:
         persons = real_persons(persons, faces.boxes, objects.animals)
         boxes, size = as_blazeface(faces), (image.width, image.height)
         found = detections(persons.boxes, persons.scores, boxes, faces.scores, *size, faces.points)
-        upscaled = detail_scale(*image.pixels.shape[:2]) > 1
-        return replace(found, upscaled=upscaled, pairable=can_belong(found.persons, found.faces))
+        return replace(
+            found,
+            upscaled=detail_scale(*image.pixels.shape[:2]) > 1,
+            pairable=can_belong(found.persons, found.faces),
+            doubtful=bool(found.face_scores.max(initial=0) < SURE_SCORE),
+        )
 
 
 def real_persons(persons: Objects, faces: Boxes, animals: Objects) -> Objects:

@@ -37,8 +37,7 @@ class InferenceOptions:
     Faces and persons that score less than `min_face_score` and `min_person_score` (0 to 1; None:
     the detector's own thresholds) are left out, and faces of fewer than `min_face` pixels of the
     photo. `level` turns heads that lean upright before the model sees them: auto (if the model
-    wants that), on or off. `any_way_up` looks for faces in all four ways where nobody's face is
-    found upright.
+    wants that), on or off. `any_way_up` tries all four ways up where no face is surely upright.
 
     Each field says in its metadata what it affects; a run's fingerprint is made from that.
     """

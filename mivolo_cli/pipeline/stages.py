@@ -18,7 +18,7 @@ from threading import Lock
 
 import cv2
 
-from ..detect.detector import Detector, turned, without_small_faces
+from ..detect.detector import Detector, best_way_up, turned, without_small_faces
 from ..records import Box, Failure, Image, Person, Photo, Prediction, Result, Use
 from ..threads import in_order
 from . import turning
@@ -62,9 +62,9 @@ def detect_people(
 
     Photos that were reduced too much for who is on them are read whole with `decode`, and given to
     the detector again where it can then see more; one that can no longer be read fails. With
-    `level`, heads that lean are turned upright; with `any_way_up`, so are photos without a face
-    that show faces when they are turned. Faces of fewer than `min_face` pixels of the photo are
-    left out.
+    `level`, heads that lean are turned upright. With `any_way_up`, so are photos without a sure
+    face that show better faces when they are turned. Faces of fewer than `min_face` pixels of the
+    photo are left out.
     """
     source = iter(images)
     batches = iter(lambda: list(islice(source, detector.batch)), [])
@@ -171,11 +171,15 @@ def _pair_all(
             continue
         detections = next(found)
         quarters = 0
-        if inputs.any_way_up and not len(detections.faces):
+        if inputs.any_way_up and (detections.doubtful or not len(detections.faces)):
             quarters = detector.way_up(image.pixels)
         if quarters:
             pixels = turned(image.pixels, quarters)
-            detections = detector.detect([Image(image.photo, pixels)])[0]
+            (turned_detections,) = detector.detect([Image(image.photo, pixels)])
+            if best_way_up([detections.face_scores, turned_detections.face_scores]):
+                detections = turned_detections
+            else:
+                quarters = 0
         reduced = max(image.pixels.shape[:2]) / max(image.width, image.height)
         detections = without_small_faces(detections, inputs.min_face * reduced)
         yield _Paired(image, pair(detections), detections.upscaled, quarters)

@@ -38,8 +38,8 @@ class ReportOptions:
     replace: bool = False
     pictures: Literal["inside", "beside", "none"] = "inside"
     size: int = 512
-    min_score: float = 0.0
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    min_score: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

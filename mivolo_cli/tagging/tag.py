@@ -56,7 +56,6 @@ class TagOptions:
     keywords: bool = False
     microsoft: bool = False
     bodies: bool = False
-    min_score: float = 0.0
     exif: Field | None = None
     overwrite: bool = False
     backup: bool = False
@@ -64,6 +63,7 @@ class TagOptions:
     dry_run: bool = False
     check: bool = False
     report: Path | None = None
+    min_score: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,6 +194,7 @@ def test_every_option_reaches_the_scan(mivolo: Mivolo, monkeypatch: pytest.Monke
     others: dict[str, Any] = {
         "annotate": Path("drawn"), "model": "m", "detector": "d", "boxes": Path("b.csv"),
         "use": "face", "device": "mps", "precision": "bf16", "batch_size": 5, "workers": 3,
+        "min_face_score": 0.6, "min_person_score": 0.7, "min_face": 24.0, "level": "on",
     }  # fmt: skip
     globs: dict[str, Any] = {"include": ["*.jpg", "x/**"], "exclude": ["y", "z"]}
     arguments = [
@@ -206,6 +207,7 @@ def test_every_option_reaches_the_scan(mivolo: Mivolo, monkeypatch: pytest.Monke
         "--hidden",
         "--keep-missing",
         "--spreadsheet-safe",
+        "--no-any-way-up",
     ]
     for name, value in others.items():
         arguments += ["--" + name.replace("_", "-"), str(value)]
@@ -213,7 +215,49 @@ def test_every_option_reaches_the_scan(mivolo: Mivolo, monkeypatch: pytest.Monke
         arguments += [part for value in values for part in (f"--{name}", value)]
     assert mivolo("scan", *arguments).exit_code == 0
     flags: dict[str, Any] = dict.fromkeys(("hidden", "keep_missing", "spreadsheet_safe"), True)
+    flags["any_way_up"] = False
     assert asked == [scan_options(**paths, **others, **globs, **flags)]
+
+
+def test_photos_are_turned_unless_told_otherwise(
+    mivolo: Mivolo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[ScanOptions] = []
+    monkeypatch.setattr(scanning, "scan", keeping(asked, lambda *_: Progress()))
+    for option in ([], ["--any-way-up"], ["--no-any-way-up"]):
+        assert mivolo("scan", "one", *option).exit_code == 0
+    assert [options.inference.any_way_up for options in asked] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--level", "yes"),
+        ("--level", "ON"),
+        ("--min-face-score", "1.1"),
+        ("--min-person-score", "-0.1"),
+        ("--min-face", "-1"),
+        ("--min-face", "large"),
+    ],
+)
+def test_values_that_an_option_of_scan_does_not_know_are_refused(
+    mivolo: Mivolo, monkeypatch: pytest.MonkeyPatch, option: str, value: str
+) -> None:
+    monkeypatch.setattr(scanning, "scan", lambda *_: pytest.fail("a scan began"))
+    out = mivolo("scan", "one", option, value)
+    assert out.exit_code == 2 and f"Invalid value for '{option}'" in out.output
+
+
+def test_the_smallest_face_counts_in_a_scan(
+    tmp_path: Path, mivolo: Mivolo, album: Path, options: list[object]
+) -> None:
+    """The face on a.jpg is 30 pixels high, and the other photo has none."""
+    for min_face, left in ((30, ["a.jpg", "b c.png"]), (31, ["b c.png"])):
+        output = tmp_path / "people.csv"
+        assert mivolo("scan", album, "-o", output, *options, "--min-face", min_face).exit_code == 0
+        rows = table(output)
+        assert [row["path"] for row in rows if row["person"] is not None] == left
+        assert len(rows) == 2
 
 
 def test_without_options_a_scan_has_the_defaults_of_the_library(

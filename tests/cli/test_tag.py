@@ -101,6 +101,26 @@ def test_a_dry_run_names_what_untag_could_not_restore(mivolo: Mivolo, tmp_path: 
     assert "packed.png: untag will not be able to restore" in out.stdout
 
 
+def test_who_scored_less_is_not_tagged(mivolo: Mivolo, photo: Path, tmp_path: Path) -> None:
+    other = save_photo(photo.parent / "b.jpg")
+    place = {"face_x1": 40.0, "face_x2": 50.0, "age": 70.0}
+    people = [{"face_score": 0.9}, {"face_score": 0.5, **place}]
+    rows = [*rows_of(photo, people), *rows_of(other, people[1:])]
+    results = write_results(tmp_path / "people.parquet", rows)
+    before = other.read_bytes()
+    out = mivolo("tag", results, "--min-score", "0.6", "--json")
+    assert out.exit_code == 0
+    assert json.loads(out.stdout)["statuses"] == {"tagged": 1, "nobody": 1}
+    tags = tags_of(photo)
+    assert tags is not None and [region.age for region in tags.people.regions] == [33.4]
+    assert other.read_bytes() == before and tags_of(other) is None
+    assert mivolo("tag", results, "--check", "--min-score", "0.6").exit_code == 0
+    out = mivolo("tag", results, "--json")
+    assert json.loads(out.stdout)["statuses"] == {"tagged": 2}
+    tags = tags_of(photo)
+    assert tags is not None and [region.age for region in tags.people.regions] == [33.4, 70.0]
+
+
 def test_a_field_that_is_none_is_refused(mivolo: Mivolo, results: Path) -> None:
     out = mivolo("tag", results, "--exif", "Artist")
     assert type(out.exception).__name__ == "BadInput"

@@ -15,12 +15,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.photos import draw_scene
+from numpy.typing import NDArray
 
-from mivolo_cli.detect.detector import SharedDetector, detections, without_small_faces
+from mivolo_cli.detect.detector import (
+    SharedDetector,
+    best_way_up,
+    detections,
+    turned,
+    way_up_by_faces,
+    without_small_faces,
+)
 from mivolo_cli.detect.load import open_detector
 from mivolo_cli.errors import BadInput, WeightsError
 from mivolo_cli.model import registry
-from mivolo_cli.records import Detections, Image, Photo
+from mivolo_cli.records import Detections, Image, Photo, Pixels
 
 NONE = np.zeros((0, 4)), np.zeros(0)
 
@@ -182,8 +191,8 @@ def test_several_gpus_share_the_photos_and_their_answers_keep_the_order() -> Non
     class Fake:
         name, sha256, batch, streams = "fake", "0" * 64, 2, 1
 
-        def __init__(self, note: str) -> None:
-            self.notes, self.seen = ["of both", note], 0
+        def __init__(self, way: int) -> None:
+            self.way, self.seen = way, 0
 
         def detect(self, images: Sequence[Image]) -> list[Detections]:
             all_at_work.wait(10)
@@ -193,7 +202,10 @@ def test_several_gpus_share_the_photos_and_their_answers_keep_the_order() -> Non
                 for image in images
             ]
 
-    gpus = [Fake("one"), Fake("two"), Fake("three")]
+        def way_up(self, pixels: Pixels) -> int:
+            return self.way
+
+    gpus = [Fake(3), Fake(3), Fake(3)]
     shared = SharedDetector(gpus)
     images = [
         Image(Photo("/", f"{width}"), np.zeros((2, width, 3), np.uint8)) for width in range(1, 8)
@@ -203,7 +215,62 @@ def test_several_gpus_share_the_photos_and_their_answers_keep_the_order() -> Non
         answers = list(pool.map(shared.detect, (images[:2], images[2:4], images[4:])))
     assert [found.persons[0, 2] for answer in answers for found in answer] == list(range(1, 8))
     assert sorted(gpu.seen for gpu in gpus) == [2, 2, 3]
-    assert shared.notes == ["of both", "one", "two", "three"] and shared.name == "fake"
+    assert shared.name == "fake" and shared.way_up(images[0].pixels) == 3
+
+
+def scores(*values: float) -> NDArray[np.float32]:
+    return np.array(values, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("found", "way"),
+    [
+        ([scores(0.5), scores(), scores(0.9), scores()], 2),
+        ([scores(0.9), scores(0.6, 0.6), scores(), scores()], 1),
+        ([scores(), scores(), scores(), scores(0.1)], 3),
+        ([scores(0.9), scores(0.9), scores(0.9), scores(0.9)], 0),
+        ([scores(), scores(), scores(), scores()], 0),
+        ([scores(0.9), scores(np.nan), scores(0.9), scores()], 1),
+    ],
+    ids=["best", "more", "only", "equal", "none", "unknown scores count fully"],
+)
+def test_faces_are_best_where_their_scores_have_the_largest_sum(
+    found: list[NDArray[np.float32]], way: int
+) -> None:
+    assert best_way_up(found) == way
+
+
+@pytest.mark.parametrize("way", range(4))
+def test_the_way_up_is_that_in_which_a_detector_finds_faces(way: int) -> None:
+    """It is given all four ways at once, and finds a face only on the upright photo."""
+    asked: list[int] = []
+
+    class Fake:
+        name, sha256, batch, streams = "fake", "0" * 64, 4, 1
+
+        def detect(self, images: Sequence[Image]) -> list[Detections]:
+            asked.append(len(images))
+            return [self._detect(image) for image in images]
+
+        def way_up(self, pixels: Pixels) -> int:
+            return way_up_by_faces(self, pixels)
+
+        def _detect(self, image: Image) -> Detections:
+            assert image.pixels.flags.c_contiguous
+            faces = [(5, 5, 9, 9)] if np.array_equal(image.pixels, upright) else []
+            return detections([], None, faces, None, image.width, image.height)
+
+    upright = draw_scene()
+    detector = Fake()
+    assert detector.way_up(turned(upright, -way)) == way and asked == [4]
+    assert detector.way_up(np.zeros((60, 80, 3), np.uint8)) == 0
+
+
+@pytest.mark.parametrize("quarters", range(-4, 5))
+def test_pixels_are_turned_counter_clockwise(quarters: int) -> None:
+    pixels = draw_scene()
+    assert np.array_equal(turned(pixels, quarters), np.rot90(pixels, quarters))
+    assert turned(pixels, quarters).flags.c_contiguous
 
 
 def test_points_stay_with_their_faces() -> None:

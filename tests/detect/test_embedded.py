@@ -1,4 +1,4 @@
-"""Tests of the embedded detector: the networks give the golden boxes, and several looks find
+"""Tests of the embedded detector: the networks give the golden boxes, and several passes find
 everybody once."""
 
 from __future__ import annotations
@@ -11,38 +11,47 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers.heads import points_of
 from helpers.photos import assets
 
 from mivolo_cli import boxes as arithmetic
+from mivolo_cli.boxes import roll
 from mivolo_cli.detect import deim, faces, yunet
-from mivolo_cli.detect.load import open_detector
 from mivolo_cli.detect.deim import PERSON, Deim, Objects
+from mivolo_cli.detect.detector import turned
 from mivolo_cli.detect.embedded import EmbeddedDetector, real_persons
 from mivolo_cli.detect.faces import FaceFinder, can_belong
+from mivolo_cli.detect.load import open_detector
 from mivolo_cli.detect.resize import resize
-from mivolo_cli.detect.yunet import Faces, YuNet, as_blazeface, roll
+from mivolo_cli.detect.yunet import Faces, YuNet, as_blazeface
 from mivolo_cli.errors import WeightsError
 from mivolo_cli.model.registry import folder
 from mivolo_cli.pipeline.pair import pair
-from mivolo_cli.records import Boxes, Detections, Image, Photo, Pixels
+from mivolo_cli.pipeline.stages import Detected, detect_people
+from mivolo_cli.pipeline.turning import turned_person
+from mivolo_cli.records import Box, Boxes, Detections, Image, Person, Photo, Pixels
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "detections.json").read_text())
 NOBODY = np.zeros((0, 4), np.float32)
 BLACK = np.zeros((600, 800, 3), np.uint8)
-"""Its look in detail is at a scale of 1."""
+"""The network sees it in detail at a scale of 1."""
+
+
+def read(name: str) -> Pixels:
+    bgr = cv2.imread(str(assets() / name))
+    assert bgr is not None
+    return np.ascontiguousarray(bgr[..., ::-1])
 
 
 @pytest.fixture(scope="module")
 def photos() -> dict[str, Pixels]:
-    return {
-        name: np.ascontiguousarray(cv2.imread(str(assets() / name))[..., ::-1]) for name in GOLDEN
-    }
+    return {name: read(name) for name in GOLDEN}
 
 
 @pytest.fixture(scope="module")
 def detector() -> EmbeddedDetector:
     opened = open_detector("embedded")
-    assert isinstance(opened, EmbeddedDetector) and opened.name == "embedded" and opened.notes == []
+    assert isinstance(opened, EmbeddedDetector) and opened.name == "embedded"
     return opened
 
 
@@ -55,33 +64,31 @@ def array(*boxes: tuple[float, ...]) -> Boxes:
 
 
 def faces_of(*found: tuple[float, ...], degrees: float = 0) -> Faces:
-    """Faces of x1, y1, x2, y2 and score, whose eyes lean by so much."""
-    points = np.zeros((len(found), 5, 2), np.float32)
-    points[:, 1] = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    """Faces of x1, y1, x2, y2 and score, whose heads lean by so much."""
     return Faces(
         array(*(face[:4] for face in found)),
         np.array([face[4] for face in found], np.float32),
-        points,
+        points_of(*[degrees] * len(found)),
     )
 
 
 class Scripted(YuNet):
-    """Answers from a script: what the look in detail finds, and then what a closer look finds."""
+    """Answers from a script: what it finds in detail, and then what it finds around a place."""
 
     def __init__(
-        self, detail: Faces, closer: Callable[[tuple[float, float]], Faces] = lambda _: faces_of()
+        self, detail: Faces, around: Callable[[tuple[float, float]], Faces] = lambda _: faces_of()
     ) -> None:
-        self.detail, self.closer = detail, closer
-        self.looks: list[tuple[float, float, float, float]] = []
+        self.detail, self.around = detail, around
+        self.asked: list[tuple[float, float, float, float]] = []
 
     def find(self, pixels: Pixels, scale: float) -> Faces:
         return self.detail if scale == 1 else faces_of()
 
-    def look_closer(
+    def find_around(
         self, pixels: Pixels, centre: tuple[float, float], side: float, degrees: float = 0
     ) -> Faces:
-        self.looks.append((*centre, side, degrees))
-        return self.closer(centre)
+        self.asked.append((*centre, side, degrees))
+        return self.around(centre)
 
 
 def find(
@@ -113,7 +120,7 @@ def test_the_networks_find_the_golden_faces_and_persons(
 
 
 @pytest.mark.parametrize(("name", "people", "with_face"), [("bus.jpg", 4, 2), ("zidane.jpg", 2, 2)])
-def test_the_demo_photos_hold_as_many_people_as_one_sees(
+def test_on_the_demo_photos_everybody_is_found_once(
     name: str, people: int, with_face: int, photos: dict[str, Pixels], detector: EmbeddedDetector
 ) -> None:
     (found,) = detector.detect([image(photos[name])])
@@ -164,8 +171,10 @@ def test_small_faces_in_a_crowd_are_found(
     crowd = np.ascontiguousarray(np.tile(street, (2, 3, 1)))
     found = detector.detect([image(crowd)])[0].faces
     places = array(*((x, y, x, y) for x in (0, 270, 540) for y in (0, 360)))
-    once = as_blazeface(np.array(GOLDEN["bus.jpg"]["faces"], np.float32)[:, :4]) / 3
-    overlaps = arithmetic.iou(found, (once + places[:, None]).reshape(-1, 4))
+    golden = faces_of(*(tuple(face[:5]) for face in GOLDEN["bus.jpg"]["faces"]))
+    once = as_blazeface(golden) / 3
+    expected = (once + places[:, None]).reshape(-1, 4).astype(np.float32)
+    overlaps = arithmetic.iou(found, expected)
     assert overlaps.shape == (12, 12), "two faces in each of the six streets, and nothing else"
     assert (overlaps.max(axis=0) > 0.4).all() and (overlaps.max(axis=1) > 0.4).all()
 
@@ -191,11 +200,65 @@ def test_heads_that_lean_are_found_with_their_roll(
         roll(np.array(points, np.float32).reshape(1, 5, 2))[0],
     )
     turn = cv2.getRotationMatrix2D(centre, -degrees, 1)
-    turned = cv2.warpAffine(photos["zidane.jpg"], turn, (1280, 720), borderValue=(128, 128, 128))
-    (found,) = detector.detect([image(turned)])
+    leaning = cv2.warpAffine(photos["zidane.jpg"], turn, (1280, 720), borderValue=(128, 128, 128))
+    (found,) = detector.detect([image(leaning)])
     nearest = np.hypot(*(arithmetic.centre(found.faces) - centre).T).argmin()
     assert np.abs(arithmetic.centre(found.faces)[nearest] - centre).max() < 50
     assert roll(found.points)[nearest] == pytest.approx(upright + degrees, abs=17)
+
+
+def people_of(pixels: Pixels, detector: EmbeddedDetector, any_way_up: bool = True) -> list[Person]:
+    """Who a scan finds, as the photo is stored."""
+    (found,) = detect_people([image(pixels)], detector, 112, any_way_up=any_way_up)
+    assert isinstance(found, Detected)
+    return found.people
+
+
+def assert_near(found: Box | None, expected: Box | None, pixels: float) -> None:
+    assert (found is None) == (expected is None)
+    if found is not None and expected is not None:
+        assert np.abs(np.subtract(found.corners, expected.corners)).max() < pixels
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+@pytest.mark.parametrize("name", GOLDEN)
+def test_photos_that_lie_have_the_same_people(
+    name: str, quarters: int, photos: dict[str, Pixels], detector: EmbeddedDetector
+) -> None:
+    """The photo was turned before it was stored."""
+    pixels = photos[name]
+    height, width = pixels.shape[:2]
+    stored = turned(pixels, quarters)
+    assert detector.way_up(stored) == 4 - quarters
+    expected = [
+        turned_person(person, quarters, width, height) for person in people_of(pixels, detector)
+    ]
+    found = people_of(stored, detector)
+    assert len(found) == len(expected)
+    for person, right in zip(found, expected, strict=True):
+        assert_near(person.face, right.face, 3)
+        assert_near(person.body, right.body, 3)
+        assert (person.roll is None) == (right.roll is None)
+        if person.roll is not None and right.roll is not None:
+            assert person.roll == pytest.approx(right.roll, abs=3)
+
+
+def test_photos_that_are_upright_or_without_faces_are_left_as_they_are(
+    photos: dict[str, Pixels], detector: EmbeddedDetector
+) -> None:
+    assert [detector.way_up(pixels) for pixels in photos.values()] == [0, 0]
+    assert detector.way_up(BLACK) == 0
+
+
+@pytest.mark.parametrize(("score", "doubtful"), [(0.8, True), (0.9, False)])
+def test_a_photo_without_a_sure_face_is_doubtful(
+    score: float, doubtful: bool, detector: EmbeddedDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may lie on its side."""
+    some = faces_of((10, 10, 90, 100, score), (200, 10, 290, 100, 0.6))
+    monkeypatch.setattr(FaceFinder, "find", lambda *_: some)
+    (found,) = detector.detect([image(BLACK)])
+    assert len(found.faces) == 2 and found.doubtful is doubtful
 
 
 def test_photos_keep_their_order_and_do_not_depend_on_one_another(
@@ -220,17 +283,17 @@ def test_pictures_of_nothing_hold_no_one(
         assert len(found.persons) == len(found.faces) == 0
 
 
-def test_scores_and_the_smallest_face_can_be_chosen(photos: dict[str, Pixels]) -> None:
+def test_thresholds_of_scores_can_be_chosen(photos: dict[str, Pixels]) -> None:
     pixels = image(photos["zidane.jpg"])
     strict = open_detector("embedded", face_score=0.99, person_score=0.75).detect([pixels])[0]
     assert len(strict.faces) == 0 and len(strict.persons) == 1
-    large = open_detector("embedded", min_face=170).detect([pixels])[0]
-    assert len(large.faces) == 1 and len(large.persons) == 2
+    (usual,) = open_detector("embedded").detect([pixels])
+    assert len(usual.faces) == len(usual.persons) == 2
 
 
-def test_a_sure_face_needs_no_closer_look() -> None:
+def test_a_sure_face_is_accepted_at_once() -> None:
     network = Scripted(faces_of((100, 100, 180, 200, 0.9)))
-    assert find(network).boxes.tolist() == [[100, 100, 180, 200]] and network.looks == []
+    assert find(network).boxes.tolist() == [[100, 100, 180, 200]] and network.asked == []
 
 
 def test_a_face_in_doubt_must_be_found_again_in_its_place() -> None:
@@ -245,15 +308,19 @@ def test_a_face_in_doubt_must_be_found_again_in_its_place() -> None:
     network = Scripted(doubtful, lambda centre: again[int(centre[0])])
     found = find(network)
     assert found.boxes.tolist() == [[100, 100, 180, 200]] and found.scores[0] == pytest.approx(0.8)
-    assert network.looks == [(x, 150, 200, 0) for x in (140, 340, 540)]
+    sides = (0, -faces.FAR, faces.FAR)
+    assert network.asked == [
+        (140, 150, 200, 0),
+        *((x, 150, 200, degrees) for x in (340, 540) for degrees in sides),
+    ], "a head may lean so far that it is found only in a turned square"
 
 
-def test_a_head_that_leans_is_judged_by_the_levelled_look() -> None:
+def test_a_head_that_leans_is_judged_after_levelling() -> None:
     leaning = faces_of((100, 100, 180, 200, 0.5), degrees=25)
     network = Scripted(leaning, lambda centre: faces_of((100, 100, 180, 200, 0.9), degrees=50))
     found = find(network)
     assert found.scores.tolist() == [np.float32(0.9)] and roll(found.points)[0] == pytest.approx(50)
-    assert [look[3] for look in network.looks] == pytest.approx([25, 50]), (
+    assert [asked[3] for asked in network.asked] == pytest.approx([25, 50]), (
         "levelled once more, as it leans further"
     )
 
@@ -265,13 +332,14 @@ def test_a_face_inside_an_animal_is_nobodys_unless_it_is_a_persons() -> None:
         (50, 50, 400, 400, 0.7, 16),
     )
     network = Scripted(faces_of((*muzzle, 0.9)), lambda centre: faces_of((*muzzle, 0.6)))
-    assert len(find(network, NOBODY, dog)) == 0 and len(network.looks) == 1
+    assert len(find(network, NOBODY, dog)) == 0
+    assert {asked[:3] for asked in network.asked} == {(140, 150, 200)}
     assert len(find(network, array((60, 80, 240, 500)), dog)) == 1
     network = Scripted(faces_of((*muzzle, 0.9)), lambda _: faces_of((*muzzle, 0.9)))
     assert len(find(network, NOBODY, dog)) == 1 and len(find(network, NOBODY, sure)) == 0
 
 
-def test_the_head_of_a_person_without_a_face_is_looked_at() -> None:
+def test_the_head_of_a_person_without_a_face_is_searched() -> None:
     person = array((100, 100, 160, 300))
     network = Scripted(
         faces_of(), lambda centre: faces_of((120, 105, 144, 135, 0.9), (120, 260, 144, 290, 0.9))
@@ -279,7 +347,7 @@ def test_the_head_of_a_person_without_a_face_is_looked_at() -> None:
     assert find(network, person).boxes.tolist() == [[120, 105, 144, 135]], (
         "no face lies at the feet"
     )
-    assert network.looks == [(130, 150, pytest.approx(120), 0)]
+    assert network.asked == [(130, 150, pytest.approx(120), 0)]
 
 
 def test_small_faces_need_less_unless_they_are_tiny_beside_others() -> None:
@@ -287,7 +355,6 @@ def test_small_faces_need_less_unless_they_are_tiny_beside_others() -> None:
     same = {17: faces_of((10, 10, 24, 26, 0.5))}
     assert len(find(Scripted(faces_of(small), lambda centre: same[int(centre[0])]))) == 1
     assert len(find(Scripted(faces_of(small, large), lambda centre: same[int(centre[0])]))) == 1
-    assert len(find(Scripted(faces_of(large)), min_face=151)) == 0
 
 
 def test_of_a_huge_face_the_overview_shows_the_whole_and_the_detail_pieces() -> None:
@@ -296,11 +363,11 @@ def test_of_a_huge_face_the_overview_shows_the_whole_and_the_detail_pieces() -> 
         faces_of((60, 50, 480, 590, 0.7)),
     )
     elsewhere = faces_of((700, 10, 760, 80, 0.9))
-    merged = faces.merge_looks(Faces.merge([pieces, elsewhere]), whole, 1)
+    merged = faces.merge_scales(Faces.merge([pieces, elsewhere]), whole, 1)
     assert merged.boxes.tolist() == [[700, 10, 760, 80], [60, 50, 480, 590]]
 
 
-def test_the_look_in_detail_has_as_many_pixels_for_every_photo_that_is_not_elongated() -> None:
+def test_photos_that_are_not_elongated_are_searched_in_detail_with_as_many_pixels() -> None:
     for height, width in ((600, 800), (1200, 1600), (3000, 4000), (900, 600)):
         assert faces.detail_scale(height, width) ** 2 * height * width == pytest.approx(
             faces.DETAIL_PIXELS
@@ -313,7 +380,8 @@ def test_the_look_in_detail_has_as_many_pixels_for_every_photo_that_is_not_elong
 def test_a_face_can_be_that_of_a_body_of_its_size_that_has_it_above() -> None:
     body = array((100, 100, 200, 400))
     head, feet, beside, tiny, wide = (
-        (130, 110, 170, 150), (130, 340, 170, 380), (205, 110, 245, 150), (145, 120, 155, 130), (80, 100, 220, 240)
+        (130, 110, 170, 150), (130, 340, 170, 380), (205, 110, 245, 150),
+        (145, 120, 155, 130), (80, 100, 220, 240),
     )  # fmt: skip
     assert can_belong(body, array(head, feet, beside, tiny, wide)).tolist() == [
         [True, False, False, False, False]
@@ -397,14 +465,16 @@ def test_who_is_cut_off_by_a_window_does_not_count() -> None:
     assert deim._is_cut(array((0, 0, 1000, 300)), (0, 0, 1000, 300), 1000, 300).tolist() == [False]
 
 
-def test_three_small_persons_get_closer_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_halves_are_searched_where_three_persons_are_small(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     seen: list[deim.Window] = []
 
-    def look(self: Deim, pixels: Pixels, window: deim.Window) -> Objects:
+    def find_in(self: Deim, pixels: Pixels, window: deim.Window) -> Objects:
         seen.append(window)
         return objects(*((x, 0, x + 90, 190, 0.5, PERSON) for x in places))
 
-    monkeypatch.setattr(Deim, "_look", look)
+    monkeypatch.setattr(Deim, "_look", find_in)
     places: tuple[int, ...] = (0, 200)
     Deim().find(BLACK)
     assert len(seen) == 1
@@ -414,12 +484,12 @@ def test_three_small_persons_get_closer_looks(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("degrees", [0, -40, 40])
-def test_a_closer_look_maps_back_what_it_finds(
+def test_what_is_found_in_a_turned_square_is_mapped_back(
     degrees: float, photos: dict[str, Pixels], detector: EmbeddedDetector
 ) -> None:
     for x1, y1, x2, y2, _, *points in GOLDEN["zidane.jpg"]["faces"][:1]:
         centre, side = ((x1 + x2) / 2, (y1 + y2) / 2), y2 - y1
-        found = detector.faces.look_closer(photos["zidane.jpg"], centre, 2 * side, degrees)
+        found = detector.faces.find_around(photos["zidane.jpg"], centre, 2 * side, degrees)
         assert np.abs(arithmetic.centre(found.boxes)[0] - centre).max() < 0.2 * side
         assert (
             np.abs(found.points[0].mean(axis=0) - np.reshape(points, (5, 2)).mean(axis=0)).max()
@@ -427,14 +497,25 @@ def test_a_closer_look_maps_back_what_it_finds(
         )
 
 
-def test_a_closer_look_may_reach_out_of_the_photo(detector: EmbeddedDetector) -> None:
+def test_a_square_may_reach_out_of_the_photo(detector: EmbeddedDetector) -> None:
     for centre in ((0, 0), (799, 599), (-20, 300)):
-        assert len(detector.faces.look_closer(BLACK, centre, 100)) == 0
+        assert len(detector.faces.find_around(BLACK, centre, 100)) == 0
 
 
 def test_yunets_boxes_become_those_of_blazeface() -> None:
-    assert np.allclose(as_blazeface(array((100, 100, 200, 300))), [[96, 136, 204, 296]])
-    assert as_blazeface(NOBODY).shape == (0, 4)
+    found = as_blazeface(faces_of((100, 100, 200, 300, 0.9)))
+    assert np.allclose(found, [[96, 136, 204, 296]], atol=1e-3)
+    assert as_blazeface(faces_of()).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "x", "y"), [(0, 150, 216), (90, 134, 200), (180, 150, 184), (-90, 166, 200)]
+)
+def test_blazefaces_boxes_lie_towards_the_chin(degrees: float, x: float, y: float) -> None:
+    found = as_blazeface(faces_of((100, 100, 200, 300, 0.9), degrees=degrees))
+    assert np.allclose(found, [[x - 54, y - 80, x + 54, y + 80]], atol=1e-2)
+    unknown = Faces(found, np.ones(1, np.float32), np.full((1, 5, 2), np.nan, np.float32))
+    assert np.isfinite(as_blazeface(unknown)).all()
 
 
 @pytest.mark.parametrize("shape", [(1500, 2000), (1001, 1333), (301, 300), (200, 199), (50, 900)])
@@ -456,8 +537,8 @@ def test_making_pictures_smaller_by_halves_averages_as_well(shape: tuple[int, in
 def test_the_hash_tells_the_files_apart(tmp_path: Path, detector: EmbeddedDetector) -> None:
     for file in (deim.FILE, yunet.FILE):
         shutil.copy(folder() / file, tmp_path / file)
-    with open(tmp_path / yunet.FILE, "ab") as file:
-        file.write(b"\x0a\x00")  # an empty name more: another file, the same network
+    with open(tmp_path / yunet.FILE, "ab") as opened:
+        opened.write(b"\x0a\x00")  # an empty name more: another file, the same network
     assert EmbeddedDetector(tmp_path).sha256 != detector.sha256
 
 

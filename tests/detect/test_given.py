@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mivolo_cli.detect.load import open_detector
 from mivolo_cli.detect.given import GivenDetector
+from mivolo_cli.detect.load import open_detector
 from mivolo_cli.errors import BadInput
 from mivolo_cli.model.registry import sha256
 from mivolo_cli.records import Detections, Image, Photo
@@ -170,16 +170,20 @@ def test_missing_columns_are_named(tmp_path: Path) -> None:
     assert "person or face" in caught.value.hint
 
 
-def test_the_hash_is_that_of_the_table(tmp_path: Path) -> None:
+def test_the_hash_is_that_of_the_table(tmp_path: Path, notes: list[str]) -> None:
     file = table(tmp_path, HEADER)
     detector = open_detector("given", boxes=file)
-    assert (detector.name, detector.sha256, detector.notes) == ("given", sha256(file), [])
+    assert (detector.name, detector.sha256, notes) == ("given", sha256(file), [])
 
 
 def test_a_face_may_have_points(tmp_path: Path) -> None:
     names = ",".join(f"{point}_{axis}" for point in POINTS for axis in "xy")
     none, some = "," * 10, ",1,2,3,4,5,6,7,8,9,10"
-    rows = f"a.jpg,face,1,2,30,40,0.5{none}\na.jpg,person,1,2,30,40,{none}\na.jpg,face,5,6,35,46,0.9{some}\n"
+    rows = (
+        f"a.jpg,face,1,2,30,40,0.5{none}\n"
+        f"a.jpg,person,1,2,30,40,{none}\n"
+        f"a.jpg,face,5,6,35,46,0.9{some}\n"
+    )
     found = answer(table(tmp_path, f"path,kind,x1,y1,x2,y2,score,{names}\n{rows}"), "a.jpg")
     assert found.points[0].tolist() == [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10]]
     assert np.isnan(found.points[1]).all()

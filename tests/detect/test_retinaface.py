@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from mivolo_cli.detect.load import open_detector
 from mivolo_cli.detect import retinaface
 from mivolo_cli.detect.deim import PERSON, Objects
+from mivolo_cli.detect.load import open_detector
 from mivolo_cli.detect.retinaface import RetinaFaceDetector, priors_of
 from mivolo_cli.detect.yunet import Faces
 from mivolo_cli.errors import BadInput, WeightsError
@@ -136,7 +136,9 @@ def test_the_kind_of_network_is_read_from_the_weights(
     assert made == [("mobile0.25", "cpu"), ("resnet50", "cpu")]
 
 
-def test_it_opens_without_a_network(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_opens_without_a_network(
+    file: Path, notes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("something wanted to reach the network")
 
@@ -144,9 +146,7 @@ def test_it_opens_without_a_network(file: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     detector = open_detector(str(file))
     assert (
-        isinstance(detector, RetinaFaceDetector)
-        and detector.name == "retinaface"
-        and detector.notes == []
+        isinstance(detector, RetinaFaceDetector) and detector.name == "retinaface" and notes == []
     )
     assert len(detector.sha256) == 64
 

@@ -29,6 +29,7 @@ class QuickBackend(LocalBackend):
             detector=SimpleNamespace(name="quick", sha256="0" * 64),
             model_sha256="1" * 64,
             min_size=None,
+            level=False,
         )
 
     def results(self, images: Iterable[Image | Failure]) -> Iterator[Result | Failure]:

@@ -511,6 +511,21 @@ def test_intervals_travel_with_the_model(tmp_path: Path) -> None:
     assert checkpoint.load(tmp_path / "model.safetensors")[1].intervals == intervals
 
 
+@pytest.mark.parametrize("level", [True, False])
+def test_a_model_says_whether_it_wants_heads_levelled(tmp_path: Path, level: bool) -> None:
+    model = create_model("mivolo_xs_32")
+    spec = replace(checkpoint.spec_of(model, "some", 0, 100), level=level)
+    checkpoint.save(model, spec, tmp_path / "model.safetensors")
+    assert checkpoint.load(tmp_path / "model.safetensors")[1].level is level
+
+
+def test_models_of_earlier_versions_want_no_heads_levelled(spec: ModelSpec) -> None:
+    assert spec.level is False
+    values = json.loads(replace(spec, level=True).to_metadata()["mivolo"])
+    assert values.pop("level") is True
+    assert ModelSpec.from_metadata({"mivolo": json.dumps(values)}) == spec
+
+
 def test_a_single_input_may_be_the_body(tmp_path: Path) -> None:
     model = create_model("mivolo_xs_32", in_chans=3)
     spec = checkpoint.spec_of(model, "bodies", 0, 100, inputs="body")

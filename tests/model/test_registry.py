@@ -70,8 +70,8 @@ def test_the_registry_names_all_published_weights() -> None:
     detectors = {
         "retinaface-resnet50",
         "retinaface-mobile0.25",
-        "nanodet-g-coco-416",
-        "blazeface-back-256",
+        "deimv2-femto-416",
+        "yunet-n",
     }
     assert published | detectors | {"mivolo-xs"} <= set(registry.registry())
 

@@ -6,15 +6,24 @@ from __future__ import annotations
 import logging
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from helpers.logs import warned
 from helpers.tables import write_boxes
 
+from mivolo_cli.detect import load
 from mivolo_cli.errors import BadInput
 from mivolo_cli.model import registry
+from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.pipeline import stages
-from mivolo_cli.pipeline.components import open_components, open_detector, open_predictor
+from mivolo_cli.pipeline.components import (
+    is_levelled,
+    open_components,
+    open_detector,
+    open_predictor,
+)
 from mivolo_cli.pipeline.defaults import resolve
 from mivolo_cli.pipeline.options import InferenceOptions
 from mivolo_cli.runtime import device as devices
@@ -51,9 +60,13 @@ def given(tmp_path: Path, tiny_model: Path, no_weights_of_the_user: None) -> Inf
     )
 
 
+def left_to_auto(options: InferenceOptions) -> list[str]:
+    return [option.name for option in fields(options) if getattr(options, option.name) == "auto"]
+
+
 def test_nothing_is_left_to_auto_without_a_gpu(gpus: set[str], fetched: set[str]) -> None:
     chosen = resolve(InferenceOptions(workers=3))
-    assert "auto" not in [getattr(chosen, option.name) for option in fields(chosen)]
+    assert left_to_auto(chosen) == ["level"], "the model decides on that"
     assert chosen == InferenceOptions(
         model="mivolo-xs", detector="embedded", device="cpu", engine="openvino", workers=3
     )
@@ -63,7 +76,7 @@ def test_nothing_is_left_to_auto_with_a_gpu(gpus: set[str], fetched: set[str]) -
     gpus.add("cuda")
     fetched |= {"mivolo-v2", "yolov8x-person-face"}
     chosen = resolve(InferenceOptions(workers=3))
-    assert "auto" not in [getattr(chosen, option.name) for option in fields(chosen)]
+    assert left_to_auto(chosen) == ["level"], "the model decides on that"
     assert chosen == InferenceOptions(
         model="mivolo-v2", detector="yolo", device="cuda", engine="torch", workers=3
     )
@@ -80,6 +93,11 @@ def test_what_was_asked_for_stays(gpus: set[str], fetched: set[str]) -> None:
         compile=True,
         use="face",
         flip=True,
+        min_face_score=0.6,
+        min_person_score=0.7,
+        min_face=20.0,
+        level="on",
+        any_way_up=False,
         batch_size=7,
     )
     assert resolve(asked) == asked == resolve(resolve(asked))
@@ -155,6 +173,57 @@ def test_components_are_those_of_the_options(
 def test_the_model_and_the_detector_are_opened_alone(given: InferenceOptions) -> None:
     assert open_predictor(replace(given, boxes=None)).spec.name == "tiny"
     assert open_detector(replace(given, model="no/such/file.safetensors")).name == "given"
+
+
+@pytest.mark.parametrize(
+    ("word", "wanted", "levelled"),
+    [
+        ("auto", False, False),
+        ("auto", True, True),
+        ("on", False, True),
+        ("on", True, True),
+        ("off", False, False),
+        ("off", True, False),
+    ],
+)
+def test_heads_are_levelled_if_the_model_wants_that_unless_told_otherwise(
+    word: str, wanted: bool, levelled: bool
+) -> None:
+    spec = ModelSpec("mivolo_xs_32", 6, 3, 32, 0.0, 100.0, 50.0, "fake", level=wanted)
+    assert is_levelled(InferenceOptions(level=word), spec) is levelled
+
+
+def test_components_know_whether_heads_are_levelled(given: InferenceOptions) -> None:
+    """The tiny model does not want that."""
+    words = ("auto", "on", "off")
+    assert [open_components(replace(given, level=word)).level for word in words] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_an_unknown_word_for_levelling_is_refused(given: InferenceOptions) -> None:
+    with pytest.raises(BadInput, match="--level cannot be 'yes'") as caught:
+        open_components(replace(given, level="yes"))
+    assert caught.value.hint == "use auto, on, off"
+
+
+def test_thresholds_of_scores_reach_the_detector(
+    given: InferenceOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def open_fake(name: str, **settings: Any) -> Any:
+        asked.append(settings)
+        return SimpleNamespace(name=name)
+
+    monkeypatch.setattr(load, "open_detector", open_fake)
+    chosen = replace(given, boxes=None, detector="embedded")
+    open_detector(chosen)
+    open_detector(replace(chosen, min_face_score=0.6, min_person_score=0.0))
+    scores = [(settings["face_score"], settings["person_score"]) for settings in asked]
+    assert scores == [(None, None), (0.6, 0.0)]
 
 
 def test_photos_are_read_smaller_but_for_boxes_that_are_given(given: InferenceOptions) -> None:

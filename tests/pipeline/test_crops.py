@@ -6,11 +6,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from mivolo_cli.model.architecture import MEAN, STD
-from mivolo_cli.pipeline.crops import Crops, cut, cut_face, letterbox, stack, whole_pixels
+from mivolo_cli.pipeline.crops import (
+    MIN_ROLL,
+    Crops,
+    cut,
+    cut_face,
+    letterbox,
+    stack,
+    whole_pixels,
+)
 from mivolo_cli.pipeline.pair import pair
 from mivolo_cli.records import Box, Detections, Person, Pixels, Use
 
@@ -173,13 +182,74 @@ def test_a_face_is_blackened_even_when_only_bodies_are_used() -> None:
     assert black_share(crops.body) == pytest.approx(0.04)
 
 
+def leaning(pixels: Pixels, box: Box, degrees: float) -> Pixels:
+    """The picture turned clockwise about the centre of a box."""
+    centre = (box.x1 + box.x2 - 1) / 2, (box.y1 + box.y2 - 1) / 2
+    turn = cv2.getRotationMatrix2D(centre, -degrees, 1)
+    turned = cv2.warpAffine(pixels, turn, pixels.shape[1::-1], flags=cv2.INTER_CUBIC)
+    return np.asarray(turned, np.uint8)
+
+
+def smooth(seed: int, height: int, width: int) -> Pixels:
+    cells = picture(seed, height // 20, width // 20, 1)
+    return np.asarray(cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def face_of(pixels: Pixels, person: Person, level: bool) -> Pixels:
+    (crops,) = cut(pixels, [person], 100, level=level)
+    assert crops.face is not None
+    return crops.face
+
+
+@pytest.mark.parametrize("box", [Box(140, 160, 260, 280), Box(150, 120, 250, 270)])
+@pytest.mark.parametrize("degrees", [35, 170, -35, -90])
+def test_a_leaning_face_is_levelled_to_nearly_the_upright_crop(degrees: float, box: Box) -> None:
+    pixels = smooth(3, 400, 400)
+    upright = face_of(pixels, Person(box, None), False).astype(int)
+    leans = leaning(pixels, box, degrees)
+    person = Person(box, None, float(degrees))
+    levelled, plain = (face_of(leans, person, level) for level in (True, False))
+    assert np.abs(levelled - upright).mean() < 2 < np.abs(plain - upright).mean() / 5
+
+
+def test_a_face_is_cut_as_it_is_unless_it_shall_be_levelled_and_leans() -> None:
+    pixels, box = picture(4, 300, 400, 10), Box(100, 50, 160, 130)
+    plain = face_of(pixels, Person(box, None), False)
+    for roll, level in ((35.0, False), (None, True), (0.99 * MIN_ROLL, True), (-1.9, True)):
+        np.testing.assert_array_equal(face_of(pixels, Person(box, None, roll), level), plain)
+    assert (face_of(pixels, Person(box, None, MIN_ROLL), True) != plain).any()
+
+
+def test_what_is_outside_of_the_photo_is_black_in_a_levelled_face() -> None:
+    crop = face_of(WHITE, Person(Box(0, 0, 100, 100), None, 45.0), True)
+    corners = [crop[y, x].tolist() for y in (0, -1) for x in (0, -1)]
+    black, white = [0] * 3, [255] * 3
+    assert corners == [black, white, black, white], "the left side is turned out of the photo"
+    assert crop[50, 50].tolist() == white
+    crop = face_of(WHITE, Person(Box(299, 199, 399, 299), None, 45.0), True)
+    corners = [crop[y, x].tolist() for y in (0, -1) for x in (0, -1)]
+    assert corners == [white, black, white, black]
+
+
+def test_bodies_are_not_levelled() -> None:
+    pixels = picture(5, 300, 400, 10)
+    person = Person(Box(140, 20, 160, 40), Box(100, 0, 200, 100), 35.0)
+    levelled, plain = (cut(pixels, [person], 100, level=level)[0] for level in (True, False))
+    assert levelled.body is not None and plain.body is not None
+    np.testing.assert_array_equal(levelled.body, plain.body)
+
+
 def test_the_photo_is_not_changed() -> None:
     pixels = picture(1, 300, 400, 20)
     before = pixels.copy()
     cut(
         pixels,
-        [Person(Box(140, 20, 160, 40), Box(100, 0, 200, 100)), Person(None, Box(150, 0, 250, 200))],
+        [
+            Person(Box(140, 20, 160, 40), Box(100, 0, 200, 100), 35.0),
+            Person(None, Box(150, 0, 250, 200)),
+        ],
         40,
+        level=True,
     )
     np.testing.assert_array_equal(pixels, before)
 

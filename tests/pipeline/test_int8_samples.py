@@ -36,6 +36,9 @@ class TwoFaces:
         boxes = [(0, 0, 20, 20), (25, 0, 45, 20)]
         return [detections([], None, boxes, None, image.width, image.height) for image in images]
 
+    def way_up(self, pixels: Pixels) -> int:
+        return 0
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

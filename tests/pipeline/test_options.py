@@ -28,6 +28,11 @@ OTHER: dict[str, Any] = {
     "use": "face",
     "flip": True,
     "full_resolution": True,
+    "min_face_score": 0.5,
+    "min_person_score": 0.25,
+    "min_face": 12.0,
+    "level": "on",
+    "any_way_up": False,
     "batch_size": 7,
     "workers": 99,
 }
@@ -53,6 +58,7 @@ def opened(
         engine=SimpleNamespace(name=engine, int8_key=key),
         detector=SimpleNamespace(name=options.detector, sha256=detector),
         model_sha256=model,
+        level=False,
     )
     return cast(Components, parts)
 
@@ -141,7 +147,9 @@ def test_of_files_the_content_counts_and_not_where_they_are() -> None:
 def test_the_settings_of_a_table_are_those_that_affect_results() -> None:
     about = fingerprint.metadata(PLAIN, opened(PLAIN))
     assert about["settings"] == (
-        '{"flip": false, "full_resolution": false, "precision": "fp32", "use": "both"}'
+        '{"any_way_up": true, "flip": false, "full_resolution": false, "level": "auto", '
+        '"min_face": 0.0, "min_face_score": null, "min_person_score": null, '
+        '"precision": "fp32", "use": "both"}'
     )
     assert about["model"] == "fake" and about["detector"] == "d"
     assert (about["model_sha256"], about["detector_sha256"]) == ("1" * 64, "2" * 64)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.heads import points_of
 
 from mivolo_cli.pipeline.pair import match, pair
 from mivolo_cli.records import Boxes, Detections
@@ -103,6 +104,25 @@ def test_nobody_gives_nobody() -> None:
     assert pair(detections([], [])) == []
     assert len(pair(detections([BODY], []))) == 1
     assert len(pair(detections([], [HEAD]))) == 1
+
+
+def test_a_person_has_the_roll_of_the_own_face() -> None:
+    """One face is with a body, and one is alone; a body without a face has none."""
+    lonely, beside = [300, 100, 340, 150], [400, 100, 480, 400]
+    found = replace(detections([beside, BODY], [lonely, HEAD]), points=points_of(-170, 35))
+    assert [person.face is not None for person in pair(found)] == [True, True, False]
+    assert [person.roll for person in pair(found)] == [
+        pytest.approx(35, abs=1e-3),
+        pytest.approx(-170, abs=1e-3),
+        None,
+    ]
+
+
+def test_a_face_without_points_has_no_roll() -> None:
+    found = detections([BODY], [HEAD, [300, 100, 340, 150]])
+    assert [person.roll for person in pair(found)] == [None, None]
+    known = points_of(20, np.nan)
+    assert [person.roll is None for person in pair(replace(found, points=known))] == [False, True]
 
 
 def test_a_face_is_not_paired_with_a_body_that_it_cannot_belong_to() -> None:

@@ -7,17 +7,20 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from helpers.heads import points_of
+from helpers.photos import draw_scene
 from numpy.typing import NDArray
 
-from mivolo_cli.detect.detector import detections
+from mivolo_cli.detect.detector import detections, turned, way_up_by_faces
 from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.pipeline import stages
 from mivolo_cli.pipeline.predict import Predictor
-from mivolo_cli.pipeline.stages import Detected, detect_people, predict
+from mivolo_cli.pipeline.stages import Decode, Detected, detect_people, predict
 from mivolo_cli.records import Detections, Failure, Image, Photo, Pixels, Result
 
 SIZE = 32
@@ -36,6 +39,9 @@ class Faces:
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         self.calls.append([image.photo.path for image in images])
         return [self._detect(image) for image in images]
+
+    def way_up(self, pixels: Pixels) -> int:
+        return 0
 
     def _detect(self, image: Image) -> Detections:
         faces = [(10 * i, 0, 10 * i + 8, 8) for i in range(int(image.photo.path.partition("-")[2]))]
@@ -167,7 +173,7 @@ def test_photos_come_out_as_soon_as_their_people_are_known() -> None:
         detect_people(counted(), Faces(), SIZE), Predictor(Brightness(), SPEC, batch_size=3)
     )
     next(results)
-    assert asked == 4, "one is looked at meanwhile"
+    assert asked == 4, "one is with the detector meanwhile"
 
 
 def test_no_more_than_the_limit_of_photos_wait_for_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +233,7 @@ def test_boxes_of_a_reduced_photo_are_those_of_the_photo() -> None:
     assert seen.crops[0].face is not None and seen.crops[0].face.mean() == 100
 
 
-def test_photos_reduced_too_much_are_read_whole_and_looked_at_again() -> None:
+def test_photos_reduced_too_much_are_read_whole_and_given_to_the_detector_again() -> None:
     asked: list[str] = []
 
     def whole(photo: Photo) -> Image | Failure:
@@ -255,19 +261,19 @@ def test_photos_reduced_too_much_are_read_whole_and_looked_at_again() -> None:
     assert isinstance(seen[3], Failure)
 
 
-def test_a_photo_whose_people_are_too_small_is_read_whole_and_not_looked_at_again() -> None:
-    looked: list[int] = []
+def test_a_photo_whose_people_are_too_small_is_read_whole_and_not_detected_again() -> None:
+    asked: list[int] = []
 
     class Counting(Half):
         def detect(self, images: Sequence[Image]) -> list[Detections]:
-            looked.append(len(images))
+            asked.append(len(images))
             return super().detect(images)
 
     def whole(photo: Photo) -> Image:
         return Image(photo, np.full((402, 400, 3), 9, np.uint8))
 
     (seen,) = detect_people([reduced(100)], Counting(), 81, decode=whole)
-    assert looked == [1] and isinstance(seen, Detected) and (seen.width, seen.height) == (400, 402)
+    assert asked == [1] and isinstance(seen, Detected) and (seen.width, seen.height) == (400, 402)
     assert seen.people[0].face is not None and seen.crops[0].face is not None
     assert seen.people[0].face.corners == pytest.approx((40, 40.2, 360, 361.8), abs=1e-3)
     assert seen.crops[0].face.max() == 9, "cut out of the whole photo"
@@ -282,6 +288,234 @@ def test_a_face_smaller_than_the_models_input_needs_all_pixels() -> None:
 
     assert len(list(detect_people([reduced(100)], Half(), 81, decode=whole))) == len(asked) == 1
     assert len(list(detect_people([reduced(100)], Half(), 80, decode=whole))) == len(asked) == 1
+
+
+# --- the smallest face ---
+
+
+def sides(images: Iterable[Image], min_face: float, decode: Decode | None = None) -> list[float]:
+    """The longer sides of the faces that stay."""
+    seen = detect_people(images, Half(), SIZE, decode=decode, min_face=min_face)
+    people = [person for one in seen if isinstance(one, Detected) for person in one.people]
+    return [face.y2 - face.y1 for face in (person.face for person in people) if face is not None]
+
+
+def test_the_smallest_face_is_in_pixels_of_the_photo() -> None:
+    plain = Image(Photo("/photos", "plain"), np.zeros((100, 100, 3), np.uint8))
+    assert sides([plain], 79.9) == pytest.approx([80], abs=1e-3) and sides([plain], 80.1) == []
+    expected = pytest.approx([321.6], abs=1e-3)
+    assert sides([reduced(100)], 321.5) == expected and sides([reduced(100)], 321.7) == []
+
+
+def test_the_smallest_face_is_the_same_on_a_photo_that_is_read_whole() -> None:
+    def whole(photo: Photo) -> Image:
+        return Image(photo, np.zeros((202, 200, 3), np.uint8))
+
+    expected = pytest.approx([161.6], abs=1e-3)
+    assert (
+        sides([reduced(50)], 161.5, whole) == expected and sides([reduced(50)], 161.7, whole) == []
+    )
+
+
+# --- photos that lie on their side or upside down ---
+
+PLACE = 12, 8, 52, 48
+"""The face on an upright photo of 80 x 64 pixels."""
+ROLL = 10.0
+YELLOW = 250, 250, 0
+LYING = [(1, 100.0), (2, -170.0), (3, -80.0)]
+"""By how many quarter turns counter-clockwise a photo is upright again, and its face's roll."""
+
+
+class Upright(Faces):
+    """Finds the face and the body on pixels that are upright, which it sees by the red quarter."""
+
+    def __init__(self, enlarged_below: int = 0) -> None:
+        super().__init__()
+        self.asked: list[tuple[int, ...]] = []
+        self.enlarged_below = enlarged_below
+
+    def way_up(self, pixels: Pixels) -> int:
+        self.asked.append(pixels.shape)
+        return way_up_by_faces(self, pixels)
+
+    def _detect(self, image: Image) -> Detections:
+        height, width = image.pixels.shape[:2]
+        scale = width / 80
+        body = (0, 0, width, height)
+        found = detections([body], [0.9], [], [], width, height)
+        if image.pixels[1, 1].tolist() == [200, 60, 50] and width > height:
+            points = points_of(ROLL, centre=(32 * scale, 28 * scale), reach=9 * scale)
+            boxes = [[scale * side for side in PLACE]]
+            found = detections([body], [0.9], boxes, [0.8], width, height, points)
+        return replace(found, upscaled=width < self.enlarged_below)
+
+
+def upright_photo(scale: int = 1) -> Pixels:
+    """The scene with a yellow face, whose left half is darker."""
+    pixels = draw_scene()
+    x1, y1, x2, y2 = PLACE
+    pixels[y1:y2, x1:x2] = YELLOW
+    pixels[y1:y2, x1 : (x1 + x2) // 2] = 200, 200, 0
+    return pixels.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def lying(quarters: int, scale: int = 1) -> Image:
+    return Image(Photo("/photos", f"{quarters}"), turned(upright_photo(scale), -quarters))
+
+
+def place_of_the_face(pixels: Pixels) -> tuple[float, ...]:
+    rows, columns = np.nonzero((pixels[..., 2] == 0) & (pixels[..., 1] >= 200))
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
+def only(
+    image: Image, detector: Upright, decode: Decode | None = None, **settings: Any
+) -> Detected:
+    (seen,) = detect_people([image], detector, SIZE, decode=decode, **settings)
+    assert isinstance(seen, Detected)
+    return seen
+
+
+def assert_upright(seen: Detected, scale: int = 1) -> None:
+    """The crops are those of the upright photo."""
+    whole = Image(Photo("/photos", "0"), upright_photo(scale))
+    (expected,) = only(whole, Upright()).crops
+    (crops,) = seen.crops
+    assert crops.face is not None and crops.body is not None
+    assert expected.face is not None and expected.body is not None
+    np.testing.assert_array_equal(crops.face, expected.face)
+    np.testing.assert_array_equal(crops.body, expected.body)
+
+
+@pytest.mark.parametrize(("quarters", "roll"), LYING)
+def test_people_on_a_photo_that_lies_are_found_and_stay_where_they_are(
+    quarters: int, roll: float
+) -> None:
+    image = lying(quarters)
+    seen = only(image, Upright(), any_way_up=True)
+    height, width = image.pixels.shape[:2]
+    assert (seen.width, seen.height) == (width, height)
+    (person,) = seen.people
+    assert person.face is not None and person.body is not None
+    assert person.face.corners == place_of_the_face(image.pixels)
+    assert person.face.score == pytest.approx(0.8)
+    assert person.body.corners == (0, 0, width, height)
+    assert person.roll == pytest.approx(roll, abs=1e-3)
+    assert_upright(seen)
+
+
+@pytest.mark.parametrize(("quarters", "roll"), LYING)
+@pytest.mark.parametrize("enlarged_below", [0, 100], ids=["small people", "enlarged"])
+def test_a_photo_that_lies_and_was_reduced_is_read_whole(
+    enlarged_below: int, quarters: int, roll: float
+) -> None:
+    """For the detector if it enlarged the photo, or else only for the crops."""
+    whole = lying(quarters, 2)
+    small = replace(lying(quarters), original_size=(whole.width, whole.height))
+    detector, size = Upright(enlarged_below), 41
+    (seen,) = detect_people([small], detector, size, decode=lambda photo: whole, any_way_up=True)
+    assert isinstance(seen, Detected) and (seen.width, seen.height) == (whole.width, whole.height)
+    again = [whole.pixels.shape] if enlarged_below else []
+    assert detector.asked == [small.pixels.shape, *again]
+    (person,) = seen.people
+    assert person.face is not None and person.roll == pytest.approx(roll, abs=1e-3)
+    assert person.face.corners == place_of_the_face(whole.pixels)
+    (expected,) = detect_people([lying(0, 2)], Upright(), size)
+    assert isinstance(expected, Detected)
+    for crop, right in zip(seen.crops, expected.crops, strict=True):
+        assert crop.face is not None and right.face is not None
+        np.testing.assert_array_equal(crop.face, right.face)
+
+
+@pytest.mark.parametrize(("quarters", "roll"), LYING)
+def test_a_photo_that_lies_and_was_reduced_enough_stays_reduced(quarters: int, roll: float) -> None:
+    def whole(photo: Photo) -> Image:
+        raise AssertionError("nobody on it is too small")
+
+    large = lying(quarters, 4)
+    small = replace(lying(quarters, 2), original_size=(large.width, large.height))
+    seen = only(small, Upright(), whole, any_way_up=True)
+    (person,) = seen.people
+    assert (seen.width, seen.height) == (large.width, large.height)
+    assert person.face is not None and person.roll == pytest.approx(roll, abs=1e-3)
+    assert person.face.corners == place_of_the_face(large.pixels)
+    assert_upright(seen, 2)
+
+
+def test_the_way_up_is_not_asked_where_a_face_is_upright_or_nobody_wants_to_know() -> None:
+    cases: list[tuple[Image, dict[str, Any]]] = [
+        (lying(0), {"any_way_up": True}),
+        (lying(1), {"any_way_up": False}),
+        (lying(1), {}),
+    ]
+    for image, settings in cases:
+        detector = Upright()
+        seen = only(image, detector, **settings)
+        assert detector.asked == [] and len(detector.calls) == 1
+        assert [person.face is not None for person in seen.people] == [image.photo.path == "0"]
+
+
+def test_a_photo_without_faces_in_any_way_stays_as_it_is() -> None:
+    class Sideways(Upright):
+        """Is wrong about the way up."""
+
+        def way_up(self, pixels: Pixels) -> int:
+            self.asked.append(pixels.shape)
+            return 1
+
+    image = Image(Photo("/photos", "0"), np.full((64, 80, 3), (9, 9, 200), np.uint8))
+    plain = only(image, Upright())
+    for detector in (Upright(), Sideways()):
+        seen = only(image, detector, any_way_up=True)
+        assert seen.people == plain.people and detector.asked == [(64, 80, 3)]
+        assert [crops.face for crops in seen.crops] == [None]
+
+
+class Mistaken(Upright):
+    """Also finds a face on the photo of other ways up, with this score."""
+
+    def __init__(self, score: float, doubtful: bool) -> None:
+        super().__init__()
+        self.score, self.doubtful = score, doubtful
+
+    def _detect(self, image: Image) -> Detections:
+        found = super()._detect(image)
+        if len(found.faces):
+            return found
+        box, size = [[1, 2, 30, 40]], (image.width, image.height)
+        found = detections([], None, box, [self.score], *size)
+        return replace(found, doubtful=self.doubtful)
+
+
+@pytest.mark.parametrize(
+    ("score", "doubtful", "is_asked", "is_turned"),
+    [(0.7, True, True, True), (0.7, False, False, False), (0.9, True, True, False)],
+    ids=["worse faces", "sure faces", "better faces"],
+)
+def test_a_photo_of_doubtful_faces_is_turned_where_it_shows_better_ones(
+    score: float, doubtful: bool, is_asked: bool, is_turned: bool
+) -> None:
+    image, detector = lying(1), Mistaken(score, doubtful)
+    (person,) = only(image, detector, any_way_up=True).people
+    assert len(detector.asked) == is_asked and person.face is not None
+    place = place_of_the_face(image.pixels) if is_turned else (1, 2, 30, 40)
+    assert person.face.corners == place
+
+
+def test_heads_are_levelled_on_a_photo_that_lies() -> None:
+    """By the roll on the turned photo."""
+    crops = [
+        only(image, Upright(), any_way_up=True, level=level).crops[0].face
+        for image, level in ((lying(0), True), (lying(3), True), (lying(0), False))
+    ]
+    upright, turned_face, plain = crops
+    assert upright is not None and turned_face is not None and plain is not None
+    np.testing.assert_array_equal(turned_face, upright)
+    assert (upright != plain).any()
+
+
+# --- streams ---
 
 
 def test_batches_are_under_way_while_the_next_people_are_found() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from helpers.photos import draw_scene, save_photo
@@ -20,7 +22,7 @@ from mivolo_cli.errors import BadInput
 from mivolo_cli.model import checkpoint
 from mivolo_cli.pipeline import stages as pipeline
 from mivolo_cli.pipeline.predict import Predictor
-from mivolo_cli.records import Failure, Result
+from mivolo_cli.records import FIRST_COLUMNS, SCHEMA, Failure, Result
 from mivolo_cli.scan.options import Progress
 from mivolo_cli.tables import read_table
 
@@ -121,6 +123,65 @@ def test_golden_ages_and_genders_from_photos_and_boxes(
     assert not expected
 
 
+def write_leaning(file: Path) -> Path:
+    """A face in the middle of a.jpg that leans by 90 degrees, with its points, and a body on
+    sub/c.webp."""
+    names = [
+        f"{point}_{axis}"
+        for point in ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
+        for axis in "xy"
+    ]
+    file.write_text(
+        f"path,kind,x1,y1,x2,y2,{','.join(names)}\n"
+        "a.jpg,face,60,40,90,70,75,48,75,62,68,55,62,50,62,60\n"
+        f"sub/c.webp,person,5,5,65,105{',' * 10}\n"
+    )
+    return file
+
+
+def test_the_roll_of_heads_is_in_every_format(tmp_path: Path, run: Run, album: Path) -> None:
+    outputs = [tmp_path / f"out{suffix}" for suffix in (".parquet", ".csv", ".jsonl")]
+    run(album, boxes=write_leaning(tmp_path / "boxes.csv"), outputs=outputs)
+    for output in outputs:
+        rows = table(output)
+        assert [row["roll"] for row in rows] == [90.0, None, None]
+        assert corners(rows[0], "face") == (60, 40, 90, 70)
+
+
+def test_heads_are_levelled_for_the_model_alone(tmp_path: Path, run: Run, album: Path) -> None:
+    """The ages change with the face that is levelled, and nothing else does."""
+    boxes, rows = write_leaning(tmp_path / "boxes.csv"), {}
+    for level in ("auto", "on", "off"):
+        run(album, boxes=boxes, outputs=[tmp_path / "out.csv"], level=level)
+        rows[level] = table(tmp_path / "out.csv")
+    assert rows["auto"] == rows["off"], "the tiny model does not want it"
+    (face, *others), (levelled, *others_on) = rows["off"], rows["on"]
+    assert others_on == others and levelled["age"] != face["age"]
+    said = dict.fromkeys(("age", "gender", "gender_score"))
+    assert levelled | said == face | said
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+def test_a_table_of_version_1_is_replaced_and_its_photos_are_done_again(
+    tmp_path: Path, run: Run, album: Path, boxes: Path, suffix: str
+) -> None:
+    output = tmp_path / f"out{suffix}"
+    first = {
+        ".parquet": lambda: pq.write_table(
+            pa.schema([SCHEMA.field(name) for name in FIRST_COLUMNS])
+            .with_metadata({"mivolo.schema_version": "1"})
+            .empty_table(),
+            output,
+        ),
+        ".csv": lambda: output.write_text(",".join(FIRST_COLUMNS) + "\n"),
+        ".jsonl": lambda: output.write_text(json.dumps(dict.fromkeys(FIRST_COLUMNS)) + "\n"),
+    }
+    first[suffix]()
+    progress = run(album, boxes=boxes, outputs=[output])
+    assert (progress.reused, progress.people) == (0, 2)
+    assert list(table(output)[0]) == SCHEMA.names and len(table(output)) == 3
+
+
 def test_a_person_left_without_a_usable_crop_gets_no_age(tmp_path: Path, run: Run) -> None:
     save_photo(tmp_path / "photos" / "a.png", pixels=draw_scene(150, 110))
     boxes = write_boxes(
@@ -182,13 +243,18 @@ def test_the_table_says_what_made_it(tmp_path: Path, run: Run, album: Path, boxe
     run(album, boxes=boxes, outputs=[tmp_path / "out.parquet"], batch_size=7)
     stored = read_table(tmp_path / "out.parquet").schema.metadata
     about = {key.decode().removeprefix("mivolo."): value.decode() for key, value in stored.items()}
-    assert (about["model"], about["detector"], about["schema_version"]) == ("tiny", "given", "1")
+    assert (about["model"], about["detector"], about["schema_version"]) == ("tiny", "given", "2")
     assert len(about["model_sha256"]) == len(about["detector_sha256"]) == 64
     settings = {
         "precision": "fp32",
         "use": "both",
         "flip": False,
         "full_resolution": False,
+        "min_face_score": None,
+        "min_person_score": None,
+        "min_face": 0.0,
+        "level": "auto",
+        "any_way_up": True,
     }
     assert json.loads(about["settings"]) == settings
 

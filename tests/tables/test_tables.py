@@ -14,12 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
 from mivolo_cli import tables
 from mivolo_cli.errors import BadInput, OutputError
-from mivolo_cli.records import SCHEMA, Box, Failure, Person, Photo, Prediction, Result, rows
+from mivolo_cli.records import (
+    FIRST_COLUMNS,
+    SCHEMA,
+    Box,
+    Failure,
+    Person,
+    Photo,
+    Prediction,
+    Result,
+    rows,
+)
 from mivolo_cli.tables import check_outputs, open_sinks, read_table
 
 SUFFIXES = (".parquet", ".csv", ".jsonl")
@@ -68,7 +79,7 @@ def everything() -> list[dict[str, Any]]:
         made += rows(Result(Photo("/r", "moment.jpg", 0, 0), 1, 1, moment))
     people = [
         (
-            Person(Box(x, 0.0, 1.5, x, None), Box(0, 0, 9, 9, 0.25)),
+            Person(Box(x, 0.0, 1.5, x, None), Box(0, 0, 9, 9, 0.25), x),
             Prediction(x, "male", 0.5, "face+body", x, None),
         )
         for x in EXTREMES
@@ -145,14 +156,15 @@ def test_plain_readers_see_the_values_of_the_parquet_file(tmp_path: Path) -> Non
 def test_text_formats_look_as_promised(tmp_path: Path) -> None:
     _, as_csv, jsonl = outputs(tmp_path)
     photo = Photo("/r", "a,ü.jpg", 12, 34)
-    people = [(Person(Box(1, 2.5, 3, 4, 0.4), None), Prediction(34.1, "female", 0.98, "face"))]
+    person = Person(Box(1, 2.5, 3, 4, 0.4), None, -12.5)
+    people = [(person, Prediction(34.1, "female", 0.98, "face"))]
     write(
         [as_csv, jsonl], list(rows(Result(photo, 8, 6, datetime(2021, 5, 4, 10, 11, 12), people)))
     )
     header, line = as_csv.read_bytes().decode().removesuffix("\n").split("\n")
     assert header == ",".join(SCHEMA.names)
     assert line == (
-        '"a,ü.jpg",/r,12,34,8,6,2021-05-04T10:11:12,0,face,34.1,,,female,0.98,1.0,2.5,3.0,4.0,0.4,,,,,,ok,,'
+        '"a,ü.jpg",/r,12,34,8,6,2021-05-04T10:11:12,0,face,34.1,,,female,0.98,-12.5,1.0,2.5,3.0,4.0,0.4,,,,,,ok,,'
     )
     assert jsonl.read_text("utf-8").startswith(
         '{"path": "a,ü.jpg", "root": "/r", "bytes": 12, "mtime_ns": 34,'
@@ -202,12 +214,67 @@ def test_parquet_says_what_made_it(tmp_path: Path) -> None:
     metadata = read_table(path).schema.metadata
     assert metadata[b"mivolo.model"] == b"mivolo_xs"
     assert metadata[b"mivolo.settings"] == b'{"use": "both"}'
-    assert metadata[b"mivolo.schema_version"] == b"1"
+    assert metadata[b"mivolo.schema_version"] == b"2"
     assert metadata[b"mivolo.program_version"]
     assert pq.ParquetFile(path).metadata.row_group(0).column(0).compression == "ZSTD"
 
 
 # --- reading ---
+
+
+def write_version_1(folder: Path) -> pa.Table:
+    """Tables as version 1 wrote them, without the column roll; returns what is in them."""
+    write(outputs(folder), everything())
+    table = read_table(folder / "people.parquet")
+    first = table.drop_columns(["roll"]).replace_schema_metadata({"mivolo.schema_version": "1"})
+    pq.write_table(first, folder / "people.parquet")
+    with (folder / "people.csv").open("rb") as file:
+        texts = pyarrow.csv.read_csv(
+            file,
+            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(SCHEMA.names, pa.string()),
+                quoted_strings_can_be_null=False,
+                strings_can_be_null=True,
+                null_values=[""],
+            ),
+        )
+    fields = [
+        ["" if value is None else f'"{value.replace(chr(34), chr(34) * 2)}"' for value in row]
+        for row in zip(*(texts[name].to_pylist() for name in FIRST_COLUMNS), strict=True)
+    ]
+    lines = [",".join(FIRST_COLUMNS), *map(",".join, fields)]
+    (folder / "people.csv").write_text("\n".join(lines) + "\n", "utf-8", newline="")
+    objects = (folder / "people.jsonl").read_text("utf-8").split("\n")[:-1]
+    older = [{name: json.loads(line)[name] for name in FIRST_COLUMNS} for line in objects]
+    (folder / "people.jsonl").write_text("".join(json.dumps(row) + "\n" for row in older), "utf-8")
+    return table
+
+
+def test_tables_of_version_1_are_read_with_an_empty_roll(tmp_path: Path) -> None:
+    table = write_version_1(tmp_path)
+    assert table["roll"].null_count < len(table)
+    for path in outputs(tmp_path):
+        old = read_table(path)
+        assert old.schema.equals(SCHEMA) and old["roll"].null_count == len(old), path
+        assert old.select(FIRST_COLUMNS).equals(table.select(FIRST_COLUMNS)), path
+
+
+def test_tables_of_version_1_may_be_replaced(tmp_path: Path) -> None:
+    write_version_1(tmp_path)
+    check_outputs(outputs(tmp_path))
+    write(outputs(tmp_path), one_row())
+    for path in outputs(tmp_path):
+        assert read_table(path).to_pylist() == one_row()
+
+
+def test_a_folder_of_version_1_is_read(tmp_path: Path) -> None:
+    table = write_version_1(tmp_path)
+    (tmp_path / "people").mkdir()
+    (tmp_path / "people.parquet").rename(tmp_path / "people" / "part-00000.parquet")
+    old = read_table(tmp_path / "people")
+    assert old["roll"].null_count == len(old) == len(table)
+    check_outputs([tmp_path / "people"], folders=True)
 
 
 def test_columns_may_be_reordered_and_added(tmp_path: Path) -> None:
