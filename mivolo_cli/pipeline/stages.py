@@ -29,7 +29,7 @@ from .predict import Predictor
 Decode = Callable[[Photo], Image | Failure]
 MIN_SIZE = 1600, 416
 """The longer and the shorter side of photos that are reduced on reading, in pixels: no detector is
-given a whole photo with more, but NanoDet stretches the shorter side, too."""
+given a whole photo with more, but DEIMv2 stretches the shorter side, too."""
 MAX_WAITING = 1024
 """Photos that wait at most for a batch of people to fill up."""
 

@@ -104,11 +104,11 @@ sys.setswitchinterval(1e-6)
 import numpy as np
 from mivolo_cli.runtime.openvino_engine import OnnxEngine
 from mivolo_cli.model.registry import find
-engine, together = OnnxEngine(find("blazeface-back-256")), threading.Barrier(4)
-def look():
+engine, together = OnnxEngine(find("yunet-n")), threading.Barrier(4)
+def compute():
     together.wait()
-    engine.run(np.zeros((1, 256, 256, 3), np.float32))
-threads = [threading.Thread(target=look) for _ in range(4)]
+    engine.run(np.zeros((1, 3, 64, 64), np.float32))
+threads = [threading.Thread(target=compute) for _ in range(4)]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
 """
