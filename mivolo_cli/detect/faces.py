@@ -61,6 +61,9 @@ before."""
 UPPER_PART, UPPER_REACH = 0.5, 1.2
 """That look shows a square of the person's width, or of this share of the height if that is more,
 and so much larger."""
+UPPER_HALF, UNDER_HAT = 0.5, 1.6
+"""Shares of a body's longer side, and of a face's, within which from the top the face's centre
+lies."""
 CONTAINED = 0.6
 """A face with this share of its area inside a box is inside."""
 
@@ -182,14 +185,13 @@ def merge_scales(detail: Faces, overview: Faces, scale: float) -> Faces:
 def can_belong(persons: Boxes, faces: Boxes) -> NDArray[np.bool_]:
     """Which faces (m, 4) can be those of which persons (n, 4): (n, m).
 
-    A face lies in the upper half of its body, is not much wider than it, and not tiny in
-    comparison.
+    A face lies in the upper half of its body, or so near to the top that only hair and a hat fit
+    between; it is not much wider than the body, and not tiny in comparison.
     """
     x1, y1, x2, y2 = persons.T[..., None]
     width, height = x2 - x1, y2 - y1
     x, y = centre(faces).T
     sides = longer_side(faces)
-    inside = (
-        (x > x1) & (x < x2) & (y > y1 - 0.05 * height) & (y < y1 + 0.5 * np.maximum(height, width))
-    )
+    lowest = y1 + np.maximum(UPPER_HALF * np.maximum(height, width), UNDER_HAT * sides)
+    inside = (x > x1) & (x < x2) & (y > y1 - 0.05 * height) & (y < np.minimum(lowest, y2))
     return np.asarray(inside & (sides < 1.2 * width) & (sides > 0.06 * height))
