@@ -54,6 +54,19 @@ def cache_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         yield
 
 
+@pytest.fixture(autouse=True)
+def own_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the package logs reaches `caplog` without the root logger, which libraries that a test
+    has loaded may have changed."""
+    logger = logging.getLogger("mivolo_cli")
+    monkeypatch.setattr(logger, "propagate", False)
+    logger.addHandler(caplog.handler)
+    if logger.level == logging.NOTSET:
+        caplog.set_level(logging.WARNING, logger.name)
+    yield
+    logger.removeHandler(caplog.handler)
+
+
 @pytest.fixture
 def scene() -> Pixels:
     """What every photo shows unless told otherwise, (64, 80, 3)."""
