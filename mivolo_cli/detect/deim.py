@@ -29,14 +29,14 @@ IOU = 0.5
 """Two boxes of persons that overlap by more are the same person. The network is said to need no
 NMS, but here one false person in three goes by it, and hardly a true one."""
 ELONGATED, WINDOW = 2.0, 1.5
-"""A photo whose sides differ by more than the first is looked at in windows whose sides differ by
+"""A photo whose sides differ by more than the first is searched in windows whose sides differ by
 the second."""
 WINDOW_STEP = 1 / 3
 """From one window to the next, as a share of its longer side: whoever is no larger than the rest is
 whole in one."""
 MAX_WINDOWS = 30
 CROWD_SCORE, SMALL_PERSON, CLOSER_FROM = 0.2, 0.25, 3
-"""With this many persons below this share of the photo's longer side, closer looks at its two
+"""With this many persons below this share of the photo's longer side, closer passes over its two
 halves pay."""
 HALF = 0.6
 """Each half's share of the longer side: they overlap."""
@@ -73,7 +73,7 @@ class Objects:
 
     @staticmethod
     def merge(parts: Sequence[Objects]) -> Objects:
-        """The objects of several looks, each once, with the best score; an animal and a person may
+        """The objects of several passes, each once, with the best score; an animal and a person may
         be in one place."""
         boxes = np.concatenate([part.boxes for part in parts])
         scores = np.concatenate([part.scores for part in parts])
@@ -95,19 +95,19 @@ class Deim:
 
     def find(self, pixels: Pixels) -> Objects:
         """Persons and animals in pixels (height, width, 3) RGB; where many persons are small, with
-        closer looks."""
+        closer passes."""
         height, width = pixels.shape[:2]
-        looks = [self._look(pixels, window) for window in windows(height, width)]
-        found = Objects.merge(looks)
+        parts = [self._find_in(pixels, window) for window in windows(height, width)]
+        found = Objects.merge(parts)
         persons = found.persons(CROWD_SCORE).boxes
         small = arithmetic.longer_side(persons) < SMALL_PERSON * max(height, width)
-        if len(looks) == 1 and small.sum() >= CLOSER_FROM:
+        if len(parts) == 1 and small.sum() >= CLOSER_FROM:
             found = Objects.merge(
-                [found, *(self._look(pixels, half) for half in halves(height, width))]
+                [found, *(self._find_in(pixels, half) for half in halves(height, width))]
             )
         return found
 
-    def _look(self, pixels: Pixels, window: Window) -> Objects:
+    def _find_in(self, pixels: Pixels, window: Window) -> Objects:
         """What a window shows, except what its edges cut off."""
         x1, y1, x2, y2 = window
         part = (

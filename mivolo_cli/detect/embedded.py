@@ -60,7 +60,7 @@ class EmbeddedDetector:
         return [self._detect(image) for image in images]
 
     def way_up(self, pixels: Pixels) -> int:
-        """See Detector.way_up: by the faces that one small look finds in each of the four ways."""
+        """See Detector.way_up: by the faces that a small pass finds in each of the four ways."""
         scale = min(1.0, WAY_UP_SIDE / max(pixels.shape[:2]))
         found = [self.faces.find(turned(pixels, way), scale).scores for way in range(4)]
         return best_way_up([scores[scores > WAY_UP_SCORE] for scores in found])

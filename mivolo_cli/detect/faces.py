@@ -1,7 +1,7 @@
-"""Find faces by several looks of YuNet: in detail, as an overview, and closer where that decides.
+"""Find faces by several passes of YuNet: in detail, as an overview, and closer where that decides.
 
-A face in doubt must be found again in a closer look, levelled by its eyes. The score that it needs
-depends on its size and on who is around it.
+A face in doubt must be found again in a closer pass, with its head turned upright. The score that
+it needs depends on its size and on who is around it.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from .yunet import Faces, YuNet
 FACE_SCORE = 0.80
 DETAIL_PIXELS = 800 * 600
 DETAIL_SIDE = 416
-"""The look in detail shows the photo with so many pixels, and an elongated one with at least this
+"""The pass in detail gets the photo with so many pixels, and an elongated one with at least this
 shorter side."""
 MAX_SCALE = 2.0
 MAX_PIXELS = 16 * DETAIL_PIXELS
-"""It enlarges no photo by more, and shows none with more pixels."""
+"""It enlarges no photo by more, and gets none with more pixels."""
 OVERVIEW = 0.3
-"""Sides of the overview as a share of those of the look in detail. Sizes below are pixels of the
-look in detail."""
+"""Sides of the overview as a share of those of the pass in detail. Sizes below are pixels of the
+pass in detail."""
 LARGE_FACE = 128
 """Faces from this size on may come from the overview."""
 HUGE_FACE = 400
-"""In faces of this size, the look in detail finds pieces that are none."""
+"""In faces of this size, the pass in detail finds pieces that are none."""
 SMALL_FACES, SMALL_SCORE = (16, 40), 0.38
 """YuNet gives small faces lower scores: those of the first size and below need so much less than
 those of the second."""
@@ -42,7 +42,7 @@ SURE_ANIMAL, ANIMAL_SCORE = 0.6, 0.8
 the second: heads that lie are taken for dogs and birds, too."""
 CANDIDATE_SCORE = 0.45
 SURE_SCORE = 0.85
-"""Faces with scores in between are looked at again."""
+"""Faces with scores in between get a closer pass."""
 LEAN, LEVEL, LEVELLINGS = 8, 4, 4
 """So are faces that lean by more than the first degrees, until they lean by less than the second,
 and so often at most."""
@@ -50,16 +50,16 @@ UPRIGHT_SCORE, FAR = 0.88, 45
 """Upright faces score more than the first. Others may lean so far that their points are wrong, and
 are also levelled beginning with so many degrees more and less."""
 TILT = 20
-"""The score of a face that leans by more degrees is that of the levelled look."""
+"""The score of a face that leans by more degrees is that of the levelled pass."""
 CLOSER_REACH = 2.0
-"""A closer look at a face shows a square of so many times its longer side."""
+"""A closer pass over a face gets a square of so many times its longer side."""
 SAME_PLACE = 0.35
 """The same face is found within this share of its longer side."""
 HEAD_SCORE = 0.72
-"""A face must score this in a closer look at the head of a person whose face was not found
+"""A face must score this in a closer pass over the head of a person whose face was not found
 before."""
 UPPER_PART, UPPER_REACH = 0.5, 1.2
-"""That look shows a square of the person's width, or of this share of the height if that is more,
+"""That pass gets a square of the person's width, or of this share of the height if that is more,
 and so much larger."""
 UPPER_HALF, UNDER_HAT = 0.5, 1.6
 """Shares of a body's longer side, and of a face's, within which from the top the face's centre
@@ -165,14 +165,14 @@ class FaceFinder:
 
 
 def detail_scale(height: int, width: int) -> float:
-    """The factor by which the look in detail resizes a photo."""
+    """The factor by which the pass in detail resizes a photo."""
     area = height * width
     scale = max(math.sqrt(DETAIL_PIXELS / area), DETAIL_SIDE / min(height, width))
     return min(scale, MAX_SCALE, math.sqrt(MAX_PIXELS / area))
 
 
 def merge_scales(detail: Faces, overview: Faces, scale: float) -> Faces:
-    """The candidates of both looks, each once: what looks better, and a huge face instead of its
+    """The candidates of both passes, each once: what scores better, and a huge face instead of its
     pieces."""
     detail, overview = (faces[faces.scores > CANDIDATE_SCORE] for faces in (detail, overview))
     sides = longer_side(overview.boxes) * scale

@@ -24,7 +24,7 @@ IOU = 0.45
 LOWEST_SCORE = 0.3
 """Candidates with lower scores are dropped at once."""
 CLOSER_SIZE = 160
-"""Side of the square that a closer look gives to the network: faces of 80 pixels are told best from
+"""Side of the square that a closer pass gives to the network: faces of 80 pixels are told best from
 what is none."""
 REACH, MAX_SHRINK = 0.75, 2
 """A turned square reaches so far from its centre, as a share of its side; what would shrink by more
@@ -52,7 +52,7 @@ class Faces:
 
     @staticmethod
     def merge(parts: Sequence[Faces]) -> Faces:
-        """The faces of several looks, each once, with the best score."""
+        """The faces of several passes, each once, with the best score."""
         boxes = np.concatenate([part.boxes for part in parts])
         scores = np.concatenate([part.scores for part in parts])
         points = np.concatenate([part.points for part in parts])

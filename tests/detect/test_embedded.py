@@ -111,7 +111,7 @@ def test_the_networks_find_the_golden_faces_and_persons(
     assert np.abs(found.points.reshape(-1, 10) - golden[:, 5:]).max() < 0.1
     golden = np.array(GOLDEN[name]["persons"])
     objects = Objects.merge(
-        [detector.persons._look(photos[name], (0, 0, *photos[name].shape[1::-1]))]
+        [detector.persons._find_in(photos[name], (0, 0, *photos[name].shape[1::-1]))]
     ).persons(0.6)
     assert (
         np.abs(objects.boxes - golden[:, :4]).max() < 1
@@ -474,7 +474,7 @@ def test_both_halves_are_searched_where_three_persons_are_small(
         seen.append(window)
         return objects(*((x, 0, x + 90, 190, 0.5, PERSON) for x in places))
 
-    monkeypatch.setattr(Deim, "_look", find_in)
+    monkeypatch.setattr(Deim, "_find_in", find_in)
     places: tuple[int, ...] = (0, 200)
     Deim().find(BLACK)
     assert len(seen) == 1
