@@ -10,6 +10,7 @@ and `visible`). An empty list says that nobody is there, a null that nothing is 
 Faces of points are found where a box of a plausible size holds the nose; they are as large as three
 times the distance from the nose to the farther eye. Sizes are longer sides in pixels of the photo.
 `judged` are people that the age model would be asked about, on photos that show nobody.
+`--detector` takes what `mivolo scan` takes, and the files of candidates.py.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import cv2
 import numpy as np
 import PIL.Image
 import pyarrow.parquet
+from candidates import open_candidate
 from numpy.typing import NDArray
 from timing import show
 
@@ -169,7 +171,7 @@ def main() -> None:
     )
     parser.add_argument("data", nargs="+", type=Path, help="Parquet files")
     parser.add_argument(
-        "--detector", action="append", help="name or weights of a detector; may be repeated"
+        "--detector", action="append", help="name, weights, or candidate; repeatable"
     )
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -188,7 +190,7 @@ def main() -> None:
 
 def measure(name: str, data: list[Path]) -> Score:
     """What a detector does on the photos of these files."""
-    detector = open_detector(name)
+    detector = open_candidate(Path(name)) or open_detector(name)
     detector.detect([Image(Photo("", ""), np.zeros((480, 640, 3), np.uint8))])
     score = Score()
     for file in data:
