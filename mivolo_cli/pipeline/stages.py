@@ -19,7 +19,7 @@ from threading import Lock
 import cv2
 
 from ..detect.detector import Detector, best_way_up, turned, without_small_faces
-from ..records import Box, Failure, Image, Person, Photo, Prediction, Result, Use
+from ..records import Box, Detections, Failure, Image, Person, Photo, Prediction, Result, Use
 from ..threads import in_order
 from . import turning
 from .crops import MIN_BODY_SIDE, Crops, cut
@@ -169,20 +169,23 @@ def _pair_all(
         if isinstance(image, Failure):
             yield image
             continue
-        detections = next(found)
-        quarters = 0
+        detections, quarters = next(found), 0
         if inputs.any_way_up and (detections.doubtful or not len(detections.faces)):
-            quarters = detector.way_up(image.pixels)
-        if quarters:
-            pixels = turned(image.pixels, quarters)
-            (turned_detections,) = detector.detect([Image(image.photo, pixels)])
-            if best_way_up([detections.face_scores, turned_detections.face_scores]):
-                detections = turned_detections
-            else:
-                quarters = 0
+            detections, quarters = _best_way_up(image, detections, detector)
         reduced = max(image.pixels.shape[:2]) / max(image.width, image.height)
         detections = without_small_faces(detections, inputs.min_face * reduced)
         yield _Paired(image, pair(detections), detections.upscaled, quarters)
+
+
+def _best_way_up(image: Image, upright: Detections, detector: Detector) -> tuple[Detections, int]:
+    """What the detector finds on the image as it is, or after so many quarter turns
+    counter-clockwise if faces score better then."""
+    quarters = detector.way_up(image.pixels)
+    if quarters:
+        (found,) = detector.detect([Image(image.photo, turned(image.pixels, quarters))])
+        if best_way_up([upright.face_scores, found.face_scores]):
+            return found, quarters
+    return upright, 0
 
 
 def _with_enough_pixels(

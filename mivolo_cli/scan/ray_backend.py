@@ -278,20 +278,27 @@ def about(options: InferenceOptions) -> About:
     )
 
 
+class _LogCollector(logging.Handler):
+    """Keeps the level and the text of each record."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.messages: list[tuple[int, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append((record.levelno, record.getMessage()))
+
+
 @contextmanager
 def _collected_log() -> Iterator[list[tuple[int, str]]]:
     """The levels and texts of what this package logs meanwhile."""
-    messages: list[tuple[int, str]] = []
-    handler = logging.Handler(logging.INFO)
-    handler.emit = lambda record: messages.append(  # type: ignore[method-assign]
-        (record.levelno, record.getMessage())
-    )
+    handler = _LogCollector()
     package = logging.getLogger(__package__.partition(".")[0])
     level = package.level
     package.addHandler(handler)
     package.setLevel(logging.INFO)
     try:
-        yield messages
+        yield handler.messages
     finally:
         package.removeHandler(handler)
         package.setLevel(level)
