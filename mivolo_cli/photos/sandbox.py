@@ -7,6 +7,7 @@ pixels as it says.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -208,9 +209,9 @@ class _Process:
             raise ValueError(f"a picture of {height} x {width} pixels")
         pixels = np.empty((height, width, 3), np.uint8)
         left = pixels.data.cast("B")
-        assert self._process.stdout is not None
+        assert isinstance(self._process.stdout, io.BufferedReader)
         while left:
-            count = self._process.stdout.readinto(left)  # type: ignore[attr-defined]  # it is a BufferedReader
+            count = self._process.stdout.readinto(left)
             if not count:
                 raise EOFError
             left = left[count:]

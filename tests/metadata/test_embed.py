@@ -21,8 +21,9 @@ from helpers.tagging import (
     with_packet,
     xmp_segment,
 )
+from PIL.MpoImagePlugin import MpoImageFile
 
-from mivolo_cli.metadata import Refused, embed, jpeg, tiff, webp
+from mivolo_cli.metadata import Refused, embed, exif, jpeg, tiff, webp
 from mivolo_cli.metadata.embed import CONTAINERS, Text
 from mivolo_cli.metadata.packet import TagEntries
 from mivolo_cli.metadata.picture import examine
@@ -70,9 +71,9 @@ def replace_date(tags: embed.Tags) -> embed.Tags:
 
 @pytest.mark.parametrize("name", [name for name, (kind, _) in CORPUS.items() if kind != "TIFF"])
 @pytest.mark.parametrize("field", ["UserComment", "ImageDescription"])
-def test_an_exif_text_comes_and_goes(name: str, field: str) -> None:
+def test_an_exif_text_comes_and_goes(name: str, field: exif.Field) -> None:
     kind, data = CORPUS[name]
-    text = Text(field, "1 person: looks about 33")  # type: ignore[arg-type]
+    text = Text(field, "1 person: looks about 33")
     done = embed.embed(data, kind, make_tags(), TagEntries(), text)
     embed.check(done.bare, done.data, kind, 1, text)
     assert text.text.encode() in done.data
@@ -140,7 +141,8 @@ def test_an_index_of_pictures_is_right_after_the_metadata_have_grown() -> None:
     new = embed.embed(data, kind, make_tags(), TagEntries(keywords=True), TEXT).data
     for content in (data, new):
         picture = PIL.Image.open(io.BytesIO(content))
-        first, second = picture.mpinfo[0xB002]  # type: ignore[attr-defined]
+        assert isinstance(picture, MpoImageFile) and picture.mpinfo
+        first, second = picture.mpinfo[0xB002]
         assert (picture.format, first["DataOffset"]) == ("MPO", 0)
         assert content[first["Size"] - 2 :][:4] == b"\xff\xd9\xff\xd8"
         assert first["Size"] + second["Size"] == len(content)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 from helpers.photos import draw_scene, save_broken, save_photo
 
@@ -177,9 +178,9 @@ def test_a_file_that_changes_while_it_is_read(
     file = save_photo(tmp_path / "a.png", pixels=draw_scene())
     convert = photos.to_rgb
 
-    def meanwhile(picture: object) -> object:
+    def meanwhile(picture: PIL.Image.Image) -> PIL.Image.Image:
         os.utime(file, ns=(0, 7))
-        return convert(picture)  # type: ignore[arg-type]
+        return convert(picture)
 
     monkeypatch.setattr(photos, "to_rgb", meanwhile)
     with pytest.raises(PhotoError) as caught:
