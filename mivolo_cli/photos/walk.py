@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from ..records import Failure, Photo, stays_inside
 from ..storage import Url
 from . import archives
 from .decode import CODES, EXTENSIONS, diagnosis, formats_of
+from .globs import Glob, Places
 
 NOWHERE = (errno.ENOENT, errno.ELOOP)
 """The errors of a link without a target, and of a name that vanished after its folder was
@@ -25,7 +25,8 @@ listed."""
 ARCHIVES = (".tar", ".parquet")
 """Files that hold pictures; where they were found in a folder, only if they are asked for."""
 FolderId = tuple[int, int] | str
-Patterns = Sequence[re.Pattern[str]]
+Seen = tuple[FolderId, tuple[Places, ...]]
+"""A folder, and where its path leads in each pattern: what is taken below depends on no more."""
 
 
 def check_paths(paths: Iterable[Path]) -> None:
@@ -75,8 +76,8 @@ def walk(
     """
     search = _Search(
         hidden,
-        [_glob(pattern) for pattern in include],
-        [_glob(pattern) for pattern in exclude],
+        [Glob(pattern) for pattern in include],
+        [Glob(pattern) for pattern in exclude],
         archives,
     )
     return (
@@ -123,11 +124,11 @@ class _Search:
     folders done."""
 
     hidden: bool
-    include: Patterns
-    exclude: Patterns
+    include: Sequence[Glob]
+    exclude: Sequence[Glob]
     archives: bool = False
     given: defaultdict[FolderId, set[str]] = field(default_factory=lambda: defaultdict(set))
-    done: set[FolderId] = field(default_factory=set)
+    done: set[Seen] = field(default_factory=set)
 
     def at(self, path: str) -> Iterable[Photo | Failure]:
         """What is at an absolute path, be it a folder or a file."""
@@ -207,19 +208,18 @@ class _Search:
     def _content(
         self, full: str, path: str, folder: FolderId, above: tuple[FolderId, ...]
     ) -> list[str]:
-        """The paths in a folder, last name first; none if the walk is in it or has been."""
-        if folder in above or folder in self.done:
+        """The paths in a folder, last name first; none if the walk is in it, or has been and would
+        take the same again."""
+        start = f"{path}/" if path else ""
+        globs = (*self.include, *self.exclude)
+        seen = folder, tuple(glob.after(glob.start, start) for glob in globs)
+        if folder in above or seen in self.done:
             return []
         names = sorted(
             os.listdir(os.path.join(full, ".")), reverse=True
         )  # "." may be entered: so may the names
-        if not self.include and not self.exclude:
-            self.done.add(folder)
-        inner = [
-            f"{path}/{name}" if path else name
-            for name in names
-            if self.hidden or not name.startswith(".")
-        ]
+        self.done.add(seen)
+        inner = [start + name for name in names if self.hidden or not name.startswith(".")]
         return [name for name in inner if not _matches(self.exclude, name, name + "/")]
 
     def _takes(self, full: str, path: str) -> bool:
@@ -309,34 +309,12 @@ def _extension(path: str) -> str:
     return os.path.splitext(path)[1].lower()
 
 
-def _glob(pattern: str) -> re.Pattern[str]:
-    meanings = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[!?\]?[^]]*\])", pattern)
-    parts[0::2] = map(re.escape, parts[0::2])
-    parts[1::2] = [meanings.get(part) or _choice(part) for part in parts[1::2]]
-    try:
-        return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)
-    except re.error as error:
-        hint = "for a bracket that is part of a name write [[]"
-        raise BadInput(
-            f"the pattern {pattern!r} cannot be understood: {error}", hint=hint
-        ) from error
-
-
-def _choice(brackets: str) -> str:
-    """`[a-z]` or `[!a-z]` of a glob as a regular expression."""
-    inside = brackets[1:-1]
-    negated = inside.startswith("!")
-    escaped = re.sub(r"[\\\[\]&~|^]", r"\\\g<0>", inside[negated:])
-    return f"[{'^/' if negated else ''}{escaped}]"
-
-
-def _matches(patterns: Patterns, *paths: str) -> bool:
+def _matches(globs: Sequence[Glob], *paths: str) -> bool:
     """Whether one of the patterns fits one of the paths or the name that ends it."""
     candidates = [
         candidate for path in paths for candidate in (path, path[path.rstrip("/").rfind("/") + 1 :])
     ]
-    return any(pattern.fullmatch(candidate) for pattern in patterns for candidate in candidates)
+    return any(glob.matches(candidate) for glob in globs for candidate in candidates)
 
 
 def _begins_like_a_picture(file: str) -> bool:

@@ -194,6 +194,21 @@ def test_links_in_circles_end(tmp_path: Path, filters: dict[str, list[str]]) -> 
     assert found(root, **filters) == ["a/x.jpg", "b/y.jpg", "unreadable loop.jpg"]
 
 
+@pytest.mark.parametrize("filters", [{}, {"exclude": ["*.png"]}, {"include": ["**/*.jpg"]}])
+def test_folders_that_link_to_each_other_are_listed_few_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filters: dict[str, list[str]]
+) -> None:
+    """Ten folders can be reached in ten million ways."""
+    root = tree(tmp_path / "r", *(f"{number}/x{number}.jpg" for number in range(10)))
+    for number in range(10):
+        for other in range(10):
+            (root / str(number) / f"to{other}").symlink_to(f"../{other}")
+    listed = listings(monkeypatch)
+    names = found(root, **filters)
+    assert {name.rpartition("/")[2] for name in names} == {f"x{number}.jpg" for number in range(10)}
+    assert len(names) == 10 and len(listed) <= 40
+
+
 def test_links_to_nowhere_fail_if_they_are_called_like_photos(tmp_path: Path) -> None:
     (tmp_path / "gone.jpg").symlink_to("nowhere.jpg")
     (tmp_path / "gone.txt").symlink_to("nowhere.txt")
