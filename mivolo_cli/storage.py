@@ -1,4 +1,5 @@
 """Object stores (S3, Google Cloud Storage, Azure) by their URLs, through fsspec: list, read, write.
+And files of this computer, where pipes and devices are no files.
 
 Every complaint of a library leaves this module as an OSError: FileNotFoundError, PermissionError
 (also where credentials are missing), ConnectionError for the rest; `hint` says what to do about it.
@@ -10,8 +11,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import os
 import pkgutil
 import re
+import stat as modes
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -93,6 +96,13 @@ else:
     _Path = type(Path())
 
 
+class NotAFile(OSError):
+    """A pipe, a socket or a device: reading it could wait for ever, or never end."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__(errno.EINVAL, "it is not a regular file", file)
+
+
 class Unavailable(OSError):
     """The library for a kind of store is not installed."""
 
@@ -137,6 +147,32 @@ class Listed(NamedTuple):
     key: str
     bytes: int
     mtime_ns: int
+
+
+def open_file(file: Path) -> BinaryIO:
+    """A regular file on this computer, or an object, for reading. Raises OSError."""
+    if isinstance(file, Url):
+        opened: BinaryIO = file.open("rb")
+        return opened
+    opened = open(file, "rb", opener=_without_waiting)  # noqa: SIM115  # the caller closes it
+    if not modes.S_ISREG(os.fstat(opened.fileno()).st_mode):
+        opened.close()
+        raise NotAFile(str(file))
+    return opened
+
+
+def read_file(file: Path, most: int) -> bytes:
+    """The content of a regular file of at most so many bytes. Raises OSError."""
+    with open_file(file) as opened:
+        size = os.fstat(opened.fileno()).st_size
+        if size > most:
+            raise OSError(errno.EFBIG, f"it has more than {most >> 20} MB", str(file))
+        return opened.read(size)
+
+
+def require_regular(file: Path) -> None:
+    """For what a library opens by its name. Raises OSError."""
+    open_file(file).close()
 
 
 def cache_folder() -> Path:
@@ -258,6 +294,10 @@ class _Reader(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+def _without_waiting(file: str, flags: int) -> int:
+    return os.open(file, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 @cache

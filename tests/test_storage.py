@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -514,3 +515,29 @@ def test_a_stored_file_is_read_in_pieces(put: Put) -> None:
     put("x.csv", b"one\ntwo\n")
     with Url("s3://album/x.csv").open("rb") as file:
         assert (file.readline(), file.seek(-4, io.SEEK_END), file.read()) == (b"one\n", 4, b"two\n")
+
+
+# Files that are none
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_only_regular_files_are_opened(tmp_path: Path, kind: str) -> None:
+    name = {"pipe": tmp_path / "pipe", "device": Path("/dev/zero"), "folder": tmp_path}[kind]
+    if kind == "pipe":
+        os.mkfifo(name)
+    for call in (
+        storage.open_file,
+        storage.require_regular,
+        lambda file: storage.read_file(file, 1 << 20),
+    ):
+        with pytest.raises(IsADirectoryError if kind == "folder" else storage.NotAFile):
+            call(name)
+
+
+def test_files_of_more_than_a_sane_size_are_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "a.xmp").open("wb") as file:
+        file.truncate(3 * 1024**3)
+    with pytest.raises(OSError, match="more than 64 MB"):
+        storage.read_file(tmp_path / "a.xmp", 64 << 20)
+    (tmp_path / "b.xmp").write_bytes(b"12345")
+    assert storage.read_file(tmp_path / "b.xmp", 5) == b"12345"

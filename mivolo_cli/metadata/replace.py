@@ -12,9 +12,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..atomic import Draft, draft, real, sync_folder
+from ..storage import read_file
 from . import Refused
 
 BACKUP = "_original"
+MAX_BYTES = 1024**3
+"""Of a photo whose metadata can be changed: it is in memory several times."""
 WRITE_BITS = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -31,9 +34,10 @@ def status(file: Path) -> os.stat_result:
     return info
 
 
-def read(file: Path) -> bytes:
+def read(file: Path, most: int = MAX_BYTES) -> bytes:
+    """A photo's content, or a sidecar's. Raises Refused."""
     try:
-        return file.read_bytes()
+        return read_file(file, most)
     except OSError as error:
         raise Refused("unreadable", _why(error)) from error
 

@@ -7,11 +7,14 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..storage import read_file
 from . import Refused, packet
 from .packet import TagEntries, Tags
 from .xmp import SKELETON
 
 SUFFIX = ".xmp"
+MAX_BYTES = 64 * 1024**2
+"""Of a sidecar; the largest that are known hold masks of a few megabytes."""
 CREATED = "created"
 """What `Provenance.undo` says where we made the file: taking our entries out removes it."""
 
@@ -111,7 +114,7 @@ def _build(bare: bytes | None, tags: Tags, entries: TagEntries) -> bytes:
 
 def _content(file: Path) -> bytes | None:
     try:
-        return file.read_bytes()
+        return read_file(file, MAX_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:

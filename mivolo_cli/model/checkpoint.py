@@ -22,6 +22,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from .. import storage
 from ..atomic import replacing
 from ..errors import WeightsError
 from . import registry
@@ -44,6 +45,7 @@ COUNTER = "num_batches_tracked"
 """Batch normalisation's counter of training steps; prediction does not use it, so a file may lack
 it."""
 MAX_INPUT_SIZE = 1024
+MAX_CONFIG = 1024**2
 MAX_HEADER = 100_000_000
 """Bytes that the safetensors format allows for a header."""
 DAMAGED = (
@@ -162,7 +164,7 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
 
 def file_format(file: Path) -> Literal["safetensors", "torch"]:
     """Told by the first bytes. Raises WeightsError for files of neither format."""
-    with open(file, "rb") as source:
+    with storage.open_file(file) as source:
         head = source.read(9)
     if len(head) == 9 and head.endswith(b"{") and int.from_bytes(head[:8], "little") <= MAX_HEADER:
         return "safetensors"
@@ -281,7 +283,7 @@ def _ages(
 
 def _config(file: Path) -> Mapping[str, Any]:
     try:
-        config = json.loads(file.read_text("utf-8"))
+        config = json.loads(storage.read_file(file, MAX_CONFIG))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:

@@ -20,6 +20,7 @@ from typing import Literal
 import platformdirs
 from filelock import FileLock
 
+from .. import storage
 from ..atomic import replacing, reported
 from ..errors import WeightsError
 
@@ -27,6 +28,7 @@ Kind = Literal["model", "detector"]
 Check = Literal["ok", "missing", "mismatch", "no registered hash"]
 
 REGISTRY = "registry.toml"
+MAX_RECORDS = 64 * 1024**2
 RECORDS = "hashes.json"
 SUFFIXES = (".safetensors", ".pth.tar", ".pth", ".pt", ".ckpt", ".bin", ".onnx")
 OWN_LICENCE = "not known, added by you"
@@ -214,6 +216,7 @@ def verify(names: Iterable[str] | None = None) -> list[tuple[Entry, Check]]:
 
 def sha256(file: Path) -> str:
     """The file's hash in lower-case hexadecimal, read piece by piece."""
+    storage.require_regular(file)
     with open(file, "rb") as source:
         return hashlib.file_digest(source, "sha256").hexdigest()
 
@@ -235,7 +238,8 @@ def records() -> dict[str, Record]:
     path = user_folder() / RECORDS
     try:
         return {
-            file: Record(**fields) for file, fields in json.loads(path.read_text("utf-8")).items()
+            file: Record(**fields)
+            for file, fields in json.loads(storage.read_file(path, MAX_RECORDS)).items()
         }
     except (FileNotFoundError, NotADirectoryError):
         return {}

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import accumulate
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
 from threading import Lock
 from typing import IO, Any, Protocol
@@ -208,7 +208,7 @@ def _open(root: str, path: str, size: int, mtime_ns: int) -> Archive:
     if storage.is_url(root):
         facts, file = storage.stat(whole), storage.Url(whole).open("rb")
     else:
-        file = open(os.path.join(root, path), "rb")  # noqa: SIM115  # it closes with the archive
+        file = storage.open_file(Path(root, path))  # it closes with the archive
         info = os.fstat(file.fileno())
         facts = info.st_size, info.st_mtime_ns
     if facts != (size, mtime_ns):

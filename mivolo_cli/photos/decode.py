@@ -113,7 +113,7 @@ def decode(photo: Photo, min_size: MinSize | None = None, data: bytes | None = N
     try:
         if data is None:
             photo, data = fetched(photo)
-        with open(photo.file, "rb") if data is None else BytesIO(data) as file:
+        with storage.open_file(photo.file) if data is None else BytesIO(data) as file:
             facts = _facts(file, photo)
             picture = _open(file)
             size = picture.size
@@ -220,7 +220,7 @@ def _is_risky(photo: Photo, data: bytes | None) -> bool:
     hours.
     """
     try:
-        with open(photo.file, "rb") if data is None else BytesIO(data) as file:
+        with storage.open_file(photo.file) if data is None else BytesIO(data) as file:
             formats = formats_of(file.read(32))
             large = (photo.bytes or 0 if data is None else len(data)) > USUAL_BYTES
             return bool(formats) and (
@@ -330,7 +330,7 @@ def diagnosis(error: Exception) -> tuple[str, str]:
         return "missing", CODES["missing"]
     if isinstance(error, PermissionError):
         return "no_permission", CODES["no_permission"]
-    if isinstance(error, IsADirectoryError):
+    if isinstance(error, (IsADirectoryError, storage.NotAFile)):
         return "not_a_file", CODES["not_a_file"]
     if isinstance(error, OSError) and error.strerror:
         return "unreadable", f"{CODES['unreadable']}: {error.strerror}"

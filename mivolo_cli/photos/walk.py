@@ -321,7 +321,7 @@ def _begins_like_a_picture(file: str) -> bool:
     try:
         if storage.is_url(file):
             return bool(formats_of(storage.read(file, end=32)))
-        with open(file, "rb") as opened:
+        with storage.open_file(Path(file)) as opened:
             return bool(formats_of(opened.read(32)))
     except OSError:
         return False

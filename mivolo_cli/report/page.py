@@ -21,6 +21,7 @@ from typing import Any, TextIO
 from urllib.parse import quote
 
 from ..records import Box, Failure, Person, Prediction, Result, archive_of, stays_inside
+from ..storage import open_file
 from ..tables.results import Results
 from ..version import __version__
 
@@ -35,9 +36,9 @@ POLICY = (
 
 def is_ours(path: Path) -> bool:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return file.read(len(MARK)) == MARK
-    except (OSError, UnicodeDecodeError):
+        with open_file(path) as file:
+            return file.read(len(MARK)) == MARK.encode()
+    except OSError:
         return False
 
 

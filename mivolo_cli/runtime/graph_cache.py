@@ -23,7 +23,7 @@ from ..atomic import new_folder
 from ..errors import BadInput, MivoloError, OutputError
 from ..model import registry
 from ..model.spec import ModelSpec
-from ..storage import cache_folder
+from ..storage import cache_folder, read_file
 from ..version import __version__
 from .engines import first_line
 from .mixed_precision import first_layers, spare
@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 GRAPH, DATA, ABOUT = "graph.xml", "graph.bin", "about.json"
 FORM = 2
 """Grows when the same weights become another graph than before."""
+MAX_ABOUT = 64 * 1024**2
 EXAMPLE = 2
 """People in the batch that is followed through the model; the graph then takes any number."""
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
@@ -168,7 +169,7 @@ def _place(name: str, openvino_version: str, kind: str) -> Path:
 def _kept(place: Path, precision: str) -> tuple[OpenVinoEngine, GraphInfo] | None:
     """What the cache holds of a model; None where it is not there or not whole."""
     try:
-        about = json.loads((place / ABOUT).read_text("utf-8"))
+        about = json.loads(read_file(place / ABOUT, MAX_ABOUT))
         if about["hashes"] != _hashes(place, about["info"]):
             return None
         engine = OpenVinoEngine(place / GRAPH, precision)

@@ -125,14 +125,14 @@ def _photos(table: _Table) -> Generator[Rows, None, None]:
 
 def _rows(table: _Table) -> Iterator[dict[str, Any]]:
     for place in table.files:
-        with place.open("rb") as file:
+        with storage.open_file(place) as file:
             yield from parquet.rows(file)
 
 
 def _open_table(path: Path) -> _Table:
     try:
         files = parquet_files(path) or [path]
-        with files[0].open("rb") as file:
+        with storage.open_file(files[0]) as file:
             metadata = parquet.metadata(file) if parquet.is_ours(file) else {}
     except UNREADABLE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error

@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .. import storage
 from ..atomic import replacing
 from ..errors import OutputError
 from ..records import SCHEMA, Failure, Person, Photo, Prediction, Result, people_of, rows
@@ -240,6 +241,7 @@ def _read_keys(
 ) -> Iterator[tuple[list[bytes | None], list[str | None]]]:
     """The keys and error codes of the rows of each row group; nothing where the fingerprint is
     another one."""
+    storage.require_regular(file)
     with pq.ParquetFile(file, page_checksum_verification=True) as opened:
         about: Mapping[bytes, bytes] = opened.schema_arrow.metadata or {}
         if about.get((KEY_PREFIX + FINGERPRINT).encode()) != fingerprint.encode():
@@ -251,6 +253,7 @@ def _read_keys(
 
 def _read_group(file: Path, number: int) -> pa.Table:
     try:
+        storage.require_regular(file)
         with pq.ParquetFile(file, page_checksum_verification=True) as opened:
             return _keyed(opened.read_row_group(number))
     except UNREADABLE as error:

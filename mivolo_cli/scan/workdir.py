@@ -27,6 +27,7 @@ from . import store
 
 ENDING = ".mivolo"
 LOCK, RECEIPT, WHOLE = "lock", "receipt.json", "results.parquet"
+MAX_RECEIPT = 64 * 1024**2
 PUBLISHED = re.compile(r"published-\d{5,}\.parquet")
 """Copies of what stands in a bucket."""
 PART = re.compile(r"part-(\d{6,})\.parquet")
@@ -188,6 +189,8 @@ def _locked(folder: Path, output: Path) -> Iterator[None]:
         raise BadInput(
             f"{folder} is a link", hint="remove it: finished work is kept in a folder of that name"
         )
+    if (folder / LOCK).is_symlink():
+        raise BadInput(f"{folder / LOCK} is a link", hint="remove it: it could lead anywhere")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK, timeout=0)
@@ -211,7 +214,7 @@ def _locked(folder: Path, output: Path) -> Iterator[None]:
 
 def _receipt(folder: Path) -> Receipt | None:
     try:
-        receipt = Receipt(**json.loads((folder / RECEIPT).read_text("utf-8")))
+        receipt = Receipt(**json.loads(storage.read_file(folder / RECEIPT, MAX_RECEIPT)))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     kinds = (
@@ -258,7 +261,7 @@ def _nearby(output: Path) -> Iterator[Path]:
 
 
 def _copied(file: Path, copy: Path) -> Path:
-    with file.open("rb") as stored, atomic.replacing(copy) as out:
+    with storage.open_file(file) as stored, atomic.replacing(copy) as out:
         shutil.copyfileobj(stored, out, storage.BLOCK)
     return copy
 

@@ -111,7 +111,7 @@ def read_table(path: Path) -> pa.Table:
         if is_folder(path) and folder.exists(path):
             return _typed(folder.read(path))
         reader = format_of(path)
-        with path.open("rb") as file:
+        with storage.open_file(path) as file:
             _check_columns(path, reader.columns(file))
             file.seek(0)
             return _typed(reader.read(file))

@@ -109,12 +109,12 @@ def _names(folder: Path) -> list[str]:
 
 
 def _read(file: Path) -> pa.Table:
-    with file.open("rb") as opened:
+    with storage.open_file(file) as opened:
         return parquet.read(opened)
 
 
 def _is_ours(file: Path) -> bool:
-    with file.open("rb") as opened:
+    with storage.open_file(file) as opened:
         return parquet.is_ours(opened)
 
 

@@ -11,6 +11,7 @@ from typing import BinaryIO, Protocol
 import pyarrow as pa
 
 from ..errors import BadInput
+from ..storage import open_file
 from . import csv, jsonl, parquet
 
 UNREADABLE = (OSError, ValueError, RecursionError, pa.ArrowException)
@@ -57,7 +58,7 @@ def is_folder(path: Path) -> bool:
 def is_ours(path: Path) -> bool:
     """Whether a file is a result table of this program."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return format_of(path).is_ours(file)
     except UNREADABLE:
         return False

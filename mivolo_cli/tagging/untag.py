@@ -113,7 +113,7 @@ def _untag_sidecar(photo: Photo, options: UntagOptions) -> TagOutcome:
     file = sidecar.path(photo.file)
     if not file.is_file():
         return TagOutcome(photo, "none")
-    data = replace.read(file)
+    data = replace.read(file, sidecar.MAX_BYTES)
     left = sidecar.strip(data)
     if left.tags is None:
         return TagOutcome(photo, "none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,21 @@ def test_a_broken_sidecar_is_left_alone(photo: Path) -> None:
 def test_a_sidecar_without_entries_of_ours_is_not_changed() -> None:
     assert sidecar.strip(OTHERS).data == OTHERS and sidecar.strip(OTHERS).tags is None
     assert sidecar.strip(SKELETON).data == SKELETON
+
+
+@pytest.mark.parametrize("name", ["a.heic.xmp", "a.xmp"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "3 GB"])
+def test_a_sidecar_that_is_no_file_of_a_sane_size_is_refused(
+    photo: Path, name: str, kind: str
+) -> None:
+    file = photo.with_name(name)
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "device":
+        file.symlink_to("/dev/zero")
+    else:
+        with file.open("wb") as sparse:
+            sparse.truncate(3 * 1024**3)
+    with pytest.raises(Refused, match="not a regular file|more than 64 MB") as caught:
+        sidecar.plan(photo, None, make_tags(), TagEntries())
+    assert caught.value.code == "unreadable"

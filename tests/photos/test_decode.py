@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from mivolo_cli import storage
 from mivolo_cli.errors import BadInput, PhotoError
 from mivolo_cli.photos import decode
 from mivolo_cli.records import Failure, Image, Photo, Pixels
@@ -40,6 +42,16 @@ def difference(pixels: np.ndarray, expected: np.ndarray) -> float:
     """Mean absolute difference; the scene turned any wrong way is over 30 away."""
     assert pixels.shape == expected.shape
     return float(np.abs(pixels.astype(int) - expected).mean())
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_pipes_and_devices_are_no_photos(tmp_path: Path, kind: str) -> None:
+    """A walk leaves them out, but a table may name them."""
+    if kind == "pipe":
+        os.mkfifo(tmp_path / "a.jpg")
+    else:
+        (tmp_path / "a.jpg").symlink_to("/dev/zero")
+    assert code(tmp_path / "a.jpg") == "not_a_file"
 
 
 # What a decoded photo is
@@ -360,11 +372,11 @@ def test_vanished_file(tmp_path: Path) -> None:
 def test_file_without_permission(
     tmp_path: Path, make_photo: MakePhoto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(file: Path, mode: str) -> None:
+    def refuse(file: Path) -> None:
         raise PermissionError(13, "Permission denied", str(file))
 
     file = make_photo(tmp_path / "photo.jpg")
-    monkeypatch.setattr(decode, "open", refuse, raising=False)  # root may read everything
+    monkeypatch.setattr(storage, "open_file", refuse)  # root may read everything
     assert code(file) == "no_permission"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -171,3 +172,18 @@ def test_purging_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert cache.exists()
     workdir.purge_cache()
     assert not cache.exists()
+
+
+@pytest.mark.parametrize("name", ["part-000000.parquet", "results.parquet", "receipt.json"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_pipes_and_devices_in_the_place_of_finished_work_are_passed_over(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    file = tmp_path / ".a.csv.mivolo" / name
+    file.parent.mkdir()
+    if kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("/dev/zero")
+    with claim([tmp_path / "a.csv"]) as place:
+        assert (place.receipt({}), place.results("f").index) == (None, {})

@@ -429,6 +429,17 @@ def test_a_pipe_is_refused(tmp_path: Path) -> None:
         check_outputs([tmp_path / "pipe.csv"])
 
 
+@pytest.mark.parametrize("name", ["people.csv", "people.jsonl", "people.parquet", "people"])
+def test_a_pipe_in_the_place_of_a_table_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    if name == "people":
+        file.mkdir()
+        file /= "part-00000.parquet"
+    os.mkfifo(file)
+    with pytest.raises(BadInput, match="not a regular file"):
+        read_table(tmp_path / name)
+
+
 def test_a_folder_without_permission_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
