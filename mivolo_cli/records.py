@@ -286,6 +286,12 @@ def archive_of(path: str) -> tuple[str, str]:
     return (match[1], match[2]) if match else (path, "")
 
 
+def same_time(now: int, scanned: int) -> bool:
+    """Whether a file's time in nanoseconds is the one in a table, which other programs may have
+    written again: they round it to ten microseconds, or to seconds."""
+    return abs(now - scanned) <= (10**9 if scanned % 10**9 == 0 else 10**4)
+
+
 def stays_inside(path: str) -> bool:
     """Whether a path below a root leads nowhere else, on any system: tables may come from
     strangers."""

@@ -168,13 +168,8 @@ def _scan_and_tag(options: ScanOptions, console: Console) -> tuple[Progress, Tal
     all is tagged."""
     from ..tagging.tag import TagOptions
 
-    usable = [
-        path
-        for path in options.outputs
-        if not (options.spreadsheet_safe and path.suffix.lower() == ".csv")
-    ]
-    kept = None if usable else _kept_results(options)
-    results = kept or usable[0]
+    kept = None if options.outputs else _kept_results(options)
+    results = kept or options.outputs[0]
     progress = run_scan(options, console, [kept] if kept else [])
     tally = run_tag(TagOptions(results), console) if progress.photos else None
     if kept:

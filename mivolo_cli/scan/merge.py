@@ -18,7 +18,9 @@ from ..records import archive_of
 from ..tables import (
     BUFFER_ROWS,
     UNREADABLE,
+    Source,
     check_outputs,
+    checked,
     is_folder,
     open_sinks,
     parquet,
@@ -126,7 +128,10 @@ def _photos(table: _Table) -> Generator[Rows, None, None]:
 def _rows(table: _Table) -> Iterator[dict[str, Any]]:
     for place in table.files:
         with storage.open_file(place) as file:
-            yield from parquet.rows(file)
+            first = 0
+            for batch in parquet.batches(file):
+                yield from checked(batch, Source(place, first)).to_pylist()
+                first += batch.num_rows
 
 
 def _open_table(path: Path) -> _Table:

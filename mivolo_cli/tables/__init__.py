@@ -18,17 +18,20 @@ from .. import storage
 from ..errors import BadInput
 from ..records import FIRST_COLUMNS, SCHEMA, SCHEMA_VERSION
 from ..storage import Url
-from . import folder
+from . import folder, rules, values
 from .checks import check_outputs
 from .formats import FORMATS, UNREADABLE, format_of, is_folder
 from .targets import Target, open_target, remove_leftovers
+from .values import Source
 
 __all__ = [
     "BUFFER_ROWS",
     "FORMATS",
     "UNREADABLE",
     "Sinks",
+    "Source",
     "check_outputs",
+    "checked",
     "is_folder",
     "open_sinks",
     "parquet_files",
@@ -102,25 +105,35 @@ def open_sinks(
 
 
 def read_table(path: Path) -> pa.Table:
-    """A result table of any of the formats with SCHEMA's columns and types; further columns are
-    left out.
+    """A result table of any of the formats with SCHEMA's columns and types, each photo's rows
+    together; further columns are left out.
 
-    Parquet's metadata stays on the schema. Raises BadInput for what is not such a table.
+    Parquet's metadata stays on the schema. Raises BadInput for what is not such a table, and for
+    values that cannot be.
     """
     try:
         if is_folder(path) and folder.exists(path):
-            return _typed(folder.read(path))
+            return values.in_order(checked(folder.read(path), Source(path)))
         reader = format_of(path)
         with storage.open_file(path) as file:
             _check_columns(path, reader.columns(file))
             file.seek(0)
-            return _typed(reader.read(file))
+            return values.in_order(checked(reader.read(file), Source(path)))
     except UNREADABLE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         hint = "give a table that mivolo scan has written"
         if isinstance(path, Url) and isinstance(error, OSError):
             hint = storage.hint(error, str(path))
         raise BadInput(f"cannot read {path}: {reason}", hint=hint) from error
+
+
+def checked(table: pa.Table, source: Source) -> pa.Table:
+    """The rows of a file with SCHEMA's columns and types alone. Raises BadInput, naming the column
+    and the row, for a value that cannot be; pyarrow's ArrowInvalid for a damaged table."""
+    table.validate(full=True)
+    table = values.typed(table, source)
+    rules.check(table, source)
+    return table
 
 
 def parquet_files(path: Path) -> list[Path]:
@@ -138,14 +151,6 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
             f"{path} is not a result table of mivolo: it has no column {named}",
             hint="give a table that mivolo scan has written",
         )
-
-
-def _typed(table: pa.Table) -> pa.Table:
-    table.validate(full=True)
-    for field in SCHEMA:
-        if not field.nullable and table[field.name].null_count:
-            raise ValueError(f"column {field.name} has empty fields")
-    return table.select(SCHEMA.names).cast(SCHEMA).replace_schema_metadata(table.schema.metadata)
 
 
 def _program_version() -> str:

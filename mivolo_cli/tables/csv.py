@@ -1,5 +1,9 @@
 """Results as CSV: UTF-8, a header, quotes only where needed. An empty field is null; an empty text
-is `""`."""
+is `""`.
+
+Tables that a spreadsheet has written are read, too: with semicolons or tabs, and with a byte order
+mark.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +12,32 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from ..records import FIRST_COLUMNS, SCHEMA
 from .jsonl import plain_rows
 
 HEADER_LIMIT = 65_536
+SEPARATORS = ",;\t"
+MARK = b"\xef\xbb\xbf"
+"""A byte order mark: without it, Excel takes UTF-8 for the system's own coding."""
 NEEDS_QUOTES = re.compile('^$|[",\r\n]')
 FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 """What spreadsheets take for the beginning of a formula, in the wide forms of East Asia too."""
+LIKE_FORMULA = f"'*[{re.escape(''.join(FORMULA_STARTS))}]"
+"""What a `safe` table has an apostrophe before, so that it can be taken away again."""
+FREE_TEXT = ("path", "root", "message")
 
 
 class CsvWriter:
-    """CSV has no place for metadata. `safe` puts an apostrophe before text that begins like a
-    formula."""
+    """CSV has no place for metadata. `safe` is for spreadsheets: a byte order mark, and an
+    apostrophe before text that begins like a formula."""
 
     def __init__(self, file: BinaryIO, metadata: Mapping[str, str], safe: bool = False) -> None:
         self._file = file
         self._safe = safe
-        self._file.write(_line(SCHEMA.names))
+        self._file.write(MARK * safe + _line(SCHEMA.names))
 
     def write(self, batch: pa.RecordBatch) -> None:
         harmless = _harmless if self._safe else lambda value: value
@@ -41,16 +52,23 @@ def is_ours(file: BinaryIO) -> bool:
 
 
 def columns(file: BinaryIO) -> list[str]:
-    header = file.readline(HEADER_LIMIT).decode("utf-8-sig")
-    return [name.strip('"') for name in header.rstrip("\r\n").split(",")]
+    header = _header(file)
+    return [name.strip('" ') for name in header.split(_separator(header))]
 
 
 def read(file: BinaryIO) -> pa.Table:
-    return pyarrow.csv.read_csv(
+    """All columns as text."""
+    safe = file.read(len(MARK)) == MARK
+    file.seek(0)
+    header = _header(file)
+    file.seek(0)
+    separator = _separator(header)
+    names = [name.strip('"') for name in header.split(separator)]
+    table = pyarrow.csv.read_csv(
         file,
-        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+        parse_options=pyarrow.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
         convert_options=pyarrow.csv.ConvertOptions(
-            column_types=SCHEMA,
+            column_types=dict.fromkeys([*names, *SCHEMA.names], pa.string()),
             include_columns=SCHEMA.names,
             include_missing_columns=True,
             null_values=[""],
@@ -58,6 +76,29 @@ def read(file: BinaryIO) -> pa.Table:
             quoted_strings_can_be_null=False,
         ),
     )
+    return _without_apostrophes(table) if safe else table
+
+
+def _header(file: BinaryIO) -> str:
+    """The first line. Raises ValueError where it is not UTF-8."""
+    line = file.readline(HEADER_LIMIT)
+    try:
+        return line.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise ValueError("it is not coded as UTF-8: save it as CSV UTF-8") from error
+
+
+def _separator(header: str) -> str:
+    """What divides the columns of this header."""
+    return max(SEPARATORS, key=header.count)
+
+
+def _without_apostrophes(table: pa.Table) -> pa.Table:
+    """The texts as they were before a CsvWriter made them safe."""
+    for name in FREE_TEXT:
+        original = pc.replace_substring_regex(table[name], f"^'({LIKE_FORMULA})", r"\1")
+        table = table.set_column(table.schema.get_field_index(name), name, original)
+    return table
 
 
 def _line(values: Any) -> bytes:
@@ -65,7 +106,7 @@ def _line(values: Any) -> bytes:
 
 
 def _harmless(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+    return f"'{value}" if isinstance(value, str) and re.match(LIKE_FORMULA, value) else value
 
 
 def _field(value: str | float | None) -> str:

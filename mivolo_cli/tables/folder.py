@@ -97,7 +97,7 @@ def read(folder: Path) -> pa.Table:
     tables = [_read(file) for file in files(folder)]
     if not tables:
         raise ValueError("it is a folder without results")
-    return pa.concat_tables(tables)
+    return pa.concat_tables(tables, promote_options="permissive")
 
 
 def _names(folder: Path) -> list[str]:

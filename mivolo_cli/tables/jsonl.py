@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, BinaryIO
 
@@ -60,11 +60,42 @@ def columns(file: BinaryIO) -> list[str]:
 
 
 def read(file: BinaryIO) -> pa.Table:
+    """The columns of SCHEMA; of any types where another program wrote them. Raises ValueError."""
     if not file.read(1):
         return SCHEMA.empty_table()
     file.seek(0)
+    try:
+        return _read_as_written(file)
+    except pa.ArrowInvalid:
+        file.seek(0)
+        return _read_by_lines(file)
+
+
+def _read_as_written(file: BinaryIO) -> pa.Table:
     options = pyarrow.json.ParseOptions(
         explicit_schema=pa.schema([field.with_nullable(True) for field in SCHEMA]),
         unexpected_field_behavior="ignore",
     )
     return pyarrow.json.read_json(file, parse_options=options)
+
+
+def _read_by_lines(file: BinaryIO) -> pa.Table:
+    rows = []
+    for number, line in enumerate(file, start=1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"line {number} is not a JSON object")
+        rows.append(row)
+    return pa.table({name: _column(rows, name) for name in SCHEMA.names})
+
+
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> pa.Array:
+    """Values of one type, or all of them as text."""
+    values = [row.get(name) for row in rows]
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, OverflowError):
+        return pa.array([None if value is None else str(value) for value in values])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..records import FIRST_COLUMNS, LATER_COLUMNS, SCHEMA
+from ..records import FIRST_COLUMNS, SCHEMA
 
 KEY_PREFIX = "mivolo."
 VERSION_KEY = KEY_PREFIX + "schema_version"
@@ -41,12 +41,7 @@ def columns(file: BinaryIO) -> list[str]:
 
 
 def read(file: BinaryIO) -> pa.Table:
-    """Tables of schema version 1 lack columns, which are then empty."""
-    table = pq.ParquetFile(file).read(columns=SCHEMA.names)
-    for name in set(LATER_COLUMNS) - set(table.column_names):
-        empty = pa.nulls(table.num_rows, SCHEMA.field(name).type)
-        table = table.append_column(SCHEMA.field(name), empty)
-    return table
+    return pq.ParquetFile(file).read(columns=SCHEMA.names)
 
 
 def metadata(file: BinaryIO) -> dict[str, str]:
@@ -60,7 +55,7 @@ def metadata(file: BinaryIO) -> dict[str, str]:
     }
 
 
-def rows(file: BinaryIO) -> Iterator[dict[str, Any]]:
-    """The rows, of which a few thousand are in memory."""
+def batches(file: BinaryIO) -> Iterator[pa.Table]:
+    """The rows, a few thousand at a time."""
     for batch in pq.ParquetFile(file).iter_batches(ROWS_AT_ONCE, columns=SCHEMA.names):
-        yield from batch.to_pylist()
+        yield pa.Table.from_batches([batch])

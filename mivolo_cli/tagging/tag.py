@@ -29,7 +29,7 @@ from ..metadata.exif import Field
 from ..metadata.lookup import tags_of
 from ..metadata.packet import Provenance, TagEntries, Tags
 from ..metadata.picture import examine
-from ..records import Photo, photo_of
+from ..records import Photo, photo_of, same_time
 from ..scan import workdir
 from ..tables.scores import with_min_score
 from .outcome import TagOutcome, Tally, diff, open_report
@@ -174,7 +174,7 @@ def _is_as_scanned(photo: Photo, info: os.stat_result, data: bytes, kind: str | 
     """By size and time. Tagging keeps the time; the size may be the one from before it."""
     if photo.bytes is None or photo.mtime_ns is None:
         return True
-    if info.st_mtime_ns != photo.mtime_ns:
+    if not same_time(info.st_mtime_ns, photo.mtime_ns):
         return False
     if len(data) == photo.bytes:
         return True

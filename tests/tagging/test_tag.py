@@ -187,7 +187,8 @@ def test_a_photo_that_changed_since_the_scan_is_refused(tmp_path: Path, photo: P
 def test_photos_without_people_are_not_touched(tmp_path: Path, photo: Path) -> None:
     before = photo.read_bytes()
     nobody = rows_of(photo, status="no_people")
-    nobody[0] |= dict.fromkeys(("person", "age", "gender", "face_x1"))
+    nobody[0] |= dict.fromkeys(("person", "age", "gender"))
+    nobody[0] |= dict.fromkeys(f"face_{corner}" for corner in ("x1", "y1", "x2", "y2"))
     assert one(tmp_path, nobody).status == "nobody"
     unjudged = rows_of(photo, [{"age": None, "status": "no_usable_crop"}])
     assert one(tmp_path, unjudged).status == "nobody"
@@ -336,3 +337,14 @@ def test_a_folder_that_cannot_be_written_to_is_a_reason(
 ) -> None:
     monkeypatch.setattr(replace.os, "access", lambda *_: False)
     assert one(tmp_path, rows_of(photo)).code == "no_permission"
+
+
+def test_a_time_that_a_spreadsheet_has_rounded_is_the_photos(tmp_path: Path, photo: Path) -> None:
+    os.utime(photo, ns=(1, 1_620_123_072_123_456_789))
+    whole, micro, other = (
+        rows_of(photo, mtime_ns=time)
+        for time in (1_620_123_072 * 10**9, 1_620_123_072_123_460_000, 1_620_123_072_123_000_000)
+    )
+    assert one(tmp_path, whole, dry_run=True).status == "tagged"
+    assert one(tmp_path, micro, dry_run=True).status == "tagged"
+    assert one(tmp_path, other, dry_run=True).code == "changed"

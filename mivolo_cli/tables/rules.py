@@ -1,0 +1,89 @@
+"""What the values of a result table have to be, whoever wrote it: readers rely on it.
+
+Scans write only such rows; tables that were edited, or come from strangers, may hold others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .values import Source, refuse
+
+OLDEST = 200
+"""Years. No model answers so much; decimal points that a spreadsheet has dropped do."""
+RANGES = {
+    **dict.fromkeys(("bytes", "width", "height", "person"), (0, None)),
+    **dict.fromkeys(("age", "age_low", "age_high"), (0, OLDEST)),
+    "gender_score": (0, 1),
+    "roll": (-180, 180),
+}
+WORDS = {
+    "gender": ("male", "female"),
+    "used": ("face+body", "face", "body"),
+    "status": ("ok", "no_people", "no_usable_crop", "error"),
+}
+FIRST, LAST = datetime.min, datetime.max.replace(microsecond=999_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Which rows of a column break a rule, and what is said of the first."""
+
+    column: str
+    rows: pa.ChunkedArray
+    problem: str
+
+
+def check(table: pa.Table, source: Source) -> None:
+    """Raises BadInput naming the column and the row of the first value that cannot be."""
+    for fault in _faults(table):
+        wrong = pc.index(pc.fill_null(fault.rows, False), True).as_py()
+        if wrong >= 0:
+            raise refuse(source, fault.column, wrong, table[fault.column][wrong], fault.problem)
+
+
+def _faults(table: pa.Table) -> Iterator[Fault]:
+    for field in table.schema:
+        if pa.types.is_floating(field.type):
+            infinite = pc.invert(pc.is_finite(table[field.name]))
+            yield Fault(field.name, infinite, "is not a finite number")
+    for name, (least, most) in RANGES.items():
+        yield Fault(name, pc.less(table[name], least), f"is below {least}")
+        if most is not None:
+            yield Fault(name, pc.greater(table[name], most), f"is above {most}")
+    for name, words in WORDS.items():
+        unknown = pc.and_(
+            pc.is_valid(table[name]), pc.invert(pc.is_in(table[name], pa.array(words)))
+        )
+        yield Fault(name, unknown, f"is none of {', '.join(words)}")
+    when = table["taken_at"]
+    yield Fault(
+        "taken_at",
+        pc.or_(pc.less(when, _moment(FIRST, when)), pc.greater(when, _moment(LAST, when))),
+        "is outside of the years 1 to 9999",
+    )
+    for kind in ("face", "body"):
+        yield from _box_faults(table, kind)
+
+
+def _box_faults(table: pa.Table, kind: str) -> Iterator[Fault]:
+    """A box has all of its corners or none, the second one right of and below the first."""
+    names = [f"{kind}_{corner}" for corner in ("x1", "y1", "x2", "y2")]
+    x1, y1, x2, y2 = (table[name] for name in names)
+    known = [pc.is_valid(table[name]) for name in names]
+    some = pc.or_(pc.or_(known[0], known[1]), pc.or_(known[2], known[3]))
+    for name, there in zip(names, known, strict=True):
+        yield Fault(
+            name, pc.and_(some, pc.invert(there)), "is empty, and the box is only half there"
+        )
+    yield Fault(names[2], pc.less(x2, x1), f"is left of {names[0]}")
+    yield Fault(names[3], pc.less(y2, y1), f"is above {names[1]}")
+
+
+def _moment(time: datetime, like: pa.ChunkedArray) -> pa.Scalar:
+    return pa.scalar(time, like.type)

@@ -1,0 +1,220 @@
+"""The values of a result table in the types of SCHEMA.
+
+Spreadsheets and other programs write tables again in their own way: whole numbers as 12.0, decimal
+commas, NaN for nothing, large numbers rounded. What has one meaning is read; anything else is an
+error that names the column and the row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import BadInput
+from ..records import LATER_COLUMNS, SCHEMA
+
+NOTHING = ("", "nan", "na", "n/a", "#n/a", "<na>", "nat", "none", "null")
+"""What programs write, in any case, where a field other than text is empty."""
+SURE_DIGITS = 7
+"""A spreadsheet that shows fewer digits of a large number has rounded it."""
+EPOCH = datetime(1970, 1, 1)
+DAY_FIRST = ("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y")
+"""Times as only one order of day and month writes them."""
+AGAIN = "correct it there, or give the table as mivolo scan has written it"
+SHOWN = 40
+"""Characters of a value that a message shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where rows come from: a file, in which `first` rows are before them."""
+
+    path: Path
+    first: int = 0
+
+
+class Unclear(ValueError):
+    """A value that cannot be read, or could mean two things."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecimalMark:
+    """Whether the numbers of a table have decimal commas."""
+
+    comma: bool = False
+
+    def number(self, value: Any) -> Decimal | None:
+        """A number as it was written; None where there is none. Raises Unclear."""
+        if not isinstance(value, str):
+            return _finite(value)
+        text = value.strip()
+        if text.lower() in NOTHING:
+            return None
+        if "," in text and "." in text or self.comma and "." in text or text.count(",") > 1:
+            raise Unclear("mixes decimal points and commas, or has thousands divided by them")
+        try:
+            return _finite(Decimal(text.replace(",", ".")))
+        except InvalidOperation:
+            raise Unclear("is not a number") from None
+
+
+def _finite(value: Any) -> Decimal | None:
+    """Exactly this number; None for none. Raises Unclear."""
+    if value is None or value != value:
+        return None
+    if not isinstance(value, int | float | Decimal):
+        raise Unclear("is not a number")
+    number = Decimal(value)
+    if not number.is_finite():
+        raise Unclear("is not a finite number")
+    return number
+
+
+def typed(table: pa.Table, source: Source) -> pa.Table:
+    """The columns of SCHEMA in its types, other columns left out. Those that tables of schema
+    version 1 lack are empty. Raises BadInput."""
+    for name in set(LATER_COLUMNS) - set(table.column_names):
+        table = table.append_column(name, pa.nulls(table.num_rows))
+    mark = _decimal_mark(table, source)
+    columns = [_column(table[field.name], field, mark, source) for field in SCHEMA]
+    return pa.table(columns, schema=SCHEMA).replace_schema_metadata(table.schema.metadata)
+
+
+def in_order(table: pa.Table) -> pa.Table:
+    """The rows of each photo together and by person, as after a scan: somebody may have sorted them
+    by age. Photos keep the order of their first rows."""
+    photos = pc.binary_join_element_wise(table["root"], table["path"], "\0").combine_chunks()
+    place = pa.chunked_array([photos.dictionary_encode().indices])
+    keys = pa.table({"place": place, "person": table["person"]})
+    order = pc.sort_indices(keys, [("place", "ascending"), ("person", "ascending")])
+    return table if order.equals(pa.array(range(len(order)), order.type)) else table.take(order)
+
+
+def refuse(source: Source, column: str, row: int, value: pa.Scalar, problem: str) -> BadInput:
+    """The error for one value; rows are counted from 0 here, and from 1 for the user."""
+    try:
+        text = str(value.as_py())
+    except (OverflowError, ValueError):  # a time that Python cannot have
+        text = str(value.cast(pa.int64()))
+    shown = repr(text if len(text) <= SHOWN else text[: SHOWN - 3] + "...")
+    what = f"{shown} {problem}" if value.is_valid else problem
+    place = f"column {column}, row {source.first + row + 1} (not counting the header)"
+    return BadInput(f"{source.path}: {place}: {what}", hint=AGAIN)
+
+
+def _column(column: pa.ChunkedArray, field: pa.Field, mark: DecimalMark, source: Source) -> Any:
+    """One column in the type of its field."""
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    try:
+        column = column.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        column = pa.chunked_array([_one_by_one(column, field, mark, source)])
+    if pa.types.is_floating(field.type):
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, field.type), column)
+    if column.null_count and not field.nullable:
+        row = next(row for row, value in enumerate(column) if not value.is_valid)
+        raise refuse(source, field.name, row, column[row], "is empty")
+    return column
+
+
+def _one_by_one(
+    column: pa.ChunkedArray, field: pa.Field, mark: DecimalMark, source: Source
+) -> pa.Array:
+    values = []
+    for row, scalar in enumerate(column):
+        try:
+            values.append(pa.scalar(_read(scalar.as_py(), field, mark), field.type).as_py())
+        except (Unclear, pa.ArrowException, ArithmeticError, ValueError, TypeError) as error:
+            problem = str(error) if isinstance(error, Unclear) else "does not fit this column"
+            raise refuse(source, field.name, row, scalar, problem) from error
+    return pa.array(values, field.type)
+
+
+def _read(value: Any, field: pa.Field, mark: DecimalMark) -> Any:
+    """A value as Python has it. Raises Unclear."""
+    if pa.types.is_timestamp(field.type):
+        return _time(value)
+    if pa.types.is_integer(field.type):
+        return _whole(value, mark)
+    if pa.types.is_floating(field.type):
+        number = mark.number(value)
+        return None if number is None else float(number)
+    return value if value is None or isinstance(value, str) else str(value)
+
+
+def _whole(value: Any, mark: DecimalMark) -> int | None:
+    """A whole number. Programs write a float with all digits that matter, and `e`; a spreadsheet
+    may round what it shows, with `E`. Raises Unclear."""
+    number = mark.number(value)
+    if number is None:
+        return None
+    if number != number.to_integral_value():
+        raise Unclear("is not a whole number")
+    digits, exponent = number.as_tuple().digits, number.as_tuple().exponent
+    shown = isinstance(value, str) and "E" in value
+    if shown and isinstance(exponent, int) and exponent > 0 and len(digits) < SURE_DIGITS:
+        raise Unclear("was rounded: its last digits are lost")
+    return int(number)
+
+
+def _time(value: Any) -> datetime | None:
+    """A time without zone, as a clock showed it. Numbers are milliseconds since 1970, as pandas
+    writes them. Raises Unclear."""
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None, microsecond=value.microsecond // 1000 * 1000)
+    if value is None or str(value).strip().lower() in NOTHING:
+        return None
+    if isinstance(value, int | float):
+        return EPOCH + timedelta(milliseconds=value)
+    text = str(value).strip().replace("/", "-")
+    for read in (datetime.fromisoformat, *map(_reader, DAY_FIRST)):
+        try:
+            time = read(text)
+        except ValueError:
+            continue
+        if time.utcoffset():
+            raise Unclear("has a time zone, and photos have none")
+        return time.replace(tzinfo=None, microsecond=time.microsecond // 1000 * 1000)
+    raise Unclear("is not a time such as 2021-05-04T10:11:12")
+
+
+def _reader(form: str) -> Any:
+    return lambda text: datetime.strptime(text, form)
+
+
+def _decimal_mark(table: pa.Table, source: Source) -> DecimalMark:
+    """Decimal commas are there if a comma can be nothing else. Raises BadInput where all of them
+    could also divide thousands."""
+    doubt: tuple[str, int, pa.Scalar] | None = None
+    for name, row, value in _with_commas(table):
+        if re.search(r",(?!\d{3}\s*$)|^\s*[+-]?0,", value.as_py()):
+            return DecimalMark(comma=True)
+        doubt = doubt or (name, row, value)
+    if doubt is not None:
+        raise refuse(source, *doubt, "may be a fraction or thousands")
+    return DecimalMark()
+
+
+def _with_commas(table: pa.Table) -> Iterator[tuple[str, int, pa.Scalar]]:
+    """Column, row and text of numbers that have one comma."""
+    for field in SCHEMA:
+        column = table[field.name]
+        is_number = pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
+        if not (is_number and _is_text(column.type)):
+            continue
+        commas = pc.fill_null(pc.equal(pc.count_substring(column, ","), 1), False)
+        for row in pc.indices_nonzero(commas).to_pylist():
+            yield field.name, row, column[row]
+
+
+def _is_text(kind: Any) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
