@@ -1,8 +1,9 @@
 """Files and folders that get their names only when they are complete: the one place that writes
-beside a target, syncs, and renames.
+beside a target, syncs, and renames; and the one rule of what may be replaced.
 
-Every writer leaves nothing behind where it fails or is interrupted, and follows a link, so that a
-link stays one.
+What is not new, empty or of the program's own kind is refused, and so are a command's inputs:
+`check_file`. Every writer leaves nothing behind where it fails or is interrupted, and follows a
+link, so that a link stays one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from .errors import BadInput, OutputError
 from .storage import Url
 
 ROOM = "make room or choose another folder, and run the same command again"
+MOVE_AWAY = "choose another name or move that file or folder away"
 PART = re.compile(r"\.(.+)\.[0-9a-f]{8}\.part", re.DOTALL)
 """The name of a temporary file or folder, with the name that it was going to take."""
 LONGEST_NAME = 240
@@ -58,24 +60,116 @@ class Draft:
         os.replace(self.path, self.target)
 
 
-def check_file(path: Path, suffix: str, replace: bool) -> None:
-    """Refuse, before any work, a file that could not be written or stands already. Raises
-    BadInput."""
-    if path.suffix.lower() != suffix:
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of file that the program writes: what people call one, whether a file is one, and what
+    to do about a file of that name that is not.
+
+    One that is written `in_place`, line by line, may also be a terminal, or /dev/null.
+    """
+
+    name: str
+    is_ours: Callable[[Path], bool]
+    hint: str = MOVE_AWAY
+    in_place: bool = False
+
+    def refusal(self, path: Path) -> BadInput:
+        return BadInput(f"{path} exists and is not a {self.name}", hint=self.hint)
+
+
+def check_file(
+    path: Path,
+    kind: Kind,
+    *,
+    suffix: str = "",
+    inputs: Iterable[Path] = (),
+    replace: bool = False,
+) -> None:
+    """Refuse, before any work, a file that could not be written, is one of the command's inputs, or
+    stands already and is neither empty nor of this kind. Raises BadInput.
+
+    With `replace` the user has said that any file may be replaced; an input still may not.
+    """
+    if suffix and path.suffix.lower() != suffix:
         raise BadInput(
             f"{path} does not end in {suffix}",
             hint=f"name the output {path.with_suffix(suffix).name}",
         )
-    _check_parent(path)
-    if os.path.lexists(path) and not (replace and path.is_file()):
-        hint = "choose another name" if path.is_dir() else "choose another name, or add --replace"
-        raise BadInput(f"{path} exists already", hint=hint)
+    refuse_inputs([path], inputs)
+    check_parent(path)
+    if os.path.isdir(path):
+        raise BadInput(f"{path} is a folder", hint="choose another name for the output")
+    if not may_replace(path, kind, anyway=replace):
+        raise kind.refusal(path)
+
+
+def may_replace(path: Path, kind: Kind, *, anyway: bool = False) -> bool:
+    """Whether nothing is lost under this name: there is nothing yet, an empty file, one of this
+    kind, or, with `anyway`, any file.
+
+    A link has to lead to a file of this kind, whatever the user said: a new, empty or other file
+    could be anywhere.
+    """
+    target = real(path)
+    if os.path.islink(target):  # a link in circles
+        return True
+    if kind.in_place and target.is_char_device():
+        return True
+    if os.path.islink(path):
+        return os.path.isfile(target) and kind.is_ours(target)
+    if not os.path.lexists(target):
+        return True
+    try:
+        return target.is_file() and (anyway or target.stat().st_size == 0 or kind.is_ours(target))
+    except OSError:
+        return False
+
+
+def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raises BadInput where an output is an input, by whatever name or link."""
+    inputs = list(inputs)
+    for path in outputs:
+        if any(is_same(path, other) for other in inputs):
+            raise BadInput(
+                f"{path} is read by this command, and would be overwritten",
+                hint="choose another name for the output",
+            )
+
+
+def refuse_twins(outputs: Sequence[Path]) -> None:
+    """Raises BadInput where two outputs are one file; a terminal and the like may be both."""
+    files = [path for path in outputs if not path.is_char_device()]
+    for place, path in enumerate(files):
+        if any(is_same(path, other) for other in files[:place]):
+            raise BadInput(
+                f"{path} is given twice as an output", hint="give every output another name"
+            )
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two names mean one file or folder: by links, hard links, or on a file system that
+    ignores case."""
+    if real(one) == real(other):
+        return True
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return False
+
+
+def open_lines(path: Path, kind: Kind, *, append: bool = False) -> IO[str]:
+    """A text file (UTF-8) that is written in place, so that each line is there at once: a new one,
+    or one of this kind, from its start or its end. Raises BadInput for any other file, and OSError.
+    """
+    if not may_replace(path, kind):
+        raise kind.refusal(path)
+    return real(path).open("a" if append else "w", encoding="utf-8", newline="")
 
 
 def check_folder(path: Path) -> None:
     """Refuse, before any work, a folder that could not be made or already holds something. Raises
     BadInput."""
-    _check_parent(path)
+    check_parent(path)
     if os.path.lexists(path) and not (
         path.is_dir() and not path.is_symlink() and not any(path.iterdir())
     ):
@@ -104,13 +198,13 @@ def draft(target: Path, folder: Path | None = None) -> Iterator[Draft]:
 
 
 @contextmanager
-def replacing(path: Path, hint: str = ROOM) -> Iterator[BinaryIO]:
+def replacing(path: Path, hint: str = ROOM, *, follow: bool = True) -> Iterator[BinaryIO]:
     """A file that takes the place of `path`, complete and on the disk, if the block ends without an
-    exception.
+    exception; unless `follow`, also the place of a link, which could lead anywhere.
 
     Raises OutputError with this hint; OSErrors of the block count as troubles of this file.
     """
-    with reported(path, hint), draft(real(path)) as part:
+    with reported(path, hint), draft(real(path) if follow else path) as part:
         yield part.file
         part.finish()
         part.publish()
@@ -247,7 +341,9 @@ def _swap(temporary: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _check_parent(path: Path) -> None:
+def check_parent(path: Path) -> None:
+    """Refuse a file or folder in no folder, or in one that may not be written into. Raises
+    BadInput."""
     folder = real(path).parent
     if not folder.is_dir():
         raise BadInput(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pictures
 from PIL import ImageDraw, ImageFont
 
-from .atomic import draft, reported
+from .atomic import Kind, draft, may_replace, reported
 from .errors import BadInput
 from .records import Box, Person, Photo, Pixels, Prediction, same_file
 
@@ -49,6 +49,9 @@ ones, so that each is visible on photos as bright or as dark as itself."""
 MIN_TEXT, MIN_SMALL_TEXT = 11, 10
 JPEG_QUALITY = 92
 JPEG_MAX_SIDE = 65_500
+MARK = b"drawn by mivolo"
+"""The comment in a drawing, by which it is told from a photo."""
+START = 4096
 LONGEST_NAME = 255
 """Bytes of a file name that usual file systems can hold."""
 
@@ -395,6 +398,16 @@ def annotated_path(folder: Path, photo: Photo, roots: Sequence[str] = ()) -> Pat
     return base / path.parent / _fitting(f"{path.name}.jpg")
 
 
+def _is_drawing(file: Path) -> bool:
+    """Whether a comment near the start of the JPEG, before its picture, says so."""
+    with file.open("rb") as opened:
+        start = opened.read(START)
+    return start.startswith(b"\xff\xd8") and MARK in start
+
+
+DRAWING = Kind("picture that mivolo has drawn", _is_drawing, "choose another folder for --annotate")
+
+
 def _fitting(name: str) -> str:
     """A name that a folder can hold: of one that is too long, the beginning, and a hash instead of
     the rest."""
@@ -408,20 +421,23 @@ def _fitting(name: str) -> str:
 def save_annotated(
     pixels: Pixels, people: Annotated, folder: Path, photo: Photo, roots: Sequence[str] = ()
 ) -> Path:
-    """Annotate, and write the picture as JPEG to annotated_path(). Raises BadInput and
-    OutputError."""
+    """Annotate, and write the picture as JPEG to annotated_path(), where nothing else may stand.
+    Raises BadInput and OutputError."""
     target = annotated_path(folder, photo, roots)
     if not Path(os.path.realpath(target.parent)).is_relative_to(os.path.realpath(folder)):
         raise BadInput(
             f"a link leads from {target.parent} out of {folder}",
             hint="choose another folder for the pictures",
         )
+    # a link in its place is replaced, not followed: it could lead anywhere
+    if not target.is_symlink() and not may_replace(target, DRAWING):
+        raise DRAWING.refusal(target)
     picture = Pictures.fromarray(annotate(pixels, people))
     picture.thumbnail((JPEG_MAX_SIDE, JPEG_MAX_SIDE))
     with reported(target, hint="make room or choose another folder for the pictures"):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with draft(target) as new:  # a link in its place is replaced: it could lead anywhere
-            picture.save(new.file, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+        with draft(target) as new:
+            picture.save(new.file, "JPEG", quality=JPEG_QUALITY, subsampling=0, comment=MARK)
             new.finish()
             new.publish()
     return target

@@ -11,7 +11,7 @@ import pytest
 from helpers.tables import contents
 
 from mivolo_cli import atomic
-from mivolo_cli.atomic import check_file, check_folder, draft, new_file, new_folder, replacing
+from mivolo_cli.atomic import Kind, check_file, check_folder, draft, new_file, new_folder, replacing
 from mivolo_cli.errors import BadInput, OutputError
 from mivolo_cli.storage import Url
 
@@ -252,16 +252,21 @@ def test_a_folder_comes_back_where_the_new_one_cannot_take_its_name(
 
 def test_what_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "a.json").touch()
-    check_file(tmp_path / "a.json", ".json", replace=True)
-    check_file(tmp_path / "b.JSON", ".json", replace=False)
+    kind = Kind("file of ours", lambda file: file.read_bytes() == b"ours")
+    check_file(tmp_path / "a.json", kind, suffix=".json")
+    (tmp_path / "a.json").write_bytes(b"ours")
+    check_file(tmp_path / "a.json", kind, suffix=".json")
+    (tmp_path / "a.json").write_bytes(b"not ours")
+    check_file(tmp_path / "a.json", kind, suffix=".json", replace=True)
+    check_file(tmp_path / "b.JSON", kind, suffix=".json")
     check_folder(tmp_path / "new")
     for path, replace, words in (
-        ("a.json", False, "exists already"),
+        ("a.json", False, "exists and is not a file of ours"),
         ("b.xml", True, "does not end in .json"),
         ("no/b.json", True, "does not exist"),
     ):
         with pytest.raises(BadInput, match=words):
-            check_file(tmp_path / path, ".json", replace)
+            check_file(tmp_path / path, kind, suffix=".json", replace=replace)
     for path in ("a.json", "."):
         with pytest.raises(BadInput, match="not an empty folder"):
             check_folder(tmp_path / path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -14,9 +15,12 @@ from typing import IO, Any
 
 import typer
 
-from ..errors import BadInput, MivoloError, OutputError
+from ..atomic import Kind, open_lines, reported
+from ..errors import MivoloError, OutputError
 from .text import wrapped
 
+LOG_LINE = re.compile(rb'\{"time": "[0-9T:.+-]{20,40}", "command": "')
+"""How a log begins."""
 PACKAGE = __name__.partition(".")[0]
 
 
@@ -131,18 +135,12 @@ def print_json(value: Any) -> None:
 def _open_log(path: Path) -> IO[str]:
     """To add lines. Raises OutputError, and BadInput for what is no log of ours: no photo is ever
     written to."""
-    try:
-        if path.exists() and not _is_log(path):
-            raise BadInput(
-                f"{path} exists and is no log of mivolo's", hint="choose another name for --log"
-            )
-        return path.open("a", encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise OutputError(
-            f"cannot write the log {path}: {error.strerror}", hint="choose another place for --log"
-        ) from error
+    with reported(path, hint="choose another place for --log"):
+        hint = "choose another name for --log"
+        kind = Kind("log of mivolo", _is_log, hint=hint, in_place=True)
+        return open_lines(path, kind, append=True)
 
 
 def _is_log(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(9) in (b"", b'{"time": ')
+        return LOG_LINE.match(file.read(100)) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..atomic import Kind, check_file
 from .console import Console, print_json
+from .files import model_kind
 from .options import (
     DATA,
     RESULT,
@@ -52,6 +55,7 @@ Data = Annotated[
         )
     ),
 ]
+PLOT_NAME = re.compile(r".+-(ages|errors|intervals)\.png")
 GROUPS = {"used": "seen from", "gender": "gender", "age": "age"}
 HELD = "held: the part of true ages between age_low and age_high, which is meant to be 80 %"
 
@@ -108,6 +112,8 @@ def evaluate(
     from ..evaluation.evaluate import evaluate as run
     from ..pipeline.options import InferenceOptions
 
+    if plots is not None:
+        _check_plots(plots)
     options = EvalOptions(
         data=data,
         predictions=predictions,
@@ -156,6 +162,7 @@ def calibrate(
     from ..evaluation.calibrate import calibrate as run
     from ..pipeline import defaults
 
+    check_file(out, model_kind(), inputs=[Path(model), *data])
     options = CalibrateOptions(
         model, data, out, defaults.choose_device(device).name, reading(images, pictures, invalid)
     )
@@ -170,6 +177,22 @@ def calibrate(
         ]
         facts = {"model": out, "checks": [asdict(check) for check in checks]}
         console.finish([*lines, f"model: {out}"], facts)
+
+
+def _check_plots(folder: Path) -> None:
+    """Refuse a folder with pictures of other programs that are called like plots."""
+    for file in folder.glob("*.png"):
+        if PLOT_NAME.fullmatch(file.name):
+            check_file(file, PLOT)
+
+
+def _is_plot(file: Path) -> bool:
+    with file.open("rb") as opened:
+        start = opened.read(1024)
+    return start.startswith(b"\x89PNG") and b"Software\0Matplotlib" in start
+
+
+PLOT = Kind("plot of mivolo eval", _is_plot, hint="choose another folder for --plots")
 
 
 def _plot(evaluations: Sequence[Evaluation], folder: Path) -> list[Path]:

@@ -9,6 +9,8 @@ from typing import Any
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from . import files
+
 SETTINGS = "mivolo.settings"
 """Where a context keeps the settings file in force."""
 METAVARS = {Path: "PATH", str: "TEXT", int: "N", float: "N"}
@@ -37,6 +39,7 @@ class Command(TyperCommand):
         return _described(super().get_params(ctx))
 
     def invoke(self, ctx: Any) -> Any:
+        files.check(self.params, ctx.params, ctx.meta.get(SETTINGS))
         file = ctx.meta.get(SETTINGS)
         if (
             file is not None
@@ -80,9 +83,7 @@ def _metavar(option: TyperOption) -> str | None:
     lists."""
     if option.is_flag or option.metavar is not None or option.type_descriptor.is_choice:
         return "" if option.is_flag else option.metavar
-    annotation = option.type_descriptor.annotation
-    kinds = (annotation, *getattr(annotation, "__args__", ()))
-    return next((METAVARS[kind] for kind in kinds if kind in METAVARS), None)
+    return next((METAVARS[kind] for kind in files.kinds(option) if kind in METAVARS), None)
 
 
 def _default(option: TyperOption) -> str | bool:

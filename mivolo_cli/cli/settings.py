@@ -15,6 +15,7 @@ from typer.core import TyperGroup, TyperOption
 
 from ..errors import BadInput
 from ..storage import is_url
+from .files import kinds
 from .help import OLD_NAMES
 
 NAME = "mivolo.toml"
@@ -106,7 +107,7 @@ def _value(
             f"{file}: {command}.{key} is {value!r}, and has to be {names}",
             hint=f"see `mivolo {command} --help`",
         )
-    if Path in _kinds(option):
+    if Path in kinds(option):
         values = [
             one if is_url(one) else os.path.join(file.parent, os.path.expanduser(one))
             for one in values
@@ -129,13 +130,8 @@ def long_name(option: TyperOption) -> str:
 def _wanted(option: TyperOption) -> tuple[type, ...]:
     if option.is_flag:
         return (bool,)
-    kinds = _kinds(option)
-    return (int, float) if float in kinds else (int,) if int in kinds else (str,)
-
-
-def _kinds(option: TyperOption) -> tuple[Any, ...]:
-    annotation = option.type_descriptor.annotation
-    return (annotation, *getattr(annotation, "__args__", ()))
+    found = kinds(option)
+    return (int, float) if float in found else (int,) if int in found else (str,)
 
 
 def _refuse(file: Path, what: str, name: str, known: Iterable[str], kind: str) -> None:

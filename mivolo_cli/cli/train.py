@@ -7,10 +7,14 @@ from typing import Annotated
 
 import typer
 
+from ..atomic import Kind
+from . import files
 from .console import Console
 from .options import DATA, MODEL, AsJson, Device, Images, Invalid, Log, Pictures, Quiet, reading
 
 RECIPE = "Recipe"
+LOG_STARTS = (b"step,epoch,data,people,answered,", b"step,of,epoch,pace,")
+"""How the CSV files of a training begin."""
 EXAMPLES = """Examples:
 
 mivolo train faces.parquet bodies.parquet --validation faces-val.parquet -o run
@@ -113,6 +117,9 @@ def train(
         reading=reading(images, pictures, invalid),
     )
 
+    read = [*data, *options.validation, images, recipe, backbones, init]
+    files.check_inside(out, _written(), [Path(file) for file in read if file])
+
     def show(row: dict[str, object]) -> None:
         console.log("progress", **row)
         if console.prints_lines:
@@ -125,6 +132,26 @@ def train(
     with Console("train", quiet, as_json, log) as console:
         model = run(options, show)
         console.finish([f"model: {model}"], {"model": model})
+
+
+def _written() -> dict[str, Kind]:
+    """The files in the folder of a training."""
+    from ..training.train import BEST, LAST, LOG, MODEL, STEPS
+
+    model, table = files.model_kind(), Kind("log of mivolo train", _is_log)
+    checkpoint = Kind("checkpoint of mivolo train", _is_zip)
+    return {BEST: model, MODEL: model, LOG: table, STEPS: table, LAST: checkpoint}
+
+
+def _is_log(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(100).startswith(LOG_STARTS)
+
+
+def _is_zip(file: Path) -> bool:
+    """As PyTorch writes checkpoints; what is in one shows when it is resumed from."""
+    with file.open("rb") as opened:
+        return opened.read(4) == b"PK\x03\x04"
 
 
 def _short(value: object) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..atomic import Kind, check_file
 from .console import print_json
 from .options import AsJson, Quiet
 from .text import UNCERTAINTY, aligned, share, years
@@ -49,6 +50,8 @@ def votes(
     items."""
     from ..evaluation.votes import VotesOptions, combine_votes
 
+    read = (table, controls, truth, compare)
+    check_file(output, LABELS, inputs=[file for file in read if file is not None])
     found = combine_votes(VotesOptions(table, controls, output, truth, compare, min_controls))
     if as_json:
         print_json(asdict(found))
@@ -57,6 +60,17 @@ def votes(
     for line in _lines(found):
         typer.echo(line)
     typer.echo(f"labels: {output}")
+
+
+def _is_labels(file: Path) -> bool:
+    from ..evaluation.votes import METHODS
+
+    header = ",".join(("path", "age", "votes", *METHODS)).encode()
+    with file.open("rb") as opened:
+        return opened.readline(2 * len(header)).rstrip(b"\r\n") == header
+
+
+LABELS = Kind("CSV of labels of mivolo votes", _is_labels)
 
 
 def _lines(found: VotesReport) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..atomic import check_file, check_folder
+from ..atomic import Kind, check_file, check_folder
 from ..errors import BadInput
 from ..tables.results import Results, read_results
 from . import coco, fiftyone, label_studio, xlsx, yolo
@@ -29,6 +29,10 @@ FORMATS: dict[str, ExportFormat] = {
     "fiftyone": fiftyone,
     "xlsx": xlsx,
 }
+
+
+EXPORT = Kind("new file", lambda path: False, "choose another name, or add --replace")
+"""No export is replaced unasked: somebody may have worked on it since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,13 @@ def export(options: ExportOptions) -> Exported:
         )
     format = FORMATS[options.format]
     if format.SUFFIX:
-        check_file(options.output, format.SUFFIX, options.replace)
+        check_file(
+            options.output,
+            EXPORT,
+            suffix=format.SUFFIX,
+            inputs=[options.results],
+            replace=options.replace,
+        )
     else:
         check_folder(options.output)
     results = read_results(options.results, options.min_score)

@@ -123,6 +123,15 @@ def save(
         out.write(data)
 
 
+def is_ours(file: Path) -> bool:
+    """Whether a file is a model in our format."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return METADATA_KEY in (opened.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
+
+
 def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     """The weights in a safetensors or PyTorch file as they are stored, and what the file says about
     them.

@@ -63,6 +63,12 @@ class InferenceOptions:
         default_factory=lambda: os.cpu_count() or 1, metadata={"affects": Affects.SPEED}
     )
 
+    def files(self) -> list[Path]:
+        """All that may be the name of a file or folder to read; those of models are no paths if
+        they are in the registry."""
+        named = (self.model, self.detector, self.boxes, self.int8_samples)
+        return [Path(name) for name in named if name]
+
     def affecting(self, *kinds: Affects) -> dict[str, Any]:
         """The options of these kinds, by name, in the order of their definition."""
         return {

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ..atomic import check_file, new_file, new_folder
+from ..atomic import Kind, check_file, new_file, new_folder
 from ..errors import BadInput
 from ..photos.thumbnails import thumbnails
 from ..records import Failure, Photo
@@ -19,6 +19,7 @@ from ..tables.results import read_results
 from . import page
 
 SUFFIX = ".html"
+REPORT = Kind("report of mivolo", page.is_ours, "choose another name, or add --replace")
 OURS = (
     "These pictures belong to a report of mivolo, which "
     "replaces the folder when it is made again.\n"
@@ -58,7 +59,13 @@ def report(
 ) -> HtmlReport:
     """Write the page; `on_progress` is called after every picture. Raises BadInput before any work,
     and OutputError."""
-    check_file(options.output, SUFFIX, options.replace or page.is_ours(options.output))
+    check_file(
+        options.output,
+        REPORT,
+        suffix=SUFFIX,
+        inputs=[options.results],
+        replace=options.replace,
+    )
     folder = pictures_folder(options.output) if options.pictures == "beside" else None
     if folder is not None:
         _check_pictures(folder)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from .. import storage
-from ..atomic import real
 from ..errors import BadInput
 from ..records import archive_of
 from ..tables import (
@@ -73,10 +72,8 @@ def merge(
     """
     tables = [_open_table(path) for path in options.tables]
     _check(tables)
-    check_outputs(options.outputs, folders=any(map(is_folder, options.tables)))
-    inputs = {real(table.path) for table in tables}
-    if (same := next((path for path in options.outputs if real(path) in inputs), None)) is not None:
-        raise BadInput(f"{same} is one of the shards", hint="give the whole table another name")
+    folders = any(map(is_folder, options.tables))
+    check_outputs(options.outputs, folders=folders, inputs=options.tables)
     metadata = {
         key: value for key, value in tables[0].metadata.items() if key not in fingerprint.OF_SHARDS
     }

@@ -29,7 +29,8 @@ def check(options: ScanOptions) -> Iterator[Photo | Failure]:
         raise BadInput("photos in a bucket carry no tags", hint="leave out --skip-tagged")
     if not options.listed:
         walk.check_paths(options.paths)
-    tables.check_outputs(options.outputs, folders=options.ray)
+    inputs = [*options.paths, *options.inference.files()]
+    tables.check_outputs(options.outputs, folders=options.ray, inputs=inputs)
     if options.ray and options.inference.precision == "int8" and not options.inference.int8_samples:
         raise BadInput(
             "on a cluster, int8 needs photos to calibrate with",

@@ -87,7 +87,7 @@ def open_store(file: Path, metadata: Mapping[str, str]) -> Iterator[pq.ParquetWr
         {KEY_PREFIX + name: value for name, value in metadata.items()}
     )
     with (
-        replacing(file) as out,
+        replacing(file, follow=False) as out,
         pq.ParquetWriter(out, schema, compression="zstd", write_page_checksum=True) as writer,
     ):
         yield writer

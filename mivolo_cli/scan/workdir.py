@@ -104,7 +104,7 @@ class Workdir:
                 old = name in (WHOLE, RECEIPT) and folder != self.folder
                 if old or PART.fullmatch(name) or PUBLISHED.fullmatch(name):
                     (folder / name).unlink(missing_ok=True)
-        with atomic.replacing(self.folder / RECEIPT) as out:
+        with atomic.replacing(self.folder / RECEIPT, follow=False) as out:
             out.write(
                 json.dumps(asdict(receipt([_state(output) for output in self._outputs]))).encode()
             )
@@ -261,7 +261,7 @@ def _nearby(output: Path) -> Iterator[Path]:
 
 
 def _copied(file: Path, copy: Path) -> Path:
-    with storage.open_file(file) as stored, atomic.replacing(copy) as out:
+    with storage.open_file(file) as stored, atomic.replacing(copy, follow=False) as out:
         shutil.copyfileobj(stored, out, storage.BLOCK)
     return copy
 

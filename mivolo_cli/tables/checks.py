@@ -7,35 +7,34 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import storage
-from ..atomic import real
+from ..atomic import Kind, check_file, check_parent, refuse_inputs, refuse_twins
 from ..errors import BadInput
 from ..storage import Url
 from . import folder
 from .formats import UNREADABLE, format_of, is_folder, is_ours
 
-MOVE_AWAY = "choose another name or move that file or folder away"
+TABLE = Kind("result table of mivolo", is_ours)
 
 
-def check_outputs(paths: Sequence[Path], *, folders: bool = False) -> None:
-    """Refuse, before any work, outputs that could not be written or would destroy something. Raises
-    BadInput.
+def check_outputs(
+    paths: Sequence[Path], *, folders: bool = False, inputs: Sequence[Path] = ()
+) -> None:
+    """Refuse, before any work, outputs that could not be written or would destroy something, such
+    as one of the inputs. Raises BadInput.
 
     With `folders`, a name without suffix is a folder of Parquet files.
     """
+    refuse_inputs(paths, inputs)
     for path in paths:
         if not (folders and is_folder(path)):
             format_of(path)
         if isinstance(path, Url):
             _check_bucket(path)
+        elif is_folder(path):
+            _check_folder(path)
         else:
-            _check_parent(path)
-            _check_existing(path)
-    targets = [real(path) for path in paths]
-    for index, target in enumerate(targets):
-        if target in targets[:index]:
-            raise BadInput(
-                f"{paths[index]} is given twice as an output", hint="give every output another name"
-            )
+            check_file(path, TABLE)
+    refuse_twins(paths)
 
 
 def _check_bucket(path: Url) -> None:
@@ -49,12 +48,12 @@ def _check_bucket(path: Url) -> None:
     if facts is None:
         return
     if is_folder(path):
-        if facts.bytes is not None or not _is_our_folder(path):
-            _refuse(path, "folder of results of mivolo alone")
+        if facts.bytes is not None or not FOLDER.is_ours(path):
+            raise FOLDER.refusal(path)
     elif facts.bytes is None:
         raise BadInput(f"{path} is a folder", hint="choose another name for the output")
     elif facts.bytes and not is_ours(path):
-        _refuse(path, "result table of mivolo")
+        raise TABLE.refusal(path)
 
 
 def _facts(path: Url) -> storage.Stat | None:
@@ -66,39 +65,10 @@ def _facts(path: Url) -> storage.Stat | None:
         return None
 
 
-def _check_parent(path: Path) -> None:
-    parent = real(path).parent
-    if not os.path.isdir(parent):
-        raise BadInput(
-            f"the folder of {path} does not exist", hint=f"create {parent} or choose another one"
-        )
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise BadInput(
-            f"no permission to write into {parent}",
-            hint="choose another folder or change its permissions",
-        )
-
-
-def _check_existing(path: Path) -> None:
-    if is_folder(path):
-        if os.path.lexists(path) and not _is_our_folder(path):
-            _refuse(path, "folder of results of mivolo alone")
-    elif os.path.isdir(path):
-        raise BadInput(f"{path} is a folder", hint="choose another name for the output")
-    elif os.path.exists(path) and not _may_replace(path):
-        _refuse(path, "result table of mivolo")
-
-
-def _refuse(path: Path, what: str) -> None:
-    raise BadInput(f"{path} exists and is not a {what}", hint=MOVE_AWAY)
-
-
-def _may_replace(path: Path) -> bool:
-    """A table of ours, or an empty file: nothing is lost with it."""
-    try:
-        return os.path.isfile(path) and (os.path.getsize(path) == 0 or is_ours(path))
-    except OSError:
-        return False
+def _check_folder(path: Path) -> None:
+    check_parent(path)
+    if os.path.lexists(path) and not FOLDER.is_ours(path):
+        raise FOLDER.refusal(path)
 
 
 def _is_our_folder(path: Path) -> bool:
@@ -106,3 +76,6 @@ def _is_our_folder(path: Path) -> bool:
         return folder.exists(path) and folder.is_ours(path)
     except UNREADABLE:
         return False
+
+
+FOLDER = Kind("folder of results of mivolo alone", _is_our_folder)

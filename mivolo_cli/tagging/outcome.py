@@ -6,13 +6,13 @@ import csv
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
 
-from ..errors import OutputError
+from ..atomic import Kind, check_file, open_lines, reported
 from ..records import Photo, text
 
 Status = Literal[
@@ -22,6 +22,7 @@ Status = Literal[
 ]  # fmt: skip
 BETWEEN_TAGS = re.compile(r">\s*<")
 COLUMNS = ("root", "path", "status", "written", "code", "message", "reversible", "original_sha256")
+HEADER_LIMIT = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +73,24 @@ def diff(old: bytes | None, new: bytes | None, name: str) -> str:
     return "\n".join(difflib.unified_diff(before, after, name, name, n=1, lineterm=""))
 
 
+def check_report(file: Path | None, inputs: Iterable[Path]) -> None:
+    """Refuse, before any work, a report that would be written over something else. Raises
+    BadInput."""
+    if file is not None:
+        check_file(file, REPORT, inputs=inputs)
+
+
 @contextmanager
 def open_report(file: Path | None) -> Iterator[TagReport]:
     """A table (CSV) of all outcomes, complete line by line. Raises OutputError."""
     if file is None:
         yield TagReport(None)
         return
-    try:
-        with file.open("w", newline="", encoding="utf-8") as opened:
-            yield TagReport(opened)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {file}: {error.strerror}", hint="choose another name for --report"
-        ) from error
+    with (
+        reported(file, hint="choose another name for --report"),
+        open_lines(file, REPORT) as opened,
+    ):
+        yield TagReport(opened)
 
 
 class TagReport:
@@ -109,6 +115,16 @@ class TagReport:
             (*row, text(outcome.message), reversible, outcome.original_sha256)
         )
         self._file.flush()
+
+
+def _is_report(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.readline(HEADER_LIMIT).rstrip(b"\r\n") == ",".join(COLUMNS).encode()
+
+
+REPORT = Kind(
+    "report of mivolo tag", _is_report, hint="choose another name for --report", in_place=True
+)
 
 
 def _lines(packet: bytes) -> list[str]:

@@ -32,7 +32,7 @@ from ..metadata.picture import examine
 from ..records import Photo, photo_of, same_time
 from ..scan import workdir
 from ..tables.scores import with_min_score
-from .outcome import TagOutcome, Tally, diff, open_report
+from .outcome import TagOutcome, Tally, check_report, diff, open_report
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,6 +88,7 @@ def tag(
     `on_progress` is called after every photo, with the number of all. Raises BadInput where the
     results are no table of ours.
     """
+    check_report(options.report, [options.results])
     table = with_min_score(tables.read_table(options.results), options.min_score)
     model, sha256 = _model(options.results, table)
     provenance = Provenance(

@@ -13,7 +13,7 @@ from ..metadata.exif import FIELDS
 from ..photos import walk
 from ..records import Failure, Photo
 from ..tables import FORMATS, read_table
-from .outcome import TagOutcome, Tally, diff, open_report
+from .outcome import TagOutcome, Tally, check_report, diff, open_report
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ def untag(
     Raises BadInput for paths where nothing is.
     """
     walk.check_paths(options.paths)
+    check_report(options.report, options.paths)
     tally = Tally()
     with open_report(options.report) as report:
         for photo in _find(options):

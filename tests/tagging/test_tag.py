@@ -14,7 +14,7 @@ from helpers.photos import draw_scene, save_photo
 from helpers.tables import contents, write_boxes
 from helpers.tagging import MODEL, OTHERS, corpus, encode, row, rows_of, with_packet, write_results
 
-from mivolo_cli.errors import BadInput, OutputError
+from mivolo_cli.errors import BadInput
 from mivolo_cli.metadata import embed, lookup, replace, sidecar
 from mivolo_cli.metadata.lookup import is_current, tags_of
 from mivolo_cli.photos import decode as photos
@@ -301,7 +301,7 @@ def test_the_report_has_a_line_for_every_photo(tmp_path: Path, photo: Path) -> N
     assert [(line["path"], line["status"], line["code"]) for line in lines] == [
         ("a.jpg", "tagged", ""), ("gone.jpg", "refused", "missing"),
     ]  # fmt: skip
-    with pytest.raises(OutputError):
+    with pytest.raises(BadInput, match="does not exist"):
         run(tmp_path, rows_of(photo), report=tmp_path / "no" / "folder.csv")
 
 

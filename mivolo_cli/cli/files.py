@@ -1,0 +1,75 @@
+"""The files of a command line: no output is an input, and no two outputs are one file.
+
+Which parameters name files follows from their types, so that a new one is not forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from typer.core import TyperArgument, TyperOption
+
+from ..atomic import Kind, check_file, refuse_inputs, refuse_twins
+from ..storage import place
+
+OUTPUTS = ("output", "out", "annotate", "plots", "report", "log")
+"""The parameters that name what a command writes; all other paths are read."""
+MODELS = ("model", "detector", "init")
+"""Those that are a name of the registry, or else a file."""
+Values = Mapping[str, Any]
+
+
+def names_file(param: Any) -> bool:
+    """Whether a parameter's value is a path, or several."""
+    return isinstance(param, TyperOption | TyperArgument) and Path in kinds(param)
+
+
+def kinds(param: TyperOption | TyperArgument) -> tuple[Any, ...]:
+    """The types of a parameter's value, or of each of its values."""
+    annotation = param.type_descriptor.annotation
+    return (annotation, *getattr(annotation, "__args__", ()))
+
+
+def outputs(params: Iterable[Any], values: Values) -> list[Path]:
+    return list(_paths(params, values, lambda param: names_file(param) and param.name in OUTPUTS))
+
+
+def inputs(params: Iterable[Any], values: Values) -> list[Path]:
+    """All that the command reads, models that are files among them."""
+    return list(
+        _paths(
+            params,
+            values,
+            lambda param: param.name in MODELS or (names_file(param) and param.name not in OUTPUTS),
+        )
+    )
+
+
+def check(params: Sequence[Any], values: Values, settings: Path | None) -> None:
+    """Refuse a command line whose outputs are inputs, or one another. Raises BadInput."""
+    written = outputs(params, values)
+    refuse_inputs(written, [*inputs(params, values), *([settings] if settings else [])])
+    refuse_twins(written)
+
+
+def check_inside(folder: Path, written: Mapping[str, Kind], inputs: Iterable[Path]) -> None:
+    """Refuse a folder in which files of these names could not be written. Raises BadInput."""
+    inputs = list(inputs)
+    for name, kind in written.items() if folder.is_dir() else ():
+        check_file(folder / name, kind, inputs=inputs)
+
+
+def model_kind() -> Kind:
+    from ..model.checkpoint import is_ours
+
+    return Kind("model that mivolo has made", is_ours)
+
+
+def _paths(params: Iterable[Any], values: Values, wanted: Any) -> Iterator[Path]:
+    for param in filter(wanted, params):
+        value = values.get(param.name)
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if one:
+                yield place(one)
