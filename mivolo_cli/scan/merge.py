@@ -17,7 +17,7 @@ from ..records import archive_of
 from ..tables import (
     BUFFER_ROWS,
     UNREADABLE,
-    Source,
+    Origin,
     check_outputs,
     checked,
     is_folder,
@@ -127,7 +127,7 @@ def _rows(table: _Table) -> Iterator[dict[str, Any]]:
         with storage.open_file(place) as file:
             first = 0
             for batch in parquet.batches(file):
-                yield from checked(batch, Source(place, first)).to_pylist()
+                yield from checked(batch, Origin(place, first)).to_pylist()
                 first += batch.num_rows
 
 

@@ -22,14 +22,14 @@ from . import folder, rules, values
 from .checks import check_outputs
 from .formats import FORMATS, UNREADABLE, format_of, is_folder
 from .targets import Target, open_target, remove_leftovers
-from .values import Source
+from .values import Origin
 
 __all__ = [
     "BUFFER_ROWS",
     "FORMATS",
     "UNREADABLE",
     "Sinks",
-    "Source",
+    "Origin",
     "check_outputs",
     "checked",
     "is_folder",
@@ -113,12 +113,12 @@ def read_table(path: Path) -> pa.Table:
     """
     try:
         if is_folder(path) and folder.exists(path):
-            return values.in_order(checked(folder.read(path), Source(path)))
+            return values.in_order(checked(folder.read(path), Origin(path)))
         reader = format_of(path)
         with storage.open_file(path) as file:
             _check_columns(path, reader.columns(file))
             file.seek(0)
-            return values.in_order(checked(reader.read(file), Source(path)))
+            return values.in_order(checked(reader.read(file), Origin(path)))
     except UNREADABLE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         hint = "give a table that mivolo scan has written"
@@ -127,12 +127,12 @@ def read_table(path: Path) -> pa.Table:
         raise BadInput(f"cannot read {path}: {reason}", hint=hint) from error
 
 
-def checked(table: pa.Table, source: Source) -> pa.Table:
+def checked(table: pa.Table, origin: Origin) -> pa.Table:
     """The rows of a file with SCHEMA's columns and types alone. Raises BadInput, naming the column
     and the row, for a value that cannot be; pyarrow's ArrowInvalid for a damaged table."""
     table.validate(full=True)
-    table = values.typed(table, source)
-    rules.check(table, source)
+    table = values.typed(table, origin)
+    rules.check(table, origin)
     return table
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .values import Source, refuse
+from .values import Origin, refuse
 
 OLDEST = 200
 """Years. No model answers so much; decimal points that a spreadsheet has dropped do."""
@@ -39,12 +39,12 @@ class Fault:
     problem: str
 
 
-def check(table: pa.Table, source: Source) -> None:
+def check(table: pa.Table, origin: Origin) -> None:
     """Raises BadInput naming the column and the row of the first value that cannot be."""
     for fault in _faults(table):
         wrong = pc.index(pc.fill_null(fault.rows, False), True).as_py()
         if wrong >= 0:
-            raise refuse(source, fault.column, wrong, table[fault.column][wrong], fault.problem)
+            raise refuse(origin, fault.column, wrong, table[fault.column][wrong], fault.problem)
 
 
 def _faults(table: pa.Table) -> Iterator[Fault]:

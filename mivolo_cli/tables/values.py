@@ -34,7 +34,7 @@ SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Origin:
     """Where rows come from: a file, in which `first` rows are before them."""
 
     path: Path
@@ -78,13 +78,13 @@ def _finite(value: Any) -> Decimal | None:
     return number
 
 
-def typed(table: pa.Table, source: Source) -> pa.Table:
+def typed(table: pa.Table, origin: Origin) -> pa.Table:
     """The columns of SCHEMA in its types, other columns left out. Those that tables of schema
     version 1 lack are empty. Raises BadInput."""
     for name in set(LATER_COLUMNS) - set(table.column_names):
         table = table.append_column(name, pa.nulls(table.num_rows))
-    mark = _decimal_mark(table, source)
-    columns = [_column(table[field.name], field, mark, source) for field in SCHEMA]
+    mark = _decimal_mark(table, origin)
+    columns = [_column(table[field.name], field, mark, origin) for field in SCHEMA]
     return pa.table(columns, schema=SCHEMA).replace_schema_metadata(table.schema.metadata)
 
 
@@ -98,7 +98,7 @@ def in_order(table: pa.Table) -> pa.Table:
     return table if order.equals(pa.array(range(len(order)), order.type)) else table.take(order)
 
 
-def refuse(source: Source, column: str, row: int, value: pa.Scalar, problem: str) -> BadInput:
+def refuse(origin: Origin, column: str, row: int, value: pa.Scalar, problem: str) -> BadInput:
     """The error for one value; rows are counted from 0 here, and from 1 for the user."""
     try:
         text = str(value.as_py())
@@ -106,28 +106,28 @@ def refuse(source: Source, column: str, row: int, value: pa.Scalar, problem: str
         text = str(value.cast(pa.int64()))
     shown = repr(text if len(text) <= SHOWN else text[: SHOWN - 3] + "...")
     what = f"{shown} {problem}" if value.is_valid else problem
-    place = f"column {column}, row {source.first + row + 1} (not counting the header)"
-    return BadInput(f"{source.path}: {place}: {what}", hint=AGAIN)
+    place = f"column {column}, row {origin.first + row + 1} (not counting the header)"
+    return BadInput(f"{origin.path}: {place}: {what}", hint=AGAIN)
 
 
-def _column(column: pa.ChunkedArray, field: pa.Field, mark: DecimalMark, source: Source) -> Any:
+def _column(column: pa.ChunkedArray, field: pa.Field, mark: DecimalMark, origin: Origin) -> Any:
     """One column in the type of its field."""
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     try:
         column = column.cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        column = pa.chunked_array([_one_by_one(column, field, mark, source)])
+        column = pa.chunked_array([_one_by_one(column, field, mark, origin)])
     if pa.types.is_floating(field.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, field.type), column)
     if column.null_count and not field.nullable:
         row = next(row for row, value in enumerate(column) if not value.is_valid)
-        raise refuse(source, field.name, row, column[row], "is empty")
+        raise refuse(origin, field.name, row, column[row], "is empty")
     return column
 
 
 def _one_by_one(
-    column: pa.ChunkedArray, field: pa.Field, mark: DecimalMark, source: Source
+    column: pa.ChunkedArray, field: pa.Field, mark: DecimalMark, origin: Origin
 ) -> pa.Array:
     values = []
     for row, scalar in enumerate(column):
@@ -135,7 +135,7 @@ def _one_by_one(
             values.append(pa.scalar(_read(scalar.as_py(), field, mark), field.type).as_py())
         except (Unclear, pa.ArrowException, ArithmeticError, ValueError, TypeError) as error:
             problem = str(error) if isinstance(error, Unclear) else "does not fit this column"
-            raise refuse(source, field.name, row, scalar, problem) from error
+            raise refuse(origin, field.name, row, scalar, problem) from error
     return pa.array(values, field.type)
 
 
@@ -191,7 +191,7 @@ def _reader(form: str) -> Any:
     return lambda text: datetime.strptime(text, form)
 
 
-def _decimal_mark(table: pa.Table, source: Source) -> DecimalMark:
+def _decimal_mark(table: pa.Table, origin: Origin) -> DecimalMark:
     """Decimal commas are there if a comma can be nothing else. Raises BadInput where all of them
     could also divide thousands."""
     doubt: tuple[str, int, pa.Scalar] | None = None
@@ -200,7 +200,7 @@ def _decimal_mark(table: pa.Table, source: Source) -> DecimalMark:
             return DecimalMark(comma=True)
         doubt = doubt or (name, row, value)
     if doubt is not None:
-        raise refuse(source, *doubt, "may be a fraction or thousands")
+        raise refuse(origin, *doubt, "may be a fraction or thousands")
     return DecimalMark()
 
 
