@@ -41,7 +41,7 @@ ADAPTERS = {
     "pillow_heif": {"photos.decode"},
     "matplotlib": {"evaluation.plots"},
     "nncf": {"runtime.quantize"},
-    "pyexiv2": {"metadata.embed"},
+    "pyexiv2": {"metadata.judge"},
     "ray": {"scan.ray_backend", "scan.ray_cluster"},
     "safetensors": {"model.checkpoint"},
     "timm": {"model.architecture", "model.outlook", "training.trainer"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -79,6 +79,21 @@ Microsoft = Annotated[
     bool,
     typer.Option("--microsoft", help="Also Microsoft's face regions.", rich_help_panel=WRITE),
 ]
+Subjects = Annotated[
+    bool,
+    typer.Option(
+        "--subjects",
+        help="With --keywords: also in dc:subject, as 'age 30-39'.",
+        rich_help_panel=WRITE,
+    ),
+]
+Named = Annotated[
+    Literal["extend", "leave"],
+    typer.Option(
+        help="A face that somebody has named: add age and gender to its region, or leave it alone.",
+        rich_help_panel=WRITE,
+    ),
+]
 Bodies = Annotated[
     bool,
     typer.Option(
@@ -115,7 +130,9 @@ def tag(
     results: Results,
     sidecar: Sidecar = None,
     keywords: Keywords = False,
+    subjects: Subjects = False,
     microsoft: Microsoft = False,
+    named_faces: Named = "extend",
     bodies: Bodies = False,
     min_score: MinScore = 0.0,
     exif: Exif = None,
@@ -141,6 +158,8 @@ def tag(
     field: Any = None if exif is None else EXIF_FIELDS.get(exif.lower())
     if exif is not None and field is None:
         raise BadInput(f"--exif cannot be {exif!r}", hint="use UserComment or ImageDescription")
+    if subjects and not keywords:
+        raise BadInput("--subjects is about keywords", hint="add --keywords")
     _require_dry_run(diff, dry_run)
     options = TagOptions(
         results,
@@ -156,6 +175,8 @@ def tag(
         dry_run=dry_run,
         check=check,
         report=report,
+        subjects=subjects,
+        named_faces=named_faces,
     )
     with Console("tag", quiet, as_json, log) as console:
         _finish(run_tag(options, console, diff), console, dry_run, report)

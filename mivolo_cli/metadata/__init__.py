@@ -11,12 +11,14 @@ REASONS = {
     "read_only": "the file is write-protected",
     "hard_linked": "the file has another name (a hard link), which would be cut off",
     "no_permission": "there is no permission to write into its folder",
+    "name_too_long": "its name is too long for a file beside it: give the photo a shorter one",
     "not_written": "the new file could not be written; the old one is unharmed",
     "format": "metadata cannot be put into files of this format",
     "bad_container": "the file is built in a way that cannot be changed safely",
     "bad_xmp": "the XMP that is there already cannot be understood",
     "bad_exif": "the EXIF data cannot be changed safely",
     "exif_taken": "the EXIF field holds a text already: --overwrite replaces it",
+    "exif_in_text": "its EXIF is in a text chunk, and a new one would hide it from other programs",
     "no_exif": "the EXIF text can only be put into JPEG, PNG and WebP files",
     "too_large": "the metadata do not fit into this file",
     "extended_xmp": (
@@ -41,13 +43,12 @@ WITHOUT_SIDECAR = frozenset(
         "no_permission",
         "other_size",
         "other_picture",
-        "extended_xmp",
     )
 )
 """Reasons that a sidecar would not help with."""
 
 
-ABOUT_EXIF = frozenset(("bad_exif", "exif_taken", "no_exif"))
+ABOUT_EXIF = frozenset(("bad_exif", "exif_taken", "exif_in_text", "no_exif"))
 """Reasons that concern the EXIF text alone; the regions can be written without it."""
 
 
@@ -56,3 +57,4 @@ class Refused(PhotoError):
 
     def __init__(self, code: str, detail: str = "") -> None:
         super().__init__(code, REASONS[code] + (f": {detail}" if detail else ""))
+        self.detail = detail

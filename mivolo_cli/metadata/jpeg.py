@@ -7,17 +7,21 @@ metadata included.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from . import Refused, tiff
+from . import Refused, tiff, trailer
 
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
 EXTENDED = b"http://ns.adobe.com/xmp/extension/\0"
 EXIF = b"Exif\0\0"
 MPF, MP_ENTRIES = b"MPF\0", 0xB002
+MAKER_NOTE, EXIF_POINTER = 0x927C, 0x8769
 APP0, APP1, APP2, START_OF_SCAN, END_OF_IMAGE = 0xE0, 0xE1, 0xE2, 0xDA, 0xD9
+MARKER = re.compile(rb"\xff([\x01\xc0-\xfe])", re.DOTALL)
 BARE = (0x01, *range(0xD0, 0xD8))
 LONGEST = 0xFFFF - 2
 
@@ -50,18 +54,46 @@ def read_extended(data: bytes) -> bytes:
     )
 
 
+def extended(data: bytes) -> dict[bytes, bytes]:
+    """Extended XMP by its hash, where all of it is there."""
+    parts: dict[tuple[bytes, int], dict[int, bytes]] = {}
+    for body in _bodies(data, EXTENDED):
+        length, offset = (int.from_bytes(body[at : at + 4], "big") for at in (32, 36))
+        parts.setdefault((body[:32], length), {})[offset] = body[40:]
+    found = {}
+    for (name, length), pieces in parts.items():
+        whole = b"".join(pieces[offset] for offset in sorted(pieces))
+        if len(whole) == length:
+            found[name] = whole
+    return found
+
+
+def packets(data: bytes) -> Iterator[bytes]:
+    """The XMP of all segments, also between stray bytes."""
+    return _bodies(data, XMP)
+
+
 def write_xmp(data: bytes, packet: bytes | None) -> bytes:
     """With this packet, or with none, instead of the one that is there. Raises Refused."""
     return _write(data, _xmp(data), None if packet is None else XMP + packet)
 
 
+def read_raw(data: bytes) -> bytes | None:
+    """The packet itself."""
+    return read_xmp(data)
+
+
+def write_raw(data: bytes, raw: bytes) -> bytes:
+    return write_xmp(data, raw)
+
+
 def revert_info(data: bytes) -> str:
-    """Nothing has to be known for a packet to be taken out."""
+    """Nothing but the packet is changed."""
     return ""
 
 
-def revert(data: bytes, info: str) -> bytes | None:
-    return write_xmp(data, None)
+def revert(data: bytes, info: str) -> bytes:
+    return data
 
 
 def read_exif(data: bytes) -> bytes | None:
@@ -97,6 +129,22 @@ def _segments(data: bytes) -> Iterator[_Segment]:
         at = end
 
 
+def _bodies(data: bytes, start: bytes) -> Iterator[bytes]:
+    """What APP1 segments that begin so hold behind that; bytes between segments are passed over, as
+    decoders do."""
+    at = 2
+    while match := MARKER.search(data, at):
+        marker, at = match[1][0], match.start()
+        if marker in (START_OF_SCAN, END_OF_IMAGE):
+            return
+        end = match.end()
+        if marker not in BARE:
+            end += int.from_bytes(data[end : end + 2], "big")
+        if marker == APP1 and data.startswith(start, at + 4):
+            yield data[at + 4 + len(start) : end]
+        at = max(end, match.end())
+
+
 def _begins(data: bytes, segment: _Segment, start: bytes) -> bool:
     return data.startswith(start, segment.start + 4)
 
@@ -122,6 +170,8 @@ def _write(data: bytes, there: _Segment | None, body: bytes | None) -> bytes:
     new = b"" if body is None else bytes((0xFF, APP1)) + (len(body) + 2).to_bytes(2, "big") + body
     start, end = _place(data, body) if there is None else (there.start, there.end)
     _check_offsets(data, end)
+    if len(new) > end - start:
+        _check_trailer(data)
     return _resized(data[:start] + new + data[end:], len(new) - (end - start))
 
 
@@ -157,6 +207,21 @@ def _check_offsets(data: bytes, place: int) -> None:
             raise Refused(
                 "bad_container", "its index of further pictures stands before the metadata"
             )
+
+
+def _check_trailer(data: bytes) -> None:
+    """Refuse to move what is found by its distance from the start."""
+    exif, block = _exif(data), read_exif(data)
+    scan = max((segment.end for segment in _segments(data)), default=2)
+    where, note = None, None
+    if exif is not None and block is not None:
+        begin = exif.start + 4 + len(EXIF)
+        where = begin, exif.end
+        with suppress(Refused):
+            place = tiff.place_of(block, MAKER_NOTE, EXIF_POINTER)
+            note = None if place is None else begin + place
+    if trailer.is_referred_to(data, scan, where, note):
+        raise Refused("bad_container", "something behind the picture is found by its distance")
 
 
 def _resized(data: bytes, more: int) -> bytes:

@@ -7,34 +7,23 @@ of our namespace.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+import re
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, fields, replace
-from itertools import chain
+from typing import Literal
 from xml.sax.saxutils import escape, quoteattr
 
-from . import Refused, xmp
-from .regions import SUMMARY, Area, People, Region, number
-from .tree import Edit, Node, NotXml, apply, insert, parse, without_attributes
+from . import Refused, faces, keywords, rdf, xmp
+from .faces import MS_LIST, MS_REGIONS, NAMES, REGION_LIST, REGIONS, SIZE
+from .rdf import LI
+from .regions import SUMMARY, People, Region, number
+from .tree import Edit, Node, apply, insert, without_attributes
 from .xmp import OURS, RDF, SKELETON
 
-LISTS = ("Bag", "Seq", "Alt")
-SHAPE_TOLERANCE = 0.02
-REGIONS, REGION_LIST, SIZE = (
-    xmp.name("mwg-rs:Regions"),
-    xmp.name("mwg-rs:RegionList"),
-    xmp.name("mwg-rs:AppliedToDimensions"),
-)
-MS_REGIONS, MS_LIST = xmp.name("MP:RegionInfo"), xmp.name("MPRI:Regions")
-QUALIFIED = {
-    xmp.name(qualified): qualified for qualified in ("digiKam:TagsList", "lr:hierarchicalSubject")
-}
-KEYWORDS = dict(zip(QUALIFIED, "/|", strict=True))
-SEPARATOR = ";"
-DESCRIPTION, LI, REGION_TEXT = (
-    xmp.name("rdf:Description"),
-    xmp.name("rdf:li"),
-    xmp.name("mwg-rs:Description"),
-)
+REGION_TEXT = xmp.name("mwg-rs:Description")
+BLANK = re.compile(rb"\s*(<\?xpacket[^>]*\?>\s*)*", re.DOTALL)
+NOTHING = b" \t\r\n\0"
+NamedFaces = Literal["extend", "leave"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +33,8 @@ class Provenance:
     `scanned_bytes` is the size that the results say; `undo` and `exif_undo` are what containers and
     EXIF need to become again what they were; `exif_text` is what stands in the EXIF field
     `exif_field`. `keywords` are those that we added, separated by `;`: others like them were there
-    before, and stay.
+    before, and stay. `kept` holds the packet that was there, where taking our entries out does not
+    give it back.
     """
 
     model: str = ""
@@ -60,6 +50,7 @@ class Provenance:
     exif_text: str = ""
     exif_sha256: str = ""
     exif_undo: str = ""
+    kept: str = ""
 
     @property
     def is_reversible(self) -> bool:
@@ -69,10 +60,14 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class TagEntries:
-    """Which entries to write besides the regions."""
+    """Which entries to write besides the regions: keywords in hierarchies and, with `subjects`, in
+    dc:subject. What becomes of a face that somebody has named: its region is extended, or left
+    alone."""
 
     keywords: bool = False
     microsoft: bool = False
+    subjects: bool = False
+    named_faces: NamedFaces = "extend"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +79,8 @@ class Tags:
 
     def same_people(self, other: Tags) -> bool:
         """Whether both say the same of the same places, by the same model."""
-        return _comparable(self) == _comparable(other)
+        framed = other.people.in_frame(*self.people.size) or other.people
+        return _comparable(self) == _comparable(replace(other, people=framed))
 
 
 def merge(packet: bytes | None, tags: Tags, entries: TagEntries = TagEntries()) -> bytes:
@@ -94,141 +90,99 @@ def merge(packet: bytes | None, tags: Tags, entries: TagEntries = TagEntries()) 
     picture are there.
     """
     data = SKELETON if packet is None else packet
-    rdf = _rdf(data)
-    # Text is only inserted, so that every byte of others stays. What goes into a list that is
+    root = rdf.root(data)
+    people = _framed(root, tags.people)
+    # Text is only inserted, so that every byte of others stays. What goes into an element that is
     # there already is an edit of its own; all the rest is gathered in `new`, one block of ours at
     # the end.
-    keywords = _missing_keywords(rdf, tags.people.regions) if entries.keywords else {}
-    edits: list[Edit] = []
+    edits, left = _extensions_of_others(data, root, people, tags.provenance)
+    words = (
+        keywords.missing(root, people.regions, subjects=entries.subjects)
+        if entries.keywords
+        else {}
+    )
     # `remove` must take out our keywords and no others: only those that were missing are noted.
-    new = _provenance(
-        replace(tags.provenance, keywords=SEPARATOR.join(chain.from_iterable(keywords.values())))
-    )
-    # A packet has one list of regions: ours must join it, and fit the size it was made for. They
-    # go behind the others, since digiKam stops reading at the first region without a name.
-    regions = _property(rdf, REGIONS)
-    items = "".join(_region(region, tags.provenance) for region in tags.people.regions)
-    if regions is None:
-        new += _new_regions(tags.people, items)
-    else:
-        _check_size(regions, tags.people.size)
-        edits.append(_add_to_list(data, regions, REGION_LIST, "mwg-rs:RegionList", items))
-    # The same people once more in Microsoft's terms, for programs that read only these.
-    if entries.microsoft:
-        rectangles = "".join(map(_rectangle, tags.people.regions))
-        there = _property(rdf, MS_REGIONS)
-        if there is None:
-            new += xmp.element("MP:RegionInfo", xmp.bag("MPRI:Regions", rectangles), struct=True)
-        else:
-            edits.append(_add_to_list(data, there, MS_LIST, "MPRI:Regions", rectangles))
-    # Programs keep the same keywords under different names, each a list that may be there or not.
-    for name, words in keywords.items():
-        items = "".join(xmp.item(word, plain=True) for word in words)
-        bag = _list_of_keywords(rdf, name)
-        if bag is None:
-            new += xmp.bag(QUALIFIED[name], items)
-        else:
-            edits.append(insert(data, bag, items.encode()))
+    new = _provenance(replace(tags.provenance, keywords=keywords.note(words)))
+    for more, some in (
+        _new_regions(data, root, left, tags.provenance),
+        _new_rectangles(data, root, left) if entries.microsoft else ("", []),
+        keywords.add(data, root, words),
+    ):
+        new, edits = new + more, edits + some
     # XMP asks that all blocks of a packet are about the same thing.
-    about = next(
-        (
-            node.attributes.get((RDF, "about"), "")
-            for node in rdf.children
-            if node.name == DESCRIPTION
-        ),
-        "",
-    )
-    start = f"<rdf:Description{xmp.declarations(new)} rdf:about={quoteattr(about)}>"
+    start = f"<rdf:Description{xmp.declarations(new)} rdf:about={quoteattr(rdf.about(root))}>"
     block = f"{start}{new}</rdf:Description>"
-    return apply(data, [*edits, insert(data, rdf, block.encode())])
+    return apply(data, [*edits, insert(data, root, block.encode())])
 
 
 def remove(packet: bytes) -> bytes | None:
     """The packet without our entries; None where nothing remains of one that we made. Raises
     Refused."""
-    rdf = _rdf(packet)
-    left = apply(packet, list(_removals(packet, rdf, _keywords(rdf))))
+    root = rdf.root(packet)
+    ours = keywords.noted(_text(root, "keywords"))
+    left = apply(packet, list(_removals(packet, root, ours)))
     return None if left == SKELETON else left
 
 
 def read(packet: bytes) -> Tags | None:
     """Our entries, or None where there are none. Raises Refused for a packet that cannot be
     understood."""
-    rdf = _rdf(packet)
-    if not any(map(_speaks_ours, rdf.walk())):
+    root = rdf.root(packet)
+    if not any(map(_speaks_ours, root.walk())):
         return None
-    found = {field.name: _text(rdf, field.name) for field in fields(Provenance)}
-    nodes = [
-        node for node in rdf.walk() if node.name == LI and _is_region(node) and _mentions(node)
-    ]
-    size = next((node for node in rdf.walk() if node.name == SIZE), None)
-    width, height = (_number(size, "stDim:" + side) if size else None for side in "wh")
+    found = {field.name: _text(root, field.name) for field in fields(Provenance)}
+    nodes = [node for node in root.walk() if _is_region(node) and _mentions(node)]
+    width, height = faces.applied_size(root)
     regions = [region for node in nodes if (region := _read_region(node)) is not None]
     return Tags(Provenance(**found), People((int(width or 0), int(height or 0)), regions))
 
 
-def reads_elsewhere(packet: bytes) -> bool:
-    """Whether the packet says that extended XMP holds more."""
-    return _value(_rdf(packet), "xmpNote:HasExtendedXMP") is not None
+def count_own(packet: bytes) -> int:
+    """How many regions in the MWG's terms are ours, and not extensions of others'."""
+    items = (node for node in rdf.root(packet).walk() if _is_region(node, {REGION_LIST}))
+    return sum(_mentions(item) and not faces.is_extended(item) for item in items)
 
 
-def _rdf(packet: bytes) -> Node:
-    try:
-        root = parse(packet)
-    except NotXml as error:
-        raise Refused("bad_xmp", str(error)) from error
-    found = next((node for node in root.walk() if node.name == (RDF, "RDF")), None)
-    if found is None:
-        raise Refused("bad_xmp", "it has no rdf:RDF")
-    return found
+def check(packet: bytes) -> None:
+    """Raises Refused for a packet that cannot be understood."""
+    rdf.root(packet)
 
 
-def _property(rdf: Node, name: tuple[str, str]) -> Node | None:
-    found = [node for about in rdf.children for node in about.children if node.name == name]
-    if len(found) > 1:
-        raise Refused("bad_xmp", f"{name[1]} is there {len(found)} times")
-    return found[0] if found else None
+def is_blank(packet: bytes) -> bool:
+    """Whether a packet holds nothing that a program could lose."""
+    return BLANK.fullmatch(packet.removeprefix(b"\xef\xbb\xbf").strip(NOTHING)) is not None
 
 
-def _struct(node: Node) -> Node:
-    """The element that holds the fields of a structure, in either of RDF's two ways of writing
-    one."""
-    inner = node.find(DESCRIPTION)
-    return node if inner is None else inner
+def without_named(packet: bytes | None, tags: Tags) -> Tags:
+    """The tags of those whose faces nobody has named in a packet. Raises Refused."""
+    if packet is None:
+        return tags
+    return replace(tags, people=faces.without_named(rdf.root(packet), tags.people))
 
 
-def _list(node: Node) -> Node | None:
-    return next(
-        (child for child in node.children if child.name[0] == RDF and child.name[1] in LISTS), None
-    )
+def _framed(root: Node, people: People) -> People:
+    """In the frame of the regions that are there. Refuse where that is a picture of another shape:
+    ours would be misplaced, or theirs."""
+    width, height = faces.applied_size(root)
+    framed = people.in_frame(width, height)
+    if framed is None:
+        size = f"{people.size[0]} x {people.size[1]}"
+        raise Refused("other_size", f"{width:.0f} x {height:.0f}, while this one is {size}")
+    return framed
 
 
-def _add_to_list(
-    data: bytes, holder: Node, name: tuple[str, str], qualified: str, items: str
-) -> Edit:
-    """The edit that adds items to the list called `name` of a structure, and the list if it is not
-    there."""
-    struct = _struct(holder)
-    there = struct.find(name)
-    if there is not None:
-        bag = _list(there)
-        if bag is None:
-            raise Refused("bad_xmp", f"{name[1]} is no list")
-        return insert(data, bag, items.encode())
-    if (RDF, "resource") in holder.attributes:
-        raise Refused("bad_xmp", f"{holder.name[1]} is no structure")
-    return insert(data, struct, xmp.bag(qualified, items, alone=True).encode())
-
-
-def _check_size(regions: Node, size: tuple[int, int]) -> None:
-    """Refuse where others' regions are shares of a picture of another shape: ours would be
-    misplaced, or theirs."""
-    there = next((node for node in regions.walk() if node.name == SIZE), None)
-    width, height = (_number(there, "stDim:" + side) if there else None for side in "wh")
-    if width and height and abs(width / height * size[1] / size[0] - 1) > SHAPE_TOLERANCE:
-        raise Refused(
-            "other_size", f"{width:.0f} x {height:.0f}, while this one is {size[0]} x {size[1]}"
-        )
+def _extensions_of_others(
+    data: bytes, root: Node, people: People, provenance: Provenance
+) -> tuple[list[Edit], People]:
+    """The edits that extend the regions of faces that others have marked, and who is left."""
+    pairs = faces.marked(root, people)
+    edits = [
+        face.extend(data, _person(region, provenance, alone=False))
+        for region, face in pairs
+        if face.can_be_extended
+    ]
+    left = [region for region in people.regions if all(region is not done for done, _ in pairs)]
+    return edits, replace(people, regions=left)
 
 
 def _provenance(provenance: Provenance) -> str:
@@ -238,7 +192,16 @@ def _provenance(provenance: Provenance) -> str:
     )
 
 
-def _new_regions(people: People, items: str) -> str:
+def _new_regions(
+    data: bytes, root: Node, people: People, provenance: Provenance
+) -> tuple[str, list[Edit]]:
+    """A list of regions, or the edit that adds them to the one that is there: behind the others,
+    since digiKam stops reading at the first region without a name."""
+    items = "".join(_region(region, provenance) for region in people.regions)
+    there = rdf.find_property(root, REGIONS)
+    if there is not None:
+        edit = rdf.add_to_list(data, there, REGION_LIST, "mwg-rs:RegionList", items)
+        return "", [edit] if items else []
     width, height = people.size
     size = (
         xmp.element("stDim:w", str(width))
@@ -248,7 +211,18 @@ def _new_regions(people: People, items: str) -> str:
     inner = xmp.element("mwg-rs:AppliedToDimensions", size, struct=True) + xmp.bag(
         "mwg-rs:RegionList", items
     )
-    return xmp.element("mwg-rs:Regions", inner, struct=True)
+    return (xmp.element("mwg-rs:Regions", inner, struct=True) if items else ""), []
+
+
+def _new_rectangles(data: bytes, root: Node, people: People) -> tuple[str, list[Edit]]:
+    """The same people once more in Microsoft's terms, for programs that read only these."""
+    items = "".join(map(_rectangle, people.regions))
+    there = rdf.find_property(root, MS_REGIONS)
+    if not items:
+        return "", []
+    if there is not None:
+        return "", [rdf.add_to_list(data, there, MS_LIST, "MPRI:Regions", items)]
+    return xmp.element("MP:RegionInfo", xmp.bag("MPRI:Regions", items), struct=True), []
 
 
 def _region(region: Region, provenance: Provenance) -> str:
@@ -258,46 +232,28 @@ def _region(region: Region, provenance: Provenance) -> str:
     area += xmp.element("stArea:unit", "normalized")
     inner = xmp.element("mwg-rs:Area", area, struct=True) + xmp.field("mwg-rs:Type", region.kind)
     inner += xmp.element("mwg-rs:Description", escape(region.summary))
-    inner += xmp.element("mwg-rs:Extensions", _extensions(region, provenance), struct=True)
-    return xmp.item(inner)
+    said = "".join(xmp.field(*pair) for pair in _person(region, provenance, alone=True))
+    return xmp.item(inner + xmp.element("mwg-rs:Extensions", said, struct=True))
 
 
-def _extensions(region: Region, provenance: Provenance) -> str:
+def _person(region: Region, provenance: Provenance, *, alone: bool) -> faces.Fields:
+    """What we say of a person; where that is in the region of another program, also where we see
+    the face."""
     pairs: list[tuple[str, str | float | None]] = [
         ("Age", region.age), ("AgeLow", region.age_low), ("AgeHigh", region.age_high),
         ("Gender", region.gender), ("GenderScore", region.gender_score),
         ("SeenFrom", region.used), ("Model", provenance.model), ("Date", provenance.date),
+        ("Area", None if alone else faces.area_text(region.area)),
     ]  # fmt: skip
-    texts = (
-        (key, number(value) if isinstance(value, float) else str(value or ""))
+    return [
+        (f"mivolo:{key}", number(value) if isinstance(value, float) else str(value or ""))
         for key, value in pairs
-    )
-    return "".join(xmp.field(f"mivolo:{key}", value) for key, value in texts)
+    ]
 
 
 def _rectangle(region: Region) -> str:
     corner = ", ".join(map(number, region.area.corner))
     return xmp.item(xmp.element("MPReg:Rectangle", corner) + xmp.element("mivolo:Region", "1"))
-
-
-def _missing_keywords(rdf: Node, regions: Iterable[Region]) -> dict[tuple[str, str], list[str]]:
-    """The keywords that each list has to get; what somebody has put into it stays theirs."""
-    steps = sorted({keyword for region in regions for keyword in region.keywords})
-    missing = {}
-    for name, separator in KEYWORDS.items():
-        bag = _list_of_keywords(rdf, name)
-        there = set() if bag is None else {item.text.strip() for item in bag.children}
-        wanted = [separator.join(("mivolo", *step)) for step in steps]
-        missing[name] = [word for word in wanted if word not in there]
-    return {name: words for name, words in missing.items() if words}
-
-
-def _list_of_keywords(rdf: Node, name: tuple[str, str]) -> Node | None:
-    there = _property(rdf, name)
-    bag = None if there is None else _list(there)
-    if there is not None and bag is None:
-        raise Refused("bad_xmp", f"{name[1]} is no list")
-    return bag
 
 
 def _tag(field: str) -> str:
@@ -314,98 +270,68 @@ def _mentions(node: Node) -> bool:
     return any(map(_speaks_ours, node.walk()))
 
 
-def _is_region(item: Node) -> bool:
-    holder = item.parent.parent if item.parent else None
-    return holder is not None and holder.name in (REGION_LIST, MS_LIST)
+def _is_region(item: Node, lists: Set[tuple[str, str]] = frozenset((REGION_LIST, MS_LIST))) -> bool:
+    holder = item.parent.parent if item.name == LI and item.parent else None
+    return holder is not None and holder.name in lists
 
 
-def _removals(data: bytes, node: Node, keywords: Set[str]) -> Iterator[Edit]:
+def _removals(data: bytes, node: Node, words: Set[str]) -> Iterator[Edit]:
     for child in node.children:
-        if _is_ours(child, keywords):
+        if _is_ours(child, words):
             yield child.start, child.end, b""
         else:
             yield from without_attributes(data, child, OURS)
-            yield from _removals(data, child, keywords)
+            yield from _removals(data, child, words)
 
 
-def _is_ours(node: Node, keywords: Set[str]) -> bool:
+def _is_ours(node: Node, words: Set[str]) -> bool:
     """Whether nothing in the element is anybody else's."""
     if node.name[0] == OURS:
         return True
     if node.name == LI:
-        return (_is_region(node) and _mentions(node) and not _is_adopted(node)) or _is_keyword(
-            node, keywords
-        )
+        own = _is_region(node) and _mentions(node) and not _is_theirs(node)
+        return own or keywords.is_one_of(node, words)
     if node.name == REGION_TEXT:
         return node.parent is not None and _mentions(node.parent) and node.text.startswith(SUMMARY)
     if not node.children or any(name[0] not in (RDF, OURS) for name in node.attributes):
         return False
-    ours = [_is_ours(child, keywords) for child in node.children]
+    ours = [_is_ours(child, words) for child in node.children]
     return any(ours) and all(
         own or child.name == SIZE for own, child in zip(ours, node.children, strict=True)
     )
 
 
-def _is_adopted(item: Node) -> bool:
-    """Whether somebody has since given the region a name, or their own words: it is theirs then,
-    and only ours go."""
-    words = _value(item, "mwg-rs:Description")
-    named = any(_value(item, name) for name in ("mwg-rs:Name", "MPReg:PersonDisplayName"))
-    return named or bool(words and not words.startswith(SUMMARY))
+def _is_theirs(item: Node) -> bool:
+    """Whether another program made the region, or somebody has since given it a name, or their own
+    words: only what we say in it goes then."""
+    words = rdf.value(item, "mwg-rs:Description")
+    named = any(rdf.value(item, name) for name in NAMES)
+    return faces.is_extended(item) or named or bool(words and not words.startswith(SUMMARY))
 
 
-def _is_keyword(item: Node, keywords: Set[str]) -> bool:
-    holder = item.parent.parent if item.parent else None
-    return holder is not None and holder.name in KEYWORDS and item.text.strip() in keywords
-
-
-def _keywords(rdf: Node) -> Set[str]:
-    """Those that we added; the separator in them tells which list."""
-    return set(filter(None, _text(rdf, "keywords").split(SEPARATOR)))
-
-
-def _value(node: Node, name: str) -> str | None:
-    """The first simple property of this name in or below the element, be it written as an element
-    or an attribute."""
-    wanted = xmp.name(name)
-    for inner in node.walk():
-        if wanted in inner.attributes:
-            return inner.attributes[wanted]
-        if inner.name == wanted:
-            return inner.text.strip()
-    return None
-
-
-def _text(rdf: Node, field: str) -> str:
+def _text(root: Node, field: str) -> str:
     """A property of the photo itself, not of one of its regions."""
     wanted = xmp.name(_tag(field))
-    for about in rdf.children:
-        if wanted in about.attributes:
-            return about.attributes[wanted]
-        found = about.find(wanted)
+    for block in root.children:
+        if wanted in block.attributes:
+            return block.attributes[wanted]
+        found = block.find(wanted)
         if found is not None:
             return found.text.strip()
     return ""
 
 
-def _number(node: Node, name: str) -> float | None:
-    try:
-        return float(_value(node, name) or "")
-    except ValueError:
-        return None
-
-
 def _read_region(item: Node) -> Region | None:
-    sides = [_number(item, f"stArea:{side}") for side in "xywh"]
-    age = _number(item, "mivolo:Age")
-    if age is None or any(side is None for side in sides):
+    area, age = faces.read_area(item), rdf.number(item, "mivolo:Age")
+    if age is None or area is None:
         return None
     score, low, high = (
-        _number(item, f"mivolo:{key}") for key in ("GenderScore", "AgeLow", "AgeHigh")
+        rdf.number(item, f"mivolo:{key}") for key in ("GenderScore", "AgeLow", "AgeHigh")
     )
-    area = Area(*(side for side in sides if side is not None))
-    gender, used = _value(item, "mivolo:Gender"), _value(item, "mivolo:SeenFrom")
-    return Region(area, _value(item, "mwg-rs:Type") or "", age, gender, score, low, high, used)
+    gender, used = rdf.value(item, "mivolo:Gender"), rdf.value(item, "mivolo:SeenFrom")
+    extends = faces.is_extended(item)
+    kind = "Face" if extends else rdf.value(item, "mwg-rs:Type") or ""
+    return Region(area, kind, age, gender, score, low, high, used, extends)
 
 
 def _comparable(tags: Tags) -> object:

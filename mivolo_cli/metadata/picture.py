@@ -11,11 +11,13 @@ import PIL.Image
 from PIL import ExifTags
 
 from ..errors import PhotoError
-from ..photos import decode
+from ..photos import bmff, decode
 from . import Refused
 
 TURNED_BY_DECODER = ("TIFF", "HEIF")
 """Formats whose pictures Pillow and pillow-heif hand out upright already."""
+BOXES = ("HEIF", "AVIF")
+"""Formats in which EXIF does not turn the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,7 @@ def examine(data: bytes, *, pixels: bool) -> PictureInfo:
         orientation = orientation or picture.getexif().get(ExifTags.Base.Orientation)
         orientation = orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
         size = stored[::-1] if orientation >= 5 and not turned else stored
-        if (
-            picture.format == "AVIF"
-        ):  # its turn is no EXIF: who reads it sees the picture upright, and turns no regions
+        if picture.format in BOXES and orientation != _turn(data, picture.format):
             orientation = 1
         return PictureInfo(
             picture.format or "", size, orientation, _fingerprint(picture) if pixels else ""
@@ -64,13 +64,37 @@ def _orientation_before_decoding(picture: PIL.Image.Image) -> object:
     return picture.info.get("original_orientation")
 
 
+def _turn(data: bytes, format: str) -> int:
+    """How the boxes of a file turn its picture. EXIF only repeats that, and says nothing where it
+    does not (ISO/IEC 23008-12): then viewers turn neither the picture nor regions on it."""
+    try:
+        return bmff.orientation(data) if format == "HEIF" else 1
+    except bmff.BrokenBoxes:
+        return 1
+
+
 def _fingerprint(picture: PIL.Image.Image) -> str:
     digest = hashlib.sha256(picture.info.get("icc_profile") or b"")
     for frame in range(getattr(picture, "n_frames", 1)):
-        picture.seek(frame)
+        if not _goes_to(picture, frame):
+            digest.update(b"the rest cannot be decoded")
+            break
         palette = picture.getpalette() if picture.mode == "P" else None
         digest.update(
             repr((picture.mode, picture.size, palette, picture.info.get("duration"))).encode()
         )
         digest.update(picture.tobytes())
     return digest.hexdigest()
+
+
+def _goes_to(picture: PIL.Image.Image, frame: int) -> bool:
+    """Whether the frame can be decoded. The first one must be: that is the photo, while second
+    pictures (gain maps, previews) are cut off by many programs."""
+    try:
+        picture.seek(frame)
+        picture.load()
+    except decode.DAMAGE:
+        if frame == 0:
+            raise
+        return False
+    return True

@@ -3,15 +3,22 @@ is."""
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from . import Refused
 
-KEYWORD = b"XML:com.adobe.xmp\0"
-RAW_PROFILES = (b"Raw profile type xmp\0", b"Raw profile type APP1\0")
-LARGEST_PACKET = 64 * 2**20
+KEYWORD = b"XML:com.adobe.xmp"
+PROFILE = b"Raw profile type "
+"""How ImageMagick keeps metadata in text chunks: as lines of hexadecimal digits."""
+PROFILE_TEXT = re.compile(rb"\s*\S+\s+(\d+)\s([0-9a-fA-F\s]*)")
+EXIF_PROFILES, XMP_PROFILES = (b"exif", b"APP1"), (b"xmp", b"APP1")
+EXIF, XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+LARGEST_TEXT = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,45 +33,83 @@ class _Chunk:
         return data[self.start + 8 : self.end - 4]
 
 
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text chunk, its keyword, whether it is compressed, and the text."""
+
+    chunk: _Chunk
+    keyword: bytes
+    compressed: bool
+    text: bytes
+
+
 def read_xmp(data: bytes) -> bytes | None:
     """The packet. Raises Refused where there are two, or one in a form of other programs' own."""
     found = _xmp(data)
-    return None if found is None else _packet(found.body(data))[1]
+    return None if found is None else found.text
 
 
 def write_xmp(data: bytes, packet: bytes | None) -> bytes:
     """With this packet, or with none, instead of the one that is there; compressed if that one was.
     Raises Refused."""
     there = _xmp(data)
-    compressed = there is not None and _packet(there.body(data))[0]
+    compressed = there is not None and there.compressed and there.chunk.kind == b"iTXt"
+    place = None if there is None else there.chunk
     if packet is None:
-        return _write(data, there, b"iTXt", None)
+        return _write(data, place, None)
     text = zlib.compress(packet, 9) if compressed else packet
-    return _write(data, there, b"iTXt", KEYWORD + bytes((compressed, 0)) + b"\0\0" + text)
+    body = KEYWORD + bytes((0, compressed, 0)) + b"\0\0" + text
+    return _write(data, place, _chunk(b"iTXt", body))
+
+
+def read_raw(data: bytes) -> bytes | None:
+    """The chunk of the packet, whatever its kind."""
+    found = _xmp(data)
+    return None if found is None else data[found.chunk.start : found.chunk.end]
+
+
+def write_raw(data: bytes, raw: bytes) -> bytes:
+    there = _xmp(data)
+    return _write(data, None if there is None else there.chunk, raw)
 
 
 def revert_info(data: bytes) -> str:
-    """Nothing has to be known for a packet to be taken out."""
+    """Nothing but the chunk of the packet is changed."""
     return ""
 
 
-def revert(data: bytes, info: str) -> bytes | None:
-    return write_xmp(data, None)
+def revert(data: bytes, info: str) -> bytes:
+    return data
 
 
 def read_exif(data: bytes) -> bytes | None:
-    """The TIFF block of the eXIf chunk."""
+    """The TIFF block of the eXIf chunk. Raises Refused where it is in a text chunk instead, which a
+    new one would hide."""
     found = _exif(data)
+    if found is None and any(_profiles(data, EXIF_PROFILES, EXIF)):
+        raise Refused("exif_in_text")
     return None if found is None else found.body(data)
 
 
 def write_exif(data: bytes, block: bytes | None) -> bytes:
-    return _write(data, _exif(data), b"eXIf", block)
+    return _write(data, _exif(data), None if block is None else _chunk(b"eXIf", block))
 
 
 def untouched(before: bytes, after: bytes) -> bool:
     """Whether all but XMP and Exif is the same, byte for byte."""
     return _rest(before) == _rest(after)
+
+
+def packets(data: bytes) -> Iterator[bytes]:
+    """The XMP in chunks of every kind, also of a file that breaks off. Raises Refused where one
+    cannot be unpacked."""
+    try:
+        yield from (text.text for text in _texts(data) if text.keyword == KEYWORD)
+    except Refused as error:
+        if error.code != "bad_container":
+            raise
+    with suppress(Refused):
+        yield from _profiles(data, XMP_PROFILES, XMP)
 
 
 def _chunks(data: bytes) -> Iterator[_Chunk]:
@@ -78,61 +123,81 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
         at = end
 
 
-def _xmp(data: bytes) -> _Chunk | None:
-    found = []
+def _texts(data: bytes) -> Iterator[_Text]:
+    """Text chunks that may hold metadata. Raises Refused."""
     for chunk in _chunks(data):
-        if chunk.kind == b"iTXt" and data.startswith(KEYWORD, chunk.start + 8):
-            found.append(chunk)
-        elif chunk.kind in (b"zTXt", b"tEXt", b"iTXt") and data.startswith(
-            RAW_PROFILES, chunk.start + 8
-        ):
-            raise Refused(
-                "bad_container", "its XMP is in a text chunk that only some programs read"
-            )
-    if len(found) > 1:
-        raise Refused("bad_container", "there are two XMP packets")
-    return found[0] if found else None
+        if chunk.kind in TEXTS and data.startswith((KEYWORD + b"\0", PROFILE), chunk.start + 8):
+            yield _text(chunk, chunk.body(data))
 
 
-def _packet(body: bytes) -> tuple[bool, bytes]:
-    """Whether it is compressed, and the packet."""
-    compressed, method = body[len(KEYWORD) : len(KEYWORD) + 2]
-    *_, text = body[len(KEYWORD) + 2 :].split(b"\0", 2)
-    if not compressed:
-        return False, text
+def _text(chunk: _Chunk, body: bytes) -> _Text:
+    keyword, _, rest = body.partition(b"\0")
+    if chunk.kind == b"tEXt":
+        return _Text(chunk, keyword, False, rest)
+    compressed, method, text = True, rest[:1], rest[1:]
+    if chunk.kind == b"iTXt":
+        compressed, method = rest[:1] != b"\0", rest[1:2]
+        *_, text = rest[2:].split(b"\0", 2)
+    return _Text(chunk, keyword, compressed, _inflated(text, method) if compressed else text)
+
+
+def _inflated(text: bytes, method: bytes) -> bytes:
     try:
         opened = zlib.decompressobj()
-        packet = opened.decompress(text, LARGEST_PACKET)
+        found = opened.decompress(text, LARGEST_TEXT)
     except zlib.error as error:
         raise Refused("bad_xmp", str(error)) from error
-    if method or not opened.eof:
+    if method != b"\0" or not opened.eof:
         raise Refused("bad_xmp", "it is compressed in an unknown way, or too large")
-    return True, packet
+    return found
+
+
+def _profiles(data: bytes, names: tuple[bytes, ...], start: bytes) -> Iterator[bytes]:
+    """What text chunks of these names hold, without that start; APP1 may be Exif or XMP."""
+    for text in _texts(data):
+        name = text.keyword.removeprefix(PROFILE)
+        match = PROFILE_TEXT.fullmatch(text.text.rstrip(b"\0"))
+        if name not in names or match is None:
+            continue
+        with suppress(ValueError):
+            content = bytes.fromhex(match[2].decode())
+            if name != b"APP1" or content.startswith(start):
+                yield content.removeprefix(start)
+
+
+def _xmp(data: bytes) -> _Text | None:
+    """The chunk of the packet: the one that all programs read, or one that says nothing."""
+    found = [text for text in _texts(data) if text.keyword == KEYWORD]
+    standard = [text for text in found if text.chunk.kind == b"iTXt"]
+    others = [text for text in found if text.chunk.kind != b"iTXt" and text.text.strip()]
+    if others or any(_profiles(data, XMP_PROFILES, XMP)):
+        raise Refused("bad_container", "its XMP is in a text chunk that only some programs read")
+    if len(standard) > 1:
+        raise Refused("bad_container", "there are two XMP packets")
+    return next(iter(standard or found), None)
 
 
 def _exif(data: bytes) -> _Chunk | None:
     return next((chunk for chunk in _chunks(data) if chunk.kind == b"eXIf"), None)
 
 
-def _write(data: bytes, there: _Chunk | None, kind: bytes, body: bytes | None) -> bytes:
-    new = (
-        b"" if body is None else len(body).to_bytes(4, "big") + kind + body + _checksum(kind + body)
-    )
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    checksum = zlib.crc32(kind + body).to_bytes(4, "big")
+    return len(body).to_bytes(4, "big") + kind + body + checksum
+
+
+def _write(data: bytes, there: _Chunk | None, new: bytes | None) -> bytes:
     header = next(_chunks(data))
     start, end = (header.end, header.end) if there is None else (there.start, there.end)
-    return data[:start] + new + data[end:]
-
-
-def _checksum(content: bytes) -> bytes:
-    return zlib.crc32(content).to_bytes(4, "big")
+    return data[:start] + (new or b"") + data[end:]
 
 
 def _rest(data: bytes) -> bytes:
+    """All but Exif, the packet, and a chunk whose place a packet may take."""
     parts, done = [], 0
     for chunk in _chunks(data):
-        if chunk.kind == b"eXIf" or (
-            chunk.kind == b"iTXt" and data.startswith(KEYWORD, chunk.start + 8)
-        ):
+        is_text = chunk.kind in TEXTS and data.startswith(KEYWORD + b"\0", chunk.start + 8)
+        if chunk.kind == b"eXIf" or is_text:
             parts.append(data[done : chunk.start])
             done = chunk.end
     return b"".join([*parts, data[done:]])

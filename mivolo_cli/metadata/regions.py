@@ -7,14 +7,19 @@ height, as shares of the picture as it is stored, before EXIF's orientation turn
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..records import people_of
 
 SMALLEST = 1e-6
 DIGITS = 6
+SHAPE_TOLERANCE = 0.02
+LYING = (5, 6, 7, 8)
+"""The orientations that swap width and height."""
+BACK = {6: 8, 8: 6}
+"""Orientations that are not undone by themselves -> what undoes them."""
 SUMMARY = "looks about"
 """How what we say of a person begins: a description with other words is not ours."""
 
@@ -46,6 +51,8 @@ class Region:
     age_low: float | None = None
     age_high: float | None = None
     used: str | None = None
+    extends: bool = False
+    """Whether it stands in the region of another program, as an extension of that."""
 
     @property
     def summary(self) -> str:
@@ -73,10 +80,29 @@ class Region:
 @dataclass(frozen=True, slots=True)
 class People:
     """The regions of one photo and the size (width, height) of the stored picture that they are
-    shares of."""
+    shares of, which EXIF's `orientation` turns upright."""
 
     size: tuple[int, int]
     regions: Sequence[Region]
+    orientation: int = 1
+
+    def in_frame(self, width: float | None, height: float | None) -> People | None:
+        """The same as shares of a picture of this size: of the stored one, or of the upright one,
+        which some programs measure. None where it has the shape of neither."""
+        if not width or not height or _same_shape(self.size, (width, height)):
+            return self
+        if self.orientation not in LYING or not _same_shape(self.size[::-1], (width, height)):
+            return None
+        turned = [replace(region, area=self._upright(region.area)) for region in self.regions]
+        return People(self.size[::-1], turned)
+
+    def _upright(self, area: Area) -> Area:
+        return _turned(area, BACK.get(self.orientation, self.orientation))
+
+
+def summary(regions: Iterable[Region]) -> str:
+    """For people to read, in an order that does not depend on where they were read from."""
+    return "; ".join(sorted(region.summary for region in regions))
 
 
 def people(rows: Sequence[Mapping[str, Any]], orientation: int, *, bodies: bool = False) -> People:
@@ -91,7 +117,8 @@ def people(rows: Sequence[Mapping[str, Any]], orientation: int, *, bodies: bool 
         area = stored_area(box.corners, (width, height), orientation)
         if area is not None:
             found.append(Region(area, "Face" if person.face else "", **asdict(prediction)))
-    return People((height, width) if orientation >= 5 else (width, height), found)
+    size = (height, width) if orientation in LYING else (width, height)
+    return People(size, found, orientation)
 
 
 def stored_area(
@@ -107,12 +134,21 @@ def stored_area(
     y1, y2 = (min(max(value / height, 0.0), 1.0) for value in corners[1::2])
     if x2 - x1 < SMALLEST or y2 - y1 < SMALLEST:
         return None
-    x, y, w, h = (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
+    return _turned(Area((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1), orientation)
+
+
+def _turned(area: Area, orientation: int) -> Area:
+    """From the upright picture to the stored one."""
+    x, y, w, h = area.x, area.y, area.w, area.h
     s, t = {
         2: (1 - x, y), 3: (1 - x, 1 - y), 4: (x, 1 - y),
         5: (y, x), 6: (y, 1 - x), 7: (1 - y, 1 - x), 8: (1 - y, x),
     }.get(orientation, (x, y))  # fmt: skip
-    return Area(s, t, h, w) if orientation >= 5 else Area(s, t, w, h)
+    return Area(s, t, h, w) if orientation in LYING else Area(s, t, w, h)
+
+
+def _same_shape(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return abs(one[0] / one[1] * other[1] / other[0] - 1) <= SHAPE_TOLERANCE
 
 
 def number(value: float) -> str:

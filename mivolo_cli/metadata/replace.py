@@ -59,6 +59,15 @@ def check_folder(file: Path) -> None:
         raise Refused("no_permission", str(file.parent))
 
 
+def check_name(file: Path) -> None:
+    """Refuse a name that the file system has no room for: a photo's with more at its end."""
+    try:
+        file.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise Refused("name_too_long", file.name[-20:]) from error
+
+
 def replace_photo(file: Path, data: bytes, known: os.stat_result, *, backup: bool) -> None:
     """Write over a photo: mode, owner where possible, times and extended attributes stay.
 
@@ -68,6 +77,8 @@ def replace_photo(file: Path, data: bytes, known: os.stat_result, *, backup: boo
     """
     target = real(file)
     check_writable(target)
+    if backup:
+        check_name(_backup_of(target))
     with _written(target, data) as new:
         _keep_owner(target, new.path)
         shutil.copystat(target, new.path)
@@ -87,6 +98,7 @@ def write_sidecar(file: Path, data: bytes) -> None:
     """Write a file that may be new. Its time is now, so that programs read it again; mode and owner
     stay."""
     target = real(file)
+    check_name(target)
     check_folder(target)
     if target.exists():
         check_writable(target)
@@ -130,7 +142,7 @@ def _keep_owner(target: Path, part: Path) -> None:
 
 def _keep_backup(target: Path) -> None:
     """Give the old file a second name; where links do not exist, a copy."""
-    kept = target.with_name(target.name + BACKUP)
+    kept = _backup_of(target)
     if kept.exists():
         return
     try:
@@ -143,8 +155,15 @@ def _keep_backup(target: Path) -> None:
 
 def _is_own_backup(target: Path) -> bool:
     """Whether the second name is a backup that a run made which then was killed."""
-    kept = target.with_name(target.name + BACKUP)
-    return kept.exists() and os.path.samefile(kept, target)
+    kept = _backup_of(target)
+    try:
+        return os.path.samefile(kept, target)
+    except OSError:
+        return False
+
+
+def _backup_of(target: Path) -> Path:
+    return target.with_name(target.name + BACKUP)
 
 
 def _why(error: OSError) -> str:

@@ -3,12 +3,14 @@ not be changed."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..storage import read_file
-from . import Refused, packet
+from . import Refused, kept, packet
 from .packet import TagEntries, Tags
 from .xmp import SKELETON
 
@@ -21,13 +23,15 @@ CREATED = "created"
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """What a sidecar holds (None: there is none) and should hold. `reversible` as with embedded
-    entries."""
+    """What a sidecar holds (None: there is none) and should hold; `bare` is what it holds or begins
+    with, without entries of ours. `added` and `reversible` as with embedded entries."""
 
     file: Path
     old: bytes | None
+    bare: bytes
     new: bytes
     reversible: bool
+    added: int
     unchanged: bool = False
 
 
@@ -50,74 +54,78 @@ def path(photo: Path) -> Path:
     return photo.with_name(photo.name + SUFFIX)
 
 
-def read(photo: Path) -> Tags | None:
-    """Our entries in the photo's sidecar, if there is one. Raises Refused."""
-    data = _content(path(photo))
-    return None if data is None else packet.read(data)
+def content(photo: Path) -> bytes | None:
+    """What the photo's sidecar holds; None where there is none. Raises Refused."""
+    return _content(path(photo))
 
 
-def plan(photo: Path, embedded: bytes | None, tags: Tags, entries: TagEntries) -> Sidecar:
+def plan(
+    photo: Path, embedded: Callable[[], bytes | None], tags: Tags, entries: TagEntries
+) -> Sidecar:
     """The photo's sidecar with these entries. Raises Refused.
 
-    Programs read a sidecar instead of what is in the photo, so a new one begins with what the photo
-    has `embedded`, or with a sidecar of the other fashion, `photo.xmp`.
+    Programs read a sidecar instead of what is in the photo, so a new one begins with a sidecar of
+    the other fashion, `photo.xmp`, or with what the photo has `embedded`.
     """
     file = path(photo)
     there = _content(file)
-    seed = there if there is not None else _content(photo.with_suffix(SUFFIX)) or embedded
+    seed = there if there is not None else _content(photo.with_suffix(SUFFIX)) or embedded()
     was = StrippedSidecar(seed, None) if seed is None else strip(seed)
+    if entries.named_faces == "leave":
+        tags = packet.without_named(_said(was.data), tags)
     created = there is None or (was.tags is not None and was.tags.provenance.undo == CREATED)
     provenance = replace(tags.provenance, undo=CREATED if created else "", reversible="True")
     if was.tags is not None:
-        before = was.tags.provenance
-        same = _build(
-            was.data, replace(tags, provenance=replace(provenance, date=before.date)), entries
-        )
-        if same == there:
-            return Sidecar(file, there, same, before.is_reversible, unchanged=True)
-    new = _build(was.data, replace(tags, provenance=provenance), entries)
-    if strip(new).restored:
-        return Sidecar(file, there, new, True)
-    return Sidecar(
-        file,
-        there,
-        _build(
-            was.data, replace(tags, provenance=replace(provenance, reversible="False")), entries
-        ),
-        False,
-    )
+        same = replace(provenance, date=was.tags.provenance.date)
+        done = _build(file, there, was.data, replace(tags, provenance=same), entries)
+        if done.new == there:
+            return replace(done, unchanged=True)
+    return _build(file, there, was.data, replace(tags, provenance=provenance), entries)
 
 
 def strip(data: bytes) -> StrippedSidecar:
     """Raises Refused."""
-    tags = packet.read(data)
+    tags = None if packet.is_blank(data) else packet.read(data)
     if tags is None:
         return StrippedSidecar(data, None)
     left = packet.remove(data)
-    restored = (
-        tags.provenance.is_reversible
-        and _sha256(left or SKELETON) == tags.provenance.original_sha256
-    )
-    return StrippedSidecar(
-        left, tags, restored, left is None or (restored and tags.provenance.undo == CREATED)
-    )
+    original = kept.kept(tags.provenance.kept, left)
+    bare = original if original is not None else left or SKELETON
+    restored = tags.provenance.is_reversible and _sha256(bare) == tags.provenance.original_sha256
+    superfluous = tags.provenance.undo == CREATED and (left is None or restored)
+    return StrippedSidecar(bare, tags, restored, superfluous)
 
 
-def _build(bare: bytes | None, tags: Tags, entries: TagEntries) -> bytes:
+def _build(
+    file: Path, there: bytes | None, data: bytes | None, tags: Tags, entries: TagEntries
+) -> Sidecar:
+    """With a promise that it can be undone if it can, as `embed` does."""
+    bare = SKELETON if data is None else data
     provenance = replace(
-        tags.provenance,
-        original_sha256=_sha256(bare or SKELETON),
-        original_bytes=str(len(bare or SKELETON)),
+        tags.provenance, original_sha256=_sha256(bare), original_bytes=str(len(bare))
     )
-    return packet.merge(bare, replace(tags, provenance=provenance), entries)
+    new = packet.merge(_said(bare), replace(tags, provenance=provenance), entries)
+    whole = replace(provenance, kept=kept.keep(bare, packet.remove(new)))
+    broken = replace(provenance, reversible="False")
+    for attempt in (provenance, whole, broken):
+        new = packet.merge(_said(bare), replace(tags, provenance=attempt), entries)
+        if attempt is broken or strip(new).restored:
+            break
+    added = packet.count_own(new)
+    return Sidecar(file, there, _said(bare) or SKELETON, new, attempt is not broken, added)
+
+
+def _said(data: bytes | None) -> bytes | None:
+    """What a sidecar holds, if that is anything."""
+    return None if data is None or packet.is_blank(data) else data
 
 
 def _content(file: Path) -> bytes | None:
     try:
         return read_file(file, MAX_BYTES)
-    except FileNotFoundError:
-        return None
     except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
+            return None
         raise Refused("unreadable", f"{file.name}: {error.strerror or error}") from error
 
 

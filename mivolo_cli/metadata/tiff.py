@@ -8,7 +8,7 @@ directory changes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -74,6 +74,9 @@ class _Layout:
     def write(self, value: int, length: int) -> bytes:
         return value.to_bytes(length, self.order)
 
+    def tag(self, entry: bytes) -> int:
+        return int.from_bytes(entry[:2], self.order)
+
 
 def read_xmp(data: bytes) -> bytes | None:
     found = read_field(data, XMP_TAG)
@@ -87,18 +90,27 @@ def write_xmp(data: bytes, packet: bytes | None) -> bytes:
     )
 
 
+def read_raw(data: bytes) -> bytes | None:
+    """The packet itself."""
+    return read_xmp(data)
+
+
+def write_raw(data: bytes, raw: bytes) -> bytes:
+    return write_xmp(data, raw)
+
+
 def revert_info(data: bytes) -> str:
-    """Where the first directory is, and how long the file is: `undone` cuts it there."""
+    """Where the first directory is, and how long the file is: `revert` cuts it there."""
     layout = _layout(data)
     return f"{layout.number(data, layout.pointer, layout.word)}:{len(data)}"
 
 
-def revert(data: bytes, info: str) -> bytes | None:
-    """As it was when `undo` was asked; None where that cannot be, since the file has been written
-    by others."""
+def revert(data: bytes, info: str) -> bytes:
+    """As it was when `revert_info` was asked; unchanged where that cannot be, since the file has
+    been written by others."""
     before = cut_back(data, info)
-    same = before is not None and _without_xmp(before) == _without_xmp(data)
-    return before if same else None
+    same = before is not None and _first_directory(before) == _first_directory(data)
+    return before if before is not None and same else data
 
 
 def cut_back(data: bytes, undo: str) -> bytes | None:
@@ -123,21 +135,15 @@ def untouched(before: bytes, after: bytes) -> bool:
 def read_field(data: bytes, tag: int, through: int | None = None) -> Value | None:
     """A field of the first directory, or of that which its field `through` points to."""
     layout = _layout(data)
-    offset = layout.number(data, layout.pointer, layout.word)
-    if through is not None:
-        inner = read_field(data, through)
-        if inner is None:
-            return None
-        offset = int.from_bytes(inner.content, layout.order)
-    entry = _entries(data, layout, offset)[0].get(tag)
+    entry = _find(data, layout, tag, through)
     return None if entry is None else _value(data, layout, entry)
 
 
-def place_of(data: bytes, tag: int) -> int | None:
-    """Where the content of a field of the first directory begins; None where it is so short that it
-    stands in it."""
+def place_of(data: bytes, tag: int, through: int | None = None) -> int | None:
+    """Where the content of a field begins; None where it is so short that it stands in the
+    directory."""
     layout = _layout(data)
-    entry = _entries(data, layout, layout.number(data, layout.pointer, layout.word))[0].get(tag)
+    entry = _find(data, layout, tag, through)
     if entry is None or len(_value(data, layout, entry).content) <= layout.word:
         return None
     return layout.number(entry, 4 + layout.word, layout.word)
@@ -171,21 +177,36 @@ def _layout(data: bytes) -> _Layout:
     return _Layout(order, version == 43)
 
 
-def _entries(data: bytes, layout: _Layout, offset: int) -> tuple[dict[int, bytes], bytes]:
-    """The entries of a directory (at 0: an empty one) by tag, as they are written, and the offset
-    of the next one."""
+def _entries(data: bytes, layout: _Layout, offset: int) -> tuple[list[bytes], bytes]:
+    """The entries of a directory (at 0: an empty one) in their order, as they are written, and the
+    offset of the next one."""
     if not offset:
-        return {}, bytes(layout.word)
+        return [], bytes(layout.word)
     length = 8 if layout.big else 2
     count = layout.number(data, offset, length)
     start, end = offset + length, offset + length + count * layout.entry
     if end + layout.word > len(data):
         raise Refused("bad_container", "it ends in the middle of a directory")
-    raw = [data[at : at + layout.entry] for at in range(start, end, layout.entry)]
-    entries = {int.from_bytes(entry[:2], layout.order): entry for entry in raw}
-    if len(entries) != count:
-        raise Refused("bad_container", "a directory holds a field twice")
+    entries = [data[at : at + layout.entry] for at in range(start, end, layout.entry)]
     return entries, data[end : end + layout.word]
+
+
+def _find(data: bytes, layout: _Layout, tag: int, through: int | None) -> bytes | None:
+    offset = layout.number(data, layout.pointer, layout.word)
+    if through is not None:
+        inner = read_field(data, through)
+        if inner is None:
+            return None
+        offset = int.from_bytes(inner.content, layout.order)
+    return _entry(_entries(data, layout, offset)[0], layout, tag)
+
+
+def _entry(entries: Sequence[bytes], layout: _Layout, tag: int) -> bytes | None:
+    """The one with this tag. Raises Refused where there are two."""
+    found = [entry for entry in entries if layout.tag(entry) == tag]
+    if len(found) > 1:
+        raise Refused("bad_container", "a directory holds a field twice")
+    return found[0] if found else None
 
 
 def _value(data: bytes, layout: _Layout, entry: bytes) -> Value:
@@ -208,7 +229,7 @@ def _append(
     entries, next_one = _entries(data, layout, offset)
     data += bytes(len(data) % 2)
     for tag, value in fields.items():
-        entries.pop(tag, None)
+        new = None
         if value is not None:
             content = value.content
             place = content.ljust(layout.word, b"\0")
@@ -218,9 +239,10 @@ def _append(
                     data + content + bytes(len(content) % 2),
                 )
             count = layout.write(value.values, layout.word)
-            entries[tag] = layout.write(tag, 2) + layout.write(value.type, 2) + count + place
+            new = layout.write(tag, 2) + layout.write(value.type, 2) + count + place
+        entries = _with_entry(entries, layout, tag, new)
     number = layout.write(len(entries), 8 if layout.big else 2)
-    directory = number + b"".join(entries[key] for key in sorted(entries)) + next_one
+    directory = number + b"".join(entries) + next_one
     if len(data) + len(directory) > MAX_CLASSIC and not layout.big:
         raise Refused("too_large", "a TIFF ends at 4 GB")
     return data + directory, len(data)
@@ -230,7 +252,22 @@ def _point(data: bytes, layout: _Layout, at: int, offset: int) -> bytes:
     return data[:at] + layout.write(offset, layout.word) + data[at + layout.word :]
 
 
-def _without_xmp(data: bytes) -> Mapping[int, bytes]:
+def _with_entry(
+    entries: Sequence[bytes], layout: _Layout, tag: int, new: bytes | None
+) -> list[bytes]:
+    """The entries with another one of this tag, or without it. All others keep their order, which
+    may be wrong: with an all-zero entry in front, ExifTool reads nothing of the directory."""
+    there = _entry(entries, layout, tag)
+    if there is not None:
+        place = entries.index(there)
+        return [*entries[:place], *([] if new is None else [new]), *entries[place + 1 :]]
+    behind = (at for at, entry in enumerate(entries) if layout.tag(entry) > tag)
+    place = next(behind, len(entries))
+    return [*entries[:place], *([] if new is None else [new]), *entries[place:]]
+
+
+def _first_directory(data: bytes) -> tuple[Sequence[bytes], Value | None]:
+    """All but the packet as it is written, and the packet."""
     layout = _layout(data)
     entries, _ = _entries(data, layout, layout.number(data, layout.pointer, layout.word))
-    return {tag: entry for tag, entry in entries.items() if tag != XMP_TAG}
+    return [entry for entry in entries if layout.tag(entry) != XMP_TAG], read_field(data, XMP_TAG)

@@ -131,15 +131,24 @@ def insert(data: bytes, node: Node, new: bytes) -> Edit:
     return node.start, node.end, tag[:-2] + b">" + new + b"</" + name[1] + b">"
 
 
+def insert_attributes(data: bytes, node: Node, new: bytes) -> Edit:
+    """The edit that puts attributes, each with a space before it, right behind the name of an
+    element."""
+    name = re.match(rb"<[^\s/>]+", data[node.start : node.end])
+    assert name is not None
+    at = node.start + name.end()
+    return at, at, new
+
+
 def without_attributes(data: bytes, node: Node, namespace: str) -> list[Edit]:
-    """The edits that take all attributes of a namespace out of a start tag, each with the space
-    before it."""
+    """The edits that take all attributes of a namespace out of a start tag, and its declaration,
+    each with the space before it."""
     if not any(name[0] == namespace for name in node.attributes):
         return []
-    prefixes = re.findall(
-        rb"""xmlns:([^\s=]+)\s*=\s*["']%s["']""" % re.escape(namespace.encode()), data
-    )
-    own = rb"""\s+(?:%s):[^\s=]+\s*=\s*(?:"[^"]*"|'[^']*')""" % b"|".join(map(re.escape, prefixes))
+    declared = rb"""xmlns:([^\s=]+)\s*=\s*["']%s["']""" % re.escape(namespace.encode())
+    prefixes = b"|".join(map(re.escape, re.findall(declared, data)))
+    value = rb"""\s*=\s*(?:"[^"]*"|'[^']*')"""
+    own = rb"\s+(?:xmlns:(?:%s)|(?:%s):[^\s=]+)" % (prefixes, prefixes) + value
     tag = data[node.start : node.inner]
     return [
         (node.start + found.start(), node.start + found.end(), b"")

@@ -7,12 +7,13 @@ what there is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from . import Refused
 
 HEADER, XMP, EXIF = b"VP8X", b"XMP ", b"EXIF"
 HAS_XMP, HAS_EXIF, HAS_ALPHA = 0x04, 0x08, 0x10
+PREFIX = b"Exif\0\0"
 Chunk = tuple[bytes, bytes]
 """Four letters, and the content."""
 
@@ -26,28 +27,55 @@ def write_xmp(data: bytes, packet: bytes | None) -> bytes:
     return _write(data, XMP, HAS_XMP, packet)
 
 
+def read_raw(data: bytes) -> bytes | None:
+    """The packet itself."""
+    return read_xmp(data)
+
+
+def write_raw(data: bytes, raw: bytes) -> bytes:
+    return write_xmp(data, raw)
+
+
 def revert_info(data: bytes) -> str:
-    """Whether the file was a simple one."""
-    return "" if _chunks(data)[0][0] == HEADER else "simple"
+    """How many chunks a simple file has, or which flags an extended one."""
+    chunks = _chunks(data)
+    return f"flags {chunks[0][1][0]}" if chunks[0][0] == HEADER else f"simple {len(chunks)}"
 
 
-def revert(data: bytes, info: str) -> bytes | None:
-    """Without XMP; simple again if it was, and if the picture is all that there is."""
-    left = write_xmp(data, None)
-    chunks = _chunks(left)
-    if info != "simple" or len(chunks) != 2:
-        return left
-    return _file(chunks[1:])
+def revert(data: bytes, info: str) -> bytes:
+    """Simple again if it was, and if nothing has come to it since; with the same flags."""
+    word, _, number = info.partition(" ")
+    chunks = _chunks(data)
+    if chunks[0][0] != HEADER:
+        return data
+    if word == "simple" and len(chunks) == int(number or 1) + 1:
+        return _file(chunks[1:])
+    if word == "flags":
+        kept = chunks[0][1][0] & ~(HAS_XMP | HAS_EXIF)
+        flags = kept | int(number) & (HAS_XMP | HAS_EXIF)
+        return _file([(HEADER, bytes((flags,)) + chunks[0][1][1:]), *chunks[1:]])
+    return data
+
+
+def packets(data: bytes) -> Iterator[bytes]:
+    """The XMP of all chunks, also of a file that is not as long as it says."""
+    at = 12
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at + 4 : at + 8], "little")
+        if data[at : at + 4] == XMP:
+            yield data[at + 8 : at + 8 + length]
+        at += 8 + length + length % 2
 
 
 def read_exif(data: bytes) -> bytes | None:
     """The TIFF block; some programs put JPEG's prefix before it."""
     found = _content(data, EXIF)
-    return None if found is None else found.removeprefix(b"Exif\0\0")
+    return None if found is None else found.removeprefix(PREFIX)
 
 
 def write_exif(data: bytes, block: bytes | None) -> bytes:
-    return _write(data, EXIF, HAS_EXIF, block)
+    prefix = PREFIX if (_content(data, EXIF) or b"").startswith(PREFIX) else b""
+    return _write(data, EXIF, HAS_EXIF, None if block is None else prefix + block)
 
 
 def untouched(before: bytes, after: bytes) -> bool:
@@ -89,11 +117,12 @@ def _content(data: bytes, wanted: bytes) -> bytes | None:
 
 def _write(data: bytes, wanted: bytes, flag: int, body: bytes | None) -> bytes:
     chunks = _chunks(data)
+    kinds = [kind for kind, _ in chunks]
     if chunks[0][0] != HEADER:
         if body is None:
-            return data
+            return _file([chunk for chunk in chunks if chunk[0] != wanted])
         chunks.insert(0, (HEADER, _header(*chunks[0])))
-    kinds = [kind for kind, _ in chunks]
+        kinds.insert(0, HEADER)
     place = kinds.index(wanted) if wanted in kinds else len(chunks)
     if wanted == EXIF and EXIF not in kinds and XMP in kinds:
         place = kinds.index(XMP)  # the order that the format asks for

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from xml.sax.saxutils import escape
+from collections.abc import Iterable
+from xml.sax.saxutils import escape, quoteattr
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 OURS = "http://ns.mivolo.org/people/1.0/"
 NAMESPACES = {
     "rdf": RDF,
+    "dc": "http://purl.org/dc/elements/1.1/",
     "mwg-rs": "http://www.metadataworkinggroup.com/schemas/regions/",
     "stArea": "http://ns.adobe.com/xmp/sType/Area#",
     "stDim": "http://ns.adobe.com/xap/1.0/sType/Dimensions#",
@@ -34,20 +36,27 @@ def name(qualified: str) -> tuple[str, str]:
     return NAMESPACES[prefix], local
 
 
-def element(name: str, content: str, *, struct: bool = False) -> str:
+def element(name: str, content: str, *, struct: bool = False, alone: bool = False) -> str:
+    """One that stands alone declares every namespace that it uses."""
     kind = ' rdf:parseType="Resource"' if struct else ""
-    return f"<{name}{kind}>{content}</{name}>"
+    start = f"<{name}{kind}>"
+    declared = declarations(start + content, rdf=False) if alone else ""
+    return f"<{name}{declared}{kind}>{content}</{name}>"
 
 
-def field(name: str, value: str) -> str:
+def field(name: str, value: str, *, alone: bool = False) -> str:
     """An element with this text; nothing where there is no text."""
-    return element(name, escape(value)) if value else ""
+    return element(name, escape(value), alone=alone) if value else ""
+
+
+def attributes(fields: Iterable[tuple[str, str]]) -> str:
+    """The same as attributes of an element, with the namespaces that they use."""
+    told = "".join(f" {name}={quoteattr(value)}" for name, value in fields if value)
+    return declarations(told, rdf=False) + told
 
 
 def bag(name: str, items: str, *, alone: bool = False) -> str:
-    """A list; one that stands alone declares every namespace that it uses."""
-    content = f"<rdf:Bag>{items}</rdf:Bag>"
-    return f"<{name}{declarations(name + content) if alone else ''}>{content}</{name}>"
+    return element(name, f"<rdf:Bag>{items}</rdf:Bag>", alone=alone)
 
 
 def item(content: str, *, plain: bool = False) -> str:
@@ -57,9 +66,9 @@ def item(content: str, *, plain: bool = False) -> str:
     return f'<rdf:li{declarations(content)} rdf:parseType="Resource">{content}</rdf:li>'
 
 
-def declarations(content: str) -> str:
-    """Declarations of the namespaces that a piece of XML uses."""
-    used = set(re.findall(r"(?:</?|\s)([\w-]+):", content)) | {"rdf"}
+def declarations(content: str, *, rdf: bool = True) -> str:
+    """Declarations of the namespaces that a piece of XML uses, and of RDF's."""
+    used = set(re.findall(r"(?:</?|\s)([\w-]+):", content)) | ({"rdf"} if rdf else set())
     return "".join(
         f' xmlns:{prefix}="{uri}"' for prefix, uri in NAMESPACES.items() if prefix in used
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import logging
 import os
 import re
@@ -83,6 +84,8 @@ LYING = (5, 6, 7, 8)
 """Those that swap width and height."""
 CUT_SHORT = re.compile("truncated|end of file|no more images|requires a buffer")
 """What decoders say, in lower case, of a file whose end is missing."""
+OF_DECODERS = (errno.EINVAL, errno.EDOM, errno.ERANGE, errno.EOVERFLOW)
+"""What no system says of reading a file: decoders do, as of a place before its start."""
 SCALES = (2, 4, 8)
 """By which libjpeg makes a picture smaller while it decodes it."""
 MinSize = tuple[int, int]
@@ -332,7 +335,7 @@ def diagnosis(error: Exception) -> tuple[str, str]:
         return "no_permission", CODES["no_permission"]
     if isinstance(error, (IsADirectoryError, storage.NotAFile)):
         return "not_a_file", CODES["not_a_file"]
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError) and error.strerror and error.errno not in OF_DECODERS:
         return "unreadable", f"{CODES['unreadable']}: {error.strerror}"
     if CUT_SHORT.search(str(error).lower()):
         return "truncated", CODES["truncated"]

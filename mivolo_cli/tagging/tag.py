@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from .. import tables
 from ..errors import BadInput
@@ -19,20 +20,23 @@ from ..metadata import (
     WITHOUT_SIDECAR,
     Refused,
     embed,
+    judge,
+    own_xmp,
     packet,
     regions,
     replace,
     sidecar,
 )
 from ..metadata.embed import Embedded, Text
-from ..metadata.exif import Field
-from ..metadata.lookup import tags_of
-from ..metadata.packet import Provenance, TagEntries, Tags
+from ..metadata.packet import Provenance, Tags
 from ..metadata.picture import examine
+from ..metadata.sidecar import Sidecar
 from ..records import Photo, photo_of, same_time
 from ..scan import workdir
 from ..tables.scores import with_min_score
-from .outcome import TagOutcome, Tally, check_report, diff, open_report
+from .compare import compare
+from .options import Rows, TagOptions
+from .outcome import Status, TagOutcome, Tally, check_report, diff, open_report
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,28 +46,6 @@ NAMELESS = (
     "does not say which model made it, so that the tags do not either, and scan --skip-tagged "
     "will not know them; tag from the Parquet table of the scan"
 )
-Rows = Sequence[Mapping[str, Any]]
-Where = Literal["auto", "photo", "sidecar"]
-
-
-@dataclass(frozen=True, slots=True)
-class TagOptions:
-    """`where` auto takes the photo itself if its format and state allow it, and a sidecar
-    otherwise. People whom the detector gave less than `min_score` are left out."""
-
-    results: Path
-    where: Where = "auto"
-    keywords: bool = False
-    microsoft: bool = False
-    bodies: bool = False
-    exif: Field | None = None
-    overwrite: bool = False
-    backup: bool = False
-    require_reversible: bool = False
-    dry_run: bool = False
-    check: bool = False
-    report: Path | None = None
-    min_score: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +127,15 @@ def _outcome(photo: Photo, rows: Rows, provenance: Provenance, options: TagOptio
         )
     try:
         if options.check:
-            return _compare(photo, rows, provenance, options)
+            return compare(photo, rows, provenance, options)
         if all(row["age"] is None for row in rows):
             return TagOutcome(photo, "nobody")
         job = _job(photo, rows, provenance, options)
         return _write(job, options) if job.tags.people.regions else TagOutcome(photo, "nobody")
     except Refused as error:
         return TagOutcome(photo, "refused", code=error.code, message=str(error))
+    except OSError as error:  # one photo must not keep the others from being done
+        return TagOutcome(photo, "refused", code="unreadable", message=str(error))
 
 
 def _job(photo: Photo, rows: Rows, provenance: Provenance, options: TagOptions) -> _Job:
@@ -208,111 +192,80 @@ def _write(job: _Job, options: TagOptions) -> TagOutcome:
 def _write_photo(job: _Job, kind: str, options: TagOptions) -> TagOutcome:
     file, reason = job.photo.file, None
     replace.check_writable(file)
-    text, entries = _text(job, options), TagEntries(options.keywords, options.microsoft)
+    text = _text(job, options)
     try:
-        done = embed.embed(job.data, kind, job.tags, entries, text)
+        done = _embedded(job, kind, options, text)
     except Refused as error:
-        if text is None or error.code not in ABOUT_EXIF:
+        if text is None:
             raise
-        reason, text = error, None
-        done = embed.embed(job.data, kind, job.tags, entries)
+        done = _embedded(job, kind, options, None)  # the line is lost, and not the regions
+        reason = error if error.code in ABOUT_EXIF else Refused("bad_exif", str(error))
+    if done.unchanged or not _people(done.new):
+        return _told(job, options, "unchanged", done, reason)
+    if not options.dry_run:
+        replace.replace_photo(file, done.data, job.info, backup=options.backup)
+    old = embed.read_packet(job.data, kind)
+    return _told(job, options, "tagged", done, reason, file, old)
+
+
+def _embedded(job: _Job, kind: str, options: TagOptions, text: Text | None) -> Embedded:
+    """The photo with its entries, checked: picture and others' metadata are those without our
+    entries, and those on disk. Raises Refused."""
+    done = embed.embed(job.data, kind, job.tags, options.entries, text)
     if options.require_reversible and not done.reversible:
         raise Refused("not_reversible")
-    if not done.unchanged:
-        _check(job, kind, done, text)
-        if not options.dry_run:
-            replace.replace_photo(file, done.data, job.info, backup=options.backup)
-    return TagOutcome(
-        job.photo,
-        "unchanged" if done.unchanged else "tagged",
-        None if done.unchanged else file,
-        "" if reason is None else reason.code,
-        "" if reason is None else str(reason),
-        done.reversible,
-        _original(done.new),
-        *(
-            (_summary(job), diff(_packet(job.data, kind), done.new, job.photo.path))
-            if options.dry_run
-            else ()
-        ),
-    )
-
-
-def _check(job: _Job, kind: str, done: Embedded, text: Text | None) -> None:
-    """Refuse the changed photo unless picture and others' metadata are those without our entries,
-    and those on disk."""
-    embed.check(done.bare, done.data, kind, len(job.tags.people.regions), text)
+    if done.unchanged:
+        return done
+    embed.check(done.bare, done.data, kind, done.added, text)
     if done.bare != job.data and embed.seen(job.data) != embed.seen(done.data):
         raise Refused("failed_check", "the decoded pixels are not the same")
+    return done
 
 
 def _write_sidecar(job: _Job, options: TagOptions, reason: Refused | None) -> TagOutcome:
     """`reason` says why the photo itself is left alone, where that was not wanted."""
-    entries = TagEntries(options.keywords, options.microsoft)
-    done = sidecar.plan(job.photo.file, _seed(job, entries), job.tags, entries)
-    if not done.unchanged and not options.dry_run:
-        replace.write_sidecar(done.file, done.new)
+    own = partial(own_xmp.own_xmp, job.data)
+    done = sidecar.plan(job.photo.file, own, job.tags, options.entries)
     if reason is None and options.exif is not None:
         reason = Refused("no_exif")
+    if done.unchanged or not _people(done.new):
+        return _told(job, options, "unchanged", done, reason)
+    judge.check(done.bare, done.new, done.added)
+    if not options.dry_run:
+        replace.write_sidecar(done.file, done.new)
+    return _told(job, options, "sidecar", done, reason, done.file, done.old)
+
+
+def _told(
+    job: _Job,
+    options: TagOptions,
+    status: Status,
+    done: Embedded | Sidecar,
+    reason: Refused | None,
+    written: Path | None = None,
+    old: bytes | None = None,
+) -> TagOutcome:
+    """What became of a photo; `written` is None where there was nothing to write."""
+    tags = packet.read(done.new)
+    people = [] if tags is None else tags.people.regions
+    shown = written is not None and options.dry_run
     return TagOutcome(
         job.photo,
-        "unchanged" if done.unchanged else "sidecar",
-        None if done.unchanged else done.file,
+        status if people else "nobody",
+        written,
         "" if reason is None else reason.code,
         "" if reason is None else str(reason),
-        done.reversible,
-        _original(done.new),
-        *((_summary(job), diff(done.old, done.new, done.file.name)) if options.dry_run else ()),
+        done.reversible if people else None,
+        "" if tags is None else tags.provenance.original_sha256,
+        regions.summary(people) if shown else "",
+        diff(old, done.new, written.name) if shown and written else "",
     )
 
 
-def _seed(job: _Job, entries: TagEntries) -> bytes | None:
-    """The photo's own packet, if it is sound; programs that read the sidecar will not look at it
-    any more."""
-    if job.kind is None:
-        return None
-    embed.check_extended(job.data, job.kind, entries)
-    try:
-        there = _packet(job.data, job.kind)
-        if there is not None:
-            packet.read(there)
-        return there
-    except Refused:
-        return None
-
-
-def _compare(photo: Photo, rows: Rows, provenance: Provenance, options: TagOptions) -> TagOutcome:
-    """Whether the photo, or its sidecar, says what the results say."""
-    there = tags_of(photo.file)
-    facts = examine(replace.read(photo.file), pixels=False)
-    people = regions.people(rows, facts.orientation, bodies=options.bodies or _shows_bodies(there))
-    if there is None:
-        return TagOutcome(photo, "untagged" if people.regions else "nobody")
-    same = there.same_people(Tags(provenance, people))
-    return TagOutcome(
-        photo,
-        "same" if same else "differs",
-        message="" if same else _difference(there, Tags(provenance, people)),
-    )
-
-
-def _shows_bodies(tags: Tags | None) -> bool:
-    return tags is not None and any(not region.kind for region in tags.people.regions)
-
-
-def _difference(there: Tags, wanted: Tags) -> str:
-    if there.provenance.model_sha256 != wanted.provenance.model_sha256:
-        return (
-            f"tagged by {there.provenance.model or 'an unknown model'}, the results are of "
-            f"{wanted.provenance.model or 'another'}"
-        )
-    there_now, results = (
-        sorted(region.summary for region in tags.people.regions) for tags in (there, wanted)
-    )
-    return (
-        f"the photo says {'; '.join(there_now) or 'nothing'}, the "
-        f"results {'; '.join(results) or 'nothing'}"
-    )
+def _people(new: bytes) -> bool:
+    """Whether a packet says anything of anybody."""
+    tags = packet.read(new)
+    return tags is not None and bool(tags.people.regions)
 
 
 def _text(job: _Job, options: TagOptions) -> Text | None:
@@ -320,18 +273,6 @@ def _text(job: _Job, options: TagOptions) -> Text | None:
     if options.exif is None:
         return None
     count = len(job.tags.people.regions)
-    line = f"{count} {'person' if count == 1 else 'people'}: {_summary(job)}"
+    summary = regions.summary(job.tags.people.regions)
+    line = f"{count} {'person' if count == 1 else 'people'}: {summary}"
     return Text(options.exif, line, options.overwrite)
-
-
-def _summary(job: _Job) -> str:
-    return "; ".join(region.summary for region in job.tags.people.regions)
-
-
-def _packet(data: bytes, kind: str) -> bytes | None:
-    return embed.CONTAINERS[kind].read_xmp(data)
-
-
-def _original(new: bytes) -> str:
-    tags = packet.read(new)
-    return "" if tags is None else tags.provenance.original_sha256

@@ -6,14 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import BadInput
-from ..metadata import Refused, embed, replace, sidecar
+from ..metadata import Refused, embed, own_xmp, packet, replace, sidecar
 from ..metadata.exif import FIELDS
+from ..metadata.xmp import SKELETON
 from ..photos import walk
 from ..records import Failure, Photo
 from ..tables import FORMATS, read_table
 from .outcome import TagOutcome, Tally, check_report, diff, open_report
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,42 +85,40 @@ def _attempt(
         return step(photo, options)
     except Refused as error:
         return TagOutcome(photo, "refused", code=error.code, message=str(error))
+    except OSError as error:  # one photo must not keep the others from being done
+        return TagOutcome(photo, "refused", code="unreadable", message=str(error))
 
 
 def _untag_photo(photo: Photo, options: UntagOptions) -> TagOutcome:
     info = replace.status(photo.file)
     data = replace.read(photo.file)
     kind = embed.container(data, photo.path)
-    if kind is None:
-        return TagOutcome(photo, "none")
-    left = embed.strip(data, kind)
-    if left.tags is None:
+    left = None if kind is None else _or_nothing(data, lambda: embed.strip(data, kind))
+    if kind is None or left is None or left.tags is None:
         return TagOutcome(photo, "none")
     replace.check_writable(photo.file)
     provenance = left.tags.provenance
     field = next((field for field in FIELDS if field == provenance.exif_field), None)
     text = None if field is None else embed.Text(field, provenance.exif_text)
-    embed.check(left.data, data, kind, len(left.tags.people.regions), text)
+    there = embed.read_packet(data, kind) or SKELETON
+    embed.check(left.data, data, kind, packet.count_own(there), text)
     if not options.dry_run:
         replace.replace_photo(photo.file, left.data, info, backup=options.backup)
-    read = embed.CONTAINERS[kind].read_xmp
     return TagOutcome(
         photo,
         "restored" if left.restored else "removed",
         photo.file,
         message=_remark(left.restored, provenance.is_reversible),
         original_sha256=provenance.original_sha256,
-        diff=diff(read(data), read(left.data), photo.path) if options.dry_run else "",
+        diff=diff(there, embed.read_packet(left.data, kind), photo.path) if options.dry_run else "",
     )
 
 
 def _untag_sidecar(photo: Photo, options: UntagOptions) -> TagOutcome:
     file = sidecar.path(photo.file)
-    if not file.is_file():
-        return TagOutcome(photo, "none")
-    data = replace.read(file, sidecar.MAX_BYTES)
-    left = sidecar.strip(data)
-    if left.tags is None:
+    data = sidecar.content(photo.file)
+    left = None if data is None else _or_nothing(data, lambda: sidecar.strip(data))
+    if data is None or left is None or left.tags is None:
         return TagOutcome(photo, "none")
     if not options.dry_run and left.superfluous:
         replace.remove_file(file)
@@ -132,6 +134,17 @@ def _untag_sidecar(photo: Photo, options: UntagOptions) -> TagOutcome:
         if options.dry_run
         else "",
     )
+
+
+def _or_nothing(data: bytes, strip: Callable[[], T]) -> T | None:
+    """What was never tagged is left alone, be it broken. Raises Refused where entries of ours may
+    be in it."""
+    try:
+        return strip()
+    except Refused:
+        if own_xmp.mentions_us(data):
+            raise
+        return None
 
 
 def _remark(restored: bool, promised: bool) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from helpers.photos import draw_scene, save_photo
 from helpers.tables import contents, table
-from helpers.tagging import corpus, rows_of, write_results
+from helpers.tagging import rows_of, without_room, write_results
 from typer.testing import CliRunner
 from typer.testing import Result as TagOutcome
 
@@ -18,6 +18,7 @@ from mivolo_cli.errors import BadInput
 from mivolo_cli.metadata.lookup import tags_of
 from mivolo_cli.scan import workdir
 from mivolo_cli.storage import cache_folder
+from mivolo_cli.tagging.options import TagOptions
 from mivolo_cli.tagging.outcome import Tally
 
 Mivolo = Callable[..., TagOutcome]
@@ -94,11 +95,12 @@ def test_a_photo_that_was_left_alone_is_named_and_makes_the_exit_code_3(
 
 
 def test_a_dry_run_names_what_untag_could_not_restore(mivolo: Mivolo, tmp_path: Path) -> None:
-    photo = tmp_path / "packed.png"
-    photo.write_bytes(corpus()["png with packed xmp"][1])
-    out = mivolo("tag", write_results(tmp_path / "packed.parquet", rows_of(photo)), "--dry-run")
-    assert out.exit_code == 0 and "packed.png: looks about" in out.stdout
-    assert "packed.png: untag will not be able to restore" in out.stdout
+    photo = tmp_path / "full.jpg"
+    photo.write_bytes(without_room())
+    results = write_results(tmp_path / "full.parquet", rows_of(photo))
+    out = mivolo("tag", results, "--dry-run", "--keywords")
+    assert out.exit_code == 0 and "full.jpg: looks about" in out.stdout
+    assert "full.jpg: untag will not be able to restore" in out.stdout
 
 
 def test_who_scored_less_is_not_tagged(mivolo: Mivolo, photo: Path, tmp_path: Path) -> None:
@@ -209,3 +211,31 @@ def test_scan_and_tag_and_skip(tmp_path: Path, mivolo: Mivolo, options: list[obj
     assert out.exit_code == 0
     assert mivolo("untag", album).exit_code == 0
     assert contents(album) == before
+
+
+def test_every_option_of_tag_reaches_it(
+    mivolo: Mivolo, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[TagOptions] = []
+
+    def remember(options: TagOptions, _: object) -> Tally:
+        found.append(options)
+        return Tally(photos=1)
+
+    monkeypatch.setattr("mivolo_cli.tagging.tag.tag", remember)
+    report = tmp_path / "tagged.csv"
+    flags = ("keywords", "subjects", "microsoft", "bodies", "overwrite", "backup", "dry-run")
+    more = ["--named-faces", "leave", "--exif", "usercomment", "--min-score", 0.5, "--sidecar"]
+    out = mivolo(
+        "tag", results, *(f"--{flag}" for flag in flags), *more,
+        "--require-reversible", "--check", "--report", report,
+    )  # fmt: skip
+    assert out.exit_code == 0
+    assert found == [
+        TagOptions(
+            results, "sidecar", True, True, True, "UserComment", True, True, True, True, True,
+            report, 0.5, True, "leave",
+        )
+    ]  # fmt: skip
+    assert isinstance(mivolo("tag", results, "--subjects").exception, BadInput)
+    assert mivolo("tag", results, "--named-faces", "add").exit_code == 2

@@ -3,6 +3,7 @@ awkward files."""
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL.Image
 import PIL.ImageCms
 import pytest
@@ -44,7 +46,7 @@ OTHERS = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
    </mwg-rs:AppliedToDimensions>
    <mwg-rs:RegionList><rdf:Bag>
     <rdf:li><rdf:Description mwg-rs:Name="Anna" mwg-rs:Type="Face"><mwg-rs:Area
-      stArea:x="0.25" stArea:y="0.5"
+      stArea:x="0.75" stArea:y="0.5"
       stArea:w="0.125" stArea:h="0.25" stArea:unit="normalized"/></rdf:Description></rdf:li>
    </rdf:Bag></mwg-rs:RegionList>
   </mwg-rs:Regions>
@@ -206,6 +208,15 @@ def corpus() -> dict[str, tuple[str, bytes]]:
         "tiff with xmp": ("TIFF", tiff.write_xmp(encode("TIFF"), OTHERS)),
         "motorola": ("TIFF", motorola()),
     }
+
+
+def without_room() -> bytes:
+    """A JPEG whose packet has an empty list, and no room for a copy of itself: after keywords were
+    added, it cannot be restored to the byte."""
+    noise = base64.b64encode(np.random.default_rng(0).bytes(30_000))
+    start, end = OTHERS.index(b"<digiKam:TagsList>"), OTHERS.index(b"</digiKam:TagsList>")
+    packet = OTHERS[:start] + b"<digiKam:TagsList><rdf:Bag/>" + OTHERS[end:]
+    return with_packet(encode("JPEG"), packet.replace(b"a remark", noise))
 
 
 def interlaced() -> bytes:

@@ -201,3 +201,15 @@ def test_texts_cannot_break_out_of_their_element() -> None:
 def test_the_subject_of_the_packet_is_taken_over() -> None:
     packet = OTHERS.replace(b"rdf:about=''", b"rdf:about='uuid:1'")
     assert merge(packet, make_tags()).count(b"uuid:1") == packet.count(b"uuid:1") + 1
+
+
+def test_flat_keywords_go_into_the_list_that_every_program_reads() -> None:
+    entries = TagEntries(keywords=True, subjects=True)
+    new = merge(OTHERS, make_tags(), entries)
+    assert new.count(b"age 30-39</rdf:li>") == 1 and b"dc:subject" in new
+    assert remove(new) == OTHERS and merge(OTHERS, make_tags(), TagEntries(keywords=True)) != new
+    theirs = new.replace(b"gender male", b"mivolo/gender/male")
+    left = remove(theirs)
+    assert left is not None and left.count(b"mivolo/gender/male") == 1  # somebody else's by now
+    known = remove(merge(left, make_tags(), entries))
+    assert known == left

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.tagging import OTHERS, make_tags
 
-from mivolo_cli.metadata import Refused, sidecar
+from mivolo_cli.metadata import Refused, packet, sidecar
 from mivolo_cli.metadata.packet import TagEntries
 from mivolo_cli.metadata.xmp import SKELETON
 
@@ -19,7 +19,7 @@ def photo(tmp_path: Path) -> Path:
 
 
 def write(photo: Path, embedded: bytes | None = None, age: float = 33.4) -> sidecar.Sidecar:
-    done = sidecar.plan(photo, embedded, make_tags(age=age), TagEntries(keywords=True))
+    done = sidecar.plan(photo, lambda: embedded, make_tags(age=age), TagEntries(keywords=True))
     done.file.write_bytes(done.new)
     return done
 
@@ -29,7 +29,7 @@ def test_a_new_sidecar_goes_when_our_entries_go(photo: Path) -> None:
     assert (done.file.name, done.old, done.reversible) == ("a.heic.xmp", None, True)
     left = sidecar.strip(done.new)
     assert left.restored and left.superfluous
-    found = sidecar.read(photo)
+    found = packet.read(sidecar.content(photo) or b"")
     assert found is not None and found.people == make_tags().people
 
 
@@ -100,5 +100,5 @@ def test_a_sidecar_that_is_no_file_of_a_sane_size_is_refused(
         with file.open("wb") as sparse:
             sparse.truncate(3 * 1024**3)
     with pytest.raises(Refused, match="not a regular file|more than 64 MB") as caught:
-        sidecar.plan(photo, None, make_tags(), TagEntries())
+        sidecar.plan(photo, lambda: None, make_tags(), TagEntries())
     assert caught.value.code == "unreadable"

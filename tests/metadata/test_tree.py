@@ -57,7 +57,6 @@ def test_an_element_that_is_closed_at_once_is_opened() -> None:
 def test_attributes_go_by_namespace_whatever_the_prefix() -> None:
     data = b"<a xmlns:q='u:q' xmlns:r='u:r' r:k='1'\n q:k = \"2\" q:l='3'/>"
     assert (
-        apply(data, without_attributes(data, parse(data), "u:q"))
-        == b"<a xmlns:q='u:q' xmlns:r='u:r' r:k='1'/>"
+        apply(data, without_attributes(data, parse(data), "u:q")) == b"<a xmlns:r='u:r' r:k='1'/>"
     )
     assert without_attributes(data, parse(data), "u:x") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -494,3 +495,11 @@ def test_an_error_of_the_source_comes_through(tmp_path: Path, make_photo: MakePh
     with pytest.raises(BadInput):
         list(decode.decode_all(source(), 2))
     assert not any(thread.name.startswith("decode") for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize(
+    "number, code",
+    [(errno.EINVAL, "corrupt"), (errno.EOVERFLOW, "corrupt"), (errno.EIO, "unreadable")],
+)
+def test_what_a_decoder_says_in_the_systems_words_is_damage(number: int, code: str) -> None:
+    assert decode.diagnosis(OSError(number, os.strerror(number)))[0] == code

@@ -12,10 +12,21 @@ import pytest
 from helpers.calls import keeping
 from helpers.photos import draw_scene, save_photo
 from helpers.tables import contents, write_boxes
-from helpers.tagging import MODEL, OTHERS, corpus, encode, row, rows_of, with_packet, write_results
+from helpers.tagging import (
+    MODEL,
+    OTHERS,
+    encode,
+    exif_block,
+    row,
+    rows_of,
+    segment,
+    with_packet,
+    without_room,
+    write_results,
+)
 
 from mivolo_cli.errors import BadInput
-from mivolo_cli.metadata import embed, lookup, replace, sidecar
+from mivolo_cli.metadata import embed, lookup, packet, replace, sidecar
 from mivolo_cli.metadata.lookup import is_current, tags_of
 from mivolo_cli.photos import decode as photos
 from mivolo_cli.records import Photo
@@ -147,7 +158,7 @@ def write_protection(photo: Path) -> None:
 @pytest.mark.parametrize(
     "harm, code, helps",
     [
-        (broken_packet, "bad_xmp", True),
+        (broken_packet, "bad_xmp", False),
         (hard_link, "hard_linked", True),
         (write_protection, "read_only", True),
         (regions_of_another_shape, "other_size", False),
@@ -216,19 +227,19 @@ def test_a_dry_run_shows_the_change_and_writes_nothing(tmp_path: Path, photo: Pa
     assert contents(photo.parent) == before
 
 
-def test_a_packed_packet_is_said_to_be_irreversible_beforehand(tmp_path: Path) -> None:
-    photo = tmp_path / "album" / "a.png"
+def test_what_cannot_be_restored_is_said_beforehand(tmp_path: Path) -> None:
+    photo = tmp_path / "album" / "a.jpg"
     photo.parent.mkdir()
-    photo.write_bytes(corpus()["png with packed xmp"][1])
+    photo.write_bytes(without_room())
     before = photo.read_bytes()
-    assert one(tmp_path, rows_of(photo), dry_run=True).reversible is False
-    outcome = one(tmp_path, rows_of(photo), require_reversible=True)
+    assert one(tmp_path, rows_of(photo), dry_run=True, keywords=True).reversible is False
+    outcome = one(tmp_path, rows_of(photo), require_reversible=True, keywords=True)
     assert (outcome.status, outcome.code, photo.read_bytes()) == (
         "sidecar",
         "not_reversible",
         before,
     )
-    tally, (outcome,) = run(tmp_path, rows_of(photo))
+    tally, (outcome,) = run(tmp_path, rows_of(photo), keywords=True)
     assert (outcome.status, outcome.reversible, tally.irreversible) == ("tagged", False, 1)
 
 
@@ -348,3 +359,118 @@ def test_a_time_that_a_spreadsheet_has_rounded_is_the_photos(tmp_path: Path, pho
     assert one(tmp_path, whole, dry_run=True).status == "tagged"
     assert one(tmp_path, micro, dry_run=True).status == "tagged"
     assert one(tmp_path, other, dry_run=True).code == "changed"
+
+
+def put(tmp_path: Path, name: str, data: bytes) -> Path:
+    photo = tmp_path / "album" / name
+    photo.parent.mkdir(exist_ok=True)
+    photo.write_bytes(data)
+    return photo
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".avif", ".jpg"])
+def test_a_new_sidecar_begins_with_the_photos_own_xmp(tmp_path: Path, suffix: str) -> None:
+    photo = save_photo(tmp_path / "album" / f"a{suffix}", xmp=OTHERS)
+    if suffix == ".jpg":  # not in UTF-8, so that nothing can be put into the photo itself
+        photo.write_bytes(with_packet(encode("JPEG"), OTHERS.decode().encode("utf-16")))
+    before = photo.read_bytes()
+    outcome = one(tmp_path, rows_of(photo))
+    assert (outcome.status, outcome.code) == ("sidecar", "bad_xmp" if suffix == ".jpg" else "")
+    new = sidecar.path(photo).read_bytes()
+    assert b"Anna" in new and b'Rating="4"' in new and b"mivolo:Age" in new
+    assert one(tmp_path, rows_of(photo), check=True).status == "same"
+    assert {status.status for status in untagged(photo)} == {"restored"}
+    assert photo.read_bytes() == before and not sidecar.path(photo).exists()
+
+
+def untagged(photo: Path) -> list[TagOutcome]:
+    outcomes: list[TagOutcome] = []
+    untag(UntagOptions([photo]), outcomes.append)
+    return outcomes
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.heic"])
+def test_no_sidecar_hides_xmp_that_cannot_be_read(tmp_path: Path, name: str) -> None:
+    broken = OTHERS[:-300]
+    if name == "a.jpg":
+        photo = put(tmp_path, name, with_packet(encode("JPEG"), broken))
+    else:
+        photo = save_photo(tmp_path / "album" / name, xmp=broken)
+    for where in ("auto", "sidecar"):
+        outcome = one(tmp_path, rows_of(photo), where=where)
+        assert (outcome.status, outcome.code) == ("refused", "bad_xmp")
+    assert "hide" in outcome.message and list(contents(photo.parent)) == [name]
+    sidecar.path(photo).write_bytes(OTHERS)  # whoever reads it does not look into the photo
+    assert one(tmp_path, rows_of(photo)).status == "sidecar"
+
+
+def test_a_named_face_is_extended_or_left_alone(tmp_path: Path) -> None:
+    named = OTHERS.replace(b'x="0.75"', b'x="0.25"').replace(b'y="0.5"', b'y="0.4"')
+    photo = put(tmp_path, "a.jpg", with_packet(encode("JPEG"), named))
+    before = photo.read_bytes()
+    assert one(tmp_path, rows_of(photo), named_faces="leave").status == "nobody"
+    assert one(tmp_path, rows_of(photo), named_faces="leave", where="sidecar").status == "nobody"
+    assert contents(photo.parent) == {"a.jpg": before}
+    child = {"face_x1": 50.0, "face_y1": 40.0, "face_x2": 60.0, "face_y2": 55.0, "age": 4.0}
+    rows = rows_of(photo, [{}, child])
+    assert one(tmp_path, rows, named_faces="leave").status == "tagged"
+    tags = tags_of(photo)
+    assert tags is not None and [region.age for region in tags.people.regions] == [4.0]
+    assert one(tmp_path, rows, check=True).status == "same"
+    assert one(tmp_path, rows).status == "tagged"
+    tags = tags_of(photo)
+    assert tags is not None and [r.extends for r in tags.people.regions] == [True, False]
+    assert packet.count_own(lookup.tagged_packet(photo, photo.read_bytes()) or b"") == 1
+    assert one(tmp_path, rows, check=True).status == "same"
+    assert untagged(photo)[0].status == "restored" and photo.read_bytes() == before
+
+
+def test_full_exif_loses_its_line_and_not_the_regions(tmp_path: Path) -> None:
+    full = segment(0xE1, b"Exif\0\0" + exif_block(1, bytes(65_300)))
+    photo = put(tmp_path, "a.jpg", encode("JPEG")[:2] + full + encode("JPEG")[2:])
+    rows = rows_of(photo, [{}] * 8)
+    outcome = one(tmp_path, rows, exif="UserComment")
+    assert (outcome.status, outcome.code, outcome.written) == ("tagged", "bad_exif", photo)
+    assert tags_of(photo) is not None and not sidecar.path(photo).exists()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encode("JPEG")[:20] + b"0123456789abcd" + encode("JPEG")[20:],
+        encode("JPEG") + b"AXS*\0\1\0\0" + b"AXS*" + len(encode("JPEG")).to_bytes(4, "little"),
+        encode("WEBP") + b"more",
+    ],
+    ids=["stray bytes", "offsets behind the picture", "more behind"],
+)
+def test_what_cannot_be_changed_safely_gets_a_sidecar(tmp_path: Path, data: bytes) -> None:
+    photo = put(tmp_path, "a.jpg", data)
+    for where in ("auto", "sidecar"):
+        outcome = one(tmp_path, rows_of(photo), where=where)
+        assert outcome.code == ("bad_container" if where == "auto" else "")
+        assert tags_of(photo) is not None and photo.read_bytes() == data
+    assert one(tmp_path, rows_of(photo), check=True).status == "same"
+    assert untagged(photo)[0].status == "restored" and list(contents(photo.parent)) == ["a.jpg"]
+
+
+def test_sidecars_are_checked_by_exiv2_as_photos_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = save_photo(tmp_path / "album" / "a.heic", xmp=OTHERS)
+    merge = packet.merge
+
+    def lossy(*arguments: Any) -> bytes:
+        return merge(*arguments).replace(b'Rating="4"', b'Rating="3"')
+
+    monkeypatch.setattr(packet, "merge", lossy)
+    assert one(tmp_path, rows_of(photo)).code == "failed_check"
+    assert list(contents(photo.parent)) == ["a.heic"]
+
+
+@pytest.mark.parametrize("where", ["photo", "sidecar"])
+def test_a_name_too_long_for_a_file_beside_it_is_a_reason(tmp_path: Path, where: str) -> None:
+    photo = save_photo(tmp_path / "album" / ("a" * 251 + ".jpg"))
+    rows = rows_of(photo)
+    outcome = one(tmp_path, rows, where=where, backup=True)
+    assert (outcome.status, outcome.code) == ("refused", "name_too_long")
+    assert one(tmp_path, rows, check=True).status == "untagged"

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from helpers.photos import save_broken, save_photo
 from helpers.tables import contents
-from helpers.tagging import OTHERS, corpus, rows_of, with_packet, write_results
+from helpers.tagging import OTHERS, encode, rows_of, with_packet, without_room, write_results
 
 from mivolo_cli.errors import BadInput
+from mivolo_cli.metadata import sidecar
 from mivolo_cli.tagging.outcome import TagOutcome
 from mivolo_cli.tagging.tag import TagOptions, tag
 from mivolo_cli.tagging.untag import UntagOptions, untag
@@ -81,10 +82,10 @@ def test_changes_of_other_programs_stay(album: Path) -> None:
 
 
 def test_what_was_not_promised_is_said(tmp_path: Path) -> None:
-    photo = tmp_path / "album" / "a.png"
+    photo = tmp_path / "album" / "a.jpg"
     photo.parent.mkdir()
-    photo.write_bytes(corpus()["png with packed xmp"][1])
-    tag_all(photo.parent)
+    photo.write_bytes(without_room())
+    tag_all(photo.parent, keywords=True)
     outcomes: list[TagOutcome] = []
     tally = untag(UntagOptions([photo]), outcomes.append)
     assert (outcomes[0].status, tally.failed) == ("removed", 0) and "was said" in outcomes[
@@ -117,3 +118,60 @@ def test_nothing_to_look_at_is_an_error(tmp_path: Path) -> None:
         untag(UntagOptions([tmp_path]))
     with pytest.raises(BadInput, match="there is no file"):
         untag(UntagOptions([tmp_path / "gone"]))
+
+
+NEVER_TAGGED = {
+    "stray bytes": encode("JPEG")[:20] + b"0123456789abcd" + encode("JPEG")[20:],
+    "utf-16": with_packet(encode("JPEG"), OTHERS.decode().encode("utf-16")),
+    "broken packet": with_packet(encode("JPEG"), b"<broken"),
+    "two packets": with_packet(with_packet(encode("JPEG"))),
+    "broken off": encode("JPEG")[:100],
+    "webp with more behind": encode("WEBP") + b"more",
+    "png that breaks off": encode("PNG")[:-30],
+    "tiff without a directory": encode("TIFF")[:4] + b"\xff\xff\xff\0" + encode("TIFF")[8:],
+}
+
+
+@pytest.mark.parametrize("name", NEVER_TAGGED)
+@pytest.mark.parametrize("beside", [None, b"<broken", OTHERS.decode().encode("utf-16"), b""])
+def test_what_was_never_tagged_is_left_alone(
+    tmp_path: Path, name: str, beside: bytes | None
+) -> None:
+    photo = tmp_path / "a.jpg"
+    photo.write_bytes(NEVER_TAGGED[name])
+    if beside is not None:
+        sidecar.path(photo).write_bytes(beside)
+    before = contents(tmp_path)
+    outcomes: list[TagOutcome] = []
+    tally = untag(UntagOptions([tmp_path]), outcomes.append)
+    assert [outcome.status for outcome in outcomes] == ["none"] and tally.failed == 0
+    assert contents(tmp_path) == before
+
+
+def test_what_may_hold_entries_of_ours_is_named(album: Path) -> None:
+    tag_all(album)
+    photo = album / "a.jpg"
+    photo.write_bytes(photo.read_bytes().replace(b"</rdf:RDF>", b"</rdf:Rdf>"))
+    assert ("a.jpg", "refused") in run(photo)
+
+
+@pytest.mark.parametrize("length", [241, 251, 252, 255])
+@pytest.mark.parametrize("letter", ["a", "\u00e4"])
+def test_long_names_do_not_keep_later_photos_from_being_done(
+    tmp_path: Path, length: int, letter: str
+) -> None:
+    album = tmp_path / "album"
+    stem = letter * ((length - 4) // len(letter.encode()))
+    photo = save_photo(album / f"{stem:x<{len(stem) + length - 4 - len(stem.encode())}}.jpg")
+    later = save_photo(album / "zz.jpg")
+    before = contents(album)
+    assert len(photo.name.encode()) == length
+    tag_all(album)
+    assert photo.read_bytes() != before[photo.name] and later.read_bytes() != before[later.name]
+    assert {status for _, status in run(album)} == {"restored"} and contents(album) == before
+    tag_all(album, where="sidecar")
+    assert sidecar.path(later).exists() and ("zz.jpg", "restored") in run(album)
+    assert contents(album) == before
+    tag_all(album, backup=True)
+    assert later.with_name("zz.jpg_original").exists() and ("zz.jpg", "restored") in run(album)
+    assert photo.read_bytes() == before[photo.name]

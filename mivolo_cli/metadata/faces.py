@@ -1,0 +1,180 @@
+"""Faces that other programs have marked already: which of ours they are, and what is added to them.
+
+A second region on a face that somebody has named would be one without a name, which programs then
+ask about again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from . import rdf, xmp
+from .regions import Area, People, Region, number
+from .tree import Edit, Node, insert, insert_attributes
+from .xmp import OURS, RDF
+
+REGIONS, REGION_LIST = xmp.name("mwg-rs:Regions"), xmp.name("mwg-rs:RegionList")
+MS_REGIONS, MS_LIST = xmp.name("MP:RegionInfo"), xmp.name("MPRI:Regions")
+SIZE, EXTENSIONS = xmp.name("mwg-rs:AppliedToDimensions"), xmp.name("mwg-rs:Extensions")
+NAMES = ("mwg-rs:Name", "MPReg:PersonDisplayName")
+FACE_TYPES = (None, "", "Face")
+LEAST_IOU, LEAST_SHARE = 0.2, 0.5
+"""One face in two regions: their intersection over union, and over the smaller of them. Programs
+draw faces from the chin to the brows or around the whole head."""
+
+Fields = Sequence[tuple[str, str]]
+"""Qualified names and texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedFace:
+    """A region of another program: its list item, in the MWG's terms or Microsoft's."""
+
+    item: Node
+    area: Area
+    is_mwg: bool
+
+    @property
+    def is_named(self) -> bool:
+        return any(rdf.value(self.item, name) for name in NAMES)
+
+    @property
+    def can_be_extended(self) -> bool:
+        return self._holder is None or self._is_flat or rdf.is_struct(self._holder)
+
+    def extend(self, data: bytes, fields: Fields) -> Edit:
+        """The edit that puts fields of ours into the region, in its author's way of writing."""
+        if self._holder is None:
+            inner = "".join(xmp.field(*pair) for pair in fields)
+            new = xmp.element("mwg-rs:Extensions", inner, struct=True, alone=True)
+            return insert(data, rdf.struct(self.item), new.encode())
+        target = rdf.struct(self._holder)
+        if self._is_flat:
+            return insert_attributes(data, target, xmp.attributes(fields).encode())
+        new = "".join(xmp.field(*pair, alone=True) for pair in fields)
+        return insert(data, target, new.encode())
+
+    @property
+    def _holder(self) -> Node | None:
+        """What our fields belong into: the MWG's Extensions, if there are some."""
+        return rdf.struct(self.item).find(EXTENSIONS) if self.is_mwg else self.item
+
+    @property
+    def _is_flat(self) -> bool:
+        """Whether its fields are attributes of an element without inside."""
+        target = None if self._holder is None else rdf.struct(self._holder)
+        return target is not None and target.closed and (RDF, "parseType") not in target.attributes
+
+
+def applied_size(root: Node) -> tuple[float | None, float | None]:
+    """Width and height of the picture that the regions of a packet are shares of."""
+    size = next((node for node in root.walk() if node.name == SIZE), None)
+    width, height = (rdf.number(size, "stDim:" + side) if size else None for side in "wh")
+    return width, height
+
+
+def marked(root: Node, people: People) -> list[tuple[Region, MarkedFace]]:
+    """Who of the people, in the frame of the packet's regions, stands in the packet already, and
+    where. The MWG's regions come first; nobody is in the list twice."""
+    found: list[tuple[Region, MarkedFace]] = []
+    for faces in (_mwg_faces(root), _microsoft_faces(root)):
+        left = [region for region in people.regions if all(region is not r for r, _ in found)]
+        found += _pairs([region for region in left if region.kind], faces)
+    return found
+
+
+def without_named(root: Node, people: People) -> People:
+    """Those whose faces nobody has named. Raises Refused."""
+    framed = people.in_frame(*applied_size(root)) or people
+    named = [region for region, face in marked(root, framed) if face.is_named]
+    kept = [
+        region
+        for region, moved in zip(people.regions, framed.regions, strict=True)
+        if all(moved is not other for other in named)
+    ]
+    return replace(people, regions=kept)
+
+
+def is_extended(item: Node) -> bool:
+    """Whether a region is another program's, with fields of ours in it."""
+    return any(
+        node.name == (OURS, "Area") or (OURS, "Area") in node.attributes for node in item.walk()
+    )
+
+
+def area_text(area: Area) -> str:
+    """Where we see the face, which the region of another program does not tell."""
+    return ", ".join(map(number, (area.x, area.y, area.w, area.h)))
+
+
+def read_area(item: Node) -> Area | None:
+    """What `area_text` wrote, or else where the region is."""
+    text = rdf.value(item, "mivolo:Area")
+    if text is None:
+        return _mwg_area(item)
+    return _area(text.split(","))
+
+
+def _mwg_faces(root: Node) -> list[MarkedFace]:
+    faces = []
+    for item in rdf.items(rdf.find_property(root, REGIONS), REGION_LIST):
+        area = _mwg_area(item)
+        if area is not None and rdf.value(item, "mwg-rs:Type") in FACE_TYPES:
+            faces.append(MarkedFace(item, area, True))
+    return faces
+
+
+def _microsoft_faces(root: Node) -> list[MarkedFace]:
+    faces = []
+    for item in rdf.items(rdf.find_property(root, MS_REGIONS), MS_LIST):
+        corner = _area((rdf.value(item, "MPReg:Rectangle") or "").split(","))
+        if corner is not None:
+            area = replace(corner, x=corner.x + corner.w / 2, y=corner.y + corner.h / 2)
+            faces.append(MarkedFace(item, area, False))
+    return faces
+
+
+def _mwg_area(item: Node) -> Area | None:
+    return _area([rdf.value(item, f"stArea:{side}") or "" for side in "xywh"])
+
+
+def _area(sides: Sequence[str]) -> Area | None:
+    try:
+        area = Area(*map(float, sides))
+    except (ValueError, TypeError):
+        return None
+    return area if area.w > 0 and area.h > 0 else None
+
+
+def _pairs(
+    regions: Sequence[Region], faces: Sequence[MarkedFace]
+) -> list[tuple[Region, MarkedFace]]:
+    """The best assignment of regions to faces that are the same."""
+    if not regions or not faces:
+        return []
+    from scipy.optimize import linear_sum_assignment  # not needed where nobody is marked
+
+    scores = np.array([[_likeness(r.area, face.area) for face in faces] for r in regions])
+    rows, columns = linear_sum_assignment(scores, maximize=True)
+    return [
+        (regions[row], faces[column])
+        for row, column in zip(rows, columns, strict=True)
+        if scores[row, column] > 0
+    ]
+
+
+def _likeness(one: Area, other: Area) -> float:
+    """The IoU of two areas; 0 where they are different faces."""
+    width = min(one.x + one.w / 2, other.x + other.w / 2) - max(
+        one.x - one.w / 2, other.x - other.w / 2
+    )
+    height = min(one.y + one.h / 2, other.y + other.h / 2) - max(
+        one.y - one.h / 2, other.y - other.h / 2
+    )
+    common = max(width, 0.0) * max(height, 0.0)
+    sizes = one.w * one.h, other.w * other.h
+    iou = common / (sum(sizes) - common)
+    return iou if iou >= LEAST_IOU and common >= LEAST_SHARE * min(sizes) else 0.0

@@ -1,0 +1,33 @@
+"""Originals kept inside our own entries, for what cannot be restored by taking out what we put in:
+packets compressed by other programs, empty ones, elements without inside that got one."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zlib
+
+LARGEST = 64 * 2**20
+
+
+def keep(original: bytes, left: bytes | None) -> str:
+    """What `kept` needs to give the original back while our entries out of the packet leave
+    `left`."""
+    return f"{_hash(left)}:{base64.b64encode(zlib.compress(original, 9)).decode()}"
+
+
+def kept(text: str, left: bytes | None) -> bytes | None:
+    """The original; None where there is none, or where others have changed the packet since."""
+    known, _, packed = text.partition(":")
+    if not text or known != _hash(left):
+        return None
+    try:
+        opened = zlib.decompressobj()
+        original = opened.decompress(base64.b64decode(packed, validate=True), LARGEST)
+    except (ValueError, zlib.error):
+        return None
+    return original if opened.eof else None
+
+
+def _hash(data: bytes | None) -> str:
+    return hashlib.sha256(data or b"").hexdigest()[:32]

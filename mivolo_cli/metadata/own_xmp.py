@@ -1,0 +1,115 @@
+"""The XMP that a photo has itself, wherever its format or other programs keep it.
+
+Programs that find a sidecar look at the photo no more, so that a new sidecar has to begin with all
+of this. Files are read as ExifTool reads them, broken ones as far as they go.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+
+from ..photos import bmff
+from ..photos.decode import formats_of
+from . import Refused, extended_xmp, jpeg, packet, png, tiff, webp
+from .xmp import OURS, SKELETON
+
+ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be")
+BYTE_ORDER_MARKS = ((b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"),
+                    (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))  # fmt: skip
+BARE = ((b"<\0\0\0", "utf-32-le"), (b"\0\0\0<", "utf-32-be"), (b"<\0", "utf-16-le"),
+        (b"\0<", "utf-16-be"))  # fmt: skip
+"""Encodings by how a packet begins, where not in UTF-8."""
+START = re.compile(rb"<\?xpacket\s+begin|<(?:x:xmpmeta|x:xapmeta|(?:\w+:)?RDF)\b")
+ROOT = re.compile(rb"<(x:xmpmeta|x:xapmeta|(?:\w+:)?RDF)\b")
+END = rb"""</%s\s*>(\s*<\?xpacket\s+end=["']\w["']\s*\?>)?"""
+HEADER = SKELETON[: SKELETON.index(b"<x:xmpmeta")]
+"""How Exiv2 knows a sidecar."""
+TRACES = [
+    mark.encode(encoding)
+    for mark in ("<x:xmpmeta", "<?xpacket begin", "<rdf:RDF", bmff.XMP_TYPE.decode())
+    for encoding in ENCODINGS
+]
+HIDDEN = "a sidecar would hide what other programs read there"
+
+
+def own_xmp(data: bytes) -> bytes | None:
+    """The packet, in UTF-8 and with nothing behind its end; None where there is none.
+
+    Raises Refused where there is one that cannot be read, or another one that says something else.
+    """
+    found = {clean(one) for one in _packets(data) if not packet.is_blank(one)}
+    if len(found) > 1:
+        raise Refused("bad_xmp", f"there are {len(found)}, and {HIDDEN}")
+    if not found:
+        return None
+    whole = found.pop()
+    try:
+        packet.check(whole)
+    except Refused as error:
+        raise Refused("bad_xmp", f"{error.detail}; {HIDDEN}") from error
+    return extended_xmp.joined(whole, data)
+
+
+def mentions_us(data: bytes) -> bool:
+    """Whether anything in a file, be it broken, can be an entry of ours."""
+    if any(OURS.encode(encoding) in data for encoding in ENCODINGS):
+        return True
+    with suppress(Refused):
+        return any(OURS.encode() in clean(one) for one in _packets(data))
+    return False
+
+
+def clean(found: bytes) -> bytes:
+    """A packet in UTF-8, from its start to its end."""
+    head = found.lstrip(b" \t\r\n") if found[:1] in b" \t\r\n" else found
+    for mark, encoding in (*BYTE_ORDER_MARKS, *BARE):
+        if head.startswith(mark):
+            found = head.decode(encoding, "replace").encode()
+            break
+    start, root = START.search(found), ROOT.search(found)
+    end = root and re.compile(END % root[1]).search(found, root.end())
+    whole = found[start.start() : end.end()] if start and end else found
+    return whole if whole.startswith(b"<?xpacket") else HEADER + whole
+
+
+def _packets(data: bytes) -> list[bytes]:
+    """All packets, however their author wrote them. Raises Refused for those that cannot be
+    unpacked, and for files that cannot be searched but hold something like one."""
+    for format in formats_of(data[:32]):
+        reader = READERS.get(format)
+        try:
+            return [] if reader is None else list(reader(data))
+        except bmff.BrokenBoxes:
+            pass
+        except Refused as error:
+            if error.code != "bad_container":
+                raise
+    if any(trace in data for trace in TRACES):
+        raise Refused("bad_xmp", f"the file is damaged, and {HIDDEN}")
+    return []
+
+
+def _tiff(data: bytes) -> Iterator[bytes]:
+    found = tiff.read_xmp(data)
+    if found is not None:
+        yield found
+
+
+def _gif(data: bytes) -> Iterator[bytes]:
+    """In an extension without lengths, behind which 258 bytes lead every reader to its end."""
+    mark = b"\x21\xff\x0bXMP DataXMP"
+    for part in data.split(mark)[1:]:
+        yield part.partition(b"\x01\xff\xfe\xfd")[0]
+
+
+READERS: Mapping[str, Callable[[bytes], Iterator[bytes] | list[bytes]]] = {
+    "JPEG": jpeg.packets,
+    "PNG": png.packets,
+    "WEBP": webp.packets,
+    "TIFF": _tiff,
+    "GIF": _gif,
+    "AVIF": bmff.packets,
+    "HEIF": bmff.packets,
+}

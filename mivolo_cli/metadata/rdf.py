@@ -1,0 +1,103 @@
+"""An XMP packet as RDF, whichever of RDF's ways of writing its author chose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from . import Refused, xmp
+from .tree import Edit, Node, NotXml, insert, parse
+from .xmp import RDF
+
+LISTS = ("Bag", "Seq", "Alt")
+DESCRIPTION, LI = xmp.name("rdf:Description"), xmp.name("rdf:li")
+ABOUT = ((RDF, "about"), ("", "about"))
+"""The attribute that says what a block is about; old programs write it without a prefix."""
+
+
+def root(packet: bytes) -> Node:
+    """The rdf:RDF of a packet. Raises Refused."""
+    try:
+        tree = parse(packet)
+    except NotXml as error:
+        raise Refused("bad_xmp", str(error)) from error
+    found = next((node for node in tree.walk() if node.name == (RDF, "RDF")), None)
+    if found is None:
+        raise Refused("bad_xmp", "it has no rdf:RDF")
+    return found
+
+
+def about(root: Node) -> str:
+    """What the blocks of a packet are about: the first that is said."""
+    blocks = (node for node in root.children if node.name == DESCRIPTION)
+    said = (node.attributes.get(name, "") for node in blocks for name in ABOUT)
+    return next(filter(None, said), "")
+
+
+def find_property(root: Node, name: tuple[str, str]) -> Node | None:
+    """A property of the photo. Raises Refused where it is there twice."""
+    found = [node for block in root.children for node in block.children if node.name == name]
+    if len(found) > 1:
+        raise Refused("bad_xmp", f"{name[1]} is there {len(found)} times")
+    return found[0] if found else None
+
+
+def struct(node: Node) -> Node:
+    """The element that holds the fields of a structure, in either of RDF's two ways of writing
+    one."""
+    inner = node.find(DESCRIPTION)
+    return node if inner is None else inner
+
+
+def is_struct(node: Node) -> bool:
+    """Whether a field can be added to what `struct` gives."""
+    return node.find(DESCRIPTION) is not None or (RDF, "parseType") in node.attributes
+
+
+def bag(node: Node) -> Node | None:
+    """The list that a property holds."""
+    return next(
+        (child for child in node.children if child.name[0] == RDF and child.name[1] in LISTS), None
+    )
+
+
+def items(holder: Node | None, name: tuple[str, str]) -> Sequence[Node]:
+    """The items of the list called `name` of a structure."""
+    inner = None if holder is None else struct(holder).find(name)
+    found = None if inner is None else bag(inner)
+    return [] if found is None else found.children
+
+
+def add_to_list(
+    data: bytes, holder: Node, name: tuple[str, str], qualified: str, items: str
+) -> Edit:
+    """The edit that adds items to the list called `name` of a structure, and the list if it is not
+    there. Raises Refused."""
+    inner = struct(holder)
+    there = inner.find(name)
+    if there is not None:
+        found = bag(there)
+        if found is None:
+            raise Refused("bad_xmp", f"{name[1]} is no list")
+        return insert(data, found, items.encode())
+    if (RDF, "resource") in holder.attributes:
+        raise Refused("bad_xmp", f"{holder.name[1]} is no structure")
+    return insert(data, inner, xmp.bag(qualified, items, alone=True).encode())
+
+
+def value(node: Node, name: str) -> str | None:
+    """The first simple property of this name in or below the element, be it written as an element
+    or an attribute."""
+    wanted = xmp.name(name)
+    for inner in node.walk():
+        if wanted in inner.attributes:
+            return inner.attributes[wanted]
+        if inner.name == wanted:
+            return inner.text.strip()
+    return None
+
+
+def number(node: Node, name: str) -> float | None:
+    try:
+        return float(value(node, name) or "")
+    except ValueError:
+        return None

@@ -1,0 +1,42 @@
+"""Whether photos say what the results say: `tag --check`."""
+
+from __future__ import annotations
+
+from ..metadata import lookup, own_xmp, packet, regions
+from ..metadata.packet import Provenance, Tags
+from ..metadata.picture import examine
+from ..metadata.replace import read
+from ..records import Photo
+from .options import Rows, TagOptions
+from .outcome import TagOutcome
+
+
+def compare(photo: Photo, rows: Rows, provenance: Provenance, options: TagOptions) -> TagOutcome:
+    """Whether the photo, or its sidecar, says what the results say. Raises Refused."""
+    data = read(photo.file)
+    found = lookup.tagged_packet(photo.file, data)
+    there = None if found is None else packet.read(found)
+    bodies = options.bodies or _shows_bodies(there)
+    people = regions.people(rows, examine(data, pixels=False).orientation, bodies=bodies)
+    wanted = Tags(provenance, people)
+    if found is None or there is None:
+        if options.named_faces == "leave":
+            wanted = packet.without_named(own_xmp.own_xmp(data), wanted)
+        return TagOutcome(photo, "untagged" if wanted.people.regions else "nobody")
+    if there.same_people(wanted) or there.same_people(packet.without_named(found, wanted)):
+        return TagOutcome(photo, "same")
+    return TagOutcome(photo, "differs", message=_difference(there, wanted))
+
+
+def _shows_bodies(tags: Tags | None) -> bool:
+    return tags is not None and any(not region.kind for region in tags.people.regions)
+
+
+def _difference(there: Tags, wanted: Tags) -> str:
+    if there.provenance.model_sha256 != wanted.provenance.model_sha256:
+        return (
+            f"tagged by {there.provenance.model or 'an unknown model'}, the results are of "
+            f"{wanted.provenance.model or 'another'}"
+        )
+    there_now, results = (regions.summary(tags.people.regions) for tags in (there, wanted))
+    return f"the photo says {there_now or 'nothing'}, the results {results or 'nothing'}"
