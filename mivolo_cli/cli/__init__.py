@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from ..errors import MivoloError
 from ..version import __version__
 from . import (
+    confine,
     demo,
     evaluate,
     export,
@@ -93,7 +94,20 @@ def program(
     if version:
         typer.echo(f"mivolo {__version__}")
         raise typer.Exit
-    file = None if no_settings else settings_file or settings.find(Path.cwd())
+    file = None if no_settings else settings_file or _found_settings()
     if file is not None and not ctx.resilient_parsing:
-        ctx.default_map = settings.read(file, cast(TyperGroup, ctx.command), ctx)
+        ctx.default_map = settings.read(
+            file, cast(TyperGroup, ctx.command), ctx, found=settings_file is None
+        )
         ctx.meta[SETTINGS] = file
+
+
+def _found_settings() -> Path | None:
+    """The settings file here or in a folder above, if it is the user's."""
+    file = settings.find(Path.cwd())
+    if file is None or confine.is_own(file):
+        return file
+    typer.echo(
+        f"note: {file} belongs to somebody else and is not read; --settings {file} does", err=True
+    )
+    return None

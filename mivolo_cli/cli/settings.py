@@ -14,13 +14,15 @@ import typer
 from typer.core import TyperGroup, TyperOption
 
 from ..errors import BadInput
-from ..storage import is_url
+from ..storage import is_url, read_file
+from . import confine
 from .files import kinds
 from .help import OLD_NAMES
 
 NAME = "mivolo.toml"
 SAID_EACH_TIME = ("help", "overwrite", "replace", "tag", "trust")
 """Options that a file may not set: a folder of photos from somebody else could bring one along."""
+MOST_BYTES = 1 << 20
 
 
 def find(start: Path) -> Path | None:
@@ -30,11 +32,14 @@ def find(start: Path) -> Path | None:
     )
 
 
-def read(file: Path, program: TyperGroup, context: typer.Context) -> dict[str, Any]:
+def read(
+    file: Path, program: TyperGroup, context: typer.Context, *, found: bool = False
+) -> dict[str, Any]:
     """Defaults for the commands of a program, as parameters by command. Raises BadInput for what it
-    does not know."""
+    does not know, and, in a file that was `found` and not named, for what leads out of its
+    folder."""
     try:
-        tables = tomllib.loads(file.read_text("utf-8"))
+        tables = tomllib.loads(read_file(file, MOST_BYTES).decode("utf-8"))
     except OSError as error:
         raise BadInput(
             f"cannot read the settings {file}: {error.strerror}", hint="or use --no-settings"
@@ -44,7 +49,10 @@ def read(file: Path, program: TyperGroup, context: typer.Context) -> dict[str, A
             f"the settings {file} are not valid TOML: {error}",
             hint="text is written in quotes: model = 'auto'",
         ) from error
-    return _group(tables, program, context, file, "")
+    defaults = _group(tables, program, context, file, "")
+    if found:
+        confine.check(tables, file)
+    return defaults
 
 
 def _group(

@@ -1,0 +1,70 @@
+"""What a settings file that was found may name: nothing outside of its folder, no URL, no address.
+
+It may have come with photos from somebody else, who would otherwise choose which files are written
+and read, and whom the program talks to.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..atomic import real
+from ..errors import BadInput
+from ..records import stays_inside
+from .files import OUTPUTS
+
+ADDRESSES = ("ray-address", "url")
+PLAIN = ("title", "include", "exclude")
+"""Options whose text is never a path; that of all others may be one."""
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\]|.*://", re.DOTALL)
+HINT = "if you trust it, name it: mivolo --settings {file} ..., or use --no-settings"
+
+
+def is_own(file: Path) -> bool:
+    """Whether a file belongs to the user, and so does a link to it; where files have no owners, all
+    do."""
+    if not hasattr(os, "geteuid"):
+        return True
+    return {file.stat().st_uid, file.lstat().st_uid} == {os.geteuid()}
+
+
+def check(tables: Mapping[str, Any], file: Path) -> None:
+    """Refuse settings that lead out of the folder of their file. Raises BadInput."""
+    for option, text in _texts(tables):
+        if reason := _reason(option.rpartition(".")[2], text, file.parent):
+            raise BadInput(f"{file}: {option} {reason}: {text!r}", hint=HINT.format(file=file))
+
+
+def _texts(tables: Mapping[str, Any], under: str = "") -> Iterator[tuple[str, str]]:
+    """Every text, with its option as `command.option`."""
+    for key, value in tables.items():
+        name = f"{under}{key}"
+        if isinstance(value, dict):
+            yield from _texts(value, f"{name}.")
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str):
+                yield name, one
+
+
+def _reason(key: str, text: str, folder: Path) -> str:
+    """Why an option of a file in this folder may not be this; empty where it may."""
+    if key in PLAIN:
+        return ""
+    if key in ADDRESSES or URL.match(text):
+        return "names an address"
+    if text.startswith("~") or (text and not stays_inside(text)):
+        return "leads out of the folder of that file"
+    # the names of models are looked for in the current folder
+    if not all(_is_inside(place / text, folder) for place in (folder, Path.cwd())):
+        return "leads through a link out of the folder of that file"
+    if key in OUTPUTS and any(re.match(r"\.[^.]", part) for part in Path(text).parts):
+        return "would write a hidden file, and a shell may run it when it starts"
+    return ""
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return real(path).is_relative_to(real(folder))
