@@ -111,6 +111,4 @@ def _lines(made: HtmlReport) -> list[str]:
 def _warnings(made: HtmlReport) -> list[str]:
     if not made.missing:
         return []
-    return [
-        f"photos without a picture, because they are not where they were scanned: {made.missing}"
-    ]
+    return [f"photos without a picture, because they are gone or have changed: {made.missing}"]

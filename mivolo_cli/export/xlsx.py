@@ -20,6 +20,7 @@ from xlsxwriter.worksheet import Worksheet
 
 from ..atomic import new_file
 from ..errors import BadInput
+from ..metadata.lookup import is_as_scanned
 from ..photos.thumbnails import thumbnail
 from ..records import Failure, Result, rows
 from ..tables.csv import FORMULA_STARTS
@@ -115,7 +116,9 @@ def _write_people(book: xlsxwriter.Workbook, results: Results, side: int) -> tup
     line = photos = people = 0
     for result in results:
         picture = (
-            thumbnail(result.photo, side, "JPEG") if side and isinstance(result, Result) else None
+            thumbnail(result.photo, side, "JPEG", is_as_scanned)
+            if side and isinstance(result, Result)
+            else None
         )
         photos += 1
         for row in rows(result):

@@ -10,10 +10,13 @@ import csv
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 
+from .. import storage
 from ..atomic import new_folder
 from ..errors import PhotoError
+from ..metadata.lookup import is_as_scanned
 from ..photos import decode
 from ..records import Box, Photo, Result, same_file, stays_inside
 from ..tables.results import Results
@@ -44,6 +47,8 @@ val: images
 names:
 """
 FIELDS = ("image", "root", "path")
+SIGNATURE = 32
+"""Bytes by which a picture is known."""
 
 
 def write(results: Results, target: Path, settings: Settings) -> Exported:
@@ -99,17 +104,18 @@ def _named(results: Results) -> Iterator[tuple[Result, PurePosixPath]]:
 
 
 def _copy(photo: Photo, target: Path) -> bool:
+    """Copy a photo that is as it was scanned; nothing that does not begin like a picture."""
     try:
-        data = decode.fetched(photo)[1] if stays_inside(photo.path) else None
+        data = decode.fetched(photo)[1] if is_as_scanned(photo) else b""
+        with storage.open_file(photo.file) if data is None else BytesIO(data) as source:
+            if not decode.formats_of(source.read(SIGNATURE)):
+                return False
+            source.seek(0)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as copy:
+                shutil.copyfileobj(source, copy)
     except PhotoError:
         return False
-    if data is None and not (stays_inside(photo.path) and photo.file.is_file()):
-        return False
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if data is None:
-        shutil.copyfile(photo.file, target)
-    else:
-        target.write_bytes(data)
     return True
 
 

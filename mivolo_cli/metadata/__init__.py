@@ -7,6 +7,11 @@ from ..errors import PhotoError
 REASONS = {
     "missing": "there is no such file, or no longer",
     "unreadable": "the file could not be read",
+    "outside": "its path or a link leads out of the folder that was scanned",
+    "unverified": (
+        "the results do not say which size and time the file had, so it may be another one: "
+        "scan it again"
+    ),
     "changed": "the file has changed since it was scanned: scan it again",
     "read_only": "the file is write-protected",
     "hard_linked": "the file has another name (a hard link), which would be cut off",
@@ -39,6 +44,8 @@ WITHOUT_SIDECAR = frozenset(
     (
         "missing",
         "unreadable",
+        "outside",
+        "unverified",
         "changed",
         "no_permission",
         "other_size",

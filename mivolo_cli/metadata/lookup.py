@@ -1,10 +1,15 @@
-"""Which entries of ours a photo has, in itself or in its sidecar."""
+"""Which entries of ours a photo has, in itself or in its sidecar; and whether it is, but for them,
+the photo that was scanned."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from ..records import Photo
+from .. import storage
+from ..errors import PhotoError
+from ..photos.located import located
+from ..records import Photo, archive_of, same_time, stays_inside
 from . import Refused, embed, own_xmp, packet, replace, sidecar
 from .packet import Tags
 
@@ -19,6 +24,67 @@ def tagged_packet(file: Path, data: bytes) -> bytes | None:
     """The packet with entries of ours, in the photo or else in its sidecar. Raises Refused for
     what cannot be read."""
     return _with_ours(_embedded(data, file.name)) or _with_ours(sidecar.content(file))
+
+
+def photo_file(photo: Photo, beside: str = "") -> Path:
+    """The file of a row, as photos.located finds it. Raises Refused."""
+    try:
+        return located(photo, beside)
+    except PhotoError as error:
+        raise Refused(error.code) from error
+
+
+def is_as_scanned(photo: Photo) -> bool:
+    """Whether what a row of a table is about may be opened: it is there, below the row's root, and
+    the one that was scanned, tagged since or not.
+
+    A row that knows neither size nor time is about no file that was scanned.
+    """
+    try:
+        return _is_as_scanned(photo)
+    except (OSError, PhotoError):
+        return False
+
+
+def _is_as_scanned(photo: Photo) -> bool:
+    if photo.bytes is None or photo.mtime_ns is None:
+        return False
+    if storage.is_url(photo.root):
+        return _is_as_listed(photo, photo.bytes, photo.mtime_ns)
+    archive, inside = archive_of(photo.path)
+    whole = Photo(photo.root, archive, photo.bytes, photo.mtime_ns)
+    file = photo_file(whole)
+    if not inside or not file.is_file():
+        file, whole = photo_file(photo), photo
+    return is_same_photo(whole, replace.status(file))
+
+
+def _is_as_listed(photo: Photo, size: int, mtime_ns: int) -> bool:
+    """Whether an object in a bucket, which the photo is or is in, has this size and time."""
+    if not stays_inside(photo.path):
+        return False
+    there = storage.stat(f"{photo.root}/{archive_of(photo.path)[0]}")
+    time = there.mtime_ns
+    return there.bytes == size and time is not None and same_time(time, mtime_ns)
+
+
+def is_same_photo(photo: Photo, info: os.stat_result, data: bytes | None = None) -> bool:
+    """Whether a file is that photo by size and time, or by its tags: tagging keeps the time, and
+    notes the size from before."""
+    if photo.mtime_ns is None or not same_time(info.st_mtime_ns, photo.mtime_ns):
+        return False
+    if info.st_size == photo.bytes:
+        return True
+    data = replace.read(photo.file) if data is None else data
+    kind = embed.container(data, photo.path)
+    try:
+        there = embed.read(data, kind) if kind else None
+    except Refused:
+        there = None
+    return there is not None and str(photo.bytes) in (
+        there.provenance.scanned_bytes,
+        there.provenance.original_bytes,
+    )
 
 
 def was_scanned(photo: Photo, size: int) -> bool:

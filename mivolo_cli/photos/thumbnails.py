@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from io import BytesIO
 from typing import Literal
@@ -10,18 +10,26 @@ from typing import Literal
 import PIL.Image
 
 from ..errors import PhotoError
-from ..records import Photo, stays_inside
+from ..records import Photo
 from ..threads import ordered
 from . import decode
+from .located import is_inside
 
 Kind = Literal["WEBP", "JPEG"]
 QUALITY = {"WEBP": 72, "JPEG": 80}
 
 
-def thumbnail(photo: Photo, side: int, kind: Kind = "WEBP") -> bytes | None:
+Allowed = Callable[[Photo], bool]
+"""Whether a photo may be opened. For one that a table names, that is
+metadata.lookup.is_as_scanned."""
+
+
+def thumbnail(
+    photo: Photo, side: int, kind: Kind = "WEBP", allowed: Allowed = is_inside
+) -> bytes | None:
     """The upright photo, its longer side at most `side` pixels; None if it cannot be read any
     more."""
-    if not stays_inside(photo.path):
+    if not allowed(photo):
         return None
     try:
         picture = PIL.Image.fromarray(decode.decode(photo).pixels)
@@ -34,7 +42,8 @@ def thumbnail(photo: Photo, side: int, kind: Kind = "WEBP") -> bytes | None:
 
 
 def thumbnails(
-    found: Iterable[Photo], side: int, kind: Kind, workers: int
+    found: Iterable[Photo], side: int, kind: Kind, workers: int, allowed: Allowed = is_inside
 ) -> Iterator[bytes | None]:
     """One for each photo, in order; at most 2 * workers are made ahead."""
-    return ordered(partial(thumbnail, side=side, kind=kind), found, workers, "thumbnail")
+    make = partial(thumbnail, side=side, kind=kind, allowed=allowed)
+    return ordered(make, found, workers, "thumbnail")

@@ -13,6 +13,7 @@ from typing import Literal
 
 from ..atomic import Kind, check_file, new_file, new_folder
 from ..errors import BadInput
+from ..metadata.lookup import is_as_scanned
 from ..photos.thumbnails import thumbnails
 from ..records import Failure, Photo
 from ..tables.results import read_results
@@ -45,7 +46,7 @@ class ReportOptions:
 
 @dataclass(frozen=True, slots=True)
 class HtmlReport:
-    """What was made; `missing` counts the photos that were scanned and cannot be read any more."""
+    """What was made; `missing` counts the photos that were scanned and are gone or changed."""
 
     page: Path
     folder: Path | None
@@ -96,7 +97,7 @@ def _pictures(
 ) -> Iterator[tuple[int, bytes | None]]:
     if options.pictures == "none":
         return
-    coded = thumbnails(found, options.size, "WEBP", options.workers)
+    coded = thumbnails(found, options.size, "WEBP", options.workers, is_as_scanned)
     for number, picture in enumerate(coded):
         yield number, picture
         on_progress(number + 1, len(found))

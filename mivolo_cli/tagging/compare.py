@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..metadata import lookup, own_xmp, packet, regions
+from ..metadata import lookup, own_xmp, packet, regions, sidecar
 from ..metadata.packet import Provenance, Tags
 from ..metadata.picture import examine
 from ..metadata.replace import read
@@ -13,8 +13,10 @@ from .outcome import TagOutcome
 
 def compare(photo: Photo, rows: Rows, provenance: Provenance, options: TagOptions) -> TagOutcome:
     """Whether the photo, or its sidecar, says what the results say. Raises Refused."""
-    data = read(photo.file)
-    found = lookup.tagged_packet(photo.file, data)
+    file = lookup.photo_file(photo)
+    lookup.photo_file(photo, sidecar.SUFFIX)
+    data = read(file)
+    found = lookup.tagged_packet(file, data)
     there = None if found is None else packet.read(found)
     bodies = options.bodies or _shows_bodies(there)
     people = regions.people(rows, examine(data, pixels=False).orientation, bodies=bodies)

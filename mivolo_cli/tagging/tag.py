@@ -28,10 +28,11 @@ from ..metadata import (
     sidecar,
 )
 from ..metadata.embed import Embedded, Text
+from ..metadata.lookup import is_same_photo, photo_file
 from ..metadata.packet import Provenance, Tags
 from ..metadata.picture import examine
 from ..metadata.sidecar import Sidecar
-from ..records import Photo, photo_of, same_time
+from ..records import Photo, photo_of
 from ..scan import workdir
 from ..tables.scores import with_min_score
 from .compare import compare
@@ -140,10 +141,13 @@ def _outcome(photo: Photo, rows: Rows, provenance: Provenance, options: TagOptio
 
 def _job(photo: Photo, rows: Rows, provenance: Provenance, options: TagOptions) -> _Job:
     """Raises Refused for a photo that is not there, or not the one that was scanned."""
-    info = replace.status(photo.file)
-    data = replace.read(photo.file)
+    file = photo_file(photo)
+    if photo.bytes is None or photo.mtime_ns is None:
+        raise Refused("unverified")
+    info = replace.status(file)
+    data = replace.read(file)
     kind = embed.container(data, photo.path)
-    if not _is_as_scanned(photo, info, data, kind):
+    if not is_same_photo(photo, info, data):
         raise Refused("changed")
     facts = examine(data, pixels=False)
     if facts.size != (rows[0]["width"], rows[0]["height"]):
@@ -153,24 +157,6 @@ def _job(photo: Photo, rows: Rows, provenance: Provenance, options: TagOptions) 
         provenance.model, provenance.model_sha256, provenance.date, scanned_bytes=str(photo.bytes)
     )
     return _Job(photo, info, data, kind, Tags(scanned, people))
-
-
-def _is_as_scanned(photo: Photo, info: os.stat_result, data: bytes, kind: str | None) -> bool:
-    """By size and time. Tagging keeps the time; the size may be the one from before it."""
-    if photo.bytes is None or photo.mtime_ns is None:
-        return True
-    if not same_time(info.st_mtime_ns, photo.mtime_ns):
-        return False
-    if len(data) == photo.bytes:
-        return True
-    try:
-        there = embed.read(data, kind) if kind else None
-    except Refused:
-        there = None
-    return there is not None and str(photo.bytes) in (
-        there.provenance.scanned_bytes,
-        there.provenance.original_bytes,
-    )
 
 
 def _write(job: _Job, options: TagOptions) -> TagOutcome:
@@ -225,6 +211,7 @@ def _embedded(job: _Job, kind: str, options: TagOptions, text: Text | None) -> E
 def _write_sidecar(job: _Job, options: TagOptions, reason: Refused | None) -> TagOutcome:
     """`reason` says why the photo itself is left alone, where that was not wanted."""
     own = partial(own_xmp.own_xmp, job.data)
+    photo_file(job.photo, sidecar.SUFFIX)
     done = sidecar.plan(job.photo.file, own, job.tags, options.entries)
     if reason is None and options.exif is not None:
         reason = Refused("no_exif")

@@ -11,6 +11,7 @@ from typing import TypeVar
 from ..errors import BadInput
 from ..metadata import Refused, embed, own_xmp, packet, replace, sidecar
 from ..metadata.exif import FIELDS
+from ..metadata.lookup import photo_file
 from ..metadata.xmp import SKELETON
 from ..photos import walk
 from ..records import Failure, Photo
@@ -59,10 +60,21 @@ def _find(options: UntagOptions) -> Iterator[Photo | Failure]:
     tables = [path for path in options.paths if path.suffix.lower() in FORMATS]
     for table in tables:
         rows = read_table(table).select(["root", "path"]).to_pylist()
-        yield from dict.fromkeys(Photo(row["root"], row["path"]) for row in rows)
+        found = dict.fromkeys(Photo(row["root"], row["path"]) for row in rows)
+        yield from map(_checked, found)
     yield from walk.walk(
         [path for path in options.paths if path not in tables], hidden=options.hidden
     )
+
+
+def _checked(photo: Photo) -> Photo | Failure:
+    """The photo of a row, if neither it nor its sidecar is elsewhere."""
+    try:
+        for suffix in ("", sidecar.SUFFIX):
+            photo_file(photo, suffix)
+    except Refused as error:
+        return Failure(photo, error.code, str(error))
+    return photo
 
 
 def _outcomes(photo: Photo | Failure, options: UntagOptions) -> Iterator[TagOutcome]:

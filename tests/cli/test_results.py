@@ -71,7 +71,7 @@ def test_report_says_how_large_the_page_is(
     assert f"pictures: {tmp_path / 'r_pictures'}" in out.stdout and "note:" not in out.stdout
     (tmp_path / "photos" / "a.jpg").unlink()
     out = mivolo("report", results, "-o", tmp_path / "r.html")
-    assert "not where they were scanned: 1" in out.stdout
+    assert "gone or have changed: 1" in out.stdout
     out = mivolo("report", results, "-o", tmp_path / "r.html", "--no-pictures", "-q")
     assert (out.exit_code, out.stdout) == (0, "")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,21 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def save_results(file: Path, results: Iterable[Any], **metadata: str) -> Path:
-    """Write a table of results as a scan does."""
+    """Write a table of results as a scan does, with size and time of the photos that are there."""
     from mivolo_cli.records import rows
     from mivolo_cli.tables import open_sinks
 
     with open_sinks([file], metadata) as sinks:
         for result in results:
-            sinks.write(rows(result))
+            sinks.write(rows(replace(result, photo=_with_facts(result.photo))))
     return file
+
+
+def _with_facts(photo: Any) -> Any:
+    if photo.bytes is not None or not photo.file.is_file():
+        return photo
+    info = photo.file.stat()
+    return replace(photo, bytes=info.st_size, mtime_ns=info.st_mtime_ns)
 
 
 def table(file: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,35 @@
+"""Where the photo of a table's row is. Tables may come from strangers, so a row leads nowhere but
+below its own root: not by its path, and not by a link."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .. import storage
+from ..atomic import real
+from ..errors import PhotoError
+from ..records import Photo, stays_inside
+
+OUTSIDE = ("outside", "its path or a link leads out of the folder that was scanned")
+
+
+def located(photo: Photo, beside: str = "") -> Path:
+    """The file of a row, or the one beside it whose name ends in `beside`. Raises PhotoError."""
+    if not os.path.isabs(photo.root) or "\0" in photo.root or not stays_inside(photo.path):
+        raise PhotoError(*OUTSIDE)
+    file = photo.file.with_name(photo.file.name + beside)
+    if not real(file).is_relative_to(real(Path(photo.root))):
+        raise PhotoError(*OUTSIDE)
+    return file
+
+
+def is_inside(photo: Photo) -> bool:
+    """Whether a photo, be it in a bucket, is below its root."""
+    if storage.is_url(photo.root):
+        return stays_inside(photo.path)
+    try:
+        located(photo)
+    except PhotoError:
+        return False
+    return True
