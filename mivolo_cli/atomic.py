@@ -269,7 +269,7 @@ def part_of(target: Path, folder: Path | None = None) -> Path:
     return (folder or target.parent) / f".{_stem(target)}.{secrets.token_hex(4)}.part"
 
 
-def sync(file: IO[bytes]) -> None:
+def sync(file: IO[bytes] | IO[str]) -> None:
     """Put on the disk what has been written to an open file. Raises OSError."""
     file.flush()
     os.fsync(file.fileno())
@@ -288,10 +288,16 @@ def sync_folder(folder: Path) -> None:
 def remove_leftovers(target: Path) -> None:
     """Delete what a killed run has left of a target beside it. Nobody may be writing it now."""
     with suppress(OSError):
-        for name in os.listdir(target.parent):
-            match = PART.fullmatch(name)
-            if match and match[1] == _stem(target):
-                discard(target.with_name(name))
+        for file in leftovers(target.parent, target):
+            discard(file)
+
+
+def leftovers(folder: Path, target: Path | None = None) -> list[Path]:
+    """The temporary files and folders in a folder: all, or those of one target. Raises OSError."""
+    found = [(PART.fullmatch(name), folder / name) for name in sorted(os.listdir(folder))]
+    return [
+        file for match, file in found if match and (target is None or match[1] == _stem(target))
+    ]
 
 
 def discard(path: Path) -> None:

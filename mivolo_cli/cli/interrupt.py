@@ -9,10 +9,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+STOPS = (bytes([signal.SIGINT]), bytes([signal.SIGTERM]))
+
 
 @contextmanager
 def ending_within(seconds: float, exit_code: int, last_words: str) -> Iterator[None]:
-    """After a Ctrl-C in the block, end the process at the latest after so many seconds, and say so.
+    """After a Ctrl-C or SIGTERM in the block, end the process at the latest after so many seconds,
+    and say so.
 
     Python raises KeyboardInterrupt only between two of its own steps, and one step may be a long
     calculation. The system's signal wakes a thread through a socket meanwhile. Nothing is lost by
@@ -28,7 +31,7 @@ def ending_within(seconds: float, exit_code: int, last_words: str) -> Iterator[N
 
     def watch() -> None:
         with suppress(OSError):
-            while (heard := ours.recv(1)) and heard != bytes([signal.SIGINT]):
+            while (heard := ours.recv(1)) and heard not in STOPS:
                 pass
             if heard and not over.wait(seconds):
                 os.write(2, f"\n{last_words}\n".encode())

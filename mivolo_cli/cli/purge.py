@@ -32,13 +32,15 @@ def purge(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove finished work that is kept beside tables, and the program's cache. Tables and photos
-    stay."""
+    """Remove finished work that is kept beside tables, what killed commands have left, and the
+    program's cache. Tables and photos stay."""
     from ..scan import workdir
     from ..storage import place
 
     folders = [folder for path in paths or [Path()] for folder in workdir.find(place(path))]
     removed = [workdir.purge(folder, dry_run=dry_run) for folder in dict.fromkeys(folders)]
+    for path in paths or [Path()]:
+        removed += workdir.purge_leftovers(place(path), dry_run=dry_run)
     if paths is None:
         removed += workdir.purge_cache(dry_run=dry_run)
     word = "would remove" if dry_run else "removed"

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from ..atomic import Kind, check_file, check_folder
 from ..errors import BadInput
+from ..scan import workdir
 from ..tables.results import Results, read_results
 from . import coco, fiftyone, label_studio, xlsx, yolo
 from .common import Exported, Settings
@@ -67,4 +68,5 @@ def export(options: ExportOptions) -> Exported:
     else:
         check_folder(options.output)
     results = read_results(options.results, options.min_score)
-    return format.write(results, options.output, options.settings)
+    with workdir.claim([options.output]):
+        return format.write(results, options.output, options.settings)

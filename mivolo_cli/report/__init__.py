@@ -6,16 +6,26 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ..atomic import Kind, check_file, new_file, new_folder
+from ..atomic import (
+    Kind,
+    check_file,
+    discard,
+    new_file,
+    new_folder,
+    real,
+    remove_leftovers,
+    sync,
+)
 from ..errors import BadInput
 from ..metadata.lookup import is_as_scanned
 from ..photos.thumbnails import thumbnails
 from ..records import Failure, Photo
+from ..scan import workdir
 from ..tables.results import read_results
 from . import page
 
@@ -73,17 +83,22 @@ def report(
     results = read_results(options.results, options.min_score)
     found = [result.photo for result in results if not isinstance(result, Failure)]
     pictures = _pictures(found, options, on_progress)
-    missing = [] if folder is None else _write_beside(folder, pictures)
-    with (
-        new_file(options.output) as temporary,
-        temporary.open("w", encoding="utf-8", newline="\n") as file,
-    ):
-        data = page.summarise(
-            results, options.title, options.output.parent, options.pictures, folder, missing
-        )
-        page.write_head(file, data)
-        missing = missing if folder else page.write_inside(file, pictures)
-        page.write_end(file)
+    with workdir.claim([options.output]), ExitStack() as stack:
+        # left last: a page without its pictures harms nobody, an old page with new ones does
+        missing = [] if folder is None else _write_beside(folder, pictures, stack)
+        with (
+            new_file(options.output) as temporary,
+            temporary.open("w", encoding="utf-8", newline="\n") as file,
+        ):
+            data = page.summarise(
+                results, options.title, options.output.parent, options.pictures, folder, missing
+            )
+            page.write_head(file, data)
+            missing = missing if folder else page.write_inside(file, pictures)
+            page.write_end(file)
+            sync(file)
+            if folder is not None and folder.exists():
+                discard(folder)
     people = results.table["person"].drop_null()
     return HtmlReport(options.output, folder, len(data["photos"]), len(people), len(missing))
 
@@ -103,17 +118,19 @@ def _pictures(
         on_progress(number + 1, len(found))
 
 
-def _write_beside(folder: Path, pictures: Iterator[tuple[int, bytes | None]]) -> list[int]:
-    """A folder of pictures in the place of the old one, which goes when the new one is complete;
-    which are missing."""
+def _write_beside(
+    folder: Path, pictures: Iterator[tuple[int, bytes | None]], stack: ExitStack
+) -> list[int]:
+    """A folder of pictures that gets its name when the stack is left; which are missing."""
     missing = []
-    with new_folder(folder, replace=True) as temporary:
-        (temporary / NOTE).write_text(OURS, encoding="utf-8")
-        for number, picture in pictures:
-            if picture is None:
-                missing.append(number)
-            else:
-                (temporary / f"{number}.webp").write_bytes(picture)
+    remove_leftovers(real(folder))
+    temporary = stack.enter_context(new_folder(folder, replace=True))
+    (temporary / NOTE).write_text(OURS, encoding="utf-8")
+    for number, picture in pictures:
+        if picture is None:
+            missing.append(number)
+        else:
+            (temporary / f"{number}.webp").write_bytes(picture)
     return missing
 
 

@@ -142,12 +142,21 @@ def _open_table(path: Path) -> _Table:
         if isinstance(path, storage.Url) and isinstance(error, OSError):
             hint = storage.hint(error, str(path))
         raise BadInput(f"cannot read {path}: {reason}", hint=hint) from error
-    if not {fingerprint.SHARD, fingerprint.ROOTS, store.FINGERPRINT} <= metadata.keys():
+    needed = {fingerprint.SHARD, fingerprint.ROOTS, store.FINGERPRINT}
+    if not needed <= metadata.keys() or not _is_list_of_text(metadata[fingerprint.ROOTS]):
         raise BadInput(
             f"{path} is not a shard",
             hint="give Parquet tables of mivolo scan --shard; only these say which part it is",
         )
     return _Table(path, files, shards.parse(metadata[fingerprint.SHARD]), metadata)
+
+
+def _is_list_of_text(text: str) -> bool:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, list) and all(isinstance(one, str) for one in found)
 
 
 def _check(tables: Sequence[_Table]) -> None:

@@ -74,7 +74,8 @@ class _Run:
         roots = walk.roots(options.paths)
         self._sources, self._drawings = Sources(roots), Drawings(options.annotate, roots)
         self._request = fingerprint.request(options)
-        self._receipt = place.receipt(self._request)
+        last = place.receipt(self._request)
+        self._receipt = last if last is not None and last.is_whole else None
         self._backend: Backend | None = None
         self._metadata = self._receipt.metadata if self._receipt else self._open()
         self._plan = Plan(place.results(self._fingerprint))

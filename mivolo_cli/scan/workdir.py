@@ -31,6 +31,8 @@ MAX_RECEIPT = 64 * 1024**2
 PUBLISHED = re.compile(r"published-\d{5,}\.parquet")
 """Copies of what stands in a bucket."""
 PART = re.compile(r"part-(\d{6,})\.parquet")
+COUNTS = ("photos", "people", "no_people", "no_usable_crop")
+"""The numbers in the counts of a receipt, besides those of failures."""
 OTHER_RUN = "wait for it to end, or stop it, or give this run another output"
 
 
@@ -48,6 +50,19 @@ class Receipt:
     order: str
     counts: Mapping[str, Any]
     outputs: Sequence[Sequence[Any]] = field(default=())
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all is there that a run takes from a receipt, in its kind: JSON may hold
+        anything."""
+        texts = [self.metadata.get(name) for name in (store.FINGERPRINT, "model_sha256")]
+        failures = self.counts.get("failures")
+        numbers = [self.counts.get(name) for name in COUNTS]
+        return (
+            all(isinstance(text, str) for text in texts)
+            and isinstance(failures, dict)
+            and all(type(number) is int for number in (*numbers, *failures.values()))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +183,30 @@ def purge(folder: Path, *, dry_run: bool = False) -> Purged:
         for file in [] if dry_run else files:
             if file.name != LOCK:
                 file.unlink(missing_ok=True)
+    return purged
+
+
+def purge_leftovers(path: Path, *, dry_run: bool = False) -> list[Purged]:
+    """Remove the temporary files that killed commands have left of an output, or of all in a
+    folder: they may hold pictures. Raises BadInput where a run is at work on one."""
+    if isinstance(path, Url):
+        return []
+    target = atomic.real(path)
+    found = atomic.leftovers(target.parent, target) if target.parent.is_dir() else []
+    found += atomic.leftovers(target) if target.is_dir() else []
+    return [_purge_leftover(file, dry_run) for file in dict.fromkeys(found)]
+
+
+def _purge_leftover(file: Path, dry_run: bool) -> Purged:
+    inside = [file, *(file.rglob("*") if file.is_dir() and not file.is_symlink() else ())]
+    files = [one for one in inside if not one.is_dir()]
+    purged = Purged(file, len(files), sum(one.lstat().st_size for one in files))
+    match = atomic.PART.fullmatch(file.name)
+    assert match is not None
+    output = file.with_name(match[1])
+    with _locked(folder_of(output), output):
+        if not dry_run:
+            atomic.discard(file)
     return purged
 
 

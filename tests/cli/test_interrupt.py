@@ -14,8 +14,11 @@ from mivolo_cli.cli.interrupt import ending_within
 BUSY = """
 import hashlib, os, signal, sys, threading
 from mivolo_cli.cli.interrupt import ending_within
+from mivolo_cli.cli import streams
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what started the tests may ignore it
-threading.Timer(2, os.kill, (os.getpid(), signal.SIGINT)).start()
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+streams.end_on_sigterm()
+threading.Timer(2, os.kill, (os.getpid(), signal.{name})).start()
 try:
     with ending_within(float(sys.argv[1]), 130, 'go on later'):
         {work}
@@ -32,8 +35,11 @@ IN_PYTHON = "while True: pass"
     ("work", "seconds", "code", "last"),
     [(LONG_CALL, 0.2, 130, "\ngo on later\n"), (IN_PYTHON, 60, 7, "tidied up\n")],
 )
-def test_ctrl_c_ends_the_process(work: str, seconds: float, code: int, last: str) -> None:
-    script = [sys.executable, "-c", BUSY.format(work=work), str(seconds)]
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_ctrl_c_and_sigterm_end_the_process(
+    work: str, seconds: float, code: int, last: str, name: str
+) -> None:
+    script = [sys.executable, "-c", BUSY.format(work=work, name=name), str(seconds)]
     done = subprocess.run(
         script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120
     )

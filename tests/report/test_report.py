@@ -89,6 +89,34 @@ def test_pictures_beside_the_page_are_replaced_with_it(
     assert 'id="picture-' not in options.output.read_text("utf-8")
 
 
+@pytest.mark.parametrize("step", ["Draft.publish", "_swap"])
+def test_no_page_is_left_with_the_pictures_of_another(
+    tmp_path: Path, results: Path, no_charts: None, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    options = ReportOptions(results, tmp_path / "r.html", pictures="beside", workers=1)
+    report(options)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"mivolo_cli.atomic.{step}", killed)
+    with pytest.raises(KeyboardInterrupt):
+        report(options)
+    assert options.output.exists() and not pictures_folder(options.output).exists()
+
+
+def test_what_a_killed_report_has_left_goes_with_the_next(
+    tmp_path: Path, results: Path, no_charts: None
+) -> None:
+    (tmp_path / ".r.html.0123abcd.part").touch()
+    (tmp_path / ".other.html.0123abcd.part").touch()
+    (tmp_path / ".r_pictures.0123abcd.part").mkdir()
+    (tmp_path / ".r_pictures.0123abcd.part" / "0.webp").touch()
+    report(ReportOptions(results, tmp_path / "r.html", pictures="beside", workers=1))
+    hidden = [file.name for file in tmp_path.iterdir() if file.name.startswith(".")]
+    assert hidden == [".other.html.0123abcd.part"], "and no lock"
+
+
 def test_what_is_not_a_report_is_not_replaced(
     tmp_path: Path, results: Path, no_charts: None
 ) -> None:

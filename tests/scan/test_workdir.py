@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.tables import contents
@@ -187,3 +188,44 @@ def test_pipes_and_devices_in_the_place_of_finished_work_are_passed_over(
         file.symlink_to("/dev/zero")
     with claim([tmp_path / "a.csv"]) as place:
         assert (place.receipt({}), place.results("f").index) == (None, {})
+
+
+WHOLE: dict[str, Any] = {
+    "metadata": {"fingerprint": "f", "model_sha256": "1"},
+    "counts": {"photos": 1, "people": 0, "no_people": 1, "no_usable_crop": 0, "failures": {"a": 1}},
+}
+
+
+@pytest.mark.parametrize("part", WHOLE)
+def test_a_receipt_without_a_key_is_not_whole(part: str) -> None:
+    assert Receipt({}, order="", **WHOLE).is_whole
+    for key in WHOLE[part]:
+        less = {name: value for name, value in WHOLE[part].items() if name != key}
+        for changed in (less, WHOLE[part] | {key: None}, WHOLE[part] | {key: [1]}):
+            assert not Receipt({}, order="", **WHOLE | {part: changed}).is_whole
+
+
+def test_what_killed_commands_have_left_is_purged(tmp_path: Path) -> None:
+    page, pictures = tmp_path / ".r.html.0123abcd.part", tmp_path / ".r_pictures.0123abcd.part"
+    page.write_bytes(b"faces")
+    pictures.mkdir()
+    (pictures / "0.webp").write_bytes(b"face")
+    (tmp_path / "r.html").touch()
+    (tmp_path / ".mine.part").touch()
+    found = [(page, 1, 5), (pictures, 1, 4)]
+    for dry_run in (True, False):
+        purged = workdir.purge_leftovers(tmp_path, dry_run=dry_run)
+        assert [(one.folder, one.files, one.bytes) for one in purged] == found
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".mine.part", "r.html"]
+    page.touch()
+    with claim([tmp_path / "b.html"]):
+        assert [one.folder for one in workdir.purge_leftovers(tmp_path / "r.html")] == [page]
+    assert workdir.purge_leftovers(tmp_path / "none" / "r.html") == []
+
+
+def test_what_is_being_written_is_not_purged(tmp_path: Path) -> None:
+    with claim([tmp_path / "r.html"]):
+        (tmp_path / ".r.html.0123abcd.part").touch()
+        with pytest.raises(BadInput, match="another run"):
+            workdir.purge_leftovers(tmp_path)
+    assert (tmp_path / ".r.html.0123abcd.part").exists()

@@ -1,0 +1,85 @@
+"""Standard streams that are closed, full or gone, and SIGTERM: neither loses work."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from ..errors import ExitCode
+
+BUFFER = 8192
+
+
+class SteadyFile(io.FileIO):
+    """A standard stream whose work goes on where nobody reads, or its disk is full. `trouble` is
+    what the first write that failed met."""
+
+    trouble: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        view = memoryview(data).cast("B")
+        if self.trouble is None:
+            try:
+                return super().write(view)
+            except OSError as error:
+                self.trouble = error
+        return len(view)
+
+
+def open_all() -> None:
+    """Make sure that there are three standard streams: no file of ours may get the number of one
+    that is closed, as libraries write to it; and let no write to one stop the work."""
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout, sys.stderr = _steady(sys.stdout, 1), _steady(sys.stderr, 2)
+
+
+def trouble() -> OSError | None:
+    """What kept standard output from arriving. Who stops reading, as `head` does, has read
+    enough."""
+    sys.stdout.flush()
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    found = raw.trouble if isinstance(raw, SteadyFile) else None
+    return None if found is None or found.errno == errno.EPIPE else found
+
+
+def run(program: Callable[[], None]) -> None:
+    """The program, whose end says so where all is done, but what it printed did not arrive."""
+    open_all()
+    end_on_sigterm()
+    try:
+        program()
+    except SystemExit as end:
+        found = trouble()
+        if end.code or found is None:
+            raise
+        typer.echo(f"error: cannot write to standard output: {found.strerror}", err=True)
+        sys.exit(ExitCode.STOPPED)
+
+
+def end_on_sigterm() -> None:
+    """SIGTERM ends a command as Ctrl-C does: what is finished is kept."""
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def _steady(stream: Any, number: int) -> Any:
+    """The same stream, with its encoding, over a file that bears everything."""
+    raw = SteadyFile(number, "w", closefd=False)
+    encoding, errors = getattr(stream, "encoding", "utf-8"), getattr(stream, "errors", "replace")
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw, BUFFER),
+        encoding=encoding or "utf-8",
+        errors=errors or "replace",
+        line_buffering=number == 2 or raw.isatty(),
+    )
