@@ -142,9 +142,9 @@ def _outcome(photo: Photo, rows: Rows, provenance: Provenance, options: TagOptio
 def _job(photo: Photo, rows: Rows, provenance: Provenance, options: TagOptions) -> _Job:
     """Raises Refused for a photo that is not there, or not the one that was scanned."""
     file = photo_file(photo)
+    info = replace.status(file)
     if photo.bytes is None or photo.mtime_ns is None:
         raise Refused("unverified")
-    info = replace.status(file)
     data = replace.read(file)
     kind = embed.container(data, photo.path)
     if not is_same_photo(photo, info, data):
