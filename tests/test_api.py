@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,21 @@ def test_files_folders_arrays_and_pictures_are_answered_in_order(
 def test_a_file_given_twice_is_answered_twice(tmp_path: Path, mivolo: Mivolo) -> None:
     a = save_photo(tmp_path / "a.jpg", pixels=draw_scene(150, 110))
     assert [answer.file for answer in mivolo.predict([a, str(a), a])] == [a, a, a]
+
+
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+def test_one_mivolo_serves_many_threads(
+    tmp_path: Path, given: InferenceOptions, engine: str
+) -> None:
+    mivolo, scene = Mivolo(given, engine=engine), draw_scene(150, 110)
+    file = save_photo(tmp_path / "a.jpg", pixels=scene)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(mivolo.predict, [scene, file] * 20))
+    alone = [mivolo.predict(picture) for picture in (scene, file)]
+    for number, answer in enumerate(answers):
+        (_, prediction), (_, expected) = answer[0].people[0], alone[number % 2][0].people[0]
+        assert prediction is not None and expected is not None
+        assert prediction.age == pytest.approx(expected.age, abs=1e-3)
 
 
 def test_answers_become_the_table_of_a_scan(mivolo: Mivolo) -> None:

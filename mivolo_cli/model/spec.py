@@ -15,6 +15,8 @@ from .intervals import Intervals
 from .variants import SIZES, VARIANT
 
 METADATA_KEY = "mivolo"
+MAX_AGE = 300
+"""The oldest that a model may be for, in years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +58,20 @@ class ModelSpec:
             )
         if (
             not all(map(math.isfinite, (self.min_age, self.avg_age, self.max_age)))
-            or self.min_age >= self.max_age
+            or not self.min_age < self.max_age <= MAX_AGE
+            or self.max_age <= 0
         ):
             raise WeightsError(
                 f"{self.name}: ages cannot run from {self.min_age} to {self.max_age}"
             )
 
     def years(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The model's age outputs as years; nobody is younger than 0."""
-        ages: NDArray[np.float32] = np.maximum(
-            outputs * (self.max_age - self.min_age) + self.avg_age, 0
-        )
-        return ages
+        """The model's age outputs as years, within its range and not under 0. What is no number
+        stays none."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            ages = outputs * (self.max_age - self.min_age) + self.avg_age
+        inside: NDArray[np.float32] = np.clip(ages, max(self.min_age, 0), self.max_age)
+        return np.where(np.isfinite(outputs), inside, np.float32(np.nan))
 
     def to_metadata(self) -> dict[str, str]:
         """For the header of a safetensors file."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import BadInput
 from ..model import registry
+from ..runtime.processes import require_own_process
 from . import defaults
 from .options import InferenceOptions
 
@@ -47,6 +48,7 @@ def open_components(
     """
     from .stages import MIN_SIZE
 
+    require_own_process()
     chosen = defaults.resolve(options)
     detector = _open_detector(chosen)
     predictor, engine = _open_predictor(chosen, detector, samples)
@@ -67,18 +69,21 @@ def is_levelled(options: InferenceOptions, spec: ModelSpec) -> bool:
 
 def open_predictor(options: InferenceOptions) -> Predictor:
     """The model of these options alone. Raises BadInput or WeightsError."""
+    require_own_process()
     return _open_predictor(defaults.resolve(options))[0]
 
 
 def open_detector(options: InferenceOptions) -> Detector:
     """The detector of these options alone. Raises BadInput or WeightsError."""
+    require_own_process()
     return _open_detector(defaults.resolve(options))
 
 
 def _open_detector(chosen: InferenceOptions) -> Detector:
     from ..detect import load
+    from ..detect.detector import SharedDetector
 
-    return load.open_detector(
+    detector = load.open_detector(
         chosen.detector,
         boxes=chosen.boxes,
         device=chosen.device,
@@ -87,6 +92,8 @@ def _open_detector(chosen: InferenceOptions) -> Detector:
         face_score=chosen.min_face_score,
         person_score=chosen.min_person_score,
     )
+    # One that is for a single thread is lent to those of several calls in turn.
+    return SharedDetector([detector]) if detector.streams == 1 else detector
 
 
 def _open_predictor(

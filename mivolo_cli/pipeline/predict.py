@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..model.spec import ModelSpec
 from ..records import Pixels, Prediction
+from ..runtime.processes import require_own_process
 from .crops import Crops, stack
 
 GENDERS = ("male", "female")
@@ -49,7 +50,8 @@ class Predictor:
 
     def predict(self, crops: Sequence[Crops]) -> list[Prediction | None]:
         """One prediction a person, in order; None for a person without an input that this model
-        reads."""
+        reads. Raises MivoloError in a process that was forked after the model was opened."""
+        require_own_process()
         seen = [self._readable(crop) for crop in crops]
         usable = [crop for crop in seen if crop.used is not None]
         answers = iter([p for batch in self._batches(usable) for p in self._predict_batch(batch)])
@@ -88,7 +90,9 @@ def channels(pixels: Pixels, spec: ModelSpec) -> Pixels:
 def predictions(
     outputs: NDArray[np.float32], spec: ModelSpec, used: Sequence[str]
 ) -> list[Prediction]:
-    """The model's outputs (n, 1 or 3) as predictions of people whose inputs were `used`."""
+    """The model's outputs (n, 1 or 3) as predictions of people whose inputs were `used`; of those
+    with an output that is infinite or no number, the age is no number."""
+    outputs = np.where(np.isfinite(outputs).all(axis=1, keepdims=True), outputs, np.float32("nan"))
     ages = [float(age) for age in spec.years(outputs[:, -1])]
     ends = [_ends(spec, age, name) for age, name in zip(ages, used, strict=True)]
     if spec.num_classes == 1:
@@ -108,4 +112,7 @@ def predictions(
 
 def _ends(spec: ModelSpec, age: float, used: str) -> tuple[float | None, float | None]:
     found = None if spec.intervals is None else spec.intervals.around(age, used)
-    return found or (None, None)
+    if found is None:
+        return None, None
+    low, high = (min(max(end, spec.min_age), spec.max_age) for end in found)
+    return low, high

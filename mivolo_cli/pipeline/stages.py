@@ -6,6 +6,7 @@ walk -> Photo -> decode -> Image | Failure -> detect_people -> Detected | Failur
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,7 @@ import cv2
 
 from ..detect.detector import Detector, best_way_up, turned, without_small_faces
 from ..records import Box, Detections, Failure, Image, Person, Photo, Prediction, Result, Use
+from ..runtime.processes import require_own_process
 from ..threads import in_order
 from . import turning
 from .crops import MIN_BODY_SIDE, Crops, cut
@@ -30,6 +32,7 @@ Decode = Callable[[Photo], Image | Failure]
 MIN_SIZE = 1600, 416
 """The longer and the shorter side of photos that are reduced on reading, in pixels: no detector is
 given a whole photo with more, but DEIMv2 stretches the shorter side, too."""
+NO_ANSWER = "no_answer", "the model's answer is infinite or no number"
 MAX_WAITING = 1024
 """Photos that wait at most for a batch of people to fill up."""
 
@@ -64,8 +67,10 @@ def detect_people(
     the detector again where it can then see more; one that can no longer be read fails. With
     `level`, heads that lean are turned upright. With `any_way_up`, so are photos without a sure
     face that show better faces when they are turned. Faces of fewer than `min_face` pixels of the
-    photo are left out.
+    photo are left out. Raises MivoloError in a process that was forked after the detector was
+    opened.
     """
+    require_own_process()
     source = iter(images)
     batches = iter(lambda: list(islice(source, detector.batch)), [])
     inputs = _Inputs(size, use, level, any_way_up, min_face)
@@ -278,5 +283,11 @@ def _complete(
         if isinstance(first, Failure):
             yield first
         else:
-            people = [(person, answers.popleft()) for person in first.people]
-            yield Result(first.photo, first.width, first.height, first.taken_at, people)
+            yield _result(first, [answers.popleft() for _ in first.people])
+
+
+def _result(photo: Detected, answers: Sequence[Prediction | None]) -> Result | Failure:
+    if any(answer is not None and not math.isfinite(answer.age) for answer in answers):
+        return Failure(photo.photo, *NO_ANSWER)
+    people = list(zip(photo.people, answers, strict=True))
+    return Result(photo.photo, photo.width, photo.height, photo.taken_at, people)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,7 +53,7 @@ class FallbackEngine:
 
     def __init__(self, engine: Engine, backup: Callable[[], Engine]) -> None:
         self._engine, self._backup = engine, backup
-        self._failed = False
+        self._failed, self._lock = False, Lock()
         self.name, self.int8_key = engine.name, engine.int8_key
 
     @property
@@ -65,18 +66,24 @@ class FallbackEngine:
 
     def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
         """See Engine.run."""
-        if not self._failed:
-            try:
-                return self._engine.run(*inputs)
-            except (RuntimeError, MemoryError) as error:
-                self._replace(error)
-        return self._engine.run(*inputs)
+        engine = self._engine
+        try:
+            return engine.run(*inputs)
+        except (RuntimeError, MemoryError) as error:
+            return self._instead_of(engine, error).run(*inputs)
 
-    def _replace(self, error: Exception) -> None:
-        self._failed = True
-        backup = self._backup()
-        logger.warning(fallback_note(self.name, backup.name, error))
-        self._engine = backup
+    def _instead_of(self, failed: Engine, error: Exception) -> Engine:
+        """The other engine, made by the first of the threads that need it. Raises the error where
+        it is that one which failed."""
+        with self._lock:
+            if self._failed and failed is self._engine:
+                raise error
+            if not self._failed:
+                self._failed = True
+                backup = self._backup()
+                logger.warning(fallback_note(self.name, backup.name, error))
+                self._engine = backup
+            return self._engine
 
 
 class MultiGpuEngine:

@@ -6,6 +6,8 @@ import logging
 import os
 import sys
 import threading
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -46,7 +48,7 @@ class OnnxEngine:
         cores = threads or os.cpu_count() or 1
         streams = {"NUM_STREAMS": str(cores)} if device == "cpu" else {}
         try:
-            self._compiled = openvino.Core().compile_model(
+            compiled = openvino.Core().compile_model(
                 file, device.upper(), _settings("fp32", cores) | streams
             )
         except RuntimeError as error:
@@ -55,14 +57,11 @@ class OnnxEngine:
                 hint="if the file came by download,"
                 " `mivolo weights verify` tells whether it is whole",
             ) from error
-        self._requests = threading.local()
+        self._requests = _Requests(compiled)
 
     def run(self, *inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
         """The outputs in the graph's order, for inputs in the graph's order and of its shapes."""
-        own = self._requests
-        if not hasattr(own, "request"):
-            own.request = self._compiled.create_infer_request()
-        return [output.copy() for output in own.request.infer(list(inputs)).values()]
+        return self._requests.infer(inputs)
 
 
 class OpenVinoEngine:
@@ -85,12 +84,32 @@ class OpenVinoEngine:
         ):
             logger.warning(f"this processor has no {precision}: the model works in fp32")
             self.precision = "fp32"
-        self._compiled = core.compile_model(graph, "CPU", _settings(self.precision, threads))
+        settings = _settings(self.precision, threads)
+        self._requests = _Requests(core.compile_model(graph, "CPU", settings))
 
     def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
         """See Engine.run."""
-        outputs: NDArray[np.float32] = next(iter(self._compiled(list(inputs)).values()))
-        return outputs
+        return self._requests.infer(inputs)[0]
+
+
+class _Requests:
+    """What asks a compiled graph, from any number of threads: each call has a request of its own,
+    and leaves it to later ones."""
+
+    def __init__(self, compiled: openvino.CompiledModel) -> None:
+        self._compiled = compiled
+        self._idle: deque[openvino.InferRequest] = deque()
+
+    def infer(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[np.float32]]:
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self._compiled.create_infer_request()
+        try:
+            outputs = request.infer(list(inputs), share_inputs=True)
+            return [output.copy() for output in outputs.values()]
+        finally:
+            self._idle.append(request)
 
 
 def import_openvino() -> ModuleType:

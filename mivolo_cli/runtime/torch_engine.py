@@ -7,6 +7,7 @@ import copy
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +46,7 @@ class TorchEngine:
         self.device = device
         self.precision = precision
         self._compiled = compiled and device != "cpu"
-        self._most = sys.maxsize
+        self._most, self._lock = sys.maxsize, RLock()
         self._on_cpu = module.cpu().eval()
         self._module: Callable[..., Tensor] = self._on_cpu
         if device != "cpu":
@@ -53,18 +54,20 @@ class TorchEngine:
 
     def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
         """See Engine.run. A batch that the memory does not hold is halved, and so are those after
-        it."""
-        try:
-            return self._in_parts(inputs)
-        except MemoryError:
-            most = len(inputs[0])
-            if self._most == sys.maxsize:
-                logger.warning(
-                    f"{self.device} has too little memory for a batch of {most}:"
-                    " going on with fewer"
-                )
-            self._most = max(1, min(self._most, most) // 2)
-        return self.run(*inputs)
+        it. Threads take turns: each batch has all cores, or the GPU."""
+        with self._lock:
+            try:
+                return self._in_parts(inputs)
+            except MemoryError:
+                self._halve(len(inputs[0]))
+            return self.run(*inputs)
+
+    def _halve(self, most: int) -> None:
+        if self._most == sys.maxsize:
+            logger.warning(
+                f"{self.device} has too little memory for a batch of {most}: going on with fewer"
+            )
+        self._most = max(1, min(self._most, most) // 2)
 
     def _in_parts(self, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
         """Raises MemoryError while a smaller batch may still do."""

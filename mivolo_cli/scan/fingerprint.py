@@ -19,7 +19,7 @@ from .options import ScanOptions
 if TYPE_CHECKING:
     from ..pipeline.components import Components
 
-RULES = 4
+RULES = 5
 """Grows when the same photo, model and options give other results than before, so that all photos
 are done again."""
 MODEL_FOLDER = "_openvino_model"

@@ -434,6 +434,23 @@ def test_fields_of_later_versions_are_ignored(spec: ModelSpec) -> None:
     assert ModelSpec.from_metadata({"mivolo": json.dumps(values | {"colour": "blue"})}) == spec
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e300])
+@pytest.mark.parametrize("name", ["head.weight", "norm.bias", "pos_embed"])
+def test_weights_that_are_not_finite_are_refused(
+    tmp_path: Path, tiny: MiVOLO, spec: ModelSpec, name: str, value: float
+) -> None:
+    """1e300 is finite in 64 bits, which the model does not have."""
+    state = {key: weight.clone() for key, weight in tiny.state_dict().items()}
+    state[name] = state[name].double()
+    state[name].view(-1)[0] = value
+    ours = tmp_path / "ours.safetensors"
+    safetensors.torch.save_file(state, ours, metadata=spec.to_metadata())
+    for file in (write(tmp_path / "a.pth", {"state_dict": state, **AGES}), ours):
+        with pytest.raises(WeightsError, match=f"infinite or no numbers: {name}") as caught:
+            checkpoint.load(file)
+        assert str(file) in str(caught.value) and caught.value.hint
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -444,6 +461,8 @@ def test_fields_of_later_versions_are_ignored(spec: ModelSpec) -> None:
         {"num_classes": 2},
         {"min_age": 100.0},
         {"max_age": float("inf")},
+        {"max_age": 1e9},
+        {"min_age": -50.0, "max_age": -1.0},
         {"avg_age": float("nan")},
     ],
 )

@@ -21,7 +21,7 @@ from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.pipeline import stages
 from mivolo_cli.pipeline.predict import Predictor
 from mivolo_cli.pipeline.stages import Decode, Detected, detect_people, predict
-from mivolo_cli.records import Detections, Failure, Image, Photo, Pixels, Result
+from mivolo_cli.records import Detections, Failure, Image, Photo, Pixels, Result, rows
 
 SIZE = 32
 SPEC = ModelSpec(f"mivolo_xs_{SIZE}", 6, 3, SIZE, 0.0, 255.0, 0.0, "fake")
@@ -111,6 +111,23 @@ def test_failures_pass_unchanged_in_their_place() -> None:
         (6, failure(6)),
     ]
     assert not any(name.endswith("x") for call in detector.calls for name in call)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_photo_with_an_answer_that_is_no_number_fails_alone(value: float) -> None:
+    class Overflowing(Brightness):
+        def run(self, batch: Pixels, present: NDArray[np.bool_]) -> NDArray[np.float32]:
+            answers = super().run(batch, present)
+            answers[answers[:, 2] * 255 == 11] = value
+            return answers
+
+    predictor = Predictor(Overflowing(), SPEC, 2)
+    results = list(predict(detect_people(MIXED, Faces(), SIZE), predictor))
+    assert ages(results) == [None if found == [10, 11, 12] else found for found in MIXED_AGES]
+    failure = results[1]
+    assert isinstance(failure, Failure) and failure.code == "no_answer"
+    (row,) = rows(failure)
+    assert (row["status"], row["age"]) == ("error", None)
 
 
 def test_nothing_in_nothing_out() -> None:

@@ -125,6 +125,25 @@ def test_an_engine_that_fails_in_the_middle_gives_way_once_with_the_same_answers
     assert warned(caplog, MODULE) == ["openvino failed (oneDNN is ill): going on with torch"]
 
 
+def test_threads_that_fail_at_once_are_given_one_backup(caplog: pytest.LogCaptureFixture) -> None:
+    together, made = threading.Barrier(4, timeout=10), []
+
+    class Failing(Fake):
+        def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
+            together.wait()
+            raise RuntimeError("busy")
+
+    def backup() -> Fake:
+        made.append(Fake())
+        return made[-1]
+
+    engine = FallbackEngine(Failing(), backup)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: engine.run(*batch()).tolist(), range(4)))
+    assert len(made) == 1 and answers == [Fake().run(*batch()).tolist()] * 4
+    assert len(warned(caplog, MODULE)) == 1
+
+
 def test_what_the_backup_cannot_do_either_is_not_hidden(caplog: pytest.LogCaptureFixture) -> None:
     wrong = RuntimeError("wrong shapes")
     engine = FallbackEngine(Fake(wrong), lambda: Fake(wrong))

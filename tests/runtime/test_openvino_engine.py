@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +115,23 @@ threads = [threading.Thread(target=compute) for _ in range(4)]
 """
     for _ in range(6):
         subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("kind", [OnnxEngine, OpenVinoEngine])
+def test_an_engine_answers_many_threads_at_once(
+    graph: Path, kind: type[OnnxEngine] | type[OpenVinoEngine]
+) -> None:
+    engine, values = kind(graph), np.eye(96, dtype=np.float32)[:, None]
+    with ThreadPoolExecutor(8) as pool:
+        answers = [np.asarray(answer) for answer in pool.map(engine.run, list(values) * 5)]
+    for number, answer in enumerate(answers):
+        assert np.abs(answer.reshape(-1, 5)[0] - matrix()[number % 96]).max() < 1e-5
+    assert 1 <= len(engine._requests._idle) <= 8
+
+
+def test_a_call_that_fails_leaves_its_request_to_others(graph: Path) -> None:
+    engine = OpenVinoEngine(graph)
+    with pytest.raises(RuntimeError):
+        engine.run(np.ones((1, 7), np.float32))
+    assert engine.run(np.zeros((1, 96), np.float32)).tolist() == [[0.0] * 5]
+    assert len(engine._requests._idle) == 1

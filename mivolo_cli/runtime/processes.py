@@ -1,0 +1,37 @@
+"""Networks stay in the process that opened the first of them: a fork takes none of the threads of
+OpenVINO and PyTorch along, and whoever asks them then waits for ever."""
+
+from __future__ import annotations
+
+import os
+from threading import Lock
+
+from ..errors import MivoloError
+
+
+class _Owner:
+    """The process that works with networks, once one does."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._process: int | None = None
+
+    def require(self) -> None:
+        if self._process is None:
+            with self._lock:
+                self._process = self._process or os.getpid()
+        if self._process != os.getpid():
+            raise MivoloError(
+                "this process was forked from one in which a model was open",
+                hint="start workers with multiprocessing.get_context('spawn'), or open the first"
+                " Mivolo in the workers (gunicorn: without --preload)",
+            )
+
+
+_owner = _Owner()
+
+
+def require_own_process() -> None:
+    """For who opens or runs a network. Raises MivoloError in a process that was forked from one
+    where that was done before."""
+    _owner.require()
