@@ -6,6 +6,7 @@
     python bench/faults.py many --files 100000 --folders 1000 --broken 20000
     python bench/faults.py readers --executions 5000
     python bench/faults.py disk                 # needs root, for a small tmpfs
+    python bench/faults.py limits             # memory, many scans, linked folders
 
 Ends with 1 when anything was lost, doubled, torn or left over. Linux only: it forks.
 """
@@ -29,7 +30,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from faulty import child, kill_at_step, mutants
+from faulty import child, kill_at_step, large_pngs, linked, mutants, scans
 from fixtures import make_files, make_up, scan
 
 from mivolo_cli.errors import OutputError
@@ -41,6 +42,8 @@ SUFFIXES = (".csv", ".jsonl", ".parquet")
 GROWN, MORE_MEMORY = 3, 1.15
 """After so many tenths of the photos memory may grow by that factor at most: keys of photos are
 kept, nothing else."""
+MEMORY, OTHERS = 1024, 512
+"""MiB that decoded photos may take, and that all else may."""
 STEPS_A_PART = 2
 """Calls that put something on the disk for good: fsync and rename."""
 
@@ -298,7 +301,46 @@ def small_disk(mount: Path, size: int) -> Iterator[Callable[[], object]]:
         subprocess.run(["umount", mount], check=True)
 
 
+def limits(options: argparse.Namespace) -> bool:
+    """Small files that ask for much: pictures for memory, scans and linked folders for time."""
+    with tempfile.TemporaryDirectory() as place:
+        good = True
+        for name, make, expected in (
+            ("8 PNGs of 89 million pixels", large_pngs, {None}),
+            ("JPEGs of 5000 scans", scans, {"timeout", None}),
+            ("24 folders that link to each other", linked, {None}),
+        ):
+            folder, facts = Path(place, make.__name__), Path(place, f"{make.__name__}.json")
+            make(folder)
+            table, work = facts.with_suffix(".csv"), partial(asked_for_much, folder, facts)
+            outcome = child(work, limit=options.patience)
+            if outcome != 0:
+                print(f"limits: {name}: the run ended with {outcome}")
+                good = False
+                continue
+            found: dict[str, Any] = json.loads(facts.read_text())
+            codes = {row["error"] for row in read_table(table).to_pylist()}
+            print(f"limits: {name}: {found['seconds']:.1f} s, {found['peak']} MiB, codes {codes}")
+            good &= codes <= expected and found["peak"] <= MEMORY + OTHERS
+        return good
+
+
+def asked_for_much(folder: Path, facts: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    began = time.monotonic()
+    make_up(
+        [folder],
+        [facts.with_suffix(".csv")],
+        workers=6,
+        memory=f"{MEMORY}MB",
+        exclude=["*.none", "**/" * 20 + "x"],
+    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    facts.write_text(json.dumps({"seconds": time.monotonic() - began, "peak": peak - before}))
+
+
 WORKS = {"kills": kills, "fuzz": fuzz, "many": many, "readers": readers, "disk": disk}
+WORKS |= {"limits": limits}
 
 
 def main() -> None:
@@ -312,6 +354,9 @@ def main() -> None:
     parser.add_argument("--files", type=int, help="default: 5000 for fuzz, 100000 for many")
     parser.add_argument(
         "--limit", type=float, default=2.0, help="seconds a fuzzed file, on average"
+    )
+    parser.add_argument(
+        "--patience", type=float, default=900.0, help="seconds for each of the limits"
     )
     parser.add_argument("--folders", type=int, default=1000)
     parser.add_argument("--broken", type=int, default=20_000)

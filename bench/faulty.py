@@ -6,6 +6,7 @@ import io
 import os
 import random
 import signal
+import struct
 import sys
 import time
 import traceback
@@ -185,3 +186,44 @@ def mutate(chance: random.Random, content: bytes, others: list[bytes]) -> tuple[
     else:
         data += data[chance.randrange(len(data)) :]
     return kind, bytes(data)
+
+
+def large_pngs(folder: Path) -> None:
+    """Eight of nearly 89 million equal pixels, in 100 to 350 kB each."""
+    folder.mkdir()
+    for number in range(8):
+        picture = PIL.Image.new("RGB", (9400, 9400), (number, 80, 90))
+        picture.save(folder / f"{number}.png", compress_level=9)
+
+
+def scans(folder: Path) -> None:
+    """JPEGs of a few kilobytes and 5000 scans of 88 million pixels: one component at a time, and
+    progressive behind fill bytes."""
+    folder.mkdir()
+    (folder / "sequential.jpg").write_bytes(jpeg_of_scans(0xC0, b"", 0))
+    (folder / "fill.jpg").write_bytes(jpeg_of_scans(0xC2, b"\xff" * 3, 1))
+
+
+def jpeg_of_scans(frame: int, fill: bytes, first: int) -> bytes:
+    tables = segment(0xDB, bytes([0, *[1] * 64])) + segment(0xC4, bytes([0, 1, *[0] * 16]))
+    tables += segment(0xC4, bytes([16, 1, *[0] * 16]))
+    parts = b"".join(bytes([part, 0x11, 0]) for part in (1, 2, 3))
+    head = segment(frame, struct.pack(">BHHB", 8, 9400, 9400, 3) + parts)
+    body = segment(0xDA, bytes([3, 1, 0, 2, 0, 3, 0, 0, 0, 0])) if first else b""
+    for number in range(5000):
+        body += segment(0xDA, bytes([1, 1 + number % 3, 0, first, 63, 0]))
+    return b"\xff\xd8" + tables + fill + head + body + b"\xff\xd9"
+
+
+def segment(marker: int, data: bytes) -> bytes:
+    return bytes([0xFF, marker]) + struct.pack(">H", len(data) + 2) + data
+
+
+def linked(folder: Path) -> None:
+    """24 folders, each with a photo and links to all."""
+    for number in range(24):
+        inner = folder / str(number)
+        inner.mkdir(parents=True)
+        PIL.Image.new("RGB", (40, 30), "grey").save(inner / "a.png")
+        for other in range(24):
+            (inner / f"to{other}").symlink_to(f"../{other}")

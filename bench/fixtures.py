@@ -77,7 +77,9 @@ class MadeUp(LocalBackend):
                 Prediction(age, "male", 0.75, "face"),
             )
             people = [(person, prediction)] * (place % 3)
-            yield Result(image.photo, image.width, image.height, image.taken_at, people)
+            result = Result(image.photo, image.width, image.height, image.taken_at, people)
+            del image  # its memory is for the next one
+            yield result
 
 
 def scan(

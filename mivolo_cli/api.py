@@ -18,10 +18,10 @@ import PIL.ImageOps
 import pyarrow as pa
 
 from . import draw, storage
-from .errors import BadInput, MivoloError
+from .errors import BadInput, MivoloError, PhotoError
 from .photos import decode, walk
 from .photos.rgb import to_pixels, to_rgb
-from .photos.sandbox import Sandbox
+from .photos.sandbox import Sandbox, shared
 from .pipeline import stages
 from .pipeline.components import open_components
 from .pipeline.options import InferenceOptions
@@ -62,8 +62,13 @@ class Answer:
 
     def draw(self) -> PIL.Image.Image:
         """The picture with boxes and labels. Raises PhotoError if its file cannot be read."""
-        pixels = decode.decode(self.result.photo).pixels if self.pixels is None else self.pixels
-        return PIL.Image.fromarray(draw.annotate(pixels, self.people))
+        if self.pixels is not None:
+            return PIL.Image.fromarray(draw.annotate(self.pixels, self.people))
+        image = decode.decode_or_fail(self.result.photo, shared())
+        if isinstance(image, Failure):
+            raise PhotoError(image.code, image.message)
+        people = stages.on_pixels(image, self.people)
+        return PIL.Image.fromarray(draw.annotate(image.pixels, people))
 
 
 class Answers(Sequence[Answer]):
@@ -119,6 +124,7 @@ class Mivolo:
         except TypeError as error:
             names = ", ".join(option.name for option in fields(InferenceOptions))
             raise BadInput(f"Mivolo has no such option: {error}", hint=f"use {names}") from error
+        self._limits = self._options.limits
         self._components = open_components(self._options)
 
     def predict(self, pictures: Picture | Iterable[Picture]) -> Answers:
@@ -137,7 +143,7 @@ class Mivolo:
                 detector,
                 predictor.spec.input_size,
                 self._options.use,
-                partial(decode.decode_or_fail, sandbox=sandbox),
+                partial(decode.decode_again, sandbox=sandbox, limits=self._limits),
                 level=self._components.level,
                 any_way_up=self._options.any_way_up,
                 min_face=self._options.min_face,
@@ -156,7 +162,7 @@ class Mivolo:
             if on_disk:
                 places = (storage.place(os.fspath(item)) for item in group)  # type: ignore[arg-type]  # the group's key
                 photos = (photo for place in places for photo in walk.opened(walk.walk([place])))
-                yield from decode.decode_all(photos, workers, min_size)
+                yield from decode.decode_all(photos, workers, min_size, self._limits)
                 continue
             for item in group:
                 name, count = f"picture {count}", count + 1

@@ -42,6 +42,7 @@ def in_order(
     under_way: deque[Future[Made]] = deque()
     for item in items:
         under_way.append(pool.submit(function, item))
+        del item  # it may be large, and be gone before the next one comes
         if len(under_way) >= ahead:
             yield under_way.popleft().result()
     while under_way:

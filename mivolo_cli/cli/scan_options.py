@@ -75,6 +75,23 @@ Workers = Annotated[
         min=0, help="Threads that decode photos; 0 means one a core.", rich_help_panel=MODEL
     ),
 ]
+Memory = Annotated[
+    str,
+    typer.Option(
+        metavar="SIZE",
+        help="For photos that are decoded at a time: auto (half of the machine's), 2GB, 700MB.",
+        rich_help_panel=MODEL,
+    ),
+]
+MaxPixels = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Refuse photos of more than N pixels; 0 means only those that do not fit the memory.",
+        rich_help_panel=MODEL,
+    ),
+]
 FullResolution = Annotated[
     bool,
     typer.Option(

@@ -4,14 +4,16 @@ pixel."""
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import BytesIO
+from typing import Any
 
 import PIL.Image
 from PIL import ExifTags
 
 from ..errors import PhotoError
-from ..photos import bmff, decode
+from ..photos import bmff, decode, sandbox
+from ..photos.limits import Limits, Room
 from . import Refused
 
 TURNED_BY_DECODER = ("TIFF", "HEIF")
@@ -35,9 +37,25 @@ class PictureInfo:
 
 
 def examine(data: bytes, *, pixels: bool) -> PictureInfo:
-    """Raises Refused for what is no picture or cannot be decoded to its end."""
+    """In a process with limits of memory and time. Raises Refused for what is no picture or cannot
+    be decoded to its end."""
+    function = f"{__name__}:{examined.__name__}"
+    try:
+        with Limits().room() as room:
+            said = sandbox.shared().call(function, data, room, pixels=pixels)
+    except PhotoError as error:
+        raise Refused("unreadable", str(error)) from error
+    return PictureInfo(
+        said["format"], tuple(said["size"]), said["orientation"], said["fingerprint"]
+    )
+
+
+def examined(data: bytes, room: Room, pixels: bool) -> dict[str, Any]:
+    """A PictureInfo as a dictionary. Raises PhotoError."""
     try:
         picture = decode.open_picture(BytesIO(data))
+        if decode.admit(picture, room) > 1:
+            raise PhotoError("too_large", f"{decode.CODES['too_large']}: see --memory")
         stored = picture.size
         turned = picture.format in TURNED_BY_DECODER
         orientation = _orientation_before_decoding(picture) if turned else None
@@ -48,13 +66,12 @@ def examine(data: bytes, *, pixels: bool) -> PictureInfo:
         size = stored[::-1] if orientation >= 5 and not turned else stored
         if picture.format in BOXES and orientation != _turn(data, picture.format):
             orientation = 1
-        return PictureInfo(
-            picture.format or "", size, orientation, _fingerprint(picture) if pixels else ""
-        )
-    except (MemoryError, PIL.Image.DecompressionBombError, PhotoError) as error:
-        raise Refused("unreadable", str(error)) from error
+        fingerprint = _fingerprint(picture) if pixels else ""
+        return asdict(PictureInfo(picture.format or "", size, orientation, fingerprint))
+    except (MemoryError, PIL.Image.DecompressionBombError) as error:
+        raise PhotoError("too_large", decode.CODES["too_large"]) from error
     except decode.DAMAGE as error:
-        raise Refused("unreadable", str(error)) from error
+        raise PhotoError("unreadable", str(error)) from error
 
 
 def _orientation_before_decoding(picture: PIL.Image.Image) -> object:

@@ -7,6 +7,7 @@ are those of the file that holds it.
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import tarfile
@@ -15,10 +16,10 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
-from threading import Lock
+from threading import Lock, RLock
 from typing import IO, Any, Protocol
 
 import pyarrow as pa
@@ -27,11 +28,18 @@ import pyarrow.parquet as pq
 from .. import storage
 from ..errors import PhotoError
 from ..records import Photo, archive_of
+from .limits import Limits
 
+DAMAGED_TAR = (tarfile.TarError, EOFError, OverflowError, RecursionError, LookupError)
 CHANGED = "changed", "the file was changed while it was read"
 OPEN_ARCHIVES, OPEN_GROUPS = 4, 2
 MAX_BYTES = 1024**3
 """Of one picture."""
+MAX_HEADER = 1024**2
+"""Bytes that a tar file may tell of a member: its name, and further facts."""
+MAX_ROWS_A_BYTE, FEW_ROWS = 1, 10_000
+"""Rows that a Parquet file may say it has: pictures take more than a byte."""
+ROWS_AT_ONCE = 16
 COLUMNS = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp")
 """Columns that may hold pictures as plain bytes; a column of bytes and path may have any name."""
 
@@ -76,13 +84,9 @@ class _Tar:
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._lock = file, Lock()
         try:
-            with tarfile.open(fileobj=file, mode="r:") as members:
-                self._places = {
-                    m.name: (m.offset_data, m.size)
-                    for m in members
-                    if m.isreg() and not m.issparse()
-                }
-        except (tarfile.TarError, EOFError, OverflowError, RecursionError) as error:
+            with tarfile.open(fileobj=_Headers(file), mode="r:") as members:
+                self._places = dict(_members(members))
+        except DAMAGED_TAR as error:
             raise ValueError(f"no tar file, or an incomplete one ({error})") from error
 
     def names(self) -> Iterator[str]:
@@ -97,11 +101,43 @@ class _Tar:
             return self._file.read(size)
 
 
+class _Headers(io.RawIOBase):
+    """A file of which little is read at a time, whatever its headers claim to have."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, tuple[int, int]]]:
+    """The names of members, and where they are."""
+    while (member := archive.next()) is not None:
+        if member.isreg() and not member.issparse():
+            yield member.name, (member.offset_data, member.size)
+        archive.members = []  # type: ignore[attr-defined]  # tarfile would keep all it has seen
+
+
 class _Rows:
     """A Parquet file with pictures in a column; a row group or two are in memory."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._lock = Lock()
+        self._lock = RLock()
         with _as_value_errors():
             self._table = pq.ParquetFile(file)
         column = _column(self._table.schema_arrow)
@@ -110,7 +146,10 @@ class _Rows:
         named = is_struct and any(field.name == "path" for field in column.type)
         self._path = f"{column.name}.path" if named else None
         groups = self._table.metadata
-        sizes = (groups.row_group(number).num_rows for number in range(groups.num_row_groups))
+        sizes = [groups.row_group(number).num_rows for number in range(groups.num_row_groups)]
+        length = file.seek(0, os.SEEK_END)
+        if min(sizes, default=0) < 0 or sum(sizes) > FEW_ROWS + MAX_ROWS_A_BYTE * length:
+            raise ValueError(f"it has {length} bytes, and claims to have {sum(sizes)} rows")
         self._starts = list(accumulate(sizes, initial=0))
         self._group = lru_cache(OPEN_GROUPS)(self._read_group)
 
@@ -118,12 +157,11 @@ class _Rows:
         if self._path is None:
             yield from map(str, range(self._starts[-1]))
             return
-        with self._lock, _as_value_errors():
-            column = self._table.read(columns=[self._path]).column(0)
-        for row, picture in enumerate(column):
-            own = PurePosixPath(
-                str((picture.as_py() or {}).get("path") or "").replace("\\", "/")
-            ).name
+        groups = list(range(len(self._starts) - 1))
+        pictures = chain.from_iterable(self._arrays(groups, self._path))
+        for row, picture in enumerate(pictures):
+            path = str((picture.as_py() or {}).get("path") or "").replace("\\", "/")
+            own = PurePosixPath(path).name
             yield f"{row}/{own}" if own else str(row)
 
     def read(self, name: str) -> bytes:
@@ -132,11 +170,32 @@ class _Rows:
             raise KeyError(name)
         group = bisect_right(self._starts, number) - 1
         with self._lock, _as_value_errors():
-            picture = self._group(group)[number - self._starts[group]].as_py()
+            pictures, row = self._group(group), number - self._starts[group]
+            if row >= len(pictures):
+                raise ValueError("it has fewer rows than it says")
+            picture = pictures[row].as_py()
         return (picture.get("bytes") if isinstance(picture, dict) else picture) or b""
 
     def _read_group(self, number: int) -> pa.ChunkedArray:
-        return self._table.read_row_group(number, columns=[self._bytes]).column(0)
+        found, size, most = [], 0, Limits().largest // OPEN_GROUPS
+        for pictures in self._arrays([number], self._bytes):
+            found.append(pictures)
+            size += pictures.nbytes
+            if size > most:
+                raise MemoryError
+        return pa.chunked_array(found)
+
+    def _arrays(self, groups: list[int], column: str) -> Iterator[pa.Array]:
+        """A few rows at a time: a few bytes can say of any number of rows that they are equal."""
+        batches = self._table.iter_batches(
+            ROWS_AT_ONCE, row_groups=groups, columns=[column], use_threads=False
+        )
+        while True:
+            with self._lock, _as_value_errors():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch.column(0)
 
 
 @contextmanager

@@ -27,8 +27,10 @@ from ..errors import PhotoError
 from ..records import Failure, Image, Photo
 from ..threads import in_order
 from . import archives
+from .limits import MB, Budget, Limits, Room, Share
+from .plain import PLAIN, ends_early
 from .rgb import to_pixels, to_rgb
-from .sandbox import CRASHED, TIMEOUT, Sandbox, ends_early, is_progressive
+from .sandbox import CRASHED, TIMEOUT, Sandbox
 
 CODES = {
     "missing": "there is no such file, or no longer",
@@ -61,8 +63,8 @@ EXTENSIONS = re.compile(
 )
 """What is taken for a photo in a folder, whatever the file then turns out to hold."""
 
-MAX_PIXELS = 1024**3 // 4 // 3
-"""Pillow's limit, for when a library has switched Pillow's off."""
+USUAL_PIXELS = 1024**3 // 4 // 3
+"""Of a photo that the program decodes itself, without a limit of time: 89 million."""
 USUAL_BYTES = 64 * 1024**2
 FIRST_PHOTOGRAPH = 1826
 TIME_TAGS = (
@@ -88,6 +90,12 @@ OF_DECODERS = (errno.EINVAL, errno.EDOM, errno.ERANGE, errno.EOVERFLOW)
 """What no system says of reading a file: decoders do, as of a place before its start."""
 SCALES = (2, 4, 8)
 """By which libjpeg makes a picture smaller while it decodes it."""
+REDUCIBLE = ("JPEG", "MPO")
+BYTES_A_PIXEL = {"I": 32, "F": 32}
+"""That decoding takes at its height, measured: by mode, 8 if nothing else is said."""
+MORE_BYTES_A_PIXEL = {"WEBP": 12, "AVIF": 8, "HEIF": 8, "TIFF": 6, "GIF": 4}
+WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
+BYTES_OF_TRANSPARENCY, BYTES_OF_SCANS, BYTES_AT_LEAST = 10, 6, MB
 MinSize = tuple[int, int]
 """A longer and a shorter side, in pixels."""
 DAMAGE: tuple[type[Exception], ...] = (
@@ -102,16 +110,25 @@ DAMAGE += (RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zlib.
 """What Pillow and its plugins raise on damaged files."""
 
 
-def decode(photo: Photo, min_size: MinSize | None = None, data: bytes | None = None) -> Image:
+def decode(
+    photo: Photo,
+    min_size: MinSize | None = None,
+    data: bytes | None = None,
+    room: Room | None = None,
+) -> Image:
     """Read a photo, or its bytes where they are here already: upright, sRGB, the first frame of an
     animation, white where it is transparent.
 
     A JPEG may be read at a half, a quarter or an eighth of its size, which is much quicker, as far
-    as its longer and shorter side keep the pixels of `min_size`; None reads all of it.
+    as its longer and shorter side keep the pixels of `min_size`; None reads all of it. One that is
+    too large for the `room` is read smaller in any case; of other formats it is refused.
 
     Its size and time in the answer are those of the file that was read, which may have replaced the
     one that was found. Raises PhotoError with one of CODES.
     """
+    if room is None:
+        with Limits().room() as own:
+            return decode(photo, min_size, data, own)
     prepare()
     try:
         if data is None:
@@ -120,8 +137,8 @@ def decode(photo: Photo, min_size: MinSize | None = None, data: bytes | None = N
             facts = _facts(file, photo)
             picture = _open(file)
             size = picture.size
-            scale = 1 if min_size is None else _scale(size, min_size)
-            if scale > 1:  # of formats other than JPEG, Pillow takes no notice of this
+            scale = admit(picture, room, min_size)
+            if scale > 1:
                 picture.draft(None, (size[0] // scale, size[1] // scale))
             picture.load()
             orientation, taken_at = _read_exif(picture)
@@ -139,6 +156,42 @@ def decode(photo: Photo, min_size: MinSize | None = None, data: bytes | None = N
         raise PhotoError("too_large", CODES["too_large"]) from error
     except DAMAGE as error:
         raise PhotoError(*diagnosis(error)) from error
+
+
+def admit(picture: PIL.Image.Image, room: Room, min_size: MinSize | None = None) -> int:
+    """Take the memory for a picture that is about to be decoded; how many times smaller that will
+    be done. Raises PhotoError where it is too large."""
+    pixels = picture.width * picture.height
+    if room.max_pixels and pixels > room.max_pixels:
+        raise _too_large(picture, f"and --max-pixels allows {room.max_pixels}")
+    scale = 1
+    if picture.format in REDUCIBLE:
+        scale = 1 if min_size is None else _scale(picture.size, min_size)
+        while need(picture, scale) > room.largest and scale < SCALES[-1]:
+            scale *= 2
+    if need(picture, scale) > room.largest:
+        allowed = (
+            f"{need(picture, scale) // MB} MB of memory are needed, {room.largest // MB} there"
+        )
+        raise _too_large(picture, f"{allowed}: see --memory")
+    room.take(need(picture, scale))
+    return scale
+
+
+def need(picture: PIL.Image.Image, scale: int = 1) -> int:
+    """The bytes that decoding takes at its height, by what the file says of itself."""
+    pixels = picture.width * picture.height
+    kind = picture.mode.partition(";")[0]
+    each = BYTES_A_PIXEL.get(kind, 8) + MORE_BYTES_A_PIXEL.get(picture.format or "", 0)
+    if picture.mode in WITH_ALPHA or "transparency" in picture.info:
+        each += BYTES_OF_TRANSPARENCY
+    whole = BYTES_OF_SCANS if picture.info.get("progressive") else 0
+    return pixels * whole + pixels // scale**2 * each + BYTES_AT_LEAST
+
+
+def _too_large(picture: PIL.Image.Image, why: str) -> PhotoError:
+    size = f"{picture.width} x {picture.height} pixels"
+    return PhotoError("too_large", f"{CODES['too_large']}: {size}, {why}")
 
 
 def _scale(size: tuple[int, int], min_size: MinSize) -> int:
@@ -182,53 +235,83 @@ def open_picture(file: IO[bytes]) -> PIL.Image.Image:
 
 
 def decode_all(
-    photos: Iterable[Photo | Failure], workers: int, min_size: MinSize | None = None
+    photos: Iterable[Photo | Failure],
+    workers: int,
+    min_size: MinSize | None = None,
+    limits: Limits | None = None,
+    *,
+    held: bool = True,
 ) -> Generator[Image | Failure, None, None]:
     """Decode in threads, and risky formats in processes, keeping the order; failures that come in
     go out in place.
 
     At most 2 * workers photos are under way, from the asking for a photo to the handing out of its
-    result. Closing the generator waits for those being decoded and drops the others.
+    result, and no more than fit the memory of `limits`. Unless `held` is False, photos count until
+    their pixels are gone; who asks for the next one may have no more than limits.HELD of them for
+    itself. Closing the generator waits for those being decoded and drops the others.
     """
+    limits = limits or Limits()
     pool, sandbox = ThreadPoolExecutor(workers, thread_name_prefix="decode"), Sandbox()
+    budget = Budget(limits.ahead)
 
-    def image(photo: Photo | Failure) -> Image | Failure:
-        return photo if isinstance(photo, Failure) else decode_or_fail(photo, sandbox, min_size)
+    def image(item: tuple[Photo | Failure, Share]) -> Image | Failure:
+        photo, share = item
+        with share:
+            if isinstance(photo, Failure):
+                return photo
+            found = decode_or_fail(photo, sandbox, min_size, share)
+            if isinstance(found, Image) and held:
+                share.keep(found.pixels)
+            return found
 
+    queue = ((photo, Share(budget, limits.largest, limits.max_pixels)) for photo in photos)
     try:
-        yield from in_order(pool, image, photos, 2 * workers)
+        yield from in_order(pool, image, queue, 2 * workers)
     finally:
-        sandbox.close()  # first: it ends decoding that the pool would wait for
+        budget.close()  # first: what waits or is decoded ends, for which the pool would wait
+        sandbox.close()
         pool.shutdown(cancel_futures=True)
 
 
 def decode_or_fail(
-    photo: Photo, sandbox: Sandbox, min_size: MinSize | None = None
+    photo: Photo,
+    sandbox: Sandbox,
+    min_size: MinSize | None = None,
+    room: Room | None = None,
 ) -> Image | Failure:
-    """Read a photo: in a process of its own, and whole, where its format is risky; whole from a
-    bucket, too, lest it be fetched again for what `min_size` leaves out."""
+    """Read a photo: in a process of its own where its format is risky; whole from a bucket, lest it
+    be fetched again for what `min_size` leaves out."""
+    if room is None:
+        with Limits().room() as own:
+            return decode_or_fail(photo, sandbox, min_size, own)
     try:
         photo, data = fetched(photo)
+        least = None if storage.is_url(photo.root) else min_size
         if _is_risky(photo, data):
-            return sandbox.decode(photo, data)
-        return decode(photo, None if storage.is_url(photo.root) else min_size, data)
+            return sandbox.decode(photo, data, least, room)
+        return decode(photo, least, data, room)
     except PhotoError as error:
         return Failure(photo, error.code if error.code in CODES else CRASHED[0], str(error))
 
 
-def _is_risky(photo: Photo, data: bytes | None) -> bool:
-    """Whether to decode a file in a process of its own: all but PNG and plain JPEG of usual size.
+def decode_again(photo: Photo, sandbox: Sandbox, limits: Limits) -> Image | Failure:
+    """Read whole, or as far as the memory for that goes, what `decode_all` has read reduced."""
+    with limits.room(reduced=True) as room:
+        return decode_or_fail(photo, sandbox, room=room)
 
-    Their decoders are small and have been attacked for decades; but a progressive JPEG may take
+
+def _is_risky(photo: Photo, data: bytes | None) -> bool:
+    """Whether to decode a file in a process of its own: all but plain JPEG and PNG of usual size.
+
+    Their decoders are small and have been attacked for decades; but one with many scans may take
     hours.
     """
     try:
         with storage.open_file(photo.file) if data is None else BytesIO(data) as file:
             formats = formats_of(file.read(32))
             large = (photo.bytes or 0 if data is None else len(data)) > USUAL_BYTES
-            return bool(formats) and (
-                formats not in (["JPEG"], ["PNG"]) or large or is_progressive(file)
-            )
+            plain = PLAIN.get("".join(formats))
+            return bool(formats) and (plain is None or large or not plain(file, USUAL_PIXELS))
     except OSError:
         return False
 
@@ -289,12 +372,6 @@ def _open(file: IO[bytes]) -> PIL.Image.Image:
             if ends_early(file):
                 raise PhotoError("truncated", CODES["truncated"]) from error
             raise
-    limit = PIL.Image.MAX_IMAGE_PIXELS or MAX_PIXELS
-    if picture.width * picture.height > limit:
-        size = (
-            f"{picture.width} x {picture.height} pixels, the limit being {limit // 10**6} million"
-        )
-        raise PhotoError("too_large", f"{CODES['too_large']}: {size}")
     return picture
 
 

@@ -7,71 +7,82 @@ pixels as it says.
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from threading import Lock, Timer
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from ..errors import PhotoError
 from ..records import Image, Photo, Pixels
+from .limits import Room
 
 SECONDS = 60.0
 """The longest that a photo may take, reading it from a slow drive included."""
-MEMORY = 3 * 1024**3
-"""Bytes that decoding may take: the largest picture that is let in needs half of it in the worst of
-formats."""
 MAX_LINE = 65_536
-MAX_SEGMENTS = 1000
 TIMEOUT = "timeout", "decoding it took too long, and was stopped"
 CRASHED = "crashed", "the decoder broke down on it"
+
+
+STRANGE = (OSError, EOFError, ValueError, TypeError, LookupError, OverflowError, RecursionError)
+"""What comes of answers that are not as they should be."""
 
 
 class Sandbox:
     """As many processes as there are threads that ask at once, started when the first of them
     asks."""
 
-    def __init__(
-        self, seconds: float | None = None, memory: int = MEMORY, command: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, seconds: float | None = None, command: Sequence[str] = ()) -> None:
         self._seconds = SECONDS if seconds is None else seconds
         self._command = list(command) or [
-            *(
-                sys.executable,
-                "-P",
-                "-m",
-                f"{__package__}.sandbox_worker",
-                str(self._seconds + 5),
-                str(memory),
-            )
+            *(sys.executable, "-P", "-m", f"{__package__}.sandbox_worker"),
+            str(self._seconds + 5),
         ]
         self._lock = Lock()
         self._idle: list[_Process] = []
         self._all: set[_Process] = set()
         self._closed = False
 
-    def decode(self, photo: Photo, data: bytes | None = None) -> Image:
+    def decode(
+        self, photo: Photo, data: bytes | None, min_size: tuple[int, int] | None, room: Room
+    ) -> Image:
         """Like photos.decode. Raises PhotoError, also for what became of the process."""
+        with self._process() as process:
+            answer = process.ask(asdict(photo) | {"min_size": min_size}, data, room)
+            return process.image(photo, answer)
+
+    def call(self, function: str, data: bytes, room: Room, **arguments: Any) -> Any:
+        """What a function of this package says of these bytes: `function(data, room, **arguments)`,
+        which may be anything that JSON holds. Raises as `decode`."""
+        with self._process() as process:
+            return process.ask({"function": function, "arguments": arguments}, data, room)["said"]
+
+    @contextmanager
+    def _process(self) -> Iterator[_Process]:
         process = self._take()
         try:
-            image = process.decode(photo, data, self._seconds)
+            yield process
         except PhotoError as error:
             if error.code in (TIMEOUT[0], CRASHED[0]):
                 self._drop(process)
             else:
                 self._give_back(process)
             raise
+        except BaseException:
+            self._drop(process)
+            raise
         self._give_back(process)
-        return image
 
     def close(self) -> None:
         """End all processes, those at work too."""
@@ -87,7 +98,7 @@ class Sandbox:
                 raise PhotoError(*CRASHED)
             if self._idle:
                 return self._idle.pop()
-            process = _Process(self._command)
+            process = _Process(self._command, self._seconds)
             self._all.add(process)
             return process
 
@@ -102,43 +113,26 @@ class Sandbox:
         process.end()
 
 
-def is_progressive(file: IO[bytes]) -> bool:
-    """Whether a JPEG is progressive; what comes before its frame is passed over."""
-    file.seek(2)
-    for _ in range(MAX_SEGMENTS):
-        marker = file.read(4)
-        if len(marker) < 4 or marker[0] != 0xFF or marker[1] in (0xC0, 0xC1):
-            return False
-        if marker[1] in range(0xC2, 0xD0) and marker[1] not in (0xC4, 0xCC):
-            return True
-        file.seek(max(int.from_bytes(marker[2:], "big") - 2, 0), os.SEEK_CUR)
-    return True
+@cache
+def _of_this_process(process: int) -> Sandbox:
+    sandbox = Sandbox()
+    atexit.register(sandbox.close)
+    return sandbox
 
 
-def ends_early(file: IO[bytes]) -> bool:
-    """Whether a WebP, AVIF or HEIC file is shorter than it says itself; their decoders do not
-    tell."""
-    size = file.seek(0, os.SEEK_END)
-    end = file.seek(0)
-    start = file.read(8)
-    if start[:4] == b"RIFF":
-        return size < 8 + int.from_bytes(start[4:], "little")
-    length = int.from_bytes(start[:4], "big") if start[4:] == b"ftyp" else 0
-    while (
-        length >= 8 and end < size
-    ):  # box after box; those of other lengths reach to the end, or are huge
-        end = file.seek(end + length)
-        length = int.from_bytes(file.read(4), "big")
-    return end > size
+def shared() -> Sandbox:
+    """One for all who read a photo now and then, without an end that they know of."""
+    return _of_this_process(os.getpid())
 
 
 class _Process:
     """One process, for one photo at a time."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], seconds: float) -> None:
         path = os.pathsep.join(
             filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")))
         )
+        self._seconds, self._granted = seconds, 0
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -148,31 +142,37 @@ class _Process:
             start_new_session=True,  # Ctrl-C is for the program, which then ends this
         )
 
-    def decode(self, photo: Photo, data: bytes | None, seconds: float) -> Image:
-        late = False
+    def ask(self, request: dict[str, Any], data: bytes | None, room: Room) -> dict[str, Any]:
+        """The answer to a request, which the process begins with the memory that it needs: time is
+        measured before and after the wait for that. Raises PhotoError."""
+        limits = {"largest": room.largest, "max_pixels": room.max_pixels}
+        follow = None if data is None else len(data)
+        self._granted = 0
+        with self._limited():
+            self._send(json.dumps(request | limits | {"follow": follow}).encode() + b"\n", data)
+            answer = self._line()
+            need = int(answer.get("need", 0))
+        if need:
+            room.take(need)
+            self._granted = need
+            with self._limited():
+                self._send(b"\n")
+                answer = self._line()
+        if "code" in answer:
+            raise PhotoError(str(answer["code"]), str(answer["message"]))
+        return answer
 
-        def stop() -> None:
-            nonlocal late
-            late = True
-            self._process.kill()
-
-        timer = Timer(seconds, stop)
-        timer.daemon = True
-        timer.start()
-        try:
-            return self._ask(photo, data)
-        except (
-            OSError,
-            EOFError,
-            ValueError,
-            TypeError,
-            KeyError,
-            OverflowError,
-            RecursionError,
-        ) as error:
-            raise PhotoError(*(TIMEOUT if late else CRASHED)) from error
-        finally:
-            timer.cancel()
+    def image(self, photo: Photo, answer: dict[str, Any]) -> Image:
+        """What was decoded, by the answer and the pixels that follow it. Raises PhotoError."""
+        with self._limited():
+            pixels = self._read_pixels(int(answer["height"]), int(answer["width"]))
+            taken_at = answer["taken_at"] and datetime.fromisoformat(answer["taken_at"])
+            facts = replace(photo, bytes=int(answer["bytes"]), mtime_ns=int(answer["mtime_ns"]))
+            whole = answer["original_size"] and (
+                int(answer["original_size"][0]),
+                int(answer["original_size"][1]),
+            )
+            return Image(facts, pixels, taken_at, whole)
 
     def end(self) -> None:
         self._process.kill()
@@ -182,30 +182,42 @@ class _Process:
                     pipe.close()
         self._process.wait()
 
-    def _ask(self, photo: Photo, data: bytes | None) -> Image:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        request = {
-            "root": photo.root,
-            "path": photo.path,
-            "bytes": photo.bytes,
-            "mtime_ns": photo.mtime_ns,
-        }
-        follow = None if data is None else len(data)
-        self._process.stdin.write(json.dumps({"photo": request, "follow": follow}).encode() + b"\n")
+    @contextmanager
+    def _limited(self) -> Iterator[None]:
+        """Kill the process after its time. Whatever it does then, or did before, is a
+        PhotoError."""
+        late = False
+
+        def stop() -> None:
+            nonlocal late
+            late = True
+            self._process.kill()
+
+        timer = Timer(self._seconds, stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except STRANGE as error:
+            raise PhotoError(*(TIMEOUT if late else CRASHED)) from error
+        finally:
+            timer.cancel()
+
+    def _send(self, line: bytes, data: bytes | None = None) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line)
         self._process.stdin.write(data or b"")
         self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline(MAX_LINE))
-        if "code" in answer:
-            raise PhotoError(str(answer["code"]), str(answer["message"]))
-        pixels = self._read_pixels(int(answer["height"]), int(answer["width"]))
-        taken_at = (
-            None if answer["taken_at"] is None else datetime.fromisoformat(answer["taken_at"])
-        )
-        facts = replace(photo, bytes=int(answer["bytes"]), mtime_ns=int(answer["mtime_ns"]))
-        return Image(facts, pixels, taken_at)
+
+    def _line(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        answer = json.loads(self._process.stdout.readline(MAX_LINE))
+        if not isinstance(answer, dict):
+            raise TypeError
+        return answer
 
     def _read_pixels(self, height: int, width: int) -> Pixels:
-        if not (height > 0 and width > 0 and 3 * height * width <= MEMORY):
+        if not (height > 0 and width > 0 and 3 * height * width <= self._granted):
             raise ValueError(f"a picture of {height} x {width} pixels")
         pixels = np.empty((height, width, 3), np.uint8)
         left = pixels.data.cast("B")

@@ -1,10 +1,11 @@
-"""The process behind `decoders`: decodes the photos that it is asked for, within limits of time and
+"""The process behind `sandbox`: works on the photos that it is asked for, within limits of time and
 memory."""
 
 from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import signal
 import sys
 from contextlib import suppress
@@ -13,6 +14,39 @@ from typing import Any, BinaryIO
 from ..errors import PhotoError
 from ..records import Photo
 from . import decode
+from .limits import GB
+
+OPENING = GB
+"""Bytes that may be taken before the size of a picture is known."""
+NOTHING = memoryview(b"")
+Answer = tuple[dict[str, Any], memoryview]
+
+
+class _Asked:
+    """A request, and the room for what it is about: see limits.Room. Memory is asked for by a line,
+    and an empty line says that it is there."""
+
+    def __init__(
+        self, request: dict[str, Any], requests: BinaryIO, answers: BinaryIO, seconds: float
+    ) -> None:
+        self.largest, self.max_pixels = request.pop("largest"), request.pop("max_pixels")
+        follow = request.pop("follow")
+        self.data = None if follow is None else requests.read(follow)
+        self.request, self._seconds = request, seconds
+        self._requests, self._answers = requests, answers
+
+    def take(self, size: int) -> None:
+        _set_alarm(0)
+        self.answer({"need": size})
+        if not self._requests.readline():
+            raise SystemExit
+        _set_alarm(self._seconds)
+        _limit_memory(size + size // 2 + OPENING // 2)
+
+    def answer(self, head: dict[str, Any], pixels: memoryview = NOTHING) -> None:
+        self._answers.write(json.dumps(head).encode() + b"\n")
+        self._answers.write(pixels)
+        self._answers.flush()
 
 
 def serve(requests: BinaryIO, answers: BinaryIO, seconds: float) -> None:
@@ -20,29 +54,42 @@ def serve(requests: BinaryIO, answers: BinaryIO, seconds: float) -> None:
     more requests.
 
     A line says which photo is meant, and how many bytes of it follow where it is no file on this
-    computer.
-
-    A photo that takes longer ends the process, even where nobody is left to stop it.
+    computer. A photo that takes longer ends the process, even where nobody is left to stop it.
     """
     for line in requests:
         _set_alarm(seconds)
-        request = json.loads(line)
-        data = None if request["follow"] is None else requests.read(request["follow"])
-        header, pixels = _answer(Photo(**request["photo"]), data)
-        answers.write(json.dumps(header).encode() + b"\n")
-        answers.write(pixels)
-        answers.flush()
+        _limit_memory(OPENING)
+        asked = _Asked(json.loads(line), requests, answers, seconds)
+        asked.answer(*_answer(asked))
         _set_alarm(0)
 
 
-def _answer(photo: Photo, data: bytes | None) -> tuple[dict[str, Any], memoryview]:
+def _answer(asked: _Asked) -> Answer:
     try:
-        image = decode.decode(photo, data=data)
+        return _called(asked) if "function" in asked.request else _decoded(asked)
     except PhotoError as error:
-        return {"code": error.code, "message": str(error)[:1000]}, memoryview(b"")
+        return {"code": error.code, "message": str(error)[:1000]}, NOTHING
+    except MemoryError:
+        return {"code": "too_large", "message": decode.CODES["too_large"]}, NOTHING
+
+
+def _decoded(asked: _Asked) -> Answer:
+    min_size = asked.request.pop("min_size")
+    image = decode.decode(Photo(**asked.request), min_size, asked.data, asked)
     taken_at = None if image.taken_at is None else image.taken_at.isoformat()
-    facts = {"bytes": image.photo.bytes, "mtime_ns": image.photo.mtime_ns, "taken_at": taken_at}
-    return {"height": image.height, "width": image.width, **facts}, image.pixels.data.cast("B")
+    facts: dict[str, Any] = {
+        "bytes": image.photo.bytes,
+        "mtime_ns": image.photo.mtime_ns,
+        "taken_at": taken_at,
+    }
+    height, width = image.pixels.shape[:2]
+    facts |= {"height": height, "width": width, "original_size": image.original_size}
+    return facts, image.pixels.data.cast("B")
+
+
+def _called(asked: _Asked) -> Answer:
+    function = pkgutil.resolve_name(asked.request["function"])
+    return {"said": function(asked.data, asked, **asked.request["arguments"])}, NOTHING
 
 
 def _set_alarm(seconds: float) -> None:
@@ -57,17 +104,17 @@ def _limit_memory(more: int) -> None:
 
         with open("/proc/self/statm", encoding="ascii") as facts:
             now = int(facts.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (now + more, now + more))
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (now + more, hard))
 
 
-def _main(seconds: str, memory: str) -> None:
+def _main(seconds: str) -> None:
     """What a library prints goes nowhere: the pipes are for the answers."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
     decode.prepare()
-    _limit_memory(int(memory))
     with suppress(BrokenPipeError):
         serve(requests, answers, float(seconds))
 

@@ -9,11 +9,12 @@ from typing import Literal
 
 import PIL.Image
 
-from ..errors import PhotoError
-from ..records import Photo
+from ..records import Failure, Photo
 from ..threads import ordered
-from . import decode
+from .decode import decode_or_fail
+from .limits import Limits
 from .located import is_inside
+from .sandbox import shared
 
 Kind = Literal["WEBP", "JPEG"]
 QUALITY = {"WEBP": 72, "JPEG": 80}
@@ -31,11 +32,12 @@ def thumbnail(
     more."""
     if not allowed(photo):
         return None
-    try:
-        picture = PIL.Image.fromarray(decode.decode(photo).pixels)
-    except PhotoError:
-        return None
-    picture.thumbnail((side, side), PIL.Image.Resampling.LANCZOS)
+    with Limits().room() as room:
+        image = decode_or_fail(photo, shared(), (2 * side, 1), room)
+        if isinstance(image, Failure):
+            return None
+        picture = PIL.Image.fromarray(image.pixels)
+        picture.thumbnail((side, side), PIL.Image.Resampling.LANCZOS)
     coded = BytesIO()
     picture.save(coded, kind, quality=QUALITY[kind])
     return coded.getvalue()

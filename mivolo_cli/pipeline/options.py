@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from ..photos.limits import Limits, limits
 from ..records import Use
 
 
@@ -39,6 +40,10 @@ class InferenceOptions:
     photo. `level` turns heads that lean upright before the model sees them: auto (if the model
     wants that), on or off. `any_way_up` tries all four ways up where no face is surely upright.
 
+    `memory` is for the photos that are decoded at a time: auto (half of the machine's), or a size
+    such as 2GB. A JPEG that does not fit is read in fewer pixels, any other photo fails, as does
+    one of more than `max_pixels` (0: no limit but the memory).
+
     Each field says in its metadata what it affects; a run's fingerprint is made from that.
     """
 
@@ -59,6 +64,8 @@ class InferenceOptions:
     level: str = _option("auto", Affects.RESULTS)
     any_way_up: bool = _option(True, Affects.RESULTS)
     batch_size: int = _option(32, Affects.SPEED)
+    memory: str = _option("auto", Affects.SPEED)
+    max_pixels: int = _option(0, Affects.RESULTS)
     workers: int = field(
         default_factory=lambda: os.cpu_count() or 1, metadata={"affects": Affects.SPEED}
     )
@@ -68,6 +75,11 @@ class InferenceOptions:
         they are in the registry."""
         named = (self.model, self.detector, self.boxes, self.int8_samples)
         return [Path(name) for name in named if name]
+
+    @property
+    def limits(self) -> Limits:
+        """Those of `memory` and `max_pixels`. Raises BadInput."""
+        return limits(self.memory, self.max_pixels)
 
     def affecting(self, *kinds: Affects) -> dict[str, Any]:
         """The options of these kinds, by name, in the order of their definition."""

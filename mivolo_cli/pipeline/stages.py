@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from itertools import islice
 from threading import Lock
 
 import cv2
 
 from ..detect.detector import Detector, best_way_up, turned, without_small_faces
+from ..photos.limits import HELD
 from ..records import Box, Detections, Failure, Image, Person, Photo, Prediction, Result, Use
 from ..runtime.processes import require_own_process
 from ..threads import in_order
@@ -71,13 +71,29 @@ def detect_people(
     opened.
     """
     require_own_process()
-    source = iter(images)
-    batches = iter(lambda: list(islice(source, detector.batch)), [])
+    batches = _batches(iter(images), detector.batch)
     inputs = _Inputs(size, use, level, any_way_up, min_face)
     detect = partial(_detect_batch, detector=detector, inputs=inputs, decode=decode)
     with ThreadPoolExecutor(detector.streams, thread_name_prefix="detect") as pool:
         for found in in_order(pool, detect, batches, detector.streams + 1):
             yield from found
+
+
+def _batches(images: Iterator[Image | Failure], count: int) -> Iterator[list[Image | Failure]]:
+    """Up to `count` images each; fewer large ones, since those that wait keep the memory that the
+    next one may need. None is held here while the next one is asked for."""
+    while batch := list(_held(images, count)):
+        yield batch
+        del batch
+
+
+def _held(images: Iterator[Image | Failure], count: int) -> Iterator[Image | Failure]:
+    held = 0
+    while count and held < HELD // 2 and (image := next(images, None)) is not None:
+        count -= 1
+        held += image.pixels.nbytes if isinstance(image, Image) else 0
+        yield image
+        del image
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +245,15 @@ def _is_large(person: Person, inputs: _Inputs) -> bool:
     body = None if inputs.use == "face" else person.body
     sides = [(box.x2 - box.x1, box.y2 - box.y1) for box in (face, body) if box is not None]
     return all(max(side) >= inputs.size and min(side) >= MIN_BODY_SIDE for side in sides)
+
+
+def on_pixels(
+    image: Image, people: Sequence[tuple[Person, Prediction | None]]
+) -> list[tuple[Person, Prediction | None]]:
+    """The people of a photo, in pixels of the image that was read of it."""
+    height, width = image.pixels.shape[:2]
+    x, y = width / image.width, height / image.height
+    return [(_scaled(person, x, y), prediction) for person, prediction in people]
 
 
 def _scaled(person: Person, x: float, y: float) -> Person:

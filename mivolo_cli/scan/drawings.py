@@ -7,7 +7,9 @@ from pathlib import Path
 
 from .. import draw
 from ..photos.decode import decode_or_fail
+from ..photos.limits import Limits
 from ..photos.sandbox import Sandbox
+from ..pipeline import stages
 from ..records import Failure, Image, Person, Photo, Prediction, Result
 
 People = Sequence[tuple[Person, Prediction | None]]
@@ -20,8 +22,8 @@ class Drawings:
     would cost too much memory. A photo that is gone since it was scanned has no picture.
     """
 
-    def __init__(self, folder: Path | None, roots: Sequence[str]) -> None:
-        self._folder, self._roots = folder, roots
+    def __init__(self, folder: Path | None, roots: Sequence[str], limits: Limits) -> None:
+        self._folder, self._roots, self._limits = folder, roots, limits
         self._undrawn: list[Photo] = []
         self._sandbox = Sandbox()
 
@@ -51,6 +53,8 @@ class Drawings:
     def _draw(self, photo: Photo, people: People) -> None:
         if self._folder is None or not people:
             return
-        image = decode_or_fail(photo, self._sandbox)
-        if isinstance(image, Image):
-            draw.save_annotated(image.pixels, people, self._folder, photo, self._roots)
+        with self._limits.room() as room:
+            image = decode_or_fail(photo, self._sandbox, room=room)
+            if isinstance(image, Image):
+                shown = stages.on_pixels(image, people)
+                draw.save_annotated(image.pixels, shown, self._folder, photo, self._roots)

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 
 from ..photos import walk
-from ..photos.decode import decode_all, decode_or_fail
+from ..photos.decode import decode_again, decode_all
 from ..photos.sandbox import Sandbox
 from ..pipeline.components import Components, open_components
 from ..records import Failure, Image, Photo, Result
@@ -39,10 +39,14 @@ class LocalBackend:
         again alone."""
         found: deque[Photo] = deque()
         workers, min_size = self.options.inference.workers, self.components.min_size
-        with closing(decode_all(_noted(todo, found), workers, min_size)) as images:
-            for first in images:
-                part = chain((first,), islice(images, store.PART_PHOTOS - 1))
-                for result in self.results(part):
+        limits = self.options.inference.limits
+        with closing(decode_all(_noted(todo, found), workers, min_size, limits)) as images:
+            more = True
+            while more:
+                more = False
+                # No image may be held here: its memory is for the photos behind it.
+                for result in self.results(islice(images, store.PART_PHOTOS)):
+                    more = True
                     yield found.popleft(), result
 
     def results(self, images: Iterable[Image | Failure]) -> Iterator[Result | Failure]:
@@ -56,7 +60,7 @@ class LocalBackend:
                 parts.detector,
                 parts.predictor.spec.input_size,
                 inference.use,
-                partial(decode_or_fail, sandbox=sandbox),
+                partial(decode_again, sandbox=sandbox, limits=inference.limits),
                 level=parts.level,
                 any_way_up=inference.any_way_up,
                 min_face=inference.min_face,

@@ -29,7 +29,8 @@ import pyarrow as pa
 from ..detect.load import NAMES
 from ..errors import BadInput, Stopped
 from ..model import registry
-from ..photos.decode import MinSize, decode_all, decode_or_fail
+from ..photos.decode import MinSize, decode_again, decode_all
+from ..photos.limits import GB, Limits
 from ..photos.sandbox import CRASHED, TIMEOUT, Sandbox
 from ..pipeline import stages
 from ..pipeline.components import open_components, open_detector, open_predictor
@@ -188,7 +189,7 @@ class RayBackend:
         actors = {"max_restarts": -1, "max_task_retries": RETRIES}
         images = chunks.map_batches(
             decode,
-            fn_kwargs={"min_size": about.min_size},
+            fn_kwargs={"min_size": about.min_size, "limits": share_of_core(options.limits)},
             batch_size=None,
             batch_format="pyarrow",
             num_cpus=reading_cores(),
@@ -220,11 +221,17 @@ class RayBackend:
         )
 
 
-def decode(chunks: pa.Table, min_size: MinSize | None) -> Iterator[pa.Table]:
-    """Stage: the photos of chunks, one a row."""
+def share_of_core(limits: Limits) -> Limits:
+    """For one of the tasks and actors that work on a machine at a time."""
+    return replace(limits, memory=max(limits.memory // max(int(smallest()), 1), GB))
+
+
+def decode(chunks: pa.Table, min_size: MinSize | None, limits: Limits) -> Iterator[pa.Table]:
+    """Stage: the photos of chunks, one a row. Ray itself cares for the memory of what is done."""
     for chunk in chunks["chunk"].to_pylist():
         numbered = pickle.loads(chunk)
-        with closing(decode_all((photo for _, photo in numbered), READERS, min_size)) as images:
+        photos = (photo for _, photo in numbered)
+        with closing(decode_all(photos, READERS, min_size, limits, held=False)) as images:
             for (number, _), image in zip(numbered, images, strict=True):
                 yield _pack(number, image)
 
@@ -238,7 +245,7 @@ class Detect:
             detector=open_detector(options),
             size=size,
             use=options.use,
-            decode=partial(decode_or_fail, sandbox=Sandbox()),
+            decode=partial(decode_again, sandbox=Sandbox(), limits=options.limits),
             level=level,
             any_way_up=options.any_way_up,
             min_face=options.min_face,

@@ -72,7 +72,8 @@ class _Run:
         self._options, self._place, self._on_progress = options, place, on_progress
         self._open_backend, self._started = open_backend, monotonic()
         roots = walk.roots(options.paths)
-        self._sources, self._drawings = Sources(roots), Drawings(options.annotate, roots)
+        self._sources = Sources(roots)
+        self._drawings = Drawings(options.annotate, roots, options.inference.limits)
         self._request = fingerprint.request(options)
         last = place.receipt(self._request)
         self._receipt = last if last is not None and last.is_whole else None

@@ -33,8 +33,9 @@ KEY_PREFIX = "mivolo."
 FINGERPRINT = "fingerprint"
 """The name in a file's metadata of what tells the model, the detector and their settings from
 others."""
-PASSING = ("missing", "no_permission", "unreadable", "changed")
-"""Codes of failures that may be over the next time, though the file is the same."""
+PASSING = ("missing", "no_permission", "unreadable", "changed", "too_large")
+"""Codes of failures that may be over the next time, though the file is the same: there may be more
+memory then."""
 OPEN_GROUPS = 4
 UNREADABLE = (OSError, ValueError, KeyError, pa.ArrowException)
 

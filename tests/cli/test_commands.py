@@ -194,6 +194,7 @@ def test_every_option_reaches_the_scan(mivolo: Mivolo, monkeypatch: pytest.Monke
     others: dict[str, Any] = {
         "annotate": Path("drawn"), "model": "m", "detector": "d", "boxes": Path("b.csv"),
         "use": "face", "device": "mps", "precision": "bf16", "batch_size": 5, "workers": 3,
+        "memory": "2GB", "max_pixels": 10**8,
         "min_face_score": 0.6, "min_person_score": 0.7, "min_face": 24.0, "level": "on",
     }  # fmt: skip
     globs: dict[str, Any] = {"include": ["*.jpg", "x/**"], "exclude": ["y", "z"]}

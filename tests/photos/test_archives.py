@@ -21,6 +21,7 @@ from helpers.tables import table
 
 from mivolo_cli.errors import PhotoError
 from mivolo_cli.photos import archives, decode, walk
+from mivolo_cli.photos.limits import Limits
 from mivolo_cli.photos.sandbox import Sandbox
 from mivolo_cli.photos.thumbnails import thumbnail
 from mivolo_cli.records import Failure, Image, Photo
@@ -234,6 +235,47 @@ def test_shards_in_a_bucket(put: Put, pictures: dict[str, bytes], tmp_path: Path
         sandbox.close()
     greys = [round(image.pixels.mean()) for image in images if isinstance(image, Image)]
     assert greys == [*range(100, 106)] * 2
+
+
+def test_a_tar_file_that_claims_a_huge_header_takes_no_memory(tmp_path: Path) -> None:
+    """A PAX header and a long name of 64 GB, in a file of a few kilobytes."""
+    for kind in (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XGLTYPE):
+        info = tarfile.TarInfo("x")
+        info.type, info.size = kind, 64 * 1024**3
+        (tmp_path / "a.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(4096))
+        (failure,) = walk.opened(walk.walk([tmp_path / "a.tar"]))
+        assert isinstance(failure, Failure) and failure.code == "corrupt"
+        assert "68719476736" in failure.message
+
+
+def test_a_member_longer_than_its_file_is_not_read(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("a.jpg")
+    info.size = 1024**3
+    (tmp_path / "a.tar").write_bytes(info.tobuf() + bytes(4096))
+    assert all(isinstance(item, Failure) for item in walk.opened(walk.walk([tmp_path / "a.tar"])))
+
+
+def test_a_table_of_more_rows_than_bytes_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": pa.nulls(10**6, pa.binary())}), file)
+    assert file.stat().st_size < 10**4
+    (failure,) = walk.opened(walk.walk([file]))
+    assert isinstance(failure, Failure) and "1000000 rows" in failure.message
+
+
+def test_rows_that_are_equal_take_no_more_than_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture of a megabyte, 2000 times: a few kilobytes as a dictionary."""
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": [bytes(1024**2)] * 2000}), file, compression="zstd")
+    assert file.stat().st_size < 10**5
+    photo, *_ = walk.opened(walk.walk([file]))
+    assert isinstance(photo, Photo)
+    monkeypatch.setattr(archives, "Limits", lambda: Limits(512 * 1024**2))
+    with pytest.raises(PhotoError) as caught:
+        decode.decode(photo)
+    assert caught.value.code == "too_large"
 
 
 @pytest.mark.parametrize("row", ["6", "-1", "cat"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import struct
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ from helpers.photos import draw_scene, save_broken, save_photo
 
 from mivolo_cli.errors import PhotoError
 from mivolo_cli.photos import decode as photos
-from mivolo_cli.photos import sandbox
-from mivolo_cli.photos.sandbox import Sandbox, is_progressive
+from mivolo_cli.photos.limits import MB, Limits
+from mivolo_cli.photos.sandbox import Sandbox
 from mivolo_cli.records import Failure, Image, Photo
 
 ANSWER = '{"height": 1, "width": 1, "bytes": 5, "mtime_ns": 6, "taken_at": null}'
@@ -44,14 +44,19 @@ def fake(script: str, seconds: float = 60) -> Sandbox:
     return Sandbox(seconds, command=[sys.executable, "-c", f"input(); {script}"])
 
 
+def decoded(pool: Sandbox, photo: Photo, limits: Limits | None = None) -> Image:
+    with (limits or Limits()).room() as room:
+        return pool.decode(photo, None, None, room)
+
+
 def photo_of(file: Path) -> Photo:
     facts = file.stat()
     return Photo(str(file.parent), file.name, facts.st_size, facts.st_mtime_ns)
 
 
-def code(pool: Sandbox, photo: Photo) -> str:
+def code(pool: Sandbox, photo: Photo, limits: Limits | None = None) -> str:
     with pytest.raises(PhotoError) as caught:
-        pool.decode(photo)
+        decoded(pool, photo, limits)
     assert str(caught.value)
     return caught.value.code
 
@@ -60,7 +65,7 @@ def test_the_answer_is_that_of_decoding_here(tmp_path: Path, real: Sandbox) -> N
     for name, orientation in {"a.tif": None, "b.webp": 6, "ü \udcff.gif": None}.items():
         taken_at = "2020:01:31 12:00:05" if orientation else None
         file = save_photo(tmp_path / name, taken_at=taken_at, orientation=orientation)
-        here, there = photos.decode(photo_of(file)), real.decode(photo_of(file))
+        here, there = photos.decode(photo_of(file)), decoded(real, photo_of(file))
         assert np.array_equal(here.pixels, there.pixels)
         assert (here.photo, here.taken_at) == (there.photo, there.taken_at)
     for kind in ("empty", "text", "truncated", "garbage", "bomb"):
@@ -85,14 +90,55 @@ def test_an_endless_loop_is_stopped() -> None:
     pool.close()
 
 
-def test_a_huge_allocation_is_refused(tmp_path: Path) -> None:
-    pool = Sandbox(memory=40 * 1024**2)
+def test_what_needs_more_than_there_is_is_refused(tmp_path: Path) -> None:
+    pool, little = Sandbox(), Limits(512 * MB)
     large = save_photo(
-        tmp_path / "large.tif", pixels=np.zeros((5000, 4000, 3), np.uint8), compression="tiff_lzw"
+        tmp_path / "large.tif", pixels=np.zeros((6000, 5000, 3), np.uint8), compression="tiff_lzw"
     )
     small = save_photo(tmp_path / "small.tif")
-    assert code(pool, photo_of(large)) == "too_large"
-    assert pool.decode(photo_of(small)).width == 80
+    assert code(pool, photo_of(large), little) == "too_large"
+    assert decoded(pool, photo_of(small), little).width == 80
+    pool.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such limit")
+def test_more_memory_than_was_granted_is_not_had(real: Sandbox, tmp_path: Path) -> None:
+    with Limits().room() as room, pytest.raises(PhotoError) as caught:
+        real.call("builtins:_", b"", room)
+    assert caught.value.code == "crashed", "there is no such function"
+    file = save_photo(tmp_path / "a.tif", pixels=np.zeros((900, 900, 3), np.uint8))
+    with Limits().room() as room:
+        says = real.call(
+            "mivolo_cli.metadata.picture:examined", file.read_bytes(), room, pixels=True
+        )
+    assert (says["format"], says["size"]) == ("TIFF", [900, 900])
+    script = """
+import resource, sys
+from mivolo_cli.photos import sandbox_worker
+sandbox_worker._limit_memory(1 << 28)
+try:
+    bytearray(1 << 30)
+except MemoryError:
+    print("refused")
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.stdout == "refused\n", run.stderr
+
+
+def test_the_time_is_not_that_of_waiting_for_memory(tmp_path: Path) -> None:
+    """The process asks for memory, and gets it after more than its time."""
+    pool, file = Sandbox(seconds=4), photo_of(save_photo(tmp_path / "a.tif"))
+    decoded(pool, file)  # it has started
+    limits = Limits(512 * MB)
+    with limits.room() as first:
+        first.take(limits.ahead)
+        done: list[Image] = []
+        thread = threading.Thread(target=lambda: done.append(decoded(pool, file, limits)))
+        thread.start()
+        thread.join(6)
+        assert not done and thread.is_alive()
+    thread.join(60)
+    assert done[0].width == 80
     pool.close()
 
 
@@ -114,7 +160,7 @@ def test_code_beside_the_photos_is_not_run(tmp_path: Path, monkeypatch: pytest.M
         (tmp_path / name).write_text("raise SystemExit")
     monkeypatch.chdir(tmp_path)
     pool = Sandbox()
-    assert pool.decode(photo_of(save_photo(tmp_path / "a.tif"))).width == 80
+    assert decoded(pool, photo_of(save_photo(tmp_path / "a.tif"))).width == 80
     pool.close()
 
 
@@ -126,7 +172,7 @@ def test_ordinary_files_are_decoded_here_and_risky_ones_elsewhere(
 ) -> None:
     elsewhere: list[str] = []
 
-    def decode(pool: Sandbox, photo: Photo, data: bytes | None) -> Image:
+    def decode(pool: Sandbox, photo: Photo, *_: object) -> Image:
         elsewhere.append(photo.path)
         return photos.decode(photo)
 
@@ -158,20 +204,6 @@ def test_a_crash_is_a_row_and_the_others_go_on(
     ]
 
 
-def test_progressive_is_told_by_the_frame(tmp_path: Path) -> None:
-    for number, (progressive, size) in enumerate(
-        [(False, 10), (True, 10), (False, 40_000), (True, 40_000)]
-    ):
-        file = save_photo(tmp_path / f"{number}.jpg", progressive=progressive, comment=b"x" * size)
-        with file.open("rb") as opened:
-            assert is_progressive(opened) == progressive
-    (tmp_path / "endless.jpg").write_bytes(
-        b"\xff\xd8" + (b"\xff\xe1" + struct.pack(">H", 2)) * 2000
-    )
-    with (tmp_path / "endless.jpg").open("rb") as opened:
-        assert is_progressive(opened), "better to be careful"
-
-
 def test_a_file_that_changes_while_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,7 +218,3 @@ def test_a_file_that_changes_while_it_is_read(
     with pytest.raises(PhotoError) as caught:
         photos.decode(photo_of(file))
     assert caught.value.code == "changed"
-
-
-def test_the_limits_are_those_of_the_picture_that_is_let_in() -> None:
-    assert sandbox.MEMORY >= 8 * photos.MAX_PIXELS

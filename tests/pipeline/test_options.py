@@ -34,6 +34,8 @@ OTHER: dict[str, Any] = {
     "level": "on",
     "any_way_up": False,
     "batch_size": 7,
+    "memory": "1GB",
+    "max_pixels": 10**8,
     "workers": 99,
 }
 """For each option a value that PLAIN does not have."""
@@ -91,7 +93,15 @@ def test_options_of_several_kinds_keep_the_order_of_their_definition() -> None:
     assert list(options.affecting(*reversed(Affects))) == list(OTHER)
     assert options.affecting(*Affects) == OTHER
     both = options.affecting(Affects.SPEED, Affects.CONTENT)
-    assert list(both) == ["model", "detector", "boxes", "compile", "batch_size", "workers"]
+    assert list(both) == [
+        "model",
+        "detector",
+        "boxes",
+        "compile",
+        "batch_size",
+        "memory",
+        "workers",
+    ]
     assert options.affecting() == {}
 
 

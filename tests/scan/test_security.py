@@ -182,7 +182,7 @@ def test_huge_pictures_are_refused_before_anything_is_unpacked(
     width, height = size
     file = tmp_path / "bomb.tif"
     file.write_bytes(tiff(*picture_tags(width, height, 200, 50, 8), data=b"\0" * 200))
-    assert code(file) in ("too_large", "corrupt")
+    assert code(file) in ("too_large", "corrupt", "truncated")
     header = struct.pack(">II5B", min(width, 2**31 - 1), min(height, 2**31 - 1), 8, 2, 0, 0, 0)
     chunk = b"IHDR" + header
     png = tmp_path / "bomb.png"

@@ -1,0 +1,175 @@
+"""How much memory photos may take while they are decoded, and how many pixels they may have."""
+
+from __future__ import annotations
+
+import os
+import re
+import weakref
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from threading import Condition
+from typing import Any, Protocol
+
+from ..errors import BadInput, PhotoError
+
+MB, GB = 1024**2, 1024**3
+LEAST = 512 * MB
+"""Of memory, in bytes; a photo of 40 million pixels needs 300 MB."""
+HELD = 128 * MB
+"""Who is handed photos may keep so much of them while it asks for the next one."""
+SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([MG])i?B?", re.IGNORECASE)
+CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+ENDED = "crashed", "reading it was ended"
+
+
+class Room(Protocol):
+    """The memory for one photo, of at most `largest` bytes; one of more than `max_pixels` pixels is
+    refused, unless that is 0."""
+
+    @property
+    def largest(self) -> int: ...
+
+    @property
+    def max_pixels(self) -> int: ...
+
+    def take(self, size: int) -> None:
+        """Wait until there is so much memory. Raises PhotoError where nobody waits for the photo
+        any more."""
+
+
+@cache
+def default_memory() -> int:
+    """Half of what this machine, or the container around the program, has; from 1 to 16 GB."""
+    return max(min(min(_memories(), default=4 * GB) // 2, 16 * GB), GB)
+
+
+def _memories() -> Iterator[int]:
+    with suppress(ValueError, OSError, AttributeError):
+        yield os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for file in CGROUPS:
+        with suppress(OSError, ValueError):
+            yield int(Path(file).read_text("ascii"))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`memory` is for all photos that are decoded at a time, in bytes."""
+
+    memory: int = field(default_factory=default_memory)
+    max_pixels: int = 0
+
+    @property
+    def ahead(self) -> int:
+        """The part of the memory for photos that are decoded ahead of who works on them."""
+        return self.memory - self.again
+
+    @property
+    def again(self) -> int:
+        """The part for those that are read once more meanwhile. They do not wait for each other's
+        readers, nor for the photos that are decoded ahead."""
+        return self.memory // 8
+
+    @property
+    def largest(self) -> int:
+        """The most that a single photo may take."""
+        return self.ahead - HELD
+
+    def room(self, reduced: bool = False) -> Share:
+        """For one photo, while it is decoded. With `reduced`, it need not be read in full size."""
+        total = self.again if reduced else self.ahead
+        largest = total if reduced else self.largest
+        return Share(_of_this_process(os.getpid(), total), largest, self.max_pixels)
+
+
+def limits(memory: str = "auto", max_pixels: int = 0) -> Limits:
+    """From options: auto, or a size such as 2GB or 700MB. Raises BadInput."""
+    if memory == "auto":
+        return Limits(max_pixels=max_pixels)
+    match = SIZE.fullmatch(memory.strip())
+    if match is None:
+        raise BadInput(f"--memory cannot be {memory!r}", hint="write auto, 2GB or 700MB")
+    size = int(float(match[1]) * {"M": MB, "G": GB}[match[2].upper()])
+    if size < LEAST:
+        raise BadInput(f"--memory {memory} is too little", hint=f"give {LEAST // MB}MB or more")
+    return Limits(size, max_pixels)
+
+
+class Budget:
+    """Bytes that are lent in the order of the queue, so that the first in it waits only for who has
+    some already."""
+
+    def __init__(self, total: int) -> None:
+        self.total = self._free = total
+        self._queue: dict[Share, None] = {}
+        self._change, self._closed = Condition(), False
+
+    def enter(self, share: Share) -> None:
+        with self._change:
+            self._queue[share] = None
+
+    def lend(self, share: Share, size: int) -> None:
+        """Waits. Raises PhotoError where the budget is closed."""
+        with self._change:
+            self._change.wait_for(lambda: self._closed or self._may_have(share, size))
+            if self._closed:
+                raise PhotoError(*ENDED)
+            del self._queue[share]
+            self._free -= size
+            self._change.notify_all()
+
+    def give_back(self, share: Share, size: int) -> None:
+        """Also for who leaves the queue."""
+        with self._change:
+            self._queue.pop(share, None)
+            self._free += size
+            self._change.notify_all()
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+
+    def _may_have(self, share: Share, size: int) -> bool:
+        return size <= self._free and next(iter(self._queue)) is share
+
+
+class Share:
+    """A place in the queue of a budget, and then a part of it, until the block that uses it ends or
+    what it is kept for is gone. A share larger than the budget is all of it."""
+
+    def __init__(self, budget: Budget, largest: int, max_pixels: int) -> None:
+        self.largest, self.max_pixels = largest, max_pixels
+        self._budget, self._size, self._kept = budget, 0, False
+        budget.enter(self)
+
+    def __enter__(self) -> Share:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._kept:
+            self._shrink(0)
+
+    def take(self, size: int) -> None:
+        """See Room.take."""
+        size = min(size, self._budget.total)
+        self._budget.lend(self, size)
+        self._size = size
+
+    def keep(self, pixels: Any) -> None:
+        """Keep as much as this array needs, as long as it is there."""
+        self._shrink(min(pixels.nbytes, self._size))
+        self._kept = True
+        weakref.finalize(pixels, self._shrink, 0).atexit = False
+
+    def _shrink(self, size: int) -> None:
+        size, self._size = self._size - size, size
+        self._budget.give_back(self, size)
+
+
+@cache
+def _of_this_process(process: int, total: int) -> Budget:
+    return Budget(total)

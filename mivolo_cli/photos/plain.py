@@ -1,0 +1,80 @@
+"""What a file tells without being decoded: whether that is quick, and whether its end is there."""
+
+from __future__ import annotations
+
+import os
+from typing import IO
+
+MAX_SEGMENTS = 1000
+MAX_CHUNKS = 10_000
+MAX_METADATA = 64 * 1024
+"""Bytes of a chunk of PNG that is no picture, such as a profile, a text or EXIF."""
+PASSED = (0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0))
+"""Segments of JPEG that may come before the picture: tables, comments, metadata."""
+EXIF = b"Exif"
+
+
+def is_plain_jpeg(file: IO[bytes], most_pixels: int) -> bool:
+    """Whether the decoder goes through the file once: baseline, and all of it in the first scan, as
+    cameras write it. Others may have thousands of scans, each of which costs as much as all of the
+    picture."""
+    file.seek(2)
+    components, blocks = 0, 0
+    for _ in range(MAX_SEGMENTS):
+        marker = file.read(4)
+        start = file.read(6)
+        length = int.from_bytes(marker[2:], "big") - 2
+        if len(start) < 6 or marker[0] != 0xFF or length < 0:
+            return False
+        if marker[1] == 0xDA:
+            return components > 0 and start[0] == components
+        if marker[1] in (0xC0, 0xC1) and not components:
+            height, width = start[1:3], start[3:5]
+            pixels = int.from_bytes(height, "big") * int.from_bytes(width, "big")
+            components = start[5] if pixels <= most_pixels else 0
+        elif marker[1] not in PASSED:
+            return False
+        blocks += marker[1] == 0xE1 and start.startswith(EXIF)
+        if blocks > 1:  # together they may be of any size
+            return False
+        file.seek(length - len(start), os.SEEK_CUR)
+    return False
+
+
+def is_plain_png(file: IO[bytes], most_pixels: int) -> bool:
+    """Whether there is little but the picture, and that of usual size."""
+    file.seek(8)
+    for _ in range(MAX_CHUNKS):
+        head = file.read(8)
+        length, kind = int.from_bytes(head[:4], "big"), head[4:]
+        if len(head) < 8 or kind == b"IEND":
+            return True
+        if kind == b"IHDR":
+            sides = file.read(8)
+            length -= len(sides)
+            if int.from_bytes(sides[:4], "big") * int.from_bytes(sides[4:], "big") > most_pixels:
+                return False
+        elif kind != b"IDAT" and length > MAX_METADATA:
+            return False
+        file.seek(length + 4, os.SEEK_CUR)
+    return False
+
+
+PLAIN = {"JPEG": is_plain_jpeg, "PNG": is_plain_png}
+
+
+def ends_early(file: IO[bytes]) -> bool:
+    """Whether a WebP, AVIF or HEIC file is shorter than it says itself; their decoders do not
+    tell."""
+    size = file.seek(0, os.SEEK_END)
+    end = file.seek(0)
+    start = file.read(8)
+    if start[:4] == b"RIFF":
+        return size < 8 + int.from_bytes(start[4:], "little")
+    length = int.from_bytes(start[:4], "big") if start[4:] == b"ftyp" else 0
+    while (
+        length >= 8 and end < size
+    ):  # box after box; those of other lengths reach to the end, or are huge
+        end = file.seek(end + length)
+        length = int.from_bytes(file.read(4), "big")
+    return end > size
