@@ -124,8 +124,8 @@ def drive(arguments: Sequence[str]) -> None:
     )
     quick = ray_backend.decode
 
-    def decode(chunks: Any, min_size: tuple[int, int] | None) -> Iterator[Any]:
-        for row in quick(chunks, min_size):
+    def decode(*arguments: Any, **named: Any) -> Iterator[Any]:
+        for row in quick(*arguments, **named):
             time.sleep(pause)
             yield row
 

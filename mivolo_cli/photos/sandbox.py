@@ -66,7 +66,10 @@ class Sandbox:
         """What a function of this package says of these bytes: `function(data, room, **arguments)`,
         which may be anything that JSON holds. Raises as `decode`."""
         with self._process() as process:
-            return process.ask({"function": function, "arguments": arguments}, data, room)["said"]
+            answer = process.ask({"function": function, "arguments": arguments}, data, room)
+            if "said" not in answer:
+                raise PhotoError(*CRASHED)
+            return answer["said"]
 
     @contextmanager
     def _process(self) -> Iterator[_Process]:
@@ -152,6 +155,8 @@ class _Process:
             self._send(json.dumps(request | limits | {"follow": follow}).encode() + b"\n", data)
             answer = self._line()
             need = int(answer.get("need", 0))
+            if need < 0:
+                raise ValueError
         if need:
             room.take(need)
             self._granted = need
@@ -159,7 +164,7 @@ class _Process:
                 self._send(b"\n")
                 answer = self._line()
         if "code" in answer:
-            raise PhotoError(str(answer["code"]), str(answer["message"]))
+            raise PhotoError(str(answer["code"]), str(answer.get("message")))
         return answer
 
     def image(self, photo: Photo, answer: dict[str, Any]) -> Image:

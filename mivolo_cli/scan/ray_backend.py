@@ -226,7 +226,9 @@ def share_of_core(limits: Limits) -> Limits:
     return replace(limits, memory=max(limits.memory // max(int(smallest()), 1), GB))
 
 
-def decode(chunks: pa.Table, min_size: MinSize | None, limits: Limits) -> Iterator[pa.Table]:
+def decode(
+    chunks: pa.Table, min_size: MinSize | None, limits: Limits | None = None
+) -> Iterator[pa.Table]:
     """Stage: the photos of chunks, one a row. Ray itself cares for the memory of what is done."""
     for chunk in chunks["chunk"].to_pylist():
         numbered = pickle.loads(chunk)

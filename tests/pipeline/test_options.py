@@ -158,7 +158,7 @@ def test_the_settings_of_a_table_are_those_that_affect_results() -> None:
     about = fingerprint.metadata(PLAIN, opened(PLAIN))
     assert about["settings"] == (
         '{"any_way_up": true, "flip": false, "full_resolution": false, "level": "auto", '
-        '"min_face": 0.0, "min_face_score": null, "min_person_score": null, '
+        '"max_pixels": 0, "min_face": 0.0, "min_face_score": null, "min_person_score": null, '
         '"precision": "fp32", "use": "both"}'
     )
     assert about["model"] == "fake" and about["detector"] == "d"
