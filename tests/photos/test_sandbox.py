@@ -127,7 +127,7 @@ except MemoryError:
 
 def test_the_time_is_not_that_of_waiting_for_memory(tmp_path: Path) -> None:
     """The process asks for memory, and gets it after more than its time."""
-    answer = ANSWER.replace("null}", "null, \"original_size\": null}")
+    answer = ANSWER.replace("null}", 'null, "original_size": null}')
     pool = fake(f"print('{{\"need\": 9}}', flush=True); input(); print('{answer}\\nabc')", 8)
     limits = Limits(512 * MB)
     with limits.room() as first:
