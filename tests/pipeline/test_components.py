@@ -216,7 +216,7 @@ def test_thresholds_of_scores_reach_the_detector(
 
     def open_fake(name: str, **settings: Any) -> Any:
         asked.append(settings)
-        return SimpleNamespace(name=name)
+        return SimpleNamespace(name=name, streams=2)
 
     monkeypatch.setattr(load, "open_detector", open_fake)
     chosen = replace(given, boxes=None, detector="embedded")

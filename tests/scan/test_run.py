@@ -250,6 +250,7 @@ def test_the_table_says_what_made_it(tmp_path: Path, run: Run, album: Path, boxe
         "use": "both",
         "flip": False,
         "full_resolution": False,
+        "max_pixels": 0,
         "min_face_score": None,
         "min_person_score": None,
         "min_face": 0.0,
