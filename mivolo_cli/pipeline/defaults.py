@@ -27,8 +27,8 @@ class Choice:
 
 
 def resolve(options: InferenceOptions) -> InferenceOptions:
-    """The same options with no `auto` left but for `level` and `memory`, as this machine can carry them
-    out.
+    """The same options with no `auto` left but for `level` and `memory`, as this machine can carry
+    them out.
 
     Logs the licence of the model, and a GPU that was asked for and is not used. Raises BadInput.
     """
