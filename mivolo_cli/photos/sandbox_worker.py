@@ -39,7 +39,7 @@ class _Asked:
         _set_alarm(0)
         self.answer({"need": size})
         if not self._requests.readline():
-            raise SystemExit
+            raise EOFError  # nobody is left to answer to
         _set_alarm(self._seconds)
         _limit_memory(size + size // 2 + OPENING // 2)
 
