@@ -7,6 +7,7 @@ import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -67,7 +68,9 @@ class MadeUp(LocalBackend):
         )
 
     def results(self, images: Iterable[Image | Failure]) -> Iterator[Result | Failure]:
-        for place, image in enumerate(images):
+        places = count()
+        for image in images:
+            place = next(places)  # enumerate would hold the image while it asks for the next one
             if isinstance(image, Failure):
                 yield image
                 continue

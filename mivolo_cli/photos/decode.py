@@ -93,7 +93,7 @@ SCALES = (2, 4, 8)
 REDUCIBLE = ("JPEG", "MPO")
 BYTES_A_PIXEL = {"I": 32, "F": 32}
 """That decoding takes at its height, measured: by mode, 8 if nothing else is said."""
-MORE_BYTES_A_PIXEL = {"WEBP": 12, "AVIF": 8, "HEIF": 8, "TIFF": 6, "GIF": 4}
+MORE_BYTES_A_PIXEL = {"WEBP": 12, "AVIF": 6, "HEIF": 4, "TIFF": 4, "GIF": 4}
 WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
 BYTES_OF_TRANSPARENCY, BYTES_OF_SCANS, BYTES_AT_LEAST = 10, 6, MB
 MinSize = tuple[int, int]

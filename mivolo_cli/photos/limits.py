@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import logging
 import os
 import re
 import weakref
@@ -11,13 +13,18 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from threading import Condition
+from time import monotonic
 from typing import Any, Protocol
 
 from ..errors import BadInput, PhotoError
 
+logger = logging.getLogger(__name__)
 MB, GB = 1024**2, 1024**3
 LEAST = 512 * MB
 """Of memory, in bytes; a photo of 40 million pixels needs 300 MB."""
+LARGE = 128 * MB
+PATIENCE = 120.0
+"""Seconds in which some photo is always done with."""
 HELD = 128 * MB
 """Who is handed photos may keep so much of them while it asks for the next one."""
 SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([MG])i?B?", re.IGNORECASE)
@@ -104,20 +111,25 @@ class Budget:
     def __init__(self, total: int) -> None:
         self.total = self._free = total
         self._queue: dict[Share, None] = {}
-        self._change, self._closed = Condition(), False
+        self._change, self._closed, self._moved = Condition(), False, monotonic()
 
     def enter(self, share: Share) -> None:
         with self._change:
             self._queue[share] = None
 
     def lend(self, share: Share, size: int) -> None:
-        """Waits. Raises PhotoError where the budget is closed."""
+        """Waits; but not for ever for who keeps photos and asks for more. Raises PhotoError where
+        the budget is closed."""
         with self._change:
-            self._change.wait_for(lambda: self._closed or self._may_have(share, size))
+            while not self._change.wait_for(lambda: self._may_have(share, size), PATIENCE):
+                if next(iter(self._queue)) is share and self._moved + PATIENCE <= monotonic():
+                    logger.warning("photos are kept longer than they should be: memory may grow")
+                    break
             if self._closed:
                 raise PhotoError(*ENDED)
             del self._queue[share]
             self._free -= size
+            self._moved = monotonic()
             self._change.notify_all()
 
     def give_back(self, share: Share, size: int) -> None:
@@ -125,6 +137,7 @@ class Budget:
         with self._change:
             self._queue.pop(share, None)
             self._free += size
+            self._moved = monotonic()
             self._change.notify_all()
 
     def close(self) -> None:
@@ -134,7 +147,7 @@ class Budget:
             self._change.notify_all()
 
     def _may_have(self, share: Share, size: int) -> bool:
-        return size <= self._free and next(iter(self._queue)) is share
+        return self._closed or (size <= self._free and next(iter(self._queue)) is share)
 
 
 class Share:
@@ -167,7 +180,16 @@ class Share:
 
     def _shrink(self, size: int) -> None:
         size, self._size = self._size - size, size
+        if size >= LARGE:
+            trim()
         self._budget.give_back(self, size)
+
+
+def trim() -> None:
+    """Give back to the system what the C library keeps for later, where it is glibc: after large
+    photos that may be as much for each thread as the photo took."""
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @cache

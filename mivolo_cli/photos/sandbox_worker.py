@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from ..errors import PhotoError
 from ..records import Photo
 from . import decode
-from .limits import GB
+from .limits import GB, trim
 
 OPENING = GB
 """Bytes that may be taken before the size of a picture is known."""
@@ -62,6 +62,7 @@ def serve(requests: BinaryIO, answers: BinaryIO, seconds: float) -> None:
         asked = _Asked(json.loads(line), requests, answers, seconds)
         asked.answer(*_answer(asked))
         _set_alarm(0)
+        trim()
 
 
 def _answer(asked: _Asked) -> Answer:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from helpers.logs import warned
 from helpers.photos import draw_scene, save_broken, save_photo
 from helpers.scans_of_jpeg import many_scans
 
@@ -116,6 +117,20 @@ def test_memory_is_kept_as_long_as_the_pixels() -> None:
     del view
     gc.collect()
     assert budget._free == 1000
+
+
+def test_who_keeps_everything_and_asks_for_more_does_not_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mivolo_cli.photos.limits.PATIENCE", 0.2)
+    budget = Budget(10)
+    first, second = Share(budget, 10, 0), Share(budget, 10, 0)
+    first.take(10)
+    second.take(7)
+    assert len(warned(caplog, "photos.limits")) == 1
+    second.__exit__()
+    first.__exit__()
+    assert budget._free == 10
 
 
 def test_closing_ends_the_waiting() -> None:

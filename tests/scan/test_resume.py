@@ -51,15 +51,15 @@ def place(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The photos that were decoded, as they are."""
+    """The photos that were decoded, here or in processes of their own, as they are."""
     seen: list[str] = []
-    decode = photos.decode
+    is_risky = photos._is_risky
 
-    def watched(photo: Photo, *min_size: Any) -> Any:
+    def watched(photo: Photo, data: bytes | None) -> bool:
         seen.append(photo.path)
-        return decode(photo, *min_size)
+        return is_risky(photo, data)
 
-    monkeypatch.setattr(photos, "decode", watched)
+    monkeypatch.setattr(photos, "_is_risky", watched)
     return seen
 
 
@@ -257,10 +257,10 @@ def test_failures_that_may_be_over_are_tried_again(
 ) -> None:
     decode = photos.decode
 
-    def refuse(photo: Photo, *min_size: int) -> Any:
+    def refuse(photo: Photo, *others: Any) -> Any:
         if photo.path == "0/03.png":
             raise photos.PhotoError("no_permission", "not now")
-        return decode(photo)
+        return decode(photo, *others)
 
     monkeypatch.setattr(photos, "decode", refuse)
     assert scan().failures == {"no_permission": 1, "corrupt": 1}
