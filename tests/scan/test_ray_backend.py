@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from mivolo_cli import cli, tables
 from mivolo_cli.errors import BadInput, Stopped
 from mivolo_cli.photos.decode import MinSize
+from mivolo_cli.photos.limits import Limits
 from mivolo_cli.records import SCHEMA, Photo
 from mivolo_cli.scan import ray_backend, store, workdir
 from mivolo_cli.scan import run as scanning
@@ -202,11 +203,11 @@ def test_killed_processes_lose_nothing_and_poison_costs_one_photo(
     expected = local_rows(album, options)
     once = [tmp_path / name for name in ("decoded", "detected", "predicted")]
 
-    def decode(chunks: Any, min_size: MinSize | None) -> Any:
+    def decode(chunks: Any, min_size: MinSize | None, limits: Limits) -> Any:
         if not once[0].exists():
             once[0].touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        yield from healthy(chunks, min_size)
+        yield from healthy(chunks, min_size, limits)
 
     healthy = ray_backend.decode
     said: list[str] = []
