@@ -33,7 +33,7 @@ class Sample:
 
     Boxes are in pixels of the upright picture. Without either box the picture is a photo that needs
     a detector. `neighbours` are the others on it, labelled or not: they are blackened out of this
-    person's body.
+    person's body. `roll` is by how many degrees the head leans clockwise, where that is known.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Sample:
     face: Box | None = None
     body: Box | None = None
     neighbours: tuple[Person, ...] = ()
+    roll: float | None = None
 
     @property
     def shows(self) -> str:
@@ -62,9 +63,11 @@ class Sample:
         except (OSError, SyntaxError, ValueError, PhotoError) as error:
             raise BadInput(f"the labelled picture {self.name} cannot be read: {error}") from error
 
-    def crops(self, size: int, use: Use = "both") -> Crops:
-        """The model's inputs, cut as a scan cuts them; for a sample with a face or a body."""
-        return cut(self.pixels(), [Person(self.face, self.body), *self.neighbours], size, use)[0]
+    def crops(self, size: int, use: Use = "both", level: bool = False) -> Crops:
+        """The model's inputs, cut as a scan cuts them: none where no box is known. With `level`,
+        a head that leans is turned upright."""
+        person = Person(self.face, self.body, self.roll)
+        return cut(self.pixels(), [person, *self.neighbours], size, use, level)[0]
 
 
 class Size(NamedTuple):

@@ -18,7 +18,7 @@ from . import deim, yunet
 from .deim import PERSON_SCORE, Deim, Objects
 from .detector import best_way_up, detections, turned
 from .faces import FACE_SCORE, SURE_SCORE, FaceFinder, can_belong, detail_scale
-from .yunet import YuNet, as_blazeface
+from .yunet import YuNet
 
 WAY_UP_SIDE, WAY_UP_SCORE = 320, 0.75
 """Longer side of the photo in pixels, and score of the faces, by which the way up is chosen."""
@@ -70,8 +70,10 @@ class EmbeddedDetector:
         persons = objects.persons(self._person_score)
         faces = self._finder.find(image.pixels, persons.boxes, objects.animals)
         persons = real_persons(persons, faces.boxes, objects.animals)
-        boxes, size = as_blazeface(faces), (image.width, image.height)
-        found = detections(persons.boxes, persons.scores, boxes, faces.scores, *size, faces.points)
+        size = image.width, image.height
+        found = detections(
+            persons.boxes, persons.scores, faces.boxes, faces.scores, *size, faces.points
+        )
         return replace(
             found,
             upscaled=detail_scale(*image.pixels.shape[:2]) > 1,

@@ -29,9 +29,6 @@ what is none."""
 REACH, MAX_SHRINK = 0.75, 2
 """A turned square reaches so far from its centre, as a share of its side; what would shrink by more
 than the second is resized before it is turned, as turning skips pixels."""
-BLAZEFACE_WIDTH, BLAZEFACE_HEIGHT, BLAZEFACE_SHIFT = 1.08, 0.80, 0.08
-"""BlazeFace's box of a face as shares of YuNet's, which takes in the forehead: its width, its
-height, and by how much of YuNet's height its centre lies lower."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,18 +129,3 @@ class YuNet:
                 )
             )
         return Faces.merge(parts)
-
-
-def as_blazeface(faces: Faces) -> Boxes:
-    """BlazeFace's boxes (n, 4) of the faces that YuNet found; the chin of a head that leans is not
-    below it.
-
-    The embedded age model was trained on BlazeFace's boxes, so it needs them until it is trained on
-    others.
-    """
-    sides = faces.boxes[:, 2:] - faces.boxes[:, :2]
-    lean = np.radians(np.nan_to_num(arithmetic.roll(faces.points)))
-    down = np.stack((-np.sin(lean), np.cos(lean)), axis=1)
-    centres = arithmetic.centre(faces.boxes) + BLAZEFACE_SHIFT * sides[:, 1:] * down
-    half = sides * np.array((BLAZEFACE_WIDTH / 2, BLAZEFACE_HEIGHT / 2), np.float32)
-    return np.concatenate((centres - half, centres + half), axis=1).astype(np.float32)

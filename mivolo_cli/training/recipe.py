@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from ..errors import BadInput
 from ..model.architecture import Fusion
-from .augment import KINDS, SHARES, Augmentation
+from .augment import Augmentation
+from .mixer import KINDS, SHARES
 
 CHOICES = {
     "inputs": ("face+body", "face", "body"),
@@ -26,6 +27,8 @@ CHOICES = {
 class Recipe:
     """The model, the course of the training, the loss, and the pictures.
 
+    With `level`, the model learns from heads that are turned upright, and asks inference for such.
+
     The loss is `age_weight` times that of age, plus cross-entropy of gender. `age_beta` is where
     smooth L1 turns from square to straight, in parts of the span of ages. People of whom only a
     range is known count `range_weight`, with a `range_beta` of their own, and must come
@@ -37,7 +40,8 @@ class Recipe:
     0.5: of its square root). Learning rates: `muon_lr` for matrices where Muon is the optimizer,
     `adamw_lr` for all else. `patience` ends a training after so many validations without a better
     `monitor`, and keeps the best (0: never). `ramp` is the part of the steps in which the
-    augmentation grows. Backbones that have learned before (`train --backbones`) learn `backbone_lr`
+    augmentation grows. `shares` say how often each kind of example is drawn, and `balance` how often
+    people of each data set: by its size to that power. Backbones that have learned before (`train --backbones`) learn `backbone_lr`
     times as fast as the rest; their first `frozen_stages` stages do not learn at all, and nor do
     the statistics of their normalisation.
     """
@@ -46,6 +50,7 @@ class Recipe:
     inputs: Literal["face+body", "face", "body"] = "face+body"
     fusion: Fusion = "attention"
     gender: bool = True
+    level: bool = True
 
     epochs: int = 12
     batch_size: int = 64
@@ -80,6 +85,7 @@ class Recipe:
     backbone_lr: float = 1.0
     frozen_stages: int = 0
     shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))
+    balance: float = 1.0
     augmentation: Augmentation = Augmentation()
 
     def __post_init__(self) -> None:

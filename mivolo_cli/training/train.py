@@ -13,19 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from ..datasets import DataOptions, Sample, read_dataset, read_samples
+from ..datasets import DataOptions, Dataset, Sample, read_dataset
 from ..datasets.labels import OLDEST
+from ..datasets.locate import locate
 from ..errors import BadInput
 from ..evaluation import conformal
 from ..evaluation.metrics import Outcome, Score, score
 from ..model import checkpoint
 from ..model.variants import parse_variant
+from ..pipeline.components import open_detector
 from ..pipeline.crops import Crops
+from ..pipeline.options import InferenceOptions
 from ..pipeline.predict import Predictor
 from ..runtime.torch_engine import TorchEngine
 from ..threads import ordered
-from .augment import Mixer
 from .loss import Batch, age_weights
+from .mixer import Mixer
 from .recipe import Recipe
 from .trainer import Trainer
 
@@ -33,12 +36,13 @@ AHEAD = 4
 """Batches made in advance while the model learns from one."""
 CHECKPOINT_SECONDS = 180
 REPORT_STEPS = 50
-LOG, STEPS, LAST, BEST, MODEL = (
+LOG, STEPS, LAST, BEST, MODEL, PEOPLE = (
     "log.csv",
     "steps.csv",
     "last.pt",
     "best.safetensors",
     "model.safetensors",
+    "people.parquet",
 )
 Report = Callable[[dict[str, Any]], None]
 
@@ -46,7 +50,8 @@ Report = Callable[[dict[str, Any]], None]
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
     """`init` is a model by name or path to start from, `backbones` a file of backbones only;
-    `resume` goes on from `out`'s last checkpoint."""
+    `resume` goes on from `out`'s last checkpoint. `detector` finds the people on photos and the
+    faces on pictures of faces."""
 
     data: Sequence[Path]
     out: Path
@@ -57,6 +62,7 @@ class TrainOptions:
     backbones: Path | None = None
     resume: bool = False
     tensorboard: bool = False
+    detector: str = "auto"
     reading: DataOptions = DataOptions()
 
 
@@ -89,15 +95,23 @@ def train(options: TrainOptions, report: Report = lambda row: None) -> Path:
         )
     if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise BadInput("the package tensorboard is not installed", hint="pip install tensorboard")
-    samples = read_samples(options.data, options.reading)
     size = parse_variant(recipe.variant)[1]
-    mixer = Mixer(samples, recipe.shares, recipe.augmentation, size, recipe.inputs)
-    validations = [_validation(place, options, size) for place in options.validation]
+    options.out.mkdir(parents=True, exist_ok=True)
+    data, measured = _located(options, report)
+    samples = [sample for some in data for sample in some.samples]
+    mixer = Mixer(
+        [some.samples for some in data],
+        recipe.shares,
+        recipe.augmentation,
+        size,
+        recipe.inputs,
+        recipe.balance,
+    )
+    validations = [_validation(some, size, recipe.level) for some in measured]
     steps = _epoch(mixer, recipe) * recipe.epochs
     trainer = Trainer(
         recipe, steps, options.device, options.init, _mean_age(samples), options.backbones
     )
-    options.out.mkdir(parents=True, exist_ok=True)
     if last.exists():
         trainer.restore(last)
     _run(
@@ -138,9 +152,29 @@ def _outcomes(trainer: Trainer, validation: Validation) -> list[Outcome]:
     return [Outcome(sample.label, p) for sample, p in zip(validation.samples, found, strict=True)]
 
 
-def _validation(place: Path, options: TrainOptions, size: int) -> Validation:
-    data = read_dataset(place, options.reading)
-    return Validation(data.name, data.samples, [sample.crops(size) for sample in data.samples])
+def _located(options: TrainOptions, report: Report) -> tuple[list[Dataset], list[Dataset]]:
+    """The data to train and to validate on, with the people found on its pictures."""
+    detector = open_detector(InferenceOptions(detector=options.detector))
+    cache = options.out / PEOPLE
+    places = [*options.data, *options.validation]
+    found = []
+    for place in places:
+        data = read_dataset(place, options.reading)
+        samples = locate(
+            data.samples,
+            detector,
+            cache,
+            lambda done, data=data: report(
+                {"data": data.name, "located": done, "of": len(data.samples)}
+            ),
+        )
+        found.append(replace(data, samples=samples))
+    return found[: len(options.data)], found[len(options.data) :]
+
+
+def _validation(data: Dataset, size: int, level: bool) -> Validation:
+    inputs = [sample.crops(size, level=level) for sample in data.samples]
+    return Validation(data.name, data.samples, inputs)
 
 
 def _mean_age(samples: Sequence[Sample]) -> float:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,10 @@ class Trainer:
             drop_path=recipe.drop_path,
             fusion=recipe.fusion,
         )
-        self.spec = checkpoint.spec_of(
+        spec = checkpoint.spec_of(
             model, recipe.variant, min_age=0.0, max_age=OLDEST, inputs=recipe.inputs
         )
+        self.spec = replace(spec, level=recipe.level)
         if init is not None:
             begin_with(model, init, recipe.variant)
         else:

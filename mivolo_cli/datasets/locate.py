@@ -1,0 +1,139 @@
+"""Find the labelled people on pictures with a detector, as a scan would, and remember where they
+were."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .. import atomic
+from ..detect.detector import Detector
+from ..pipeline.pair import pair
+from ..records import Box, Image, Person, Photo
+from ..version import __version__
+from .sample import Sample
+
+CHUNK = 1000
+"""Pictures between two savings of the cache."""
+NUMBERS = pa.list_(pa.float32())
+PERSON = pa.struct([("face", NUMBERS), ("body", NUMBERS), ("roll", pa.float32())])
+LOCATED = ("photo", "face")
+"""What samples show that are looked at."""
+CACHE = pa.schema([("key", pa.string()), ("people", pa.list_(PERSON))])
+"""`key` says which picture and detector; boxes are x1, y1, x2, y2, score."""
+
+
+def locate(
+    samples: Sequence[Sample],
+    detector: Detector,
+    cache: Path | None = None,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> list[Sample]:
+    """The samples in order, those that show a photo or a face with the boxes that the detector
+    finds.
+
+    On a photo the labelled person is the one with the largest face, or else the largest body; where
+    nobody is found the sample stays as it is. On a picture of a face where none is found, the whole
+    picture is the face. Results are kept in the Parquet file `cache`. `on_progress` gets the number
+    of pictures looked at. Raises BadInput for pictures that cannot be read.
+    """
+    people = {} if cache is None else _read(cache)
+    keys = [_key(sample, detector) if sample.shows in LOCATED else None for sample in samples]
+    unknown = {
+        key: sample
+        for key, sample in zip(keys, samples, strict=True)
+        if key is not None and key not in people
+    }
+    done = len(keys) - keys.count(None) - len(unknown)
+    for found in _detect(unknown, detector):
+        people |= found
+        done += len(found)
+        on_progress(done)
+        if cache is not None:
+            _write(people, cache)
+    return [
+        sample if key is None else _placed(sample, people[key])
+        for key, sample in zip(keys, samples, strict=True)
+    ]
+
+
+def largest(people: Sequence[Person]) -> int:
+    """The index of the person with the largest face; where nobody has one, with the largest
+    body."""
+    return max(range(len(people)), key=lambda i: (_area(people[i].face), _area(people[i].body)))
+
+
+def _detect(samples: Mapping[str, Sample], detector: Detector) -> Iterator[dict[str, list[Person]]]:
+    def people(sample: Sample) -> list[Person]:
+        return pair(detector.detect([Image(Photo("", sample.name), sample.pixels())])[0])
+
+    items = list(samples.items())
+    with ThreadPoolExecutor(detector.streams, thread_name_prefix="locate") as pool:
+        for start in range(0, len(items), CHUNK):
+            keys, chunk = zip(*items[start : start + CHUNK], strict=True)
+            yield dict(zip(keys, pool.map(people, chunk), strict=True))
+
+
+def _key(sample: Sample, detector: Detector) -> str:
+    """Tells the picture and the detector from all others."""
+    if isinstance(sample.source, Path):
+        stat = sample.source.stat()
+        picture = f"{sample.source.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()
+    else:
+        picture = sample.source
+    return hashlib.sha256(f"{__version__} {detector.sha256} ".encode() + picture).hexdigest()
+
+
+def _placed(sample: Sample, people: list[Person]) -> Sample:
+    if not people:
+        return sample
+    chosen = largest(people)
+    person, others = people[chosen], (*people[:chosen], *people[chosen + 1 :])
+    if sample.shows == "face" and person.face is None:
+        return replace(sample, body=person.body)
+    return replace(
+        sample, face=person.face, body=person.body, roll=person.roll or 0.0, neighbours=others
+    )
+
+
+def _area(box: Box | None) -> float:
+    return 0.0 if box is None else (box.x2 - box.x1) * (box.y2 - box.y1)
+
+
+def _read(file: Path) -> dict[str, list[Person]]:
+    """What an earlier call has written; nothing where there is no such file, or a damaged one."""
+    try:
+        rows = pq.read_table(file, schema=CACHE).to_pylist()
+    except (OSError, pa.ArrowException):
+        return {}
+    return {
+        row["key"]: [Person(_box(p["face"]), _box(p["body"]), p["roll"]) for p in row["people"]]
+        for row in rows
+    }
+
+
+def _write(people: Mapping[str, list[Person]], file: Path) -> None:
+    rows = [
+        {"key": key, "people": [_plain(person) for person in found]}
+        for key, found in people.items()
+    ]
+    with atomic.replacing(file) as out:
+        pq.write_table(pa.Table.from_pylist(rows, CACHE), out)
+
+
+def _plain(person: Person) -> dict[str, Any]:
+    boxes = {name: getattr(person, name) for name in ("face", "body")}
+    return {name: box and [*box.corners, box.score] for name, box in boxes.items()} | {
+        "roll": person.roll
+    }
+
+
+def _box(values: Sequence[float] | None) -> Box | None:
+    return None if values is None else Box(*values)

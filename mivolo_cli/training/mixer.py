@@ -1,0 +1,173 @@
+"""Draws training examples: what inference would cut out of photos of labelled people.
+
+People whose face and body the data shows come as they are, with one of the two left out, or from
+the body only with the face still visible in it, as if no detector had found it. A face may also be
+given somebody else's body of the same gender and age range.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.random import Generator
+
+from ..datasets.labels import Label
+from ..datasets.pairs import fits
+from ..datasets.sample import Sample
+from ..errors import BadInput
+from ..pipeline.crops import Crops
+from ..records import Pixels
+from .augment import Augmentation, body_input, face_input
+from .parts import Part, Parts, parts_of
+
+logger = logging.getLogger(__name__)
+KINDS = ("face", "pair", "faceless", "body", "face+body")
+"""face alone; a face with its own body; that body alone, with the face visible in it; the body of
+somebody of whom no face is known; a face with another's body."""
+SHARES = {"face": 0.4, "pair": 0.25, "faceless": 0.12, "body": 0.17, "face+body": 0.06}
+"""How often each kind is drawn, where a recipe does not say; the data may lack some, so they need
+not sum to 1."""
+ALONE = {"face": ("face",), "body": ("body", "faceless")}
+"""The kinds for a model that reads one input only."""
+MEMORY = 6_000_000_000
+"""Bytes of decoded pictures that are kept; what goes beyond is decoded again each time it is
+drawn."""
+
+
+class Mixer:
+    """Draws from data sets of labelled people, each as often as the power `balance` of its size
+    says: 1 by size, 0 all alike. Pictures are decoded once and kept."""
+
+    def __init__(
+        self,
+        data: Sequence[Sequence[Sample]],
+        shares: dict[str, float],
+        how: Augmentation,
+        size: int,
+        inputs: str = "face+body",
+        balance: float = 1.0,
+    ) -> None:
+        self.how, self.size, self.balance = how, size, balance
+        self.kept: dict[int, Parts] = {}
+        self.fitting: dict[Label, list[Sample]] = {}
+        self.bytes = 0
+        self.pools = self._pools([self._seen(samples) for samples in data])
+        self.faces, self.bodies = (
+            [sample for samples in self.pools[kind] for sample in samples]
+            for kind in ("face", "body")
+        )
+        allowed = ALONE.get(inputs, KINDS)
+        drawable = {
+            kind: shares.get(kind, 0.0) for kind in allowed if shares.get(kind) and self.pools[kind]
+        }
+        self._refuse_unused(drawable)
+        self.kinds = list(drawable)
+        self.shares = [share / sum(drawable.values()) for share in drawable.values()]
+
+    def parts(self, sample: Sample) -> Parts:
+        """From memory, as far as that reaches."""
+        found = self.kept.get(id(sample))
+        if found is None:
+            found = parts_of(sample, self.size)
+            if self.bytes < MEMORY:
+                self.kept[id(sample)] = found
+                self.bytes += found.bytes
+        return found
+
+    def epoch_length(self) -> int:
+        """Examples in an epoch: every face once on average, or every body where there are no
+        faces."""
+        drawn = dict(zip(self.kinds, self.shares, strict=True))
+        with_face = sum(share for kind, share in drawn.items() if kind != "body")
+        return round(len(self.faces) / with_face) if with_face else len(self.bodies)
+
+    def draw(self, rng: Generator, strength: float) -> tuple[Crops, Label]:
+        """One example and what is known about it."""
+        kind = self.kinds[rng.choice(len(self.kinds), p=self.shares)]
+        pools = self.pools[kind]
+        sizes = np.array([len(samples) for samples in pools]) ** self.balance
+        samples = pools[rng.choice(len(pools), p=sizes / sizes.sum())]
+        sample = samples[int(rng.integers(len(samples)))]
+        parts = self.parts(sample)
+        face = body = None
+        if kind in ("face", "pair", "face+body") and parts.face is not None:
+            face = face_input(parts.face, self.size, rng, self.how, strength)
+        if kind in ("pair", "faceless", "body") and parts.body is not None:
+            hidden = kind == "pair" or bool(rng.random() < self.how.hidden)
+            body = self._body(parts.body, rng, strength, hidden)
+        elif kind == "face+body":
+            body = self._partner(sample.label, rng, strength)
+        return Crops(face, body), sample.label
+
+    def _body(self, part: Part, rng: Generator, strength: float, hidden: bool) -> Pixels:
+        return body_input(part, self.size, rng, self.how, strength, hidden)
+
+    def _seen(self, samples: Sequence[Sample]) -> list[tuple[Sample, Parts]]:
+        """Those of whom something can be seen."""
+        seen = [(sample, self.parts(sample)) for sample in samples]
+        unseen = [sample for sample, parts in seen if not any(parts)]
+        if unseen:
+            logger.warning(
+                f"{len(unseen)} of {len(samples)} labelled people cannot be seen on their "
+                f"pictures, as {unseen[0].name}: left out"
+            )
+        return [(sample, parts) for sample, parts in seen if any(parts)]
+
+    def _pools(
+        self, data: Sequence[Sequence[tuple[Sample, Parts]]]
+    ) -> dict[str, list[list[Sample]]]:
+        """The people to draw each kind from, by data set."""
+
+        def those(face: bool, body: bool) -> list[list[Sample]]:
+            found = [
+                [s for s, parts in people if (parts.face or not face) and (parts.body or not body)]
+                for people in data
+            ]
+            return [samples for samples in found if samples]
+
+        faces, pairs = those(True, False), those(True, True)
+        bodies = [
+            [sample for sample in samples if sample.face is None] for samples in those(False, True)
+        ]
+        bodies = [samples for samples in bodies if samples]
+        both = faces if bodies else []
+        return {
+            "face": faces,
+            "pair": pairs,
+            "faceless": pairs,
+            "body": bodies,
+            "face+body": both,
+        }
+
+    def _partner(self, face: Label, rng: Generator, strength: float) -> Pixels | None:
+        """Somebody's body of the same gender and age range, however rare they are; None where
+        nobody fits."""
+        if face not in self.fitting:
+            self.fitting[face] = [body for body in self.bodies if fits(face, body.label)]
+        bodies = self.fitting[face]
+        part = self.parts(bodies[int(rng.integers(len(bodies)))]).body if bodies else None
+        return None if part is None else self._body(part, rng, strength, True)
+
+    def _refuse_unused(self, drawable: dict[str, float]) -> None:
+        """Data that no kind with a share would ever draw must not be passed over in silence."""
+        uses = {"face": {"face", "pair", "face+body"}, "body": {"body", "face+body"}}
+        alone = {"face": self.faces, "body": self.bodies}
+        for name, kinds in uses.items():
+            left_out = [sample for sample in alone[name] if sample.shows == name]
+            if left_out and not kinds & drawable.keys():
+                raise BadInput(
+                    (
+                        f"the recipe has no share for the {len(left_out)} pictures "
+                        f"of {name} alone in the training data"
+                    ),
+                    hint=(
+                        f"leave these pictures out, or set a share for {' or '.join(sorted(kinds))}"
+                    ),
+                )
+        if not drawable:
+            raise BadInput(
+                "the recipe has no share for the kind of pictures in the training data",
+                hint=f"set shares for {', '.join(KINDS)}",
+            )

@@ -1,0 +1,94 @@
+"""What training keeps of a labelled person: the face and the body, each with some of what is
+around it, so that it can be cut anew each time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from ..datasets import Sample
+from ..pipeline import crops
+from ..records import Boxes, Pixels
+
+MARGIN = 0.3
+"""How much of the surroundings is kept, as a share of the box's longer side."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """`pixels` (height, width, 3) uint8 RGB show the box (4,) float32 and what is around it.
+
+    `roll`: by how many degrees the head leans clockwise. `own_face` (4,): on a body the person's
+    own face, None where it was not found.
+    """
+
+    pixels: Pixels
+    box: Boxes
+    roll: float = 0.0
+    own_face: Boxes | None = None
+
+
+class Parts(NamedTuple):
+    """A person's face and body; None where there is none."""
+
+    face: Part | None
+    body: Part | None
+
+    @property
+    def bytes(self) -> int:
+        return sum(part.pixels.nbytes for part in self if part is not None)
+
+
+def parts_of(sample: Sample, size: int) -> Parts:
+    """Both parts as inference would cut them out, and no larger than a model of this input size can
+    use. Others are blackened out of the body, the own face is not.
+
+    Raises BadInput where the picture cannot be read.
+    """
+    pixels = sample.pixels()
+    height, width = pixels.shape[:2]
+    face, body = (crops.whole_pixels(box, width, height) for box in (sample.face, sample.body))
+    return Parts(
+        None if face is None else _part(pixels, face, size, sample.roll or 0.0),
+        None if body is None else _body(pixels, sample, body, face, size),
+    )
+
+
+def _body(
+    pixels: Pixels, sample: Sample, box: Boxes, own_face: Boxes | None, size: int
+) -> Part | None:
+    """None where inference would refuse the body."""
+    height, width = pixels.shape[:2]
+    others, faces = (
+        crops.stacked([crops.whole_pixels(getattr(p, kind), width, height) for p in people])
+        for kind, people in (("body", sample.neighbours), ("face", sample.neighbours))
+    )
+    own = crops.stacked([own_face])
+    if crops.blackened_body(pixels, box, others, np.concatenate((faces, own))) is None:
+        return None
+    pixels = pixels.copy()
+    x1, y1, x2, y2 = box.astype(int)
+    blackened = crops.blackened_body(pixels, box, others, faces)
+    if blackened is not None:
+        pixels[y1:y2, x1:x2] = blackened
+    return _part(pixels, box, size, 0.0, own_face)
+
+
+def _part(
+    pixels: Pixels, box: Boxes, size: int, roll: float, own_face: Boxes | None = None
+) -> Part | None:
+    if (box[2:] <= box[:2]).any():
+        return None
+    height, width = pixels.shape[:2]
+    longer = float((box[2:] - box[:2]).max())
+    x1, y1 = np.maximum(np.floor(box[:2] - MARGIN * longer), 0).astype(int)
+    x2, y2 = np.minimum(np.ceil(box[2:] + MARGIN * longer), (width, height)).astype(int)
+    kept, origin = pixels[y1:y2, x1:x2], np.tile(np.array((x1, y1), np.float32), 2)
+    ratio = min(1.0, 2 * size / longer)
+    if ratio < 1:
+        kept = cv2.resize(kept, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
+    own = None if own_face is None else (own_face - origin) * ratio
+    return Part(kept.copy(), (box - origin) * ratio, roll, own)
