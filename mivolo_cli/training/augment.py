@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from ..pipeline.crops import MIN_ROLL
+from ..boxes import area
+from ..pipeline.crops import MIN_BODY_SHARE, MIN_ROLL
 from ..records import Boxes, Pixels
 from .parts import Part
 
@@ -73,11 +74,20 @@ def body_input(
         x1, y1, x2, y2 = own.astype(int)
         pixels = pixels.copy()
         pixels[max(y1, 0) : y2, max(x1, 0) : x2] = 0
-    if part.own_face is not None and rng.random() < how.wide * strength:
-        pixels, box = _from_further(pixels, box, rng.uniform(1, how.reach), rng)
+    cramped = hidden and _is_cramped(part)
+    if cramped or (part.own_face is not None and rng.random() < how.wide * strength):
+        pixels, box = _from_further(pixels, box, rng.uniform(1.2, how.reach), rng)
     box = _jittered(box, rng, how, strength)
     tilt = how.tilt * strength / 2
     return _finished(pixels, box, rng.uniform(-tilt, tilt), size, rng, how, strength)
+
+
+def _is_cramped(part: Part) -> bool:
+    """Whether the face leaves too little of the body to see when it is blackened."""
+    if part.own_face is None:
+        return False
+    areas = area(np.stack((part.own_face, part.box)))
+    return bool(areas[0] > (1 - MIN_BODY_SHARE) * areas[1])
 
 
 def _guessed_face(body: Boxes, rng: Generator) -> Boxes:

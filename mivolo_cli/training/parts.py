@@ -60,20 +60,18 @@ def parts_of(sample: Sample, size: int) -> Parts:
 def _body(
     pixels: Pixels, sample: Sample, box: Boxes, own_face: Boxes | None, size: int
 ) -> Part | None:
-    """None where inference would refuse the body."""
+    """None where inference would refuse the body even with its own face visible."""
     height, width = pixels.shape[:2]
-    others, faces = (
-        crops.stacked([crops.whole_pixels(getattr(p, kind), width, height) for p in people])
-        for kind, people in (("body", sample.neighbours), ("face", sample.neighbours))
+    bodies, faces = (
+        crops.stacked([crops.whole_pixels(getattr(p, kind), width, height) for p in others])
+        for kind, others in (("body", sample.neighbours), ("face", sample.neighbours))
     )
-    own = crops.stacked([own_face])
-    if crops.blackened_body(pixels, box, others, np.concatenate((faces, own))) is None:
+    blackened = crops.blackened_body(pixels, box, bodies, faces)
+    if blackened is None:
         return None
     pixels = pixels.copy()
     x1, y1, x2, y2 = box.astype(int)
-    blackened = crops.blackened_body(pixels, box, others, faces)
-    if blackened is not None:
-        pixels[y1:y2, x1:x2] = blackened
+    pixels[y1:y2, x1:x2] = blackened
     return _part(pixels, box, size, 0.0, own_face)
 
 

@@ -20,6 +20,7 @@ from ..errors import BadInput
 from ..evaluation import conformal
 from ..evaluation.metrics import Outcome, Score, score
 from ..model import checkpoint
+from ..model.architecture import FromPixels
 from ..model.variants import parse_variant
 from ..pipeline.components import open_detector
 from ..pipeline.crops import Crops
@@ -98,6 +99,8 @@ def train(options: TrainOptions, report: Report = lambda row: None) -> Path:
     size = parse_variant(recipe.variant)[1]
     options.out.mkdir(parents=True, exist_ok=True)
     data, measured = _located(options, report)
+    if recipe.pseudo_gender:
+        data = [with_pseudo_genders(some, options) for some in data]
     samples = [sample for some in data for sample in some.samples]
     mixer = Mixer(
         [some.samples for some in data],
@@ -170,6 +173,27 @@ def _located(options: TrainOptions, report: Report) -> tuple[list[Dataset], list
         )
         found.append(replace(data, samples=samples))
     return found[: len(options.data)], found[len(options.data) :]
+
+
+def with_pseudo_genders(data: Dataset, options: TrainOptions) -> Dataset:
+    """The data with the genders that the initial model is sure of, for people without a known one
+    (Lee, "Pseudo-Label", 2013). Raises BadInput without an initial model."""
+    if options.init is None:
+        raise BadInput("pseudo_gender needs a model to ask", hint="add --init, or set it to 0")
+    unknown = [s for s in data.samples if s.label.gender is None and s.face is not None]
+    model, spec = checkpoint.load(options.init)
+    predictor = Predictor(TorchEngine(FromPixels(model), options.device, "bf16"), spec, 64)
+    inputs = [sample.crops(spec.input_size, "face", spec.level) for sample in unknown]
+    genders = {
+        id(sample): found.gender
+        for sample, found in zip(unknown, predictor.predict(inputs), strict=True)
+        if found is not None and (found.gender_score or 0) >= options.recipe.pseudo_gender
+    }
+    samples = [
+        replace(s, label=replace(s.label, gender=genders.get(id(s), s.label.gender)))
+        for s in data.samples
+    ]
+    return replace(data, samples=samples)
 
 
 def _validation(data: Dataset, size: int, level: bool) -> Validation:
