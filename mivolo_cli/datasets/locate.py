@@ -24,8 +24,6 @@ CHUNK = 1000
 """Pictures between two savings of the cache."""
 NUMBERS = pa.list_(pa.float32())
 PERSON = pa.struct([("face", NUMBERS), ("body", NUMBERS), ("roll", pa.float32())])
-LOCATED = ("photo", "face")
-"""What samples show that are looked at."""
 CACHE = pa.schema([("key", pa.string()), ("people", pa.list_(PERSON))])
 """`key` says which picture and detector; boxes are x1, y1, x2, y2, score."""
 
@@ -35,9 +33,10 @@ def locate(
     detector: Detector,
     cache: Path | None = None,
     on_progress: Callable[[int], None] = lambda done: None,
+    shows: Sequence[str] = ("photo", "face"),
 ) -> list[Sample]:
-    """The samples in order, those that show a photo or a face with the boxes that the detector
-    finds.
+    """The samples in order, those that show a photo (or whatever `shows` says) with the boxes that
+    the detector finds.
 
     On a photo the labelled person is the one with the largest face, or else the largest body; where
     nobody is found the sample stays as it is. On a picture of a face where none is found, the whole
@@ -45,7 +44,7 @@ def locate(
     of pictures looked at. Raises BadInput for pictures that cannot be read.
     """
     people = {} if cache is None else _read(cache)
-    keys = [_key(sample, detector) if sample.shows in LOCATED else None for sample in samples]
+    keys = [_key(sample, detector) if sample.shows in shows else None for sample in samples]
     unknown = {
         key: sample
         for key, sample in zip(keys, samples, strict=True)

@@ -8,7 +8,7 @@ given somebody else's body of the same gender and age range.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.random import Generator
@@ -31,7 +31,7 @@ SHARES = {"face": 0.4, "pair": 0.25, "faceless": 0.12, "body": 0.17, "face+body"
 not sum to 1."""
 ALONE = {"face": ("face",), "body": ("body", "faceless")}
 """The kinds for a model that reads one input only."""
-MEMORY = 6_000_000_000
+MEMORY = 4_000_000_000
 """Bytes of decoded pictures that are kept; what goes beyond is decoded again each time it is
 drawn."""
 
@@ -104,41 +104,37 @@ class Mixer:
     def _body(self, part: Part, rng: Generator, strength: float, hidden: bool) -> Pixels:
         return body_input(part, self.size, rng, self.how, strength, hidden)
 
-    def _seen(self, samples: Sequence[Sample]) -> list[tuple[Sample, Parts]]:
-        """Those of whom something can be seen."""
-        seen = [(sample, self.parts(sample)) for sample in samples]
-        unseen = [sample for sample, parts in seen if not any(parts)]
+    def _seen(self, samples: Sequence[Sample]) -> list[tuple[Sample, frozenset[str]]]:
+        """Those of whom something can be seen, and what: face, body."""
+        found = []
+        for sample in samples:
+            parts = self.parts(sample)._asdict()
+            found.append((sample, frozenset(name for name, part in parts.items() if part)))
+        unseen = [sample for sample, kinds in found if not kinds]
         if unseen:
             logger.warning(
                 f"{len(unseen)} of {len(samples)} labelled people cannot be seen on their "
                 f"pictures, as {unseen[0].name}: left out"
             )
-        return [(sample, parts) for sample, parts in seen if any(parts)]
+        return [(sample, kinds) for sample, kinds in found if kinds]
 
     def _pools(
-        self, data: Sequence[Sequence[tuple[Sample, Parts]]]
+        self, data: Sequence[Sequence[tuple[Sample, frozenset[str]]]]
     ) -> dict[str, list[list[Sample]]]:
         """The people to draw each kind from, by data set."""
 
-        def those(face: bool, body: bool) -> list[list[Sample]]:
-            found = [
-                [s for s, parts in people if (parts.face or not face) and (parts.body or not body)]
-                for people in data
-            ]
+        def those(wanted: Callable[[frozenset[str]], bool]) -> list[list[Sample]]:
+            found = [[sample for sample, kinds in people if wanted(kinds)] for people in data]
             return [samples for samples in found if samples]
 
-        faces, pairs = those(True, False), those(True, True)
-        bodies = [
-            [sample for sample in samples if sample.face is None] for samples in those(False, True)
-        ]
-        bodies = [samples for samples in bodies if samples]
-        both = faces if bodies else []
+        faces, pairs = those(lambda kinds: "face" in kinds), those(lambda kinds: len(kinds) == 2)
+        bodies = those(lambda kinds: kinds == {"body"})
         return {
             "face": faces,
             "pair": pairs,
             "faceless": pairs,
             "body": bodies,
-            "face+body": both,
+            "face+body": faces if bodies else [],
         }
 
     def _partner(self, face: Label, rng: Generator, strength: float) -> Pixels | None:
