@@ -141,7 +141,7 @@ def report(
     rng = np.random.default_rng(0)
     means = [rng.choice(worse, len(worse)).mean() for _ in range(RESAMPLES)]
     low, high = np.percentile(means, (2.5, 97.5))
-    moved = np.abs([a.age - b.age for a, b in zip(whole, reduced, strict=True)])
+    moved = np.abs([(a.age or 0) - (b.age or 0) for a, b in zip(whole, reduced, strict=True)])
     print(f"MAE reduced less MAE whole: {worse.mean():+.2f} years ({low:+.2f} to {high:+.2f})")
     print(
         f"an age moves by {moved.mean():.2f} years on average, {np.median(moved):.2f} in the middle"

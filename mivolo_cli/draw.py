@@ -176,7 +176,7 @@ def labels(prediction: Prediction | None, size: int) -> list[Caption]:
     """Ways to say it, the longest first."""
     if prediction is None:
         return [Caption((("?", size),))]
-    age = (str(round(prediction.age)), size)
+    age = (_age(prediction), size)
     if prediction.gender is None or prediction.gender_score is None:
         return [Caption((age,))]
     gender = (prediction.gender, size)
@@ -185,6 +185,15 @@ def labels(prediction: Prediction | None, size: int) -> list[Caption]:
         max(MIN_SMALL_TEXT, round(0.72 * size)),
     )
     return [Caption((age, gender, sure)), Caption((age, gender)), Caption((age,))]
+
+
+def _age(prediction: Prediction) -> str:
+    """In whole years, or the interval where that is all that is known."""
+    if prediction.age is not None:
+        return str(round(prediction.age))
+    if prediction.age_low is None or prediction.age_high is None:
+        return "?"
+    return f"{prediction.age_low:.0f}-{prediction.age_high:.0f}"
 
 
 def place_labels(

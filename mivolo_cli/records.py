@@ -192,11 +192,11 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model says of one person: age in years, the interval that holds 80 % (None: not
-    calibrated), the gender and its probability (0.5 to 1; both None from a model of age only), and
-    the inputs it saw."""
+    """What the model says of one person: age in years (None: a body alone that tells too little of
+    it), the interval that holds 80 % (None: not calibrated), the gender and its probability (0.5 to
+    1; both None from a model of age only), and the inputs it saw."""
 
-    age: float
+    age: float | None
     gender: str | None
     gender_score: float | None
     used: str
@@ -273,8 +273,8 @@ def box_of(row: Mapping[str, Any], kind: str) -> Box | None:
 
 
 def prediction_of(row: Mapping[str, Any]) -> Prediction | None:
-    """None where the row has no age."""
-    if row["age"] is None:
+    """None where the model saw nothing of the row's person."""
+    if row["used"] is None:
         return None
     return Prediction(**{column: row[column] for column in PREDICTION_COLUMNS})
 
@@ -331,7 +331,7 @@ def _prediction(prediction: Prediction) -> dict[str, Any]:
     return {
         "status": "ok",
         "used": prediction.used,
-        "age": _shortest(prediction.age),
+        "age": None if prediction.age is None else _shortest(prediction.age),
         "age_low": None if prediction.age_low is None else _shortest(prediction.age_low),
         "age_high": None if prediction.age_high is None else _shortest(prediction.age_high),
         "gender": prediction.gender,

@@ -39,7 +39,8 @@ class CombinedPair:
     def shows(self) -> str:
         return "face+body"
 
-    def crops(self, size: int, use: Use = "both") -> Crops:
+    def crops(self, size: int, use: Use = "both", level: bool = False) -> Crops:
+        """See Sample.crops; which way these heads lean is not known."""
         return Crops(
             None if use == "body" else self.face.crops(size).face,
             None if use == "face" else self.body.crops(size).body,

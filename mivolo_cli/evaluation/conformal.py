@@ -9,6 +9,7 @@ that the model saw. Sources: Lei et al., "Distribution-Free Predictive Inference
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -31,21 +32,33 @@ STEP = 2.0
 """Years between the ages at which the quantiles are kept; between them they are interpolated."""
 
 
+FACE_SIDES = (0.0, 32.0, 64.0)
+"""Pixels from which faces are told apart where there are enough of each size."""
+
+
 def fit(outcomes: Sequence[Outcome], coverage: float = COVERAGE) -> Intervals:
     """Calibrate on people whose age, or range of ages, is known, apart for each kind of inputs with
-    enough people."""
-    found: dict[str, list[tuple[Label, float]]] = {}
-    for outcome in outcomes:
-        if outcome.prediction is not None and outcome.label.age_low is not None:
-            found.setdefault(outcome.prediction.used, []).append(
-                (outcome.label, outcome.prediction.age)
-            )
-    bands = {
-        used: _fit(people, coverage)
-        for used, people in sorted(found.items())
-        if len(people) >= FEWEST
-    }
-    return Intervals(bands, coverage)
+    enough people, and for small and large faces."""
+    found: dict[str, dict[float, list[tuple[Label, float]]]] = {}
+    for o in outcomes:
+        if o.prediction is None or o.prediction.age is None or o.label.age_low is None:
+            continue
+        sizes = found.setdefault(o.prediction.used, {})
+        sizes.setdefault(_smallest_like(o.face_side), []).append((o.label, o.prediction.age))
+    bands = {used: _bands(sizes, coverage) for used, sizes in sorted(found.items())}
+    return Intervals({used: some for used, some in bands.items() if some}, coverage)
+
+
+def _smallest_like(face_side: float | None) -> float:
+    """The size in FACE_SIDES from which on faces are as this one; unknown ones are large."""
+    return max(side for side in FACE_SIDES if face_side is None or side <= face_side)
+
+
+def _bands(sizes: dict[float, list[tuple[Label, float]]], coverage: float) -> list[Band]:
+    """Those of sizes with enough people; the smallest of them also serves what is smaller."""
+    enough = [size for size in sorted(sizes) if len(sizes[size]) >= FEWEST]
+    bands = [replace(_fit(sizes[size], coverage), min_face=size) for size in enough]
+    return [replace(bands[0], min_face=0.0), *bands[1:]] if bands else []
 
 
 def signed_miss(age: float, label: Label) -> float:

@@ -7,17 +7,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .. import records
 from ..datasets import DataOptions, Dataset, Problem, Sample, read_dataset
+from ..datasets.locate import locate
 from ..datasets.pairs import combine
 from ..detect.detector import Detector
 from ..errors import BadInput
 from ..pipeline.components import is_levelled, open_detector, open_predictor
-from ..pipeline.crops import Crops, cut
 from ..pipeline.defaults import resolve
 from ..pipeline.options import InferenceOptions
-from ..pipeline.pair import pair
-from ..records import Box, Image, Photo, Prediction, Use
+from ..records import Prediction
 from . import metrics
 from .match import Labelled, Predict, from_table
 from .metrics import Outcome, Score, score
@@ -170,36 +168,21 @@ def from_model(options: InferenceOptions, on_progress: Callable[[int], None]) ->
     size, detectors = predictor.spec.input_size, list[Detector]()
     level = is_levelled(options, predictor.spec)
 
-    def crops(person: Labelled) -> Crops:
-        if isinstance(person, Sample) and person.shows == "photo":
-            if not detectors:
-                detectors.append(open_detector(options))
-            return _found(person, detectors[0], size, options.use, level)
-        return person.crops(size, options.use)
+    def located(some: Sequence[Labelled]) -> Sequence[Labelled]:
+        """With the people on photos found."""
+        samples = [person for person in some if isinstance(person, Sample)]
+        if not any(sample.shows == "photo" for sample in samples):
+            return some
+        if not detectors:
+            detectors.append(open_detector(options))
+        return locate(samples, detectors[0], shows=("photo",))
 
     def predict(people: Sequence[Labelled]) -> list[Prediction | None]:
         found: list[Prediction | None] = []
         for start in range(0, len(people), CHUNK):
-            found += predictor.predict([crops(person) for person in people[start : start + CHUNK]])
+            some = located(people[start : start + CHUNK])
+            found += predictor.predict([p.crops(size, options.use, level) for p in some])
             on_progress(len(found))
         return found
 
     return predict
-
-
-def _found(sample: Sample, detector: Detector, size: int, use: Use, level: bool) -> Crops:
-    """The inputs of the largest person on a photo."""
-    image = Image(Photo("", sample.name), sample.pixels())
-    people = pair(detector.detect([image])[0])
-    if not people:
-        return Crops(None, None)
-    return cut(image.pixels, people, size, use, level)[_largest(people)]
-
-
-def _largest(people: Sequence[records.Person]) -> int:
-    """Whose face is the largest; where nobody has a face, whose body is."""
-    return max(range(len(people)), key=lambda i: (_area(people[i].face), _area(people[i].body)))
-
-
-def _area(box: Box | None) -> float:
-    return 0.0 if box is None else (box.x2 - box.x1) * (box.y2 - box.y1)

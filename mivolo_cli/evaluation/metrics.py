@@ -25,10 +25,12 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One person: what is known, and what was predicted (None: nothing was)."""
+    """One person: what is known, and what was predicted (None: nothing was); `face_side` is the
+    longer side of the face in pixels, where that is known."""
 
     label: Label
     prediction: Prediction | None
+    face_side: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,10 @@ def score(
     `ranges` are those that the data distinguishes; default: those that these people are in.
     """
     known = [(o.label, o.prediction) for o in outcomes if o.prediction is not None]
-    errors = np.array([p.age - label.age for label, p in known if label.age is not None])
+    aged = [(label, p.age) for label, p in known if p.age is not None]
+    errors = np.array([age - label.age for label, age in aged if label.age is not None])
     hits = [p.gender == label.gender for label, p in known if None not in (label.gender, p.gender)]
-    ranged = [(label, p.age) for label, p in known if label.is_range]
+    ranged = [(label, age) for label, age in aged if label.is_range]
     missed = _missed_ranges(ranged, ranges or age_ranges(outcomes))
     bounds = [
         (p.age_low, p.age_high, label)

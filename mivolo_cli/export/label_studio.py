@@ -90,7 +90,8 @@ def _region(
         ("box", "rectanglelabels", "rectanglelabels", [kind], box.score)
     ]
     if prediction is not None:
-        answers.append(("age", "number", "number", prediction.age, None))
+        if prediction.age is not None:
+            answers.append(("age", "number", "number", prediction.age, None))
         if prediction.gender is not None:
             answers.append(
                 ("gender", "choices", "choices", [prediction.gender], prediction.gender_score)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import WeightsError
-from .intervals import Intervals
+from .intervals import GenderScale, Intervals
 from .variants import SIZES, VARIANT
 
 METADATA_KEY = "mivolo"
@@ -38,6 +38,8 @@ class ModelSpec:
     inputs: str = "face+body"
     level: bool = False
     intervals: Intervals | None = None
+    gender_scales: Mapping[str, GenderScale] = field(default_factory=dict)
+    """By the inputs used (face+body, face, body); without one, the model's own scores are told."""
     card: Mapping[str, str] = field(default_factory=dict)
     """Notes on the training, for people."""
 
@@ -97,6 +99,10 @@ class ModelSpec:
                 intervals=None
                 if values.get("intervals") is None
                 else Intervals.from_dict(values["intervals"]),
+                gender_scales={
+                    str(used): GenderScale.from_dict(scale)
+                    for used, scale in values.get("gender_scales", {}).items()
+                },
                 card={str(key): str(note) for key, note in values.get("card", {}).items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:

@@ -27,10 +27,11 @@ MIN_ROLL = 2.0
 @dataclass(frozen=True, slots=True, eq=False)
 class Crops:
     """A person's inputs, each (size, size, 3) uint8 RGB, None where there is none that can be
-    used."""
+    used; `face_side` is the longer side of the face in pixels of the photo, None where unknown."""
 
     face: Pixels | None
     body: Pixels | None
+    face_side: float | None = None
 
     @property
     def used(self) -> str | None:
@@ -65,7 +66,8 @@ def cut(
             if body is None or use == "face"
             else cut_body(pixels, body, stacked(others), stacked(faces), size)
         )
-        found.append(Crops(face_crop, body_crop))
+        side = None if face is None else float((face[2:] - face[:2]).max())
+        found.append(Crops(face_crop, body_crop, side))
     return found
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..model.intervals import WIDEST
 from ..model.spec import ModelSpec
 from ..records import Pixels, Prediction
 from ..runtime.processes import require_own_process
@@ -66,9 +68,8 @@ class Predictor:
     def _readable(self, crop: Crops) -> Crops:
         """Without the inputs that a single-input model cannot take."""
         inputs = self.spec.inputs.split("+")
-        return Crops(
-            crop.face if "face" in inputs else None, crop.body if "body" in inputs else None
-        )
+        face, body = (getattr(crop, name) if name in inputs else None for name in ("face", "body"))
+        return Crops(face, body, crop.face_side)
 
     def _predict_batch(self, crops: Sequence[Crops]) -> list[Prediction]:
         pixels, present = stack(crops, self.spec.input_size)
@@ -77,7 +78,7 @@ class Predictor:
         if self.flip:
             mirrored = self.engine.run(np.ascontiguousarray(pixels[:, :, ::-1]), present)
             outputs = np.mean((outputs, mirrored), axis=0, dtype=np.float32)
-        return predictions(outputs, self.spec, [crop.used or "" for crop in crops])
+        return predictions(outputs, self.spec, crops)
 
 
 def channels(pixels: Pixels, spec: ModelSpec) -> Pixels:
@@ -88,30 +89,41 @@ def channels(pixels: Pixels, spec: ModelSpec) -> Pixels:
 
 
 def predictions(
-    outputs: NDArray[np.float32], spec: ModelSpec, used: Sequence[str]
+    outputs: NDArray[np.float32], spec: ModelSpec, crops: Sequence[Crops]
 ) -> list[Prediction]:
-    """The model's outputs (n, 1 or 3) as predictions of people whose inputs were `used`; of those
-    with an output that is infinite or no number, the age is no number."""
+    """The model's outputs (n, 1 or 3) as predictions of the people who were seen by these crops; of
+    those with an output that is infinite or no number, the age is no number."""
     outputs = np.where(np.isfinite(outputs).all(axis=1, keepdims=True), outputs, np.float32("nan"))
     ages = [float(age) for age in spec.years(outputs[:, -1])]
-    ends = [_ends(spec, age, name) for age, name in zip(ages, used, strict=True)]
-    if spec.num_classes == 1:
-        return [
-            Prediction(a, None, None, name, *end)
-            for a, name, end in zip(ages, used, ends, strict=True)
-        ]
-    logits = outputs[:, :2].astype(np.float64)
-    scores = 1 / (1 + np.exp(-np.abs(logits[:, 0] - logits[:, 1])))  # softmax of the larger of two
     return [
-        Prediction(age, GENDERS[best], float(score), name, *end)
-        for age, best, score, name, end in zip(
-            ages, logits.argmax(axis=1), scores, used, ends, strict=True
-        )
+        _prediction(age, row[:-1], spec, crop)
+        for age, row, crop in zip(ages, outputs.astype(np.float64), crops, strict=True)
     ]
 
 
-def _ends(spec: ModelSpec, age: float, used: str) -> tuple[float | None, float | None]:
-    found = None if spec.intervals is None else spec.intervals.around(age, used)
+def _prediction(
+    age: float, logits: NDArray[np.float64], spec: ModelSpec, crop: Crops
+) -> Prediction:
+    """`logits` (2,) of the genders, or none. Where a body alone tells too little of the age, only
+    its interval is told."""
+    used = crop.used or ""
+    low, high = _ends(spec, age, crop)
+    gender, score = _gender(logits, spec, used, age) if logits.size else (None, None)
+    unknown = used == "body" and low is not None and high is not None and high - low > WIDEST
+    return Prediction(None if unknown else age, gender, score, used, low, high)
+
+
+def _gender(
+    logits: NDArray[np.float64], spec: ModelSpec, used: str, age: float
+) -> tuple[str, float]:
+    scale = spec.gender_scales.get(used)
+    distance = abs(float(logits[0] - logits[1])) * (1.0 if scale is None else scale.at(age))
+    return GENDERS[int(logits.argmax())], 1 / (1 + math.exp(-distance))  # softmax of the larger
+
+
+def _ends(spec: ModelSpec, age: float, crop: Crops) -> tuple[float | None, float | None]:
+    """Of the interval, within the model's ages."""
+    found = spec.intervals and spec.intervals.around(age, crop.used or "", crop.face_side)
     if found is None:
         return None, None
     low, high = (min(max(end, spec.min_age), spec.max_age) for end in found)

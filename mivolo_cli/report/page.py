@@ -148,7 +148,7 @@ def _person(person: Person, prediction: Prediction | None, result: Result) -> di
     if prediction is None:
         return boxes
     said = {
-        "age": round(prediction.age, 1),
+        "age": None if prediction.age is None else round(prediction.age, 1),
         "low": None if prediction.age_low is None else round(prediction.age_low, 1),
         "high": None if prediction.age_high is None else round(prediction.age_high, 1),
         "gender": prediction.gender,

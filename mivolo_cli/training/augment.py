@@ -52,9 +52,7 @@ class Augmentation:
     hidden: float = 0.2
 
 
-def face_input(
-    part: Part, size: int, rng: Generator, how: Augmentation, strength: float
-) -> Pixels:
+def face_input(part: Part, size: int, rng: Generator, how: Augmentation, strength: float) -> Pixels:
     """A face as a detector could have boxed it and levelling could have left it; (size, size, 3)
     uint8."""
     lean = part.roll if abs(part.roll) >= MIN_ROLL else 0.0
@@ -106,9 +104,7 @@ def _jittered(box: Boxes, rng: Generator, how: Augmentation, strength: float) ->
     return np.asarray(box + sides * edges, np.float32)
 
 
-def _from_further(
-    pixels: Pixels, box: Boxes, reach: float, rng: Generator
-) -> tuple[Pixels, Boxes]:
+def _from_further(pixels: Pixels, box: Boxes, reach: float, rng: Generator) -> tuple[Pixels, Boxes]:
     """The box's content on a larger picture, and the box around that: pictures of faces end at the
     chin, and photos do not. What is behind is the same picture, large and blurred."""
     height, width = pixels.shape[:2]

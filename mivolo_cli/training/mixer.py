@@ -147,23 +147,18 @@ class Mixer:
         return None if part is None else self._body(part, rng, strength, True)
 
     def _refuse_unused(self, drawable: dict[str, float]) -> None:
-        """Data that no kind with a share would ever draw must not be passed over in silence."""
-        uses = {"face": {"face", "pair", "face+body"}, "body": {"body", "face+body"}}
-        alone = {"face": self.faces, "body": self.bodies}
-        for name, kinds in uses.items():
-            left_out = [sample for sample in alone[name] if sample.shows == name]
-            if left_out and not kinds & drawable.keys():
+        """A data set of which no kind with a share would ever draw anybody must not be passed over
+        in silence."""
+        drawn = {id(s) for kind in drawable for samples in self.pools[kind] for s in samples}
+        drawn |= {id(s) for s in self.bodies if "face+body" in drawable}
+        for samples in (*self.pools["face"], *self.pools["body"]):
+            if not any(id(sample) in drawn for sample in samples):
                 raise BadInput(
-                    (
-                        f"the recipe has no share for the {len(left_out)} pictures "
-                        f"of {name} alone in the training data"
-                    ),
-                    hint=(
-                        f"leave these pictures out, or set a share for {' or '.join(sorted(kinds))}"
-                    ),
+                    f"the recipe has no share for {len(samples)} of the labelled people, "
+                    f"as {samples[0].name}",
+                    hint=f"leave them out, or set shares for {', '.join(KINDS)}",
                 )
         if not drawable:
             raise BadInput(
-                "the recipe has no share for the kind of pictures in the training data",
-                hint=f"set shares for {', '.join(KINDS)}",
+                "there are no labelled people to train on", hint="give pictures that show some"
             )

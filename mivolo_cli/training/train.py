@@ -17,7 +17,8 @@ from ..datasets import DataOptions, Dataset, Sample, read_dataset
 from ..datasets.labels import OLDEST
 from ..datasets.locate import locate
 from ..errors import BadInput
-from ..evaluation import conformal
+from ..evaluation import conformal, gender_scale
+from ..evaluation.calibrate import outcomes_of, with_calibration
 from ..evaluation.metrics import Outcome, Score, score
 from ..model import checkpoint
 from ..model.architecture import FromPixels
@@ -150,29 +151,29 @@ def validate(trainer: Trainer, validation: Validation) -> Score:
 
 
 def _outcomes(trainer: Trainer, validation: Validation) -> list[Outcome]:
-    engine = TorchEngine(copy.deepcopy(trainer.average.module), trainer.device, "bf16")
-    found = Predictor(engine, trainer.spec, batch_size=64).predict(validation.inputs)
+    found = _predictor(trainer).predict(validation.inputs)
     return [Outcome(sample.label, p) for sample, p in zip(validation.samples, found, strict=True)]
+
+
+def _predictor(trainer: Trainer) -> Predictor:
+    engine = TorchEngine(copy.deepcopy(trainer.average.module), trainer.device, "bf16")
+    return Predictor(engine, trainer.spec, batch_size=64)
 
 
 def _located(options: TrainOptions, report: Report) -> tuple[list[Dataset], list[Dataset]]:
     """The data to train and to validate on, with the people found on its pictures."""
     detector = open_detector(InferenceOptions(detector=options.detector))
-    cache = options.out / PEOPLE
-    places = [*options.data, *options.validation]
-    found = []
-    for place in places:
+
+    def found(place: Path) -> Dataset:
         data = read_dataset(place, options.reading)
-        samples = locate(
-            data.samples,
-            detector,
-            cache,
-            lambda done, data=data: report(
-                {"data": data.name, "located": done, "of": len(data.samples)}
-            ),
-        )
-        found.append(replace(data, samples=samples))
-    return found[: len(options.data)], found[len(options.data) :]
+
+        def tell(done: int) -> None:
+            report({"data": data.name, "located": done, "of": len(data.samples)})
+
+        samples = locate(data.samples, detector, options.out / PEOPLE, tell)
+        return replace(data, samples=samples)
+
+    return [found(place) for place in options.data], [found(place) for place in options.validation]
 
 
 def with_pseudo_genders(data: Dataset, options: TrainOptions) -> Dataset:
@@ -267,9 +268,12 @@ def _finish(trainer: Trainer, validations: Sequence[Validation], options: TrainO
     best, file = options.out / BEST, options.out / MODEL
     if trainer.recipe.patience and best.exists():
         trainer.averaged.load_state_dict(checkpoint.load(best)[0].state_dict())
-    outcomes = [outcome for v in validations for outcome in _outcomes(trainer, v)]
+    people = [sample for v in validations for sample in v.samples]
+    outcomes = outcomes_of(people, _predictor(trainer))
     fitted = conformal.fit(outcomes)
-    spec = replace(trainer.spec, intervals=fitted if fitted.bands else None)
+    spec = trainer.spec
+    if fitted.bands:
+        spec = with_calibration(spec, fitted, gender_scale.fit(outcomes))
     checkpoint.save(trainer.averaged, spec, file)
     best.unlink(missing_ok=True)
     return file

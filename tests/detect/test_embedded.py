@@ -23,7 +23,7 @@ from mivolo_cli.detect.embedded import EmbeddedDetector, real_persons
 from mivolo_cli.detect.faces import FaceFinder, can_belong
 from mivolo_cli.detect.load import open_detector
 from mivolo_cli.detect.resize import resize
-from mivolo_cli.detect.yunet import Faces, YuNet, as_blazeface
+from mivolo_cli.detect.yunet import Faces, YuNet
 from mivolo_cli.errors import WeightsError
 from mivolo_cli.model.registry import folder
 from mivolo_cli.pipeline.pair import pair
@@ -172,7 +172,7 @@ def test_small_faces_in_a_crowd_are_found(
     found = detector.detect([image(crowd)])[0].faces
     places = array(*((x, y, x, y) for x in (0, 270, 540) for y in (0, 360)))
     golden = faces_of(*(tuple(face[:5]) for face in GOLDEN["bus.jpg"]["faces"]))
-    once = as_blazeface(golden) / 3
+    once = golden.boxes / 3
     expected = (once + places[:, None]).reshape(-1, 4).astype(np.float32)
     overlaps = arithmetic.iou(found, expected)
     assert overlaps.shape == (12, 12), "two faces in each of the six streets, and nothing else"
@@ -500,22 +500,6 @@ def test_what_is_found_in_a_turned_square_is_mapped_back(
 def test_a_square_may_reach_out_of_the_photo(detector: EmbeddedDetector) -> None:
     for centre in ((0, 0), (799, 599), (-20, 300)):
         assert len(detector.faces.find_around(BLACK, centre, 100)) == 0
-
-
-def test_yunets_boxes_become_those_of_blazeface() -> None:
-    found = as_blazeface(faces_of((100, 100, 200, 300, 0.9)))
-    assert np.allclose(found, [[96, 136, 204, 296]], atol=1e-3)
-    assert as_blazeface(faces_of()).shape == (0, 4)
-
-
-@pytest.mark.parametrize(
-    ("degrees", "x", "y"), [(0, 150, 216), (90, 134, 200), (180, 150, 184), (-90, 166, 200)]
-)
-def test_blazefaces_boxes_lie_towards_the_chin(degrees: float, x: float, y: float) -> None:
-    found = as_blazeface(faces_of((100, 100, 200, 300, 0.9), degrees=degrees))
-    assert np.allclose(found, [[x - 54, y - 80, x + 54, y + 80]], atol=1e-2)
-    unknown = Faces(found, np.ones(1, np.float32), np.full((1, 5, 2), np.nan, np.float32))
-    assert np.isfinite(as_blazeface(unknown)).all()
 
 
 @pytest.mark.parametrize("shape", [(1500, 2000), (1001, 1333), (301, 300), (200, 199), (50, 900)])

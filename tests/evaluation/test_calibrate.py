@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.labels import label_row, write_labels
+from helpers.logs import warned
+from helpers.photos import assets
 
-from mivolo_cli.datasets import DataOptions
 from mivolo_cli.errors import BadInput
 from mivolo_cli.evaluation.calibrate import CalibrateOptions, calibrate
 from mivolo_cli.model import checkpoint
+from mivolo_cli.model.intervals import Band, GenderScale, Intervals
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def test_the_model_comes_back_with_intervals(tiny_model: Path, data: Path, tmp_p
     out = tmp_path / "calibrated.safetensors"
     done: list[int] = []
     checks = calibrate(CalibrateOptions(str(tiny_model), [data], out, "cpu"), done.append)
-    assert [check.used for check in checks] == ["face", "face+body"] and done == [321]
+    assert [check.used for check in checks] == ["face", "face+body"] and done == [256, 321]
     assert 0.6 < checks[0].coverage.value < 0.95 and checks[0].coverage.count == 160
     assert checks[0].width.value > 20
     model, spec = checkpoint.load(out)
@@ -47,17 +50,29 @@ def test_too_few_people_are_refused(tiny_model: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out.safetensors").exists()
 
 
-def test_whole_photos_are_refused(tiny_model: Path, data: Path, tmp_path: Path) -> None:
-    from helpers.photos import save_photo
+def test_inputs_without_data_keep_their_calibration(
+    tiny_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, spec = checkpoint.load(tiny_model)
+    bands = {"face": [Band([0.0], [-1.0], [1.0])], "body": [Band([0.0], [-2.0], [2.0])]}
+    before = tmp_path / "before.safetensors"
+    scales = {"body": GenderScale([10.0], [0.5])}
+    spec = replace(spec, intervals=Intervals(bands), gender_scales=scales, card={"terms": "some"})
+    checkpoint.save(model, spec, before)
+    faces = [label_row(f"{i}.png", age=float(i % 80)) for i in range(80)]
+    data, out = write_labels(tmp_path / "faces.parquet", faces), tmp_path / "out.safetensors"
+    calibrate(CalibrateOptions(str(before), [data], out, "cpu"))
+    after = checkpoint.load(out)[1]
+    assert after.intervals is not None and after.card == spec.card
+    assert after.intervals.bands["body"] == bands["body"] != after.intervals.bands["face"]
+    assert after.gender_scales["body"] == scales["body"]
+    assert "too few people for body" in warned(caplog, "evaluation.calibrate")[0]
 
-    save_photo(tmp_path / "a.png")
-    (tmp_path / "labels.csv").write_text("path,age\na.png,3\n")
-    options = CalibrateOptions(
-        str(tiny_model),
-        [tmp_path / "labels.csv"],
-        tmp_path / "out.safetensors",
-        "cpu",
-        DataOptions(shows="photo"),
-    )
-    with pytest.raises(BadInput, match="face or a body"):
-        calibrate(options)
+
+def test_people_are_found_on_photos(tiny_model: Path, tmp_path: Path) -> None:
+    image = {"bytes": (assets() / "bus.jpg").read_bytes(), "path": "bus.jpg"}
+    rows = [label_row("", "photo") | {"image": image} for _ in range(70)]
+    out = tmp_path / "out.safetensors"
+    data = write_labels(tmp_path / "photos.parquet", rows)
+    checks = calibrate(CalibrateOptions(str(tiny_model), [data], out, "cpu"))
+    assert {check.used for check in checks} == {"face+body", "face", "body"}

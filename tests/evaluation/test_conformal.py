@@ -29,7 +29,7 @@ def people(count: int, seed: int, used: str = "face") -> list[Outcome]:
 def covered(outcomes: list[Outcome], fitted: Intervals) -> float:
     found = []
     for outcome in outcomes:
-        assert outcome.prediction is not None
+        assert outcome.prediction is not None and outcome.prediction.age is not None
         ends = fitted.around(outcome.prediction.age, outcome.prediction.used)
         assert ends is not None
         found.append(
@@ -46,7 +46,7 @@ def test_other_people_are_covered_as_often_as_promised(coverage: float) -> None:
     others = people(6000, 2)
     assert covered(others, fitted) == pytest.approx(coverage, abs=0.025)
     for low, high in ((0, 20), (20, 50), (50, 80)):
-        part = [o for o in others if o.prediction is not None and low <= o.prediction.age < high]
+        part = [o for o in others if o.prediction and low <= (o.prediction.age or 0) < high]
         assert covered(part, fitted) == pytest.approx(coverage, abs=0.05), (low, high)
 
 
@@ -95,7 +95,7 @@ def test_where_only_ranges_are_known_intervals_are_whole_ranges() -> None:
     assert 0.78 < share < 0.9, "a whole range more or less makes steps"
     held, starts = [], {float(low) for low, _ in RANGES}
     for outcome, truth in zip(outcomes[1::2], ages[1::2], strict=True):
-        assert outcome.prediction is not None
+        assert outcome.prediction is not None and outcome.prediction.age is not None
         low, high = fitted.around(outcome.prediction.age, "body") or (0.0, 0.0)
         assert low in starts and round(high + UNDER, 6) in starts | {117.0} and high - low > 14
         held.append(low <= truth <= high)
@@ -105,7 +105,7 @@ def test_where_only_ranges_are_known_intervals_are_whole_ranges() -> None:
 def test_known_ages_among_ranges_leave_intervals_as_narrow_as_they_are() -> None:
     outcomes, _ = ranged(500)
     fitted = fit([*outcomes, Outcome(Label(30, 30), Prediction(30, None, None, "body"))])
-    assert fitted.bands["body"].edges == [] and fit(outcomes).bands["body"].edges == [
+    assert fitted.bands["body"][0].edges == [] and fit(outcomes).bands["body"][0].edges == [
         0,
         16,
         31,
@@ -114,7 +114,7 @@ def test_known_ages_among_ranges_leave_intervals_as_narrow_as_they_are() -> None
         117,
     ]
     overlapping = [Outcome(Label(10, 40), o.prediction) for o in outcomes[:1]]
-    assert fit([*outcomes, *overlapping]).bands["body"].edges == []
+    assert fit([*outcomes, *overlapping]).bands["body"][0].edges == []
 
 
 def test_who_has_no_answer_or_no_age_calibrates_nothing() -> None:
@@ -123,6 +123,22 @@ def test_who_has_no_answer_or_no_age_calibrates_nothing() -> None:
         Outcome(Label(None, None, "male"), Prediction(30, "male", 0.9, "face")),
     ]
     assert fit(useless * 100).bands == {}
+
+
+def test_small_faces_are_calibrated_apart_where_there_are_enough() -> None:
+    rng, outcomes = np.random.default_rng(0), []
+    for side, error in ((20.0, 9.0), (100.0, 2.0)):
+        for age in rng.uniform(20, 50, 300):
+            told = Prediction(age + rng.normal(0, error), None, None, "face")
+            outcomes.append(Outcome(Label(age, age), told, side))
+    fitted = fit(outcomes)
+    assert [band.min_face for band in fitted.bands["face"]] == [0, 64]
+    widths = [
+        high - low for low, high in (fitted.around(35, "face", s) or (0, 0) for s in (20, 90))
+    ]
+    assert widths[0] > 3 * widths[1]
+    few = fit([*outcomes[:40], *outcomes[300:]]).bands["face"]
+    assert [band.min_face for band in few] == [0], "forty small faces are too few"
 
 
 def test_they_survive_a_model_file() -> None:

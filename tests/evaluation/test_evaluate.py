@@ -328,12 +328,6 @@ def test_what_cannot_be_combined_is_refused(labels: Write, results: Write, model
         run(labels(label_row("a.png")), predictions=results({"a.png": []}), combine=True)
 
 
-def test_on_a_photo_the_largest_face_counts_or_else_the_largest_body() -> None:
-    small, large = Person(SMALL, Box(0, 0, 60, 60)), Person(LARGE, None)
-    assert evaluate._largest([small, large, Person(None, Box(0, 0, 60, 60))]) == 1
-    assert evaluate._largest([Person(None, SMALL), Person(None, LARGE)]) == 1
-
-
 @pytest.mark.slow
 def test_a_whole_photo_is_looked_at_by_the_detector(tmp_path: Path, model: str) -> None:
     save_photo(tmp_path / "a.png", pixels=noise(1, 100, 120))

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from mivolo_cli.errors import OutputError, WeightsError
 from mivolo_cli.model import checkpoint, registry
 from mivolo_cli.model.architecture import MiVOLO, create_model
-from mivolo_cli.model.intervals import Band, Intervals
+from mivolo_cli.model.intervals import Band, GenderScale, Intervals
 from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.model.variants import SIZES
 
@@ -522,12 +522,15 @@ def test_the_fusion_is_read_from_the_weights(tmp_path: Path) -> None:
         assert loaded.get_submodule("patch_embed.map").fusion == fusion
 
 
-def test_intervals_travel_with_the_model(tmp_path: Path) -> None:
-    intervals = Intervals({"face": Band([10.0, 20.0], [-3.0, -4.0], [5.0, 6.0])})
+def test_intervals_and_gender_scales_travel_with_the_model(tmp_path: Path) -> None:
+    intervals = Intervals({"face": [Band([10.0, 20.0], [-3.0, -4.0], [5.0, 6.0])]})
     model = create_model("mivolo_xs_32")
-    spec = replace(checkpoint.spec_of(model, "some", 0, 100), intervals=intervals)
+    scales = {"face": GenderScale([10.0], [0.7])}
+    spec = checkpoint.spec_of(model, "some", 0, 100)
+    spec = replace(spec, intervals=intervals, gender_scales=scales)
     checkpoint.save(model, spec, tmp_path / "model.safetensors")
-    assert checkpoint.load(tmp_path / "model.safetensors")[1].intervals == intervals
+    loaded = checkpoint.load(tmp_path / "model.safetensors")[1]
+    assert loaded.intervals == intervals and loaded.gender_scales == scales
 
 
 @pytest.mark.parametrize("level", [True, False])

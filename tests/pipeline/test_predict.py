@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mivolo_cli.model.intervals import Band, Intervals
+from mivolo_cli.model.intervals import Band, GenderScale, Intervals
 from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.pipeline.crops import Crops
 from mivolo_cli.pipeline.predict import Predictor, predictions
@@ -59,7 +59,7 @@ def test_everyone_gets_an_answer_in_order_and_none_without_a_usable_crop() -> No
     engine = Recorder()
     people = [person(face=10), person(), person(20, 30), person(body=40), person()]
     answers = Predictor(engine, spec()).predict(people)
-    assert [answer and (answer.used, round(answer.age, 3)) for answer in answers] == [
+    assert [answer and (answer.used, round(answer.age or 0, 3)) for answer in answers] == [
         ("face", 10), None, ("face+body", 50), ("body", 40), None,
     ]  # fmt: skip
     assert engine.present == [[[True, False], [True, True], [False, True]]]
@@ -79,7 +79,7 @@ def test_no_batch_is_larger_than_the_batch_size() -> None:
     ]  # 8 of them usable
     answers = Predictor(engine, spec(), batch_size=3).predict(people)
     assert [len(batch) for batch in engine.batches] == [3, 3, 2]
-    assert [None if answer is None else round(answer.age) for answer in answers] == [
+    assert [None if answer is None else round(answer.age or 0) for answer in answers] == [
         value if value % 3 else None for value in range(12)
     ]
 
@@ -104,7 +104,7 @@ def test_a_model_of_two_inputs_sees_the_face_in_the_first_three_channels() -> No
 
 def test_ages_are_years_and_nobody_is_younger_than_zero() -> None:
     outputs = np.array([[0, 0, -0.9], [0, 0, 0], [0, 0, 0.25]], np.float32)
-    found = predictions(outputs, spec(max_age=100.0, avg_age=50.0), ["face"] * 3)
+    found = predictions(outputs, spec(max_age=100.0, avg_age=50.0), [person(face=1)] * 3)
     assert [prediction.age for prediction in found] == [0.0, 50.0, 75.0]
 
 
@@ -130,7 +130,7 @@ def test_an_answer_with_anything_but_numbers_has_no_age(column: int, value: floa
 def test_the_gender_is_the_likelier_of_the_two_with_its_probability() -> None:
     logits = np.array([[2, 0], [0, 2], [0, 0], [1000, -1000], [-3, -1.5]], np.float32)
     outputs = np.concatenate((logits, np.zeros((5, 1), np.float32)), axis=1)
-    found = predictions(outputs, spec(), ["face"] * 5)
+    found = predictions(outputs, spec(), [person(face=1)] * 5)
     assert [prediction.gender for prediction in found] == [
         "male",
         "female",
@@ -154,13 +154,37 @@ def test_a_model_of_age_alone_says_nothing_of_gender() -> None:
 
 
 def test_a_calibrated_model_answers_with_intervals_for_what_it_was_calibrated_on() -> None:
-    intervals = Intervals({"face": Band([0.0, 100.0], [-2.0, -4.0], [3.0, 3.0])})
+    intervals = Intervals({"face": [Band([0.0, 100.0], [-2.0, -4.0], [3.0, 3.0])]})
     outputs = np.array([[0, 0, 50 / 255], [0, 0, 50 / 255]], np.float32)
-    face, body = predictions(outputs, spec(intervals=intervals), ["face", "body"])
+    face, body = predictions(outputs, spec(intervals=intervals), [person(face=1), person(body=1)])
     assert (face.age_low, face.age_high) == (pytest.approx(47), pytest.approx(53))
     assert (body.age_low, body.age_high) == (None, None)
-    (alone,) = predictions(outputs[:1, 2:], spec(intervals=intervals, num_classes=1), ["face"])
+    (alone,) = predictions(
+        outputs[:1, 2:], spec(intervals=intervals, num_classes=1), [person(face=1)]
+    )
     assert alone.age_high == pytest.approx(53)
+
+
+def test_a_body_alone_that_tells_little_of_an_age_has_an_interval_only() -> None:
+    outputs = np.array([[1, 0, 0.2]] * 2, np.float32)
+    for width, told in ((24.0, True), (26.0, False)):
+        band = Band([0.0], [-width / 2], [width / 2])
+        intervals = Intervals({"face": [band], "body": [band]})
+        people = [person(face=1), person(body=1)]
+        face, body = predictions(outputs, spec(intervals=intervals), people)
+        assert face.age is not None and (body.age is not None) == told
+        assert body.age_low is not None and body.gender == "male"
+
+
+def test_a_gender_score_is_scaled_and_the_gender_stays() -> None:
+    outputs = np.array([[2, 0, 0.1], [0, 2, 0.9]], np.float32)
+    scaled = spec(gender_scales={"face": GenderScale([50.0, 60.0], [0.5, 2.0])})
+    found = predictions(outputs, scaled, [person(face=1)] * 2)
+    assert [p.gender for p in found] == ["male", "female"]
+    assert [p.gender_score for p in found] == [
+        pytest.approx(1 / (1 + np.exp(-1))),
+        pytest.approx(1 / (1 + np.exp(-4))),
+    ]
 
 
 def test_with_flip_the_mean_of_a_person_and_their_mirror_image_counts() -> None:

@@ -86,7 +86,7 @@ def ages(results: Iterable[Result | Failure]) -> list[list[int] | None]:
     return [
         None
         if isinstance(result, Failure)
-        else [round(p.age) if p else -1 for _, p in result.people]
+        else [round(p.age) if p and p.age is not None else -1 for _, p in result.people]
         for result in results
     ]
 

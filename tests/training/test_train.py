@@ -15,7 +15,7 @@ from helpers.labels import label_row, write_labels
 from helpers.photos import save_photo
 from torch import Tensor
 
-from mivolo_cli.datasets import DataOptions
+from mivolo_cli.datasets import DataOptions, read_samples
 from mivolo_cli.errors import BadInput, WeightsError
 from mivolo_cli.model import checkpoint
 from mivolo_cli.model.architecture import create_model
@@ -275,7 +275,7 @@ def test_patience_needs_something_to_judge_by(data: Path, tmp_path: Path) -> Non
 
 
 def test_what_decides_is_the_error_of_age_or_of_gender(data: Path) -> None:
-    found = train.score([train.Outcome(train.read_samples([data])[0].label, None)])
+    found = train.score([train.Outcome(read_samples([data])[0].label, None)])
     assert (
         train._monitored(found, Recipe()) is None
         and train._monitored(found, Recipe(monitor="gender")) is None
