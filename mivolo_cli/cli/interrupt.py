@@ -13,6 +13,24 @@ STOPS = (bytes([signal.SIGINT]), bytes([signal.SIGTERM]))
 
 
 @contextmanager
+def asked() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C in the block sets, for work that ends at a moment of its own;
+    the second one raises KeyboardInterrupt."""
+    event = threading.Event()
+
+    def ask(number: int, frame: object) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def ending_within(seconds: float, exit_code: int, last_words: str) -> Iterator[None]:
     """After a Ctrl-C or SIGTERM in the block, end the process at the latest after so many seconds,
     and say so.

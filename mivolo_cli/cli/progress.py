@@ -76,6 +76,30 @@ class Bar:
         return f"{value / 1e6:.1f} M" if self._scale else f"{value}"
 
 
+class Stages:
+    """A bar for each thing that is being done in turn; call it with what that is, the number done
+    so far, and the total."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet, self._verb = quiet, ""
+        self._bar: Bar | None = None
+
+    def __call__(self, verb: str, done: int, total: int) -> None:
+        if self._bar is None or verb != self._verb:
+            self.close()
+            self._verb, self._bar = verb, Bar(verb, "", self._quiet)
+        self._bar(done, total)
+
+    def clear(self) -> None:
+        """Make room for a line; the bar comes back below it."""
+        if self._bar is not None:
+            self._bar.clear()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
 @contextmanager
 def counting(verb: str, unit: str, quiet: bool = False, scale: bool = False) -> Iterator[Bar]:
     """A bar that is gone after the block; `scale` counts in millions."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import pyarrow.parquet as pq
 import typer
 
 from ..atomic import Kind
+from ..errors import ExitCode
 from . import files
 from .console import Console
+from .interrupt import asked
 from .options import DATA, MODEL, AsJson, Device, Images, Invalid, Log, Pictures, Quiet, reading
+from .progress import Stages
 
 RECIPE = "Recipe"
 LOG_STARTS = (b"step,epoch,data,people,answered,", b"step,of,epoch,pace,")
@@ -19,14 +23,15 @@ EXAMPLES = """Examples:
 
 mivolo train faces.parquet bodies.parquet --validation faces-val.parquet -o run
 
-mivolo train labels.csv --images photos -o run --recipe weights/recipes/mivolo_xs.toml
+mivolo train labels.csv --images photos --pictures photo --init auto -o run
 
 mivolo train labels.csv --images photos -o run --resume"""
 
 Data = Annotated[
     list[Path],
     typer.Argument(
-        help="Labelled pictures: Parquet with them, CSV that names them, or a folder as UTKFace's."
+        help="Labelled pictures: Parquet with them, CSV that names them, or a folder as UTKFace's. "
+        "People are found on photos, and faces on pictures of faces, once."
     ),
 ]
 Out = Annotated[
@@ -66,7 +71,10 @@ Fusion = Annotated[
 ]
 Init = Annotated[
     str | None,
-    typer.Option(help="Start from this model (name or file).", rich_help_panel=MODEL),
+    typer.Option(
+        help="Fine-tune this model (auto, name or file); without --recipe, in small steps.",
+        rich_help_panel=MODEL,
+    ),
 ]
 Backbones = Annotated[
     Path | None,
@@ -99,17 +107,21 @@ def train(
     log: Log = None,
 ) -> None:
     """Train a model on labelled faces and bodies, and calibrate it on the validation data."""
+    from ..model import checkpoint
     from ..pipeline import defaults
     from ..training.recipe import read_recipe
     from ..training.train import TrainOptions
     from ..training.train import train as run
 
+    chosen = defaults.choose_device(device).name
+    init = init and defaults.choose_model(init, chosen).name
+    spec = checkpoint.load(init)[1] if init else None
     options = TrainOptions(
         data=data,
         out=out,
-        recipe=read_recipe(recipe, epochs=epochs, seed=seed, fusion=fusion),
+        recipe=read_recipe(recipe, spec, epochs=epochs, seed=seed, fusion=fusion),
         validation=validation or [],
-        device=defaults.choose_device(device).name,
+        device=chosen,
         init=init,
         backbones=backbones,
         resume=resume,
@@ -122,25 +134,37 @@ def train(
 
     def show(row: dict[str, object]) -> None:
         console.log("progress", **row)
-        if console.prints_lines:
-            typer.echo(
-                "  ".join(
-                    f"{name} {_short(value)}" for name, value in row.items() if value is not None
-                )
-            )
+        stages.clear()
+        console.say("  ".join(f"{k} {_short(v)}" for k, v in row.items() if v is not None))
 
-    with Console("train", quiet, as_json, log) as console:
-        model = run(options, show)
+    def on_progress(verb: str, done: int, total: int) -> None:
+        stages(verb, done, total)
+        if ctrl_c.is_set():
+            raise KeyboardInterrupt
+
+    stages = Stages(quiet)
+    with Console("train", quiet, as_json, log) as console, asked() as ctrl_c:
+        try:
+            model = run(options, show, on_progress)
+        except KeyboardInterrupt:
+            stages.close()
+            console.log("interrupted")
+            typer.echo(_stopped(out), err=True)
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+        finally:
+            stages.close()
         console.finish([f"model: {model}"], {"model": model})
 
 
 def _written() -> dict[str, Kind]:
     """The files in the folder of a training."""
-    from ..training.train import BEST, LAST, LOG, MODEL, STEPS
+    from ..training.train import BEST, LAST, LOG, MODEL, PEOPLE, STEPS
 
     model, table = files.model_kind(), Kind("log of mivolo train", _is_log)
     checkpoint = Kind("checkpoint of mivolo train", _is_zip)
-    return {BEST: model, MODEL: model, LOG: table, STEPS: table, LAST: checkpoint}
+    return {BEST: model, MODEL: model, LOG: table, STEPS: table, LAST: checkpoint} | {
+        PEOPLE: Kind("list of people of mivolo train", _is_people)
+    }
 
 
 def _is_log(file: Path) -> bool:
@@ -148,10 +172,24 @@ def _is_log(file: Path) -> bool:
         return opened.read(100).startswith(LOG_STARTS)
 
 
+def _is_people(file: Path) -> bool:
+    from ..datasets.locate import CACHE
+
+    return bool(pq.read_schema(file).equals(CACHE))
+
+
 def _is_zip(file: Path) -> bool:
     """As PyTorch writes checkpoints; what is in one shows when it is resumed from."""
     with file.open("rb") as opened:
         return opened.read(4) == b"PK\x03\x04"
+
+
+def _stopped(out: Path) -> str:
+    from ..training.train import LAST
+
+    if not (out / LAST).exists():
+        return "stopped before the first checkpoint; run the same command again"
+    return f"stopped; {out / LAST} is kept: run the same command with --resume to go on"
 
 
 def _short(value: object) -> str:

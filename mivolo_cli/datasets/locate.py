@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pyarrow as pa
@@ -20,8 +21,10 @@ from ..records import Box, Image, Person, Photo
 from ..version import __version__
 from .sample import Sample
 
-CHUNK = 1000
-"""Pictures between two savings of the cache."""
+CHUNK = 100
+"""Pictures between two calls of on_progress."""
+SAVE_SECONDS = 60
+"""Between two savings of the cache."""
 NUMBERS = pa.list_(pa.float32())
 PERSON = pa.struct([("face", NUMBERS), ("body", NUMBERS), ("roll", pa.float32())])
 CACHE = pa.schema([("key", pa.string()), ("people", pa.list_(PERSON))])
@@ -51,11 +54,17 @@ def locate(
         if key is not None and key not in people
     }
     done = len(keys) - keys.count(None) - len(unknown)
-    for found in _detect(unknown, detector):
-        people |= found
-        done += len(found)
-        on_progress(done)
-        if cache is not None:
+    saved = monotonic()
+    try:
+        for found in _detect(unknown, detector):
+            people |= found
+            done += len(found)
+            on_progress(done)
+            if cache is not None and monotonic() - saved > SAVE_SECONDS:
+                _write(people, cache)
+                saved = monotonic()
+    finally:
+        if cache is not None and unknown:
             _write(people, cache)
     return [
         sample if key is None else _placed(sample, people[key])

@@ -13,7 +13,7 @@ from .. import boxes, tables
 from ..datasets import Sample
 from ..datasets.pairs import CombinedPair
 from ..errors import BadInput
-from ..records import Prediction, box_of, prediction_of
+from ..records import Box, Prediction, box_of, prediction_of
 
 logger = logging.getLogger(__name__)
 SAME = 0.3
@@ -60,18 +60,23 @@ def from_table(file: Path) -> Predict:
 
 def _match(seen: Sequence[dict[str, Any]], person: Labelled) -> Prediction | None:
     """The prediction for the person with the box most like the labelled one (the largest where that
-    is the whole picture, or unknown); None where nobody is there, or no age was told."""
+    is the whole picture, or unknown); None where nobody is there, or nothing was told."""
     assert isinstance(person, Sample)
+    if not seen:
+        return None
     kind = "body" if person.face is None and person.body is not None else "face"
     wanted = person.body if kind == "body" else person.face
+    whole = Box(0.0, 0.0, float(seen[0]["width"] or 0), float(seen[0]["height"] or 0))
+    is_whole = wanted is None or wanted.corners == whole.corners
     there = [(row, box) for row in seen if (box := box_of(row, kind)) is not None]
+    if not there and is_whole:  # seen from the body only
+        there = [(row, box) for row in seen if (box := box_of(row, "body")) is not None]
     if not there:
         return None
     corners = np.array([box.corners for _, box in there], np.float32)
-    whole = (0.0, 0.0, float(seen[0]["width"]), float(seen[0]["height"]))
-    target = whole if wanted is None else wanted.corners
+    target = whole.corners if wanted is None else wanted.corners
     likeness = boxes.iou(corners, np.array([target], np.float32))[:, 0]
     best = int(likeness.argmax())
-    if target != whole and likeness[best] < SAME:
+    if not is_whole and likeness[best] < SAME:
         return None
     return prediction_of(there[best][0])

@@ -180,9 +180,8 @@ def _figure(values: NDArray[np.float64], resamples: int) -> Figure | None:
 def _missed_ranges(
     known: Sequence[tuple[Label, float]], ranges: Sequence[Range]
 ) -> NDArray[np.int64]:
-    """How many ranges each age is away from its own: 0 inside, 1 in a neighbour ...
-
-    An age in a gap between ranges belongs to the nearer one.
+    """How many ranges each age is away from its own: 0 inside, 1 in a neighbour or in the gap
+    before it ...
     """
     if not known:
         return np.zeros(0, np.int64)
@@ -194,7 +193,8 @@ def _missed_ranges(
         pair: index for index, pair in enumerate(ranges)
     }
     own = np.array([place[label.age_low, label.age_high] for label, _ in known])
-    return np.where(beyond[np.arange(len(own)), own] == 0, 0, np.abs(beyond.argmin(axis=1) - own))
+    away = np.maximum(np.abs(beyond.argmin(axis=1) - own), 1)
+    return np.where(beyond[np.arange(len(own)), own] == 0, 0, away)
 
 
 def _meets(low: float, high: float, label: Label) -> bool:

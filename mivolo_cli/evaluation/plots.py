@@ -29,13 +29,11 @@ def save_plots(outcomes: Sequence[Outcome], title: str, folder: Path, stem: str)
     known = [
         (o.label.age, o.prediction)
         for o in outcomes
-        if o.label.age is not None and o.prediction is not None
+        if o.label.age is not None and o.prediction is not None and o.prediction.age is not None
     ]
     if not known:
         return []
-    points = np.array(
-        [(age, p.age, p.age_low or np.nan, p.age_high or np.nan) for age, p in known], np.float64
-    )
+    points = np.array([(age, p.age, p.age_low, p.age_high) for age, p in known], np.float64)
     drawings = {"ages": draw_ages, "errors": draw_errors}
     if np.isfinite(points[:, 3]).any():
         drawings["intervals"] = draw_intervals
@@ -83,6 +81,7 @@ def draw_errors(axes: Axes, points: Points) -> None:
         if len(group) >= 5
     ]
     axes.axhline(0, color=GREY, linewidth=1)
+    axes.scatter(ages, errors, s=6, alpha=max(0.05, min(0.8, 100 / len(ages))), color=BLUE)
     if shown:
         centre, low, middle, high = np.array(shown).T
         axes.fill_between(

@@ -48,11 +48,14 @@ class Mixer:
         size: int,
         inputs: str = "face+body",
         balance: float = 1.0,
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self.how, self.size, self.balance = how, size, balance
         self.kept: dict[int, Parts] = {}
         self.fitting: dict[Label, list[Sample]] = {}
         self.bytes = 0
+        self.on_progress, self._read = on_progress, 0
+        self._total = sum(len(samples) for samples in data)
         self.pools = self._pools([self._seen(samples) for samples in data])
         self.faces, self.bodies = (
             [sample for samples in self.pools[kind] for sample in samples]
@@ -110,6 +113,8 @@ class Mixer:
         for sample in samples:
             parts = self.parts(sample)._asdict()
             found.append((sample, frozenset(name for name, part in parts.items() if part)))
+            self._read += 1
+            self.on_progress(self._read, self._total)
         unseen = [sample for sample, kinds in found if not kinds]
         if unseen:
             logger.warning(

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from ..errors import BadInput
 from ..model.architecture import Fusion
+from ..model.spec import ModelSpec
 from .augment import Augmentation
 from .mixer import KINDS, SHARES
 
@@ -114,17 +115,36 @@ class Recipe:
         return 3 if self.gender else 1
 
 
-def read_recipe(file: Path | None = None, **changes: Any) -> Recipe:
-    """The recipe of a file, or the defaults, with those changes that are not None.
+def fine_tuning(spec: ModelSpec) -> Recipe:
+    """For a model that has learned already: of its kind, and with steps so small that it keeps what
+    it knows."""
+    return Recipe(
+        variant=spec.variant,
+        inputs=spec.inputs,  # type: ignore[arg-type]  # checked below
+        gender=spec.num_classes == 3,
+        level=spec.level,
+        epochs=4,
+        muon_lr=1e-3,
+        adamw_lr=1.5e-4,
+        warmup_steps=100,
+        backbone_lr=0.3,
+        frozen_stages=2,
+        ramp=0.0,
+    )
+
+
+def read_recipe(file: Path | None = None, init: ModelSpec | None = None, **changes: Any) -> Recipe:
+    """The recipe of a file, or the defaults (those for fine-tuning of an `init` model), with those
+    changes that are not None.
 
     Raises BadInput for what is no recipe.
     """
     try:
         values = {} if file is None else tomllib.loads(file.read_text("utf-8"))
         values["augmentation"] = Augmentation(**values.get("augmentation", {}))
+        plain = fine_tuning(init) if init and file is None else Recipe(**values)
         return replace(
-            Recipe(**values),
-            **{name: value for name, value in changes.items() if value is not None},
+            plain, **{name: value for name, value in changes.items() if value is not None}
         )
     except (OSError, ValueError, TypeError, AttributeError) as error:
         names = ", ".join(known.name for known in fields(Recipe))

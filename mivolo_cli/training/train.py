@@ -7,6 +7,7 @@ import csv
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -47,6 +48,8 @@ LOG, STEPS, LAST, BEST, MODEL, PEOPLE = (
     "people.parquet",
 )
 Report = Callable[[dict[str, Any]], None]
+OnProgress = Callable[[str, int, int], None]
+"""Gets what is being done, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +80,17 @@ class Validation:
     inputs: list[Crops]
 
 
-def train(options: TrainOptions, report: Report = lambda row: None) -> Path:
+def train(
+    options: TrainOptions,
+    report: Report = lambda row: None,
+    on_progress: OnProgress = lambda verb, done, total: None,
+) -> Path:
     """Train and write into `options.out`: `model.safetensors`, `log.csv` of the validations,
     `steps.csv` of the course, and `last.pt` to resume from.
 
     The model's intervals are calibrated on the validation data. `report` gets a row of figures
-    now and then. Returns the model's file; raises BadInput for unusable data.
+    now and then; where `on_progress` raises KeyboardInterrupt, a checkpoint is written first.
+    Returns the model's file; raises BadInput for unusable data.
     """
     recipe, last = options.recipe, options.out / LAST
     if last.exists() and not options.resume:
@@ -99,7 +107,7 @@ def train(options: TrainOptions, report: Report = lambda row: None) -> Path:
         raise BadInput("the package tensorboard is not installed", hint="pip install tensorboard")
     size = parse_variant(recipe.variant)[1]
     options.out.mkdir(parents=True, exist_ok=True)
-    data, measured = _located(options, report)
+    data, measured = _located(options, on_progress)
     if recipe.pseudo_gender:
         data = [with_pseudo_genders(some, options) for some in data]
     samples = [sample for some in data for sample in some.samples]
@@ -110,6 +118,7 @@ def train(options: TrainOptions, report: Report = lambda row: None) -> Path:
         size,
         recipe.inputs,
         recipe.balance,
+        partial(on_progress, "read the pictures"),
     )
     validations = [_validation(some, size, recipe.level) for some in measured]
     steps = _epoch(mixer, recipe) * recipe.epochs
@@ -118,14 +127,12 @@ def train(options: TrainOptions, report: Report = lambda row: None) -> Path:
     )
     if last.exists():
         trainer.restore(last)
-    _run(
-        trainer,
-        mixer,
-        age_weights([s.label for s in samples], recipe),
-        validations,
-        options,
-        report,
-    )
+    weights = age_weights([s.label for s in samples], recipe)
+    course = Course(options, _epoch(mixer, recipe), report, on_progress)
+    try:
+        _run(trainer, mixer, weights, validations, course)
+    finally:
+        course.close()
     trainer.save(last)
     return _finish(trainer, validations, options)
 
@@ -160,7 +167,7 @@ def _predictor(trainer: Trainer) -> Predictor:
     return Predictor(engine, trainer.spec, batch_size=64)
 
 
-def _located(options: TrainOptions, report: Report) -> tuple[list[Dataset], list[Dataset]]:
+def _located(options: TrainOptions, on_progress: OnProgress) -> tuple[list[Dataset], list[Dataset]]:
     """The data to train and to validate on, with the people found on its pictures."""
     detector = open_detector(InferenceOptions(detector=options.detector))
 
@@ -168,7 +175,7 @@ def _located(options: TrainOptions, report: Report) -> tuple[list[Dataset], list
         data = read_dataset(place, options.reading)
 
         def tell(done: int) -> None:
-            report({"data": data.name, "located": done, "of": len(data.samples)})
+            on_progress(f"find the people of {data.name}", done, len(data.samples))
 
         samples = locate(data.samples, detector, options.out / PEOPLE, tell)
         return replace(data, samples=samples)
@@ -222,38 +229,33 @@ def _run(
     mixer: Mixer,
     weights: Any,
     validations: Sequence[Validation],
-    options: TrainOptions,
-    report: Report,
+    course: Course,
 ) -> None:
-    epoch, saved = _epoch(mixer, trainer.recipe), monotonic()
-    every = trainer.recipe.validate_every * epoch
-    course = Course(options, epoch, report)
-    try:
-        for batch in batches(mixer, trainer, weights):
-            if trainer.is_exhausted:
-                break
-            course.learned(trainer.learn(batch), trainer)
-            if trainer.step % every == 0 or trainer.step == trainer.steps:
-                _judge(
-                    trainer, {v.name: validate(trainer, v) for v in validations}, course, options
-                )
-            if monotonic() - saved > CHECKPOINT_SECONDS:
-                trainer.save(options.out / LAST)
-                saved = monotonic()
-    finally:
-        course.close()
+    every, saved = trainer.recipe.validate_every * course.epoch, monotonic()
+    for batch in batches(mixer, trainer, weights):
+        if trainer.is_exhausted:
+            break
+        parts = trainer.learn(batch)
+        try:
+            course.learned(parts, trainer)
+        except KeyboardInterrupt:  # between two steps, so that going on is exact
+            trainer.save(course.out / LAST)
+            raise
+        if trainer.step % every == 0 or trainer.step == trainer.steps:
+            _judge(trainer, {v.name: validate(trainer, v) for v in validations}, course)
+        if monotonic() - saved > CHECKPOINT_SECONDS:
+            trainer.save(course.out / LAST)
+            saved = monotonic()
 
 
-def _judge(
-    trainer: Trainer, scores: dict[str, Score], course: Course, options: TrainOptions
-) -> None:
+def _judge(trainer: Trainer, scores: dict[str, Score], course: Course) -> None:
     """Log the scores, and keep the model where it is the best so far and that matters."""
     course.validated(scores, trainer)
     figures = [
         figure for s in scores.values() if (figure := _monitored(s, trainer.recipe)) is not None
     ]
     if trainer.recipe.patience and figures and trainer.is_better(figures[0]):
-        checkpoint.save(trainer.averaged, trainer.spec, options.out / BEST, "fp32")
+        checkpoint.save(trainer.averaged, trainer.spec, course.out / BEST, "fp32")
 
 
 def _monitored(scored: Score, recipe: Recipe) -> float | None:
@@ -283,10 +285,17 @@ class Course:
     """What is told of a training: to the caller, to CSV files, and to TensorBoard where that is
     wanted."""
 
-    def __init__(self, options: TrainOptions, epoch: int, report: Report) -> None:
-        self.out, self.epoch, self.report = options.out, epoch, report
+    def __init__(
+        self, options: TrainOptions, epoch: int, report: Report, on_progress: OnProgress
+    ) -> None:
+        self.out, self.epoch, self.report, self.on_progress = (
+            options.out,
+            epoch,
+            report,
+            on_progress,
+        )
         self.sums: dict[str, float] = {}
-        self.since = monotonic()
+        self.steps, self.since = 0, monotonic()
         self.board: Any = None
         if options.tensorboard:
             from torch.utils.tensorboard import SummaryWriter
@@ -295,19 +304,20 @@ class Course:
 
     def learned(self, parts: dict[str, Any], trainer: Trainer) -> None:
         for name, part in parts.items():
-            self.sums[name] = self.sums.get(name, 0.0) + part / REPORT_STEPS
-        if trainer.step % REPORT_STEPS == 0:
-            pace = REPORT_STEPS * trainer.recipe.batch_size / (monotonic() - self.since)
+            self.sums[name] = self.sums.get(name, 0.0) + part
+        self.steps += 1
+        self.on_progress("train", trainer.step, trainer.steps)
+        if trainer.step % REPORT_STEPS == 0 or trainer.step == trainer.steps:
+            pace = self.steps * trainer.recipe.batch_size / (monotonic() - self.since)
             row = {
                 "step": trainer.step,
                 "of": trainer.steps,
                 "epoch": round(trainer.step / self.epoch, 2),
                 "pace": pace,
             }
-            self._tell(
-                row | {name: float(value) for name, value in self.sums.items()}, "training", STEPS
-            )
-            self.since, self.sums = monotonic(), {}
+            means = {name: float(value) / self.steps for name, value in self.sums.items()}
+            self._tell(row | means, "training", STEPS)
+            self.steps, self.since, self.sums = 0, monotonic(), {}
 
     def validated(self, scores: dict[str, Score], trainer: Trainer) -> None:
         for name, found in scores.items():

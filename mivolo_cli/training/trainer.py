@@ -20,6 +20,7 @@ from ..datasets.labels import OLDEST
 from ..errors import BadInput
 from ..model import checkpoint
 from ..model.architecture import Backbone, FromPixels, MiVOLO, create_model
+from ..model.spec import ModelSpec
 from .loss import Batch, loss
 from .recipe import Recipe
 
@@ -52,15 +53,14 @@ class Trainer:
         spec = checkpoint.spec_of(
             model, recipe.variant, min_age=0.0, max_age=OLDEST, inputs=recipe.inputs
         )
-        self.spec = replace(spec, level=recipe.level)
+        spec = replace(spec, level=recipe.level)
         if init is not None:
-            begin_with(model, init, recipe.variant)
+            spec = replace(spec, card=begin_with(model, init, recipe.variant).card)
         else:
             # from anywhere else, the first steps would only learn the mean, and unlearn the
             # features for it
-            start_at(
-                model, (mean_age - self.spec.avg_age) / (self.spec.max_age - self.spec.min_age)
-            )
+            start_at(model, (mean_age - spec.avg_age) / (spec.max_age - spec.min_age))
+        self.spec = spec
         if backbones is not None:
             begin_with_backbones(model, backbones)
         self.backbones = [part for part in model.modules() if isinstance(part, Backbone)]
@@ -173,15 +173,18 @@ class Trainer:
         }
 
 
-def begin_with(model: MiVOLO, init: str, variant: str) -> None:
-    """Give a new model the weights of another. Raises BadInput where they do not fit."""
+def begin_with(model: MiVOLO, init: str, variant: str) -> ModelSpec:
+    """Give a new model the weights of another; returns that one's spec. Raises BadInput where they
+    do not fit."""
+    loaded, spec = checkpoint.load(init)
     try:
-        model.load_state_dict(checkpoint.load(init)[0].state_dict())
+        model.load_state_dict(loaded.state_dict())
     except RuntimeError as error:
         raise BadInput(
             f"the model {init} is no {variant}, or has other inputs or outputs",
             hint="use a recipe with the model's variant, inputs and gender",
         ) from error
+    return spec
 
 
 def begin_with_backbones(model: MiVOLO, file: Path) -> None:
