@@ -57,6 +57,7 @@ Data = Annotated[
 ]
 PLOT_NAME = re.compile(r".+-(ages|errors|intervals)\.png")
 GROUPS = {"used": "seen from", "gender": "gender", "age": "age"}
+ECE = "ECE: by how much gender_score differs from the share of right genders, on average"
 HELD = "held: the part of true ages between age_low and age_high, which is meant to be 80 %"
 
 
@@ -233,6 +234,7 @@ def _lines(found: EvalReport, level: float, notes: Sequence[str]) -> list[str]:
         lines += ["", f"{len(found.problems)} rows were left out, as {found.problems[0].place}:"]
         lines += [f"  {problem.message}" for problem in found.problems[:1]]
     legend = ["MAE, bias and width are in years", UNCERTAINTY]
+    legend[1:1] = [ECE] if any(item.score.gender_ece for item in found.evaluations) else []
     legend[1:1] = [HELD] if any(item.score.coverage for item in found.evaluations) else []
     return [*lines[1:], "", *legend, *(f"note: {note}" for note in notes)]
 
@@ -248,6 +250,7 @@ def _table(item: Evaluation, level: float) -> list[str]:
         f"CS@{level:g}": lambda s: share(s.cs),
         "bias": lambda s: years(s.bias, "{:+.2f}"),
         "gender": lambda s: share(s.gender),
+        "ECE": lambda s: "-" if s.gender_ece is None else f"{s.gender_ece.value:.1%}",
         "in range": lambda s: share(s.in_range),
         "one off": lambda s: share(s.one_off),
         "held": lambda s: share(s.coverage),

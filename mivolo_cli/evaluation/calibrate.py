@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,11 +74,12 @@ def calibrate(
     sets = [read_dataset(place, options.reading).samples for place in options.data]
     detector = open_detector(InferenceOptions())
     people = [sample for samples in sets for sample in locate(samples, detector)]
-    outcomes = outcomes_of(
+    found = outcomes_of(
         [*people, *combine([sample for samples in sets for sample in samples])],
         Predictor(engine, plain, 64),
         on_progress,
     )
+    outcomes = [outcome for views in found for outcome in views]
     fitted = conformal.fit(outcomes)
     if not fitted.bands:
         raise BadInput(
@@ -86,7 +87,7 @@ def calibrate(
             hint=f"give at least {2 * conformal.ENOUGH} whose age is known, or a range of ages",
         )
     checkpoint.save(model, with_calibration(spec, fitted, gender_scale.fit(outcomes)), options.out)
-    return _check([o for o in outcomes if o.prediction and o.prediction.used in fitted.bands])
+    return _check(found, fitted.bands.keys())
 
 
 def with_calibration(
@@ -108,16 +109,16 @@ def outcomes_of(
     people: Sequence[Sample | CombinedPair],
     predictor: Predictor,
     on_progress: Callable[[int], None] = lambda done: None,
-) -> list[Outcome]:
+) -> list[list[Outcome]]:
     """What the predictor says of each person in each of the ways to see them."""
     found, size, level = [], predictor.spec.input_size, predictor.spec.level
     for start in range(0, len(people), CHUNK):
         some = people[start : start + CHUNK]
-        views = [(person, crops) for person in some for crops in _views(person, size, level)]
-        answers = predictor.predict([crops for _, crops in views])
+        views = [list(_views(person, size, level)) for person in some]
+        answers = iter(predictor.predict([crops for each in views for crops in each]))
         found += [
-            Outcome(person.label, answer, crops.face_side)
-            for (person, crops), answer in zip(views, answers, strict=True)
+            [Outcome(person.label, next(answers), crops.face_side) for crops in each]
+            for person, each in zip(some, views, strict=True)
         ]
         on_progress(start + len(some))
     return found
@@ -163,8 +164,11 @@ def longer_side(box: Box) -> float:
     return max(box.x2 - box.x1, box.y2 - box.y1)
 
 
-def _check(outcomes: Sequence[Outcome]) -> list[Check]:
-    halves = outcomes[::2], outcomes[1::2]
+def _check(people: Sequence[Sequence[Outcome]], calibrated: Collection[str]) -> list[Check]:
+    halves = [
+        [o for views in half for o in views if o.prediction and o.prediction.used in calibrated]
+        for half in (people[::2], people[1::2])
+    ]
     checked = [
         _around(o, fitted)
         for half, fitted in zip(halves, map(conformal.fit, halves[::-1]), strict=True)

@@ -17,6 +17,9 @@ from ..records import Prediction
 TOLERANCE = 1e-6
 BANDS = ((0, 4), (5, 14), (15, 29), (30, 44), (45, 64), (65, 122))
 """Ages in completed years, both ends included."""
+ECE_BINS = 10
+NARROW_GAP = 3.0
+"""Years from a range within which an age still may belong to it."""
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 Range = tuple[float, float]
@@ -50,7 +53,8 @@ class Score:
 
     `mae` and `bias` (mean signed error, prediction - truth) in years; `cs` the cumulative score
     CS@L, the share of people whose age is off by at most L years; `gender` the share of right
-    genders. For people of whom only a range is known: `in_range`, the share of ages within it, and
+    genders, and `gender_ece` the expected calibration error of their scores (Guo et al., 2017): by
+    how much these differ from the share that is right, on average. For people of whom only a range is known: `in_range`, the share of ages within it, and
     `one_off`, within it or a neighbouring one. Of calibrated intervals: `coverage`, the share that
     holds the true age or meets the true range, and their mean `width` in years.
     """
@@ -61,6 +65,7 @@ class Score:
     cs: Figure | None
     bias: Figure | None
     gender: Figure | None
+    gender_ece: Figure | None
     in_range: Figure | None
     one_off: Figure | None
     coverage: Figure | None
@@ -99,6 +104,7 @@ def score(
         cs=figure(np.abs(errors) <= level + TOLERANCE),
         bias=figure(errors),
         gender=figure(hits),
+        gender_ece=_calibration_error(known),
         in_range=figure(missed == 0),
         one_off=figure(missed <= 1),
         coverage=figure(
@@ -177,24 +183,44 @@ def _figure(values: NDArray[np.float64], resamples: int) -> Figure | None:
     return Figure(mean, count, float(found.low), float(found.high))
 
 
+def _calibration_error(known: Sequence[tuple[Label, Prediction]]) -> Figure | None:
+    """Over ECE_BINS equal parts of the scores from 0.5 to 1; no mean over people, so without an
+    interval."""
+    pairs = [
+        (p.gender_score, p.gender == label.gender)
+        for label, p in known
+        if label.gender is not None and p.gender_score is not None
+    ]
+    if not pairs:
+        return None
+    scores, right = np.array(pairs, np.float64).T
+    bins = np.minimum(((scores - 0.5) * 2 * ECE_BINS).astype(int), ECE_BINS - 1)
+    gaps = [abs((right - scores)[bins == place].sum()) for place in range(ECE_BINS)]
+    return Figure(float(sum(gaps) / len(pairs)), len(pairs))
+
+
 def _missed_ranges(
     known: Sequence[tuple[Label, float]], ranges: Sequence[Range]
 ) -> NDArray[np.int64]:
-    """How many ranges each age is away from its own: 0 inside, 1 in a neighbour or in the gap
-    before it ...
+    """How many ranges each age is away from its own: 0 inside, 1 in a neighbour ...
+
+    An age in a narrow gap between ranges belongs to the nearer one, as is usual for data sets that
+    leave years out; in a wide one to none.
     """
     if not known:
         return np.zeros(0, np.int64)
     lows, highs = np.array(ranges).T
     ages = np.array([age for _, age in known])[:, None]
+    highs = np.where(highs >= OLDEST, np.inf, highs)  # open at the top
     ends = np.nextafter(highs + 1, 0)  # a completed year lasts until the next begins
     beyond = np.maximum(lows - ages, 0) + np.maximum(ages - ends, 0)
     place: dict[tuple[float | None, float | None], int] = {
         pair: index for index, pair in enumerate(ranges)
     }
     own = np.array([place[label.age_low, label.age_high] for label, _ in known])
-    away = np.maximum(np.abs(beyond.argmin(axis=1) - own), 1)
-    return np.where(beyond[np.arange(len(own)), own] == 0, 0, away)
+    away = np.abs(beyond.argmin(axis=1) - own)
+    missed = beyond[np.arange(len(own)), own]
+    return np.where(missed == 0, 0, np.where(missed > NARROW_GAP, np.maximum(away, 1), away))
 
 
 def _meets(low: float, high: float, label: Label) -> bool:

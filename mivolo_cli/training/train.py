@@ -271,7 +271,7 @@ def _finish(trainer: Trainer, validations: Sequence[Validation], options: TrainO
     if trainer.recipe.patience and best.exists():
         trainer.averaged.load_state_dict(checkpoint.load(best)[0].state_dict())
     people = [sample for v in validations for sample in v.samples]
-    outcomes = outcomes_of(people, _predictor(trainer))
+    outcomes = [o for views in outcomes_of(people, _predictor(trainer)) for o in views]
     fitted = conformal.fit(outcomes)
     spec = trainer.spec
     if fitted.bands:

@@ -32,7 +32,7 @@ def test_the_model_comes_back_with_intervals(tiny_model: Path, data: Path, tmp_p
     done: list[int] = []
     checks = calibrate(CalibrateOptions(str(tiny_model), [data], out, "cpu"), done.append)
     assert [check.used for check in checks] == ["face", "face+body"] and done == [256, 321]
-    assert 0.6 < checks[0].coverage.value < 0.95 and checks[0].coverage.count == 160
+    assert 0.6 < checks[0].coverage.value < 0.95 and checks[0].coverage.count == 320
     assert checks[0].width.value > 20
     model, spec = checkpoint.load(out)
     before, old = checkpoint.load(tiny_model)
@@ -71,7 +71,7 @@ def test_inputs_without_data_keep_their_calibration(
 
 def test_people_are_found_on_photos(tiny_model: Path, tmp_path: Path) -> None:
     image = {"bytes": (assets() / "bus.jpg").read_bytes(), "path": "bus.jpg"}
-    rows = [label_row("", "photo") | {"image": image} for _ in range(70)]
+    rows = [label_row("", "photo") | {"image": image} for _ in range(130)]
     out = tmp_path / "out.safetensors"
     data = write_labels(tmp_path / "photos.parquet", rows)
     checks = calibrate(CalibrateOptions(str(tiny_model), [data], out, "cpu"))

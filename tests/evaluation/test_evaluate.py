@@ -152,9 +152,13 @@ def test_a_limit_takes_people_from_all_over_the_data(labels: Write, results: Wri
     assert whole.score.people == 10
 
 
-def test_a_face_is_not_measured_by_a_body_alone(labels: Write, results: Write) -> None:
-    table = results({"a.png": [person(30, None, LARGE)], "b.png": [person(30)]})
-    assert measure(labels(label_row("a.png"), label_row("b.png")), table).answered == 1
+@pytest.mark.parametrize("crop", ["face", "photo"])
+def test_somebody_seen_from_the_body_only_counts_too(
+    crop: str, labels: Write, results: Write
+) -> None:
+    table = results({"a.png": [person(39, None, LARGE)], "b.png": [person(31)]})
+    found = measure(labels(label_row("a.png", crop), label_row("b.png", crop)), table)
+    assert (found.answered, mae(found)) == (2, 5)
 
 
 def test_names_alone_are_enough_where_they_are_clear(labels: Write, results: Write) -> None:

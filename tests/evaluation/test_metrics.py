@@ -104,7 +104,7 @@ def test_ranges_are_of_completed_years(age: float, low: int, in_range: int, one_
     assert found.mae is None
 
 
-def test_an_age_between_two_ranges_belongs_to_the_nearer() -> None:
+def test_an_age_in_a_narrow_gap_belongs_to_the_nearer_range() -> None:
     adience = [(0, 2), (4, 6), (8, 13)]
     for age, right in ((3.2, (0, 2)), (3.8, (4, 6)), (7.4, (4, 6))):
         hits = [
@@ -182,3 +182,26 @@ def test_groups_by_inputs_gender_and_age() -> None:
 )
 def test_the_band_of_an_age(low: float | None, high: float | None, name: str | None) -> None:
     assert age_group(Label(low, high)) == name
+
+
+def test_an_age_in_a_wide_gap_between_ranges_is_in_none_of_them() -> None:
+    labels = [Label(16, 30), Label(60, 80)]
+    found = score([Outcome(label, says(35)) for label in labels], resamples=0)
+    assert value(found.in_range) == 0 and value(found.one_off) == 1
+
+
+def test_who_has_an_interval_only_counts_for_intervals_and_gender() -> None:
+    told = Prediction(None, "male", 0.9, "body", 20, 50)
+    found = score([person(30, told), person(60, told), person(30, says(34))])
+    assert figure(found.mae) == (4, 1) and figure(found.gender) == (1, 3)
+    assert figure(found.coverage) == (0.5, 2) and found.answered == 3
+
+
+def test_scores_that_are_as_often_right_as_they_say_have_no_calibration_error() -> None:
+    def ece(right: int, wrong: int) -> float | None:
+        people = [person(30, says(30)) for _ in range(right)]
+        people += [person(30, says(30), "female") for _ in range(wrong)]
+        return value(score(people, resamples=0).gender_ece)
+
+    assert ece(9, 1) == pytest.approx(0) and ece(6, 4) == pytest.approx(0.3)
+    assert value(score([person(30, says(30), None)]).gender_ece) is None
