@@ -126,6 +126,10 @@ class Box:
     def corners(self) -> tuple[float, float, float, float]:
         return self.x1, self.y1, self.x2, self.y2
 
+    @property
+    def area(self) -> float:
+        return (self.x2 - self.x1) * (self.y2 - self.y1)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:

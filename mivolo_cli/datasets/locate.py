@@ -75,7 +75,12 @@ def locate(
 def largest(people: Sequence[Person]) -> int:
     """The index of the person with the largest face; where nobody has one, with the largest
     body."""
-    return max(range(len(people)), key=lambda i: (_area(people[i].face), _area(people[i].body)))
+
+    def areas(person: Person) -> tuple[float, float]:
+        face, body = (0.0 if box is None else box.area for box in (person.face, person.body))
+        return face, body
+
+    return max(range(len(people)), key=lambda i: areas(people[i]))
 
 
 def _detect(samples: Mapping[str, Sample], detector: Detector) -> Iterator[dict[str, list[Person]]]:
@@ -109,10 +114,6 @@ def _placed(sample: Sample, people: list[Person]) -> Sample:
     return replace(
         sample, face=person.face, body=person.body, roll=person.roll or 0.0, neighbours=others
     )
-
-
-def _area(box: Box | None) -> float:
-    return 0.0 if box is None else (box.x2 - box.x1) * (box.y2 - box.y1)
 
 
 def _read(file: Path) -> dict[str, list[Person]]:

@@ -58,25 +58,35 @@ def from_table(file: Path) -> Predict:
     return predict
 
 
+def largest_row(seen: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The person with the largest face on a picture, or else with the largest body."""
+    for kind in ("face", "body"):
+        there = [(row, box) for row in seen if (box := box_of(row, kind)) is not None]
+        if there:
+            return max(there, key=lambda found: found[1].area)[0]
+    return None
+
+
 def _match(seen: Sequence[dict[str, Any]], person: Labelled) -> Prediction | None:
     """The prediction for the person with the box most like the labelled one (the largest where that
     is the whole picture, or unknown); None where nobody is there, or nothing was told."""
     assert isinstance(person, Sample)
-    if not seen:
-        return None
     kind = "body" if person.face is None and person.body is not None else "face"
     wanted = person.body if kind == "body" else person.face
-    whole = Box(0.0, 0.0, float(seen[0]["width"] or 0), float(seen[0]["height"] or 0))
-    is_whole = wanted is None or wanted.corners == whole.corners
+    if wanted is None or (kind == "face" and _is_whole(wanted, seen)):
+        row = largest_row(seen)
+        return None if row is None else prediction_of(row)
     there = [(row, box) for row in seen if (box := box_of(row, kind)) is not None]
-    if not there and is_whole:  # seen from the body only
-        there = [(row, box) for row in seen if (box := box_of(row, "body")) is not None]
     if not there:
         return None
     corners = np.array([box.corners for _, box in there], np.float32)
-    target = whole.corners if wanted is None else wanted.corners
-    likeness = boxes.iou(corners, np.array([target], np.float32))[:, 0]
+    likeness = boxes.iou(corners, np.array([wanted.corners], np.float32))[:, 0]
     best = int(likeness.argmax())
-    if not is_whole and likeness[best] < SAME:
+    if not _is_whole(wanted, seen) and likeness[best] < SAME:
         return None
     return prediction_of(there[best][0])
+
+
+def _is_whole(box: Box, seen: Sequence[dict[str, Any]]) -> bool:
+    """Whether a box is the whole picture."""
+    return any(box.corners == (0.0, 0.0, row["width"], row["height"]) for row in seen)

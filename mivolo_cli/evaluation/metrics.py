@@ -54,9 +54,10 @@ class Score:
     `mae` and `bias` (mean signed error, prediction - truth) in years; `cs` the cumulative score
     CS@L, the share of people whose age is off by at most L years; `gender` the share of right
     genders, and `gender_ece` the expected calibration error of their scores (Guo et al., 2017): by
-    how much these differ from the share that is right, on average. For people of whom only a range is known: `in_range`, the share of ages within it, and
-    `one_off`, within it or a neighbouring one. Of calibrated intervals: `coverage`, the share that
-    holds the true age or meets the true range, and their mean `width` in years.
+    how much these differ from the share that is right, on average. For people of whom only a range
+    is known: `in_range`, the share of ages within it, and `one_off`, within it or a neighbouring
+    one. Of calibrated intervals: `coverage`, the share that holds the true age or meets the true
+    range, and their mean `width` in years.
     """
 
     people: int
