@@ -143,10 +143,8 @@ def scanned(
         run = [sys.executable, "-m", "mivolo_cli", "scan", str(photos), "-o", str(out), "--quiet"]
         subprocess.run([*run, *options, *given], check=True)
         if peer:
-            told = Path(place, "told.csv")
-            subprocess.run(
-                [peer, Path(__file__).with_name("peer.py"), photos, out, told], check=True
-            )
+            told, program = Path(place, "told.csv"), Path(__file__).with_name("peer.py")
+            subprocess.run([peer, program, photos, out, told], check=True)
             out = told
         rows: dict[str, list[dict[str, Any]]] = {}
         for row in tables.read_table(out).to_pylist():
