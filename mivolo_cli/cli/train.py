@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import pyarrow.parquet as pq
 import typer
 
 from ..atomic import Kind
@@ -173,9 +172,9 @@ def _is_log(file: Path) -> bool:
 
 
 def _is_people(file: Path) -> bool:
-    from ..datasets.locate import CACHE
+    from ..datasets.locate import is_cache
 
-    return bool(pq.read_schema(file).equals(CACHE))
+    return is_cache(file)
 
 
 def _is_zip(file: Path) -> bool:

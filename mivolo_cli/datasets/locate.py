@@ -72,6 +72,14 @@ def locate(
     ]
 
 
+def is_cache(file: Path) -> bool:
+    """Whether a file is one that `locate` keeps."""
+    try:
+        return bool(pq.read_schema(file).equals(CACHE))
+    except (OSError, pa.ArrowException):
+        return False
+
+
 def largest(people: Sequence[Person]) -> int:
     """The index of the person with the largest face; where nobody has one, with the largest
     body."""
