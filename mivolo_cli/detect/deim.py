@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import boxes as arithmetic
 from ..model.registry import find
-from ..records import Boxes, Pixels
+from ..records import Boxes
 from ..runtime.openvino_engine import OnnxEngine
-from .resize import resize
+from .resize import Scaled
 
 NAME = "deimv2-femto-416"
 FILE = f"{NAME}.onnx"
@@ -93,33 +94,31 @@ class Deim:
         self.file = file or find(NAME)
         self._engine = OnnxEngine(self.file)
 
-    def find(self, pixels: Pixels) -> Objects:
+    def find(self, photo: Scaled) -> Objects:
         """Persons and animals in pixels (height, width, 3) RGB; where many persons are small, with
         closer passes."""
-        height, width = pixels.shape[:2]
-        parts = [self._find_in(pixels, window) for window in windows(height, width)]
+        height, width = photo.pixels.shape[:2]
+        parts = [self._find_in(photo, window) for window in windows(height, width)]
         found = Objects.merge(parts)
         persons = found.persons(CROWD_SCORE).boxes
         small = arithmetic.longer_side(persons) < SMALL_PERSON * max(height, width)
         if len(parts) == 1 and small.sum() >= CLOSER_FROM:
             found = Objects.merge(
-                [found, *(self._find_in(pixels, half) for half in halves(height, width))]
+                [found, *(self._find_in(photo, half) for half in halves(height, width))]
             )
         return found
 
-    def _find_in(self, pixels: Pixels, window: Window) -> Objects:
+    def _find_in(self, photo: Scaled, window: Window) -> Objects:
         """What a window shows, except what its edges cut off."""
         x1, y1, x2, y2 = window
-        part = (
-            resize(pixels[y1:y2, x1:x2], SIZE, SIZE).astype(np.float32).transpose(2, 0, 1)[None]
-            / 255
-        )
+        height, width = photo.pixels.shape[:2]
+        part = cv2.dnn.blobFromImage(photo.part(window, SIZE, SIZE), 1 / 255)
         labels, boxes, scores = self._engine.run(part, np.array([[x2 - x1, y2 - y1]]))
         found = Objects(
             boxes[0] + np.array((x1, y1, x1, y1), np.float32), scores[0], labels[0].astype(np.int64)
         )
         wanted = np.isin(found.labels, (PERSON, *ANIMALS)) & (found.scores > LOWEST_SCORE)
-        return found[wanted & ~_is_cut(found.boxes, window, pixels.shape[1], pixels.shape[0])]
+        return found[wanted & ~_is_cut(found.boxes, window, width, height)]
 
 
 def windows(height: int, width: int) -> list[Window]:

@@ -18,6 +18,7 @@ from . import deim, yunet
 from .deim import PERSON_SCORE, Deim, Objects
 from .detector import best_way_up, detections, turned
 from .faces import FACE_SCORE, SURE_SCORE, FaceFinder, can_belong, detail_scale
+from .resize import Scaled
 from .yunet import YuNet
 
 WAY_UP_SIDE, WAY_UP_SCORE = 320, 0.75
@@ -66,9 +67,11 @@ class EmbeddedDetector:
         return best_way_up([scores[scores > WAY_UP_SCORE] for scores in found])
 
     def _detect(self, image: Image) -> Detections:
-        objects = self.persons.find(image.pixels)
+        scale = detail_scale(*image.pixels.shape[:2])
+        photo = Scaled.of(image.pixels, scale)
+        objects = self.persons.find(photo)
         persons = objects.persons(self._person_score)
-        faces = self._finder.find(image.pixels, persons.boxes, objects.animals)
+        faces = self._finder.find(photo, persons.boxes, objects.animals)
         persons = real_persons(persons, faces.boxes, objects.animals)
         size = image.width, image.height
         found = detections(
@@ -76,7 +79,7 @@ class EmbeddedDetector:
         )
         return replace(
             found,
-            upscaled=detail_scale(*image.pixels.shape[:2]) > 1,
+            upscaled=scale > 1,
             pairable=can_belong(found.persons, found.faces),
             doubtful=bool(found.face_scores.max(initial=0) < SURE_SCORE),
         )

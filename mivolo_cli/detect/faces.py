@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..boxes import centre, longer_side, roll, share_inside
 from ..records import Boxes, Pixels
 from .deim import Objects
+from .resize import Scaled
 from .yunet import Faces, YuNet
 
 FACE_SCORE = 0.80
@@ -77,11 +78,14 @@ class FaceFinder:
     def __init__(self, network: YuNet, face_score: float = FACE_SCORE) -> None:
         self._network, self._face_score = network, face_score
 
-    def find(self, pixels: Pixels, persons: Boxes, animals: Objects) -> Faces:
-        """The faces in pixels (height, width, 3) RGB with persons (n, 4)."""
-        scale = detail_scale(*pixels.shape[:2])
-        detail = self._network.find(pixels, scale)
-        overview = self._network.find(pixels, scale * OVERVIEW)
+    def find(self, photo: Scaled, persons: Boxes, animals: Objects) -> Faces:
+        """The faces in a photo, reduced to the scale in detail, with persons (n, 4)."""
+        pixels, scale = photo.pixels, detail_scale(*photo.pixels.shape[:2])
+        factor = scale / photo.scale
+        detail, overview = (
+            self._network.find(photo.small, wanted).scaled(1 / photo.scale)
+            for wanted in (factor, factor * OVERVIEW)
+        )
         seen = merge_scales(detail, overview, scale)
         alone = ~can_belong(persons, seen.boxes).any(axis=0, keepdims=True).T
         inside = alone & (share_inside(seen.boxes, animals.boxes) > CONTAINED)  # faces, animals

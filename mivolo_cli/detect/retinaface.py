@@ -30,6 +30,7 @@ from ..runtime.graph_cache import NotConverted, graph_of, open_graph
 from ..runtime.torch_engine import TorchEngine
 from .deim import PERSON_SCORE, Deim
 from .detector import detections, way_up_by_faces
+from .resize import Scaled
 from .yunet import Faces
 
 logger = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ class RetinaFaceDetector:
         return Faces(boxes * np.tile(scale, 2), found[:, 4], points * scale)[kept]
 
     def _detect(self, image: Image) -> Detections:
-        persons = self._persons.find(image.pixels).persons(self._person_score)
+        persons = self._persons.find(Scaled.of(image.pixels, 1.0)).persons(self._person_score)
         faces = self.find_faces(image.pixels, self._face_score)
         size = image.width, image.height
         return detections(

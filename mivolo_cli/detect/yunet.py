@@ -47,6 +47,10 @@ class Faces:
         """Those of a mask, of indices or of a slice."""
         return Faces(self.boxes[kept], self.scores[kept], self.points[kept])
 
+    def scaled(self, factor: float) -> Faces:
+        """Those of a picture so many times as large."""
+        return Faces(self.boxes * factor, self.scores, self.points * factor)
+
     @staticmethod
     def merge(parts: Sequence[Faces]) -> Faces:
         """The faces of several passes, each once, with the best score."""

@@ -22,7 +22,7 @@ from mivolo_cli.detect.detector import turned
 from mivolo_cli.detect.embedded import EmbeddedDetector, real_persons
 from mivolo_cli.detect.faces import FaceFinder, can_belong
 from mivolo_cli.detect.load import open_detector
-from mivolo_cli.detect.resize import resize
+from mivolo_cli.detect.resize import Scaled, resize
 from mivolo_cli.detect.yunet import Faces, YuNet
 from mivolo_cli.errors import WeightsError
 from mivolo_cli.model.registry import folder
@@ -94,7 +94,7 @@ class Scripted(YuNet):
 def find(
     network: Scripted, persons: Boxes = NOBODY, *animals: tuple[float, ...], **limits: float
 ) -> Faces:
-    return FaceFinder(network, **limits).find(BLACK, persons, objects(*animals))
+    return FaceFinder(network, **limits).find(Scaled.of(BLACK, 1.0), persons, objects(*animals))
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -111,7 +111,11 @@ def test_the_networks_find_the_golden_faces_and_persons(
     assert np.abs(found.points.reshape(-1, 10) - golden[:, 5:]).max() < 0.1
     golden = np.array(GOLDEN[name]["persons"])
     objects = Objects.merge(
-        [detector.persons._find_in(photos[name], (0, 0, *photos[name].shape[1::-1]))]
+        [
+            detector.persons._find_in(
+                Scaled.of(photos[name], 1.0), (0, 0, *photos[name].shape[1::-1])
+            )
+        ]
     ).persons(0.6)
     assert (
         np.abs(objects.boxes - golden[:, :4]).max() < 1
@@ -476,10 +480,10 @@ def test_both_halves_are_searched_where_three_persons_are_small(
 
     monkeypatch.setattr(Deim, "_find_in", find_in)
     places: tuple[int, ...] = (0, 200)
-    Deim().find(BLACK)
+    Deim().find(Scaled.of(BLACK, 1.0))
     assert len(seen) == 1
     places = (0, 200, 400)
-    Deim().find(BLACK)
+    Deim().find(Scaled.of(BLACK, 1.0))
     assert len(seen) == 1 + 3
 
 
