@@ -165,7 +165,7 @@ def _own_entry(file: Path, name: str, trust: bool) -> Entry:
         raise BadInput(
             f"{stored} is the file of other weights", hint="choose another name by --name"
         )
-    return Entry(name, kind, stored, licence=weights.OWN_LICENCE, pickle=is_pickle)
+    return Entry(name, kind, stored, licence=weights.terms(file), pickle=is_pickle)
 
 
 def _name_of(file: Path) -> str:

@@ -19,10 +19,12 @@ from typing import Literal
 
 import platformdirs
 from filelock import FileLock
+from safetensors import SafetensorError, safe_open
 
 from .. import storage
 from ..atomic import replacing, reported
 from ..errors import WeightsError
+from .spec import METADATA_KEY
 
 Kind = Literal["model", "detector"]
 Check = Literal["ok", "missing", "mismatch", "no registered hash"]
@@ -289,10 +291,21 @@ def _own_entry(record: Record, file: str) -> Entry:
         name=record.name,
         kind=record.kind,
         file=file,
-        licence=OWN_LICENCE,
+        licence=terms(user_folder() / file),
         sha256=record.sha256,
         pickle=record.trusted,
     )
+
+
+def terms(file: Path) -> str:
+    """What a file in our format says of the terms of its model, as those of the data it learned
+    from; OWN_LICENCE where it says nothing."""
+    try:
+        with safe_open(file, framework="np") as opened:
+            about = json.loads((opened.metadata() or {})[METADATA_KEY])
+        return str(about["card"]["terms"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return OWN_LICENCE
 
 
 @functools.lru_cache

@@ -38,6 +38,8 @@ def resolve(options: InferenceOptions) -> InferenceOptions:
         logger.warning(f"device {device.name}: {device.reason}")
     if model in registry.known():
         logger.info(f"model {model}: {registry.get(model).licence}")
+    elif (terms := registry.terms(Path(model))) != registry.OWN_LICENCE:
+        logger.info(f"model {model}: {terms}")
     return replace(
         options,
         device=device.name,

@@ -106,7 +106,6 @@ def train(
     if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise BadInput("the package tensorboard is not installed", hint="pip install tensorboard")
     size = parse_variant(recipe.variant)[1]
-    options.out.mkdir(parents=True, exist_ok=True)
     data, measured = _located(options, on_progress)
     if recipe.pseudo_gender:
         data = [with_pseudo_genders(some, options) for some in data]
@@ -169,18 +168,20 @@ def _predictor(trainer: Trainer) -> Predictor:
 
 def _located(options: TrainOptions, on_progress: OnProgress) -> tuple[list[Dataset], list[Dataset]]:
     """The data to train and to validate on, with the people found on its pictures."""
+    data = [read_dataset(place, options.reading) for place in options.data]
+    measured = [read_dataset(place, options.reading) for place in options.validation]
     detector = open_detector(InferenceOptions(detector=options.detector))
+    options.out.mkdir(parents=True, exist_ok=True)
 
-    def found(place: Path) -> Dataset:
-        data = read_dataset(place, options.reading)
+    def found(some: Dataset) -> Dataset:
+        tell = partial(_tell, on_progress, f"find the people of {some.name}", len(some.samples))
+        return replace(some, samples=locate(some.samples, detector, options.out / PEOPLE, tell))
 
-        def tell(done: int) -> None:
-            on_progress(f"find the people of {data.name}", done, len(data.samples))
+    return [found(some) for some in data], [found(some) for some in measured]
 
-        samples = locate(data.samples, detector, options.out / PEOPLE, tell)
-        return replace(data, samples=samples)
 
-    return [found(place) for place in options.data], [found(place) for place in options.validation]
+def _tell(on_progress: OnProgress, verb: str, total: int, done: int) -> None:
+    on_progress(verb, done, total)
 
 
 def with_pseudo_genders(data: Dataset, options: TrainOptions) -> Dataset:

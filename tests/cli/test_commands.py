@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from mivolo_cli.records import Failure, Result
 from mivolo_cli.scan import run as scanning
 from mivolo_cli.scan.local_backend import LocalBackend
 from mivolo_cli.scan.options import Progress, ScanOptions
+from mivolo_cli.training import train as training
 from mivolo_cli.version import __version__
 
 Mivolo = Callable[..., Outcome]
@@ -182,6 +184,23 @@ def test_an_interrupted_scan_keeps_the_old_table_and_exits_with_130(
     assert out.exit_code == 130
     assert "unchanged" in out.stderr
     assert contents(results) == before
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_interrupted_training_says_how_to_go_on(
+    tmp_path: Path, mivolo: Mivolo, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    def interrupted(options: Any, show: Any, on_progress: Any) -> None:
+        if begun:
+            (tmp_path / "last.pt").touch()
+        signal.raise_signal(signal.SIGINT)
+        on_progress("train", 1, 2)
+
+    monkeypatch.setattr(training, "train", interrupted)
+    data = write_labels(tmp_path / "labels.parquet", [label_row()])
+    out = mivolo("train", data, "-o", tmp_path)
+    assert out.exit_code == 130
+    assert ("--resume" in out.stderr) == begun and "same command" in out.stderr
 
 
 def test_every_option_reaches_the_scan(mivolo: Mivolo, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,13 @@
 import hashlib
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from mivolo_cli.errors import WeightsError
-from mivolo_cli.model import registry
+from mivolo_cli.model import checkpoint, registry
+from mivolo_cli.model.architecture import create_model
 from mivolo_cli.model.registry import Record
 
 REGISTRY = """
@@ -196,6 +197,17 @@ def test_the_users_own_weights_have_a_name_too(house: Path) -> None:
     (house / "mine.safetensors").write_bytes(b"newer")
     registry.remember("mine.safetensors", Record("mine", "model", sha(b"newer")))
     assert registry.find("mine") == house / "mine.safetensors"
+
+
+def test_the_terms_of_own_weights_are_those_in_their_header(house: Path) -> None:
+    model = create_model("mivolo_xs_32")
+    spec = checkpoint.spec_of(model, "mine", 0, 100)
+    file = house / "mine.safetensors"
+    checkpoint.save(model, replace(spec, card={"terms": "for research"}), file)
+    registry.remember(file.name, Record("mine", "model", sha(file.read_bytes())))
+    assert registry.get("mine").licence == "for research"
+    checkpoint.save(model, spec, file)
+    assert registry.terms(file) == registry.terms(house / "none") == registry.OWN_LICENCE
 
 
 def test_own_weights_cannot_take_a_registered_name(house: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from mivolo_cli.errors import BadInput
 from mivolo_cli.model import registry
 from mivolo_cli.model.architecture import create_model
+from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.training.augment import Augmentation
 from mivolo_cli.training.recipe import Recipe, read_recipe
 
@@ -78,6 +79,17 @@ def test_changes_replace_what_the_file_says(tmp_path: Path) -> None:
     )
     with pytest.raises(BadInput, match="fusion"):
         read_recipe(fusion="addition")
+
+
+def test_fine_tuning_takes_small_steps_with_a_recipe_for_the_model(tmp_path: Path) -> None:
+    spec = ModelSpec("mivolo_xs_32", 3, 1, 32, 0, 100, 50, "some", inputs="body", level=True)
+    found = read_recipe(None, spec, epochs=9)
+    assert (found.variant, found.inputs, found.gender) == ("mivolo_xs_32", "body", False)
+    assert found.level and found.epochs == 9
+    assert max(found.muon_lr / Recipe().muon_lr, found.adamw_lr / Recipe().adamw_lr) < 0.2
+    file = tmp_path / "recipe.toml"
+    file.write_text("muon_lr = 0.5")
+    assert read_recipe(file, spec).muon_lr == 0.5, "what a file says counts"
 
 
 def test_what_the_model_takes_and_answers() -> None:
