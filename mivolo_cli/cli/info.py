@@ -14,6 +14,8 @@ from .help import SETTINGS
 from .options import AsJson
 from .text import wrapped
 
+UNRELIABLE = "ages under 5, over 65 and of bodies without a face; the gender of children under 10"
+
 
 def info(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Versions, devices, and what `auto` chooses here, with the reasons."""
@@ -60,6 +62,7 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
                     "model": model.reason,
                 },
                 "licence": licence,
+                "unreliable": UNRELIABLE,
                 "settings": ctx.meta.get(SETTINGS),
             }
         )
@@ -80,6 +83,7 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
                 "settings",
                 f"{ctx.meta.get(SETTINGS) or 'none (no mivolo.toml here or in a folder above)'}",
             ),
+            ("unreliable", UNRELIABLE),
             ("network", "used by `mivolo weights fetch` alone"),
         ]
     )

@@ -72,7 +72,7 @@ STOPPED = (
 )
 NOT_IDENTITY = (
     "Ages are how old people look, not identity documents;"
-    " they are least reliable under 5 and over 65."
+    " they are least reliable under 5 and over 65, genders under 10."
 )
 EXAMPLES = """Examples:
 

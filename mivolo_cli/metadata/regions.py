@@ -112,7 +112,7 @@ def people(rows: Sequence[Mapping[str, Any]], orientation: int, *, bodies: bool 
     found = []
     for person, prediction in people_of(rows):
         box = person.face or (person.body if bodies else None)
-        if prediction is None or box is None:
+        if prediction is None or prediction.age is None or box is None:
             continue
         area = stored_area(box.corners, (width, height), orientation)
         if area is not None:

@@ -20,6 +20,8 @@
 
   // --- what is in the data ----------------------------------------------------------------------------------------
 
+  const isJudged = (person) => person.used !== undefined;
+
   data.photos.forEach((photo) => {
     const slash = photo.path.lastIndexOf("/");
     photo.folder = slash < 0 ? "" : photo.path.slice(0, slash);
@@ -29,15 +31,18 @@
     photo.youngest = ages.length ? Math.min(...ages) : Infinity;
     photo.oldest = ages.length ? Math.max(...ages) : -Infinity;
     photo.unsure = sure.length ? Math.min(...sure) : Infinity;
-    photo.status = photo.error ? "error" : !photo.people.length ? "no_people" : ages.length ? "ok" : "no_usable_crop";
-    photo.hasUnjudged = ages.length < photo.people.length;
+    photo.status = photo.error ? "error" : !photo.people.length ? "no_people" : photo.people.some(isJudged) ? "ok" : "no_usable_crop";
+    photo.hasUnjudged = !photo.people.every(isJudged);
   });
 
-  const tone = (person) => (person.age === undefined || !SIGNS[person.gender] ? "unknown" : person.gender);
+  // A body alone may tell a range of ages only.
+  const ageOf = (person) =>
+    person.age !== undefined ? `${Math.round(person.age)}` : person.low === undefined ? "?" : `${Math.round(person.low)}–${Math.round(person.high)}`;
+  const tone = (person) => (!isJudged(person) || !SIGNS[person.gender] ? "unknown" : person.gender);
   const short = (person) =>
-    person.age === undefined ? "?" : `${SIGNS[person.gender] ? SIGNS[person.gender] + " " : ""}${Math.round(person.age)}`;
+    isJudged(person) ? `${SIGNS[person.gender] ? SIGNS[person.gender] + " " : ""}${ageOf(person)}` : "?";
   const spoken = (person) =>
-    person.age === undefined ? "a person who could not be judged" : `${person.gender || "person"}, about ${Math.round(person.age)}`;
+    isJudged(person) ? `${person.gender || "person"}, about ${ageOf(person)}` : "a person who could not be judged";
 
   function describe(photo) {
     if (photo.error) return `${photo.path}: could not be read, ${photo.error}`;
@@ -422,7 +427,7 @@
     const list = make("ul");
     for (const person of photo.people) {
       const item = make("li", tone(person));
-      item.append(make("b", "", person.age === undefined ? "not judged" : `${Math.round(person.age)} ${person.gender || ""}`), make("br"));
+      item.append(make("b", "", isJudged(person) ? `${ageOf(person)} ${person.gender || ""}` : "not judged"), make("br"));
       item.append(make("span", "quiet", reasons(person)));
       list.append(item);
     }
@@ -445,12 +450,13 @@
   }
 
   function reasons(person) {
-    if (person.age === undefined) return "too small or too hidden";
+    if (!isJudged(person)) return "too small or too hidden";
     const said = [];
     if (person.low !== undefined) said.push(`between ${Math.round(person.low)} and ${Math.round(person.high)}`);
     if (person.sure !== undefined) said.push(`gender ${Math.min(99, Math.round(100 * person.sure))} % sure`);
     said.push(`seen from ${person.used === "face+body" ? "face and body" : person.used}`);
     if (person.age < 5 || person.age > 65) said.push("least reliable at this age");
+    if (person.age < 10) said.push("gender of children is unreliable");
     return said.join(" · ");
   }
 
