@@ -45,6 +45,9 @@ def fit(outcomes: Sequence[Outcome], coverage: float = COVERAGE) -> Intervals:
             continue
         sizes = found.setdefault(o.prediction.used, {})
         sizes.setdefault(_smallest_like(o.face_side), []).append((o.label, o.prediction.age))
+    for used, sizes in found.items():
+        if "face" in used:  # of bodies alone, ranges are what most data has
+            found[used] = {size: _telling(people) for size, people in sizes.items()}
     bands = {used: _bands(sizes, coverage) for used, sizes in sorted(found.items())}
     return Intervals({used: some for used, some in bands.items() if some}, coverage)
 
@@ -59,6 +62,13 @@ def _bands(sizes: dict[float, list[tuple[Label, float]]], coverage: float) -> li
     enough = [size for size in sorted(sizes) if len(sizes[size]) >= FEWEST]
     bands = [replace(_fit(sizes[size], coverage), min_face=size) for size in enough]
     return [replace(bands[0], min_face=0.0), *bands[1:]] if bands else []
+
+
+def _telling(people: list[tuple[Label, float]]) -> list[tuple[Label, float]]:
+    """Those whose age is known, if they are enough: of the others, nobody knows how far from it a
+    prediction within their range is."""
+    exact = [person for person in people if not person[0].is_range]
+    return exact if len(exact) >= ENOUGH else people
 
 
 def signed_miss(age: float, label: Label) -> float:

@@ -144,3 +144,10 @@ def test_small_faces_are_calibrated_apart_where_there_are_enough() -> None:
 def test_they_survive_a_model_file() -> None:
     fitted = fit(people(300, 6))
     assert Intervals.from_dict(json.loads(json.dumps(asdict(fitted)))) == fitted
+
+
+def test_known_ages_count_more_than_ranges_for_faces() -> None:
+    exact, (ranges, _) = people(400, 3), ranged(2000)
+    faces = [Outcome(o.label, o.prediction and replace(o.prediction, used="face")) for o in ranges]
+    assert fit([*exact, *faces]).bands["face"] == fit(exact).bands["face"]
+    assert fit([*exact[:100], *faces]).bands["face"] != fit(exact[:100]).bands["face"], "too few"
