@@ -191,9 +191,7 @@ def _age(prediction: Prediction) -> str:
     """In whole years, or the interval where that is all that is known."""
     if prediction.age is not None:
         return str(round(prediction.age))
-    if prediction.age_low is None or prediction.age_high is None:
-        return "?"
-    return f"{prediction.age_low:.0f}-{prediction.age_high:.0f}"
+    return f"{prediction.age_low or 0:.0f}-{prediction.age_high or 0:.0f}"
 
 
 def place_labels(

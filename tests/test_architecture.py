@@ -43,7 +43,7 @@ ADAPTERS = {
     "nncf": {"runtime.quantize"},
     "pyexiv2": {"metadata.judge"},
     "ray": {"scan.ray_backend", "scan.ray_cluster"},
-    "safetensors": {"model.checkpoint"},
+    "safetensors": {"model.checkpoint", "model.registry"},
     "timm": {"model.architecture", "model.outlook", "training.trainer"},
     "tqdm": {"cli.progress"},
     "vl_convert": {"report.page"},

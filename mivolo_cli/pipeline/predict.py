@@ -123,7 +123,9 @@ def _gender(
 
 def _ends(spec: ModelSpec, age: float, crop: Crops) -> tuple[float | None, float | None]:
     """Of the interval, within the model's ages."""
-    found = spec.intervals and spec.intervals.around(age, crop.used or "", crop.face_side)
+    if spec.intervals is None:
+        return None, None
+    found = spec.intervals.around(age, crop.used or "", crop.face_side)
     if found is None:
         return None, None
     low, high = (min(max(end, spec.min_age), spec.max_age) for end in found)

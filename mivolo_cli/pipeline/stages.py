@@ -312,7 +312,8 @@ def _complete(
 
 
 def _result(photo: Detected, answers: Sequence[Prediction | None]) -> Result | Failure:
-    if any(answer is not None and not math.isfinite(answer.age) for answer in answers):
+    ages = [answer.age for answer in answers if answer is not None and answer.age is not None]
+    if not all(map(math.isfinite, ages)):
         return Failure(photo.photo, *NO_ANSWER)
     people = list(zip(photo.people, answers, strict=True))
     return Result(photo.photo, photo.width, photo.height, photo.taken_at, people)

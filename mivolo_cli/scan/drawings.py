@@ -9,7 +9,6 @@ from .. import draw
 from ..photos.decode import decode_or_fail
 from ..photos.limits import Limits
 from ..photos.sandbox import Sandbox
-from ..pipeline import stages
 from ..records import Failure, Image, Person, Photo, Prediction, Result
 
 People = Sequence[tuple[Person, Prediction | None]]
@@ -56,5 +55,7 @@ class Drawings:
         with self._limits.room() as room:
             image = decode_or_fail(photo, self._sandbox, room=room)
             if isinstance(image, Image):
+                from ..pipeline import stages  # OpenCV is only needed here
+
                 shown = stages.on_pixels(image, people)
                 draw.save_annotated(image.pixels, shown, self._folder, photo, self._roots)

@@ -19,8 +19,8 @@ from ..datasets.labels import OLDEST
 from ..datasets.locate import locate
 from ..errors import BadInput
 from ..evaluation import conformal, gender_scale
-from ..evaluation.calibrate import outcomes_of, with_calibration
 from ..evaluation.metrics import Outcome, Score, score
+from ..evaluation.views import outcomes_of, with_calibration
 from ..model import checkpoint
 from ..model.architecture import FromPixels
 from ..model.variants import parse_variant

@@ -66,7 +66,7 @@ def test_inputs_without_data_keep_their_calibration(
     assert after.intervals is not None and after.card == spec.card
     assert after.intervals.bands["body"] == bands["body"] != after.intervals.bands["face"]
     assert after.gender_scales["body"] == scales["body"]
-    assert "too few people for body" in warned(caplog, "evaluation.calibrate")[0]
+    assert "too few people for body" in warned(caplog, "evaluation.views")[0]
 
 
 def test_people_are_found_on_photos(tiny_model: Path, tmp_path: Path) -> None:

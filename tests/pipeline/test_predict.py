@@ -111,8 +111,8 @@ def test_ages_are_years_and_nobody_is_younger_than_zero() -> None:
 def test_ages_and_their_intervals_stay_in_the_range_of_the_model() -> None:
     outputs = np.array([[0, 0, -0.6], [0, 0, 1e30], [0, 0, 0.5], [0, 0, 3e38]], np.float32)
     band = Band([0, 100], [-1e30, -5], [5, 1e30])
-    model = spec(min_age=20.0, max_age=70.0, avg_age=45.0, intervals=Intervals({"face": band}))
-    found = predictions(outputs, model, ["face"] * 4)
+    model = spec(min_age=20.0, max_age=70.0, avg_age=45.0, intervals=Intervals({"face": [band]}))
+    found = predictions(outputs, model, [person(face=1)] * 4)
     assert [prediction.age for prediction in found] == [20, 70, 70, 70]
     ends = [end for one in found for end in (one.age_low, one.age_high)]
     assert all(end is not None and 20 <= end <= 70 for end in ends)
@@ -123,8 +123,8 @@ def test_ages_and_their_intervals_stay_in_the_range_of_the_model() -> None:
 def test_an_answer_with_anything_but_numbers_has_no_age(column: int, value: float) -> None:
     outputs = np.zeros((3, 3), np.float32)
     outputs[1, column] = value
-    found = predictions(outputs, spec(), ["face"] * 3)
-    assert [np.isnan(prediction.age) for prediction in found] == [False, True, False]
+    found = predictions(outputs, spec(), [person(face=1)] * 3)
+    assert [np.isnan(prediction.age or 0) for prediction in found] == [False, True, False]
 
 
 def test_the_gender_is_the_likelier_of_the_two_with_its_probability() -> None:

@@ -1,0 +1,98 @@
+"""Labelled people in all the ways in which a scan may come to see them, for calibration."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import cv2
+
+from ..datasets import Sample
+from ..datasets.pairs import CombinedPair
+from ..model.intervals import GenderScale, Intervals
+from ..model.spec import ModelSpec
+from ..pipeline.crops import Crops
+from ..pipeline.predict import Predictor
+from ..records import Box, Person
+from .metrics import Outcome
+
+logger = logging.getLogger(__name__)
+CHUNK = 256
+"""People decoded at a time."""
+SMALL_FACES = (24.0, 44.0)
+"""Pixels of the faces on smaller copies of the pictures."""
+
+
+def with_calibration(
+    spec: ModelSpec, intervals: Intervals, gender_scales: Mapping[str, GenderScale]
+) -> ModelSpec:
+    """The spec with these for the inputs that they are for, and the former ones for all others."""
+    former = {} if spec.intervals is None else dict(spec.intervals.bands)
+    kept = sorted(former.keys() - intervals.bands.keys())
+    if kept:
+        logger.warning(f"the data has too few people for {' and '.join(kept)}: calibration kept")
+    return replace(
+        spec,
+        intervals=replace(intervals, bands=former | dict(intervals.bands)),
+        gender_scales=dict(spec.gender_scales) | dict(gender_scales),
+    )
+
+
+def outcomes_of(
+    people: Sequence[Sample | CombinedPair],
+    predictor: Predictor,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> list[list[Outcome]]:
+    """What the predictor says of each person in each of the ways to see them."""
+    found, size, level = [], predictor.spec.input_size, predictor.spec.level
+    for start in range(0, len(people), CHUNK):
+        some = people[start : start + CHUNK]
+        views = [list(_views(person, size, level)) for person in some]
+        answers = iter(predictor.predict([crops for each in views for crops in each]))
+        found += [
+            [Outcome(person.label, next(answers), crops.face_side) for crops in each]
+            for person, each in zip(some, views, strict=True)
+        ]
+        on_progress(start + len(some))
+    return found
+
+
+def _views(person: Sample | CombinedPair, size: int, level: bool) -> Iterator[Crops]:
+    """The person as found, and as might have been found."""
+    if isinstance(person, CombinedPair):
+        yield person.crops(size)
+        return
+    yield person.crops(size, level=level)
+    if person.shows == "face+body":
+        yield person.crops(size, "face", level)
+        yield replace(person, face=None).crops(size)
+    for side in SMALL_FACES:
+        if person.face is not None and side < longer_side(person.face) / 2:
+            yield _smaller(person, side).crops(size, level=level)
+
+
+def _smaller(person: Sample, side: float) -> Sample:
+    """The same person on a smaller picture, with a face of so many pixels."""
+    assert person.face is not None
+    ratio = side / longer_side(person.face)
+    pixels = person.pixels()
+    shown = cv2.resize(pixels, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
+    coded = cv2.imencode(".png", shown[..., ::-1])[1].tobytes()
+    face, body = _scaled(person.face, ratio), _scaled(person.body, ratio)
+    others = tuple(
+        Person(_scaled(other.face, ratio), _scaled(other.body, ratio))
+        for other in person.neighbours
+    )
+    return replace(person, source=coded, face=face, body=body, neighbours=others)
+
+
+def _scaled(box: Box | None, ratio: float) -> Box | None:
+    if box is None:
+        return None
+    return Box(box.x1 * ratio, box.y1 * ratio, box.x2 * ratio, box.y2 * ratio, box.score)
+
+
+def longer_side(box: Box) -> float:
+    """In pixels."""
+    return max(box.x2 - box.x1, box.y2 - box.y1)
