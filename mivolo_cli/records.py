@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,9 @@ Points = NDArray[np.float32]
 Use = Literal["both", "face", "body"]
 
 IN_ARCHIVE = re.compile(r"(.+?\.(?:tar|parquet))/(.+)", re.IGNORECASE | re.DOTALL)
+
+CODED_BYTE = re.compile(r"\\x([89a-f][0-9a-f])")
+"""A byte of a file name that is not UTF-8, in a table."""
 
 SCHEMA_VERSION = "2"
 BOX_COLUMNS = ("x1", "y1", "x2", "y2", "score")
@@ -70,8 +74,11 @@ class Photo:
     @property
     def file(self) -> Path:
         """On this computer; no file of that name is there for a photo in a bucket or in an
-        archive."""
-        return Path(self.root, self.path)
+        archive. A table has names that are not UTF-8 as `text` writes them."""
+        file = Path(self.root, self.path)
+        if CODED_BYTE.search(str(file)) and not os.path.lexists(file):
+            return Path(_decoded(self.root), _decoded(self.path))
+        return file
 
     @property
     def address(self) -> str:
@@ -318,6 +325,11 @@ def same_file(name: str) -> str:
 def text(name: str) -> str:
     """A file name as valid Unicode: bytes that are not UTF-8 are written as \\xNN."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _decoded(name: str) -> str:
+    """A file name that `text` has written, as the system has it."""
+    return CODED_BYTE.sub(lambda code: os.fsdecode(bytes.fromhex(code[1])), name)
 
 
 def _box(kind: str, box: Box | None) -> dict[str, float | None]:

@@ -3,6 +3,7 @@ that needs them."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -57,6 +58,9 @@ app.command("purge", epilog=purge.EXAMPLES)(purge.purge)
 def main() -> None:
     """The program: errors become one line and a hint on standard error, with --json also an object
     on standard output, and their exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what its coding lacks is written as a code
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="mivolo")
     except MivoloError as error:

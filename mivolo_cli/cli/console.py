@@ -17,7 +17,7 @@ import typer
 
 from ..atomic import Kind, open_lines, reported
 from ..errors import MivoloError, OutputError
-from .text import wrapped
+from .text import echo, wrapped
 
 LOG_LINE = re.compile(rb'\{"time": "[0-9T:.+-]{20,40}", "command": "')
 """How a log begins."""
@@ -73,7 +73,12 @@ class Console:
     def say(self, line: str = "") -> None:
         """A line for people, on standard output."""
         if self.prints_lines:
-            typer.echo(line)
+            echo(line)
+
+    def say_wrapped(self, line: str) -> None:
+        """The same in the width of a terminal."""
+        if self.prints_lines:
+            typer.echo(wrapped(line, sys.stdout))
 
     def log(self, event: str, **facts: object) -> None:
         """A line of the log: when, which command, what. Raises OutputError."""
@@ -103,7 +108,7 @@ class Console:
             summary = {"command": self._command, **facts, "warnings": told}
             typer.echo(json.dumps(summary, default=str))
         for line in (*lines, *(f"note: {note}" for note in self.notes)):
-            self.say(wrapped(line, sys.stdout))
+            self.say_wrapped(line)
 
 
 class Notes(logging.Handler):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -31,7 +30,7 @@ from .options import (
     reading,
 )
 from .progress import counting
-from .text import UNCERTAINTY, aligned, share, wrapped, years
+from .text import UNCERTAINTY, aligned, share, years
 
 if TYPE_CHECKING:
     from ..evaluation.evaluate import EvalReport, Evaluation
@@ -134,7 +133,8 @@ def evaluate(
         if as_json:
             print_json(_plain(found, drawn, level, console.notes))
         for line in _lines(found, level, console.notes):
-            console.say(line if "  " in line else wrapped(line, sys.stdout))
+            say = console.say if "  " in line else console.say_wrapped
+            say(line)
         for file in drawn:
             console.say(f"plot: {file}")
 

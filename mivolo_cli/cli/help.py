@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+from typer.exceptions import TyperException
 
 from . import files
+from .text import echo, shown
 
 SETTINGS = "mivolo.settings"
 """Where a context keeps the settings file in force."""
@@ -46,13 +49,32 @@ class Command(TyperCommand):
             and ctx.default_map
             and not (ctx.params.get("quiet") or ctx.params.get("as_json"))
         ):
-            typer.echo(f"settings: {file}", err=True)
+            echo(f"settings: {file}", err=True)
         return super().invoke(ctx)
 
 
 class CommandGroup(TyperGroup):
+    def make_context(self, *args: Any, **settings: Any) -> Any:
+        with _shown_errors():
+            return super().make_context(*args, **settings)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _shown_errors():
+            return super().invoke(ctx)
+
     def get_params(self, ctx: Any) -> list[Any]:
         return _described(super().get_params(ctx))
+
+
+@contextmanager
+def _shown_errors() -> Iterator[None]:
+    """Errors of typer name what the user has typed; no control character of it is printed."""
+    try:
+        yield
+    except TyperException as error:
+        if hasattr(error, "message"):
+            error.message = shown(error.message)
+        raise
 
 
 class App(typer.Typer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..errors import BadInput, ExitCode, OutputError
+from ..storage import is_url
 from .console import Console
 from .interrupt import ending_within
 from .options import (
@@ -55,6 +57,7 @@ from .scan_options import (
     ShardOf,
     SkipTagged,
     SpreadsheetSafe,
+    SystemFolders,
     Tag,
     Workers,
 )
@@ -111,6 +114,7 @@ def scan(
     exclude: Exclude = None,
     hidden: Hidden = False,
     archives: Archives = False,
+    system_folders: SystemFolders = False,
     shard: ShardOf = None,
     keep_missing: KeepMissing = False,
     spreadsheet_safe: SpreadsheetSafe = False,
@@ -140,6 +144,7 @@ def scan(
         exclude=exclude or [],
         hidden=hidden,
         archives=archives,
+        system_folders=system_folders,
         keep_missing=keep_missing,
         spreadsheet_safe=spreadsheet_safe,
         skip_tagged=skip_tagged,
@@ -232,6 +237,7 @@ def summary(options: ScanOptions, progress: Progress) -> dict[str, Any]:
         "unchanged",
     )
     facts = {name: getattr(progress, name) for name in (*names, "seconds")}
+    facts |= {"passed_over": progress.passed.files, "system_folders": progress.passed.folders}
     return {**facts, "tables": list(options.outputs), "annotated": options.annotate}
 
 
@@ -257,6 +263,9 @@ def summary_lines(options: ScanOptions, progress: Progress) -> list[str]:
             f"  {_count(progress.failed, 'photo')} could not be read: {codes}"
             " (column `error` of the table)"
         ]
+    lines += [f"  {progress.passed.files_text}"] if progress.passed.files else []
+    if progress.passed.folders:
+        lines += [f"  {progress.passed.folders_text} (--system-folders takes them)"]
     lines += [
         f"table{' (already up to date)' if progress.unchanged else ''}: {path}"
         for path in options.outputs
@@ -275,10 +284,32 @@ def make_folder(folder: Path, hint: str) -> None:
 
 
 def _paths_from_stdin() -> list[str]:
-    """One path a line, or separated by NUL bytes as `find -print0` writes them."""
-    data = sys.stdin.buffer.read()
+    """One path a line, or separated by NUL bytes as `find -print0` writes them; a byte order mark
+    is none of a path. Raises BadInput where no path leads anywhere."""
+    data = _without_mark(sys.stdin.buffer.read())
     names = data.split(b"\0") if b"\0" in data else data.splitlines()
-    return [os.fsdecode(name) for name in names if name]
+    paths = [os.fsdecode(name) for name in names if name]
+    if paths and not any(is_url(path) or os.path.lexists(path) for path in paths):
+        raise BadInput(
+            f"none of the {len(paths)} paths in the list is there; the first is {paths[0]}",
+            hint=f"give one path a line; those without {os.sep} at the beginning are looked for"
+            f" in {os.getcwd()}",
+        )
+    return paths
+
+
+def _without_mark(data: bytes) -> bytes:
+    """A list in UTF-8, as it is; one in UTF-16, as PowerShell writes it, in UTF-8. Raises
+    BadInput."""
+    if not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.removeprefix(codecs.BOM_UTF8)
+    try:
+        return os.fsencode(data.decode("utf-16"))
+    except UnicodeError as error:
+        raise BadInput(
+            "the list begins with a byte order mark of UTF-16, and is not UTF-16",
+            hint="write the list in UTF-8",
+        ) from error
 
 
 def _count(number: int, one: str, many: str = "") -> str:

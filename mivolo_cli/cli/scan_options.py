@@ -160,6 +160,14 @@ Archives = Annotated[
         rich_help_panel=FIND,
     ),
 ]
+SystemFolders = Annotated[
+    bool,
+    typer.Option(
+        "--system-folders",
+        help="Also folders of systems and programs: recycle bins, @eaDir, thumbnails.",
+        rich_help_panel=FIND,
+    ),
+]
 Hidden = Annotated[
     bool, typer.Option("--hidden", help="Hidden files and folders, too.", rich_help_panel=FIND)
 ]

@@ -11,6 +11,7 @@ from ..errors import BadInput, ExitCode
 from .console import Console
 from .options import RESULT, AsJson, Log, MinScore, Quiet
 from .progress import Bar
+from .text import echo
 
 if TYPE_CHECKING:
     from ..tagging.outcome import TagOutcome, Tally
@@ -246,7 +247,8 @@ class TagProgress:
         self._done += 1
         self._bar(self._done, total)
         if outcome.diff and self._diff:
-            self._say(outcome.diff)
+            for line in outcome.diff.splitlines():
+                self._say(line)
         if outcome.code or outcome.status in ("differs", "untagged") or outcome.message:
             facts = {"status": outcome.status, "code": outcome.code, "message": outcome.message}
             self._console.log("failure", root=outcome.photo.root, path=outcome.photo.path, **facts)
@@ -260,7 +262,7 @@ class TagProgress:
     def _say(self, line: str, err: bool = False) -> None:
         self._bar.clear()
         if err:
-            typer.echo(line, err=True)
+            echo(line, err=True)
         else:
             self._console.say(line)
 

@@ -4,13 +4,39 @@ from __future__ import annotations
 
 import shutil
 import textwrap
+import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
+
+import typer
 
 if TYPE_CHECKING:
     from ..evaluation.metrics import Figure
 
+CONTROL = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode's categories of controls, formats, halves of pairs, and separators of lines."""
+JOINERS = "\u200c\u200d"
+"""Formats that words and emoji need, and that do no harm."""
 UNCERTAINTY = "±: half of a 95 % interval, by bootstrap over people"
+
+
+def shown(text: str) -> str:
+    """Text for a terminal: characters that would move its cursor, break the line or turn the order
+    of letters round are written as codes, as in a file name `a\\x1b[2J.jpg`."""
+    return "".join(_code(char) if _is_control(char) else char for char in text)
+
+
+def _is_control(char: str) -> bool:
+    return unicodedata.category(char) in CONTROL and char not in JOINERS
+
+
+def _code(char: str) -> str:
+    return char.encode("unicode_escape").decode()
+
+
+def echo(line: str, err: bool = False) -> None:
+    """One line, on standard output or standard error."""
+    typer.echo(shown(line), err=err)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -28,11 +54,12 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def wrapped(line: str, stream: TextIO, indent: int = 2) -> str:
-    """A sentence in the width of a terminal, never broken inside a word or path; elsewhere a line
-    stays one.
+    """A sentence in the width of a terminal, as `shown`, never broken inside a word or path;
+    elsewhere a line stays one.
 
     The lines that follow the first are indented by that many columns more than it.
     """
+    line = shown(line)
     if not stream.isatty():
         return line
     margin = " " * (len(line) - len(line.lstrip()) + indent)

@@ -11,7 +11,7 @@ import typer
 from ..atomic import Kind, check_file
 from .console import print_json
 from .options import AsJson, Quiet
-from .text import UNCERTAINTY, aligned, share, years
+from .text import UNCERTAINTY, aligned, echo, share, years
 
 if TYPE_CHECKING:
     from ..evaluation.votes import VotesReport
@@ -58,8 +58,8 @@ def votes(
     if as_json or quiet:
         return
     for line in _lines(found):
-        typer.echo(line)
-    typer.echo(f"labels: {output}")
+        echo(line)
+    echo(f"labels: {output}")
 
 
 def _is_labels(file: Path) -> bool:

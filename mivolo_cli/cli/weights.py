@@ -14,7 +14,7 @@ from .console import Console, print_json
 from .help import App
 from .options import AsJson, Quiet
 from .progress import counting
-from .text import wrapped
+from .text import echo, wrapped
 
 
 def list_(as_json: AsJson = False) -> None:
@@ -36,7 +36,7 @@ def list_(as_json: AsJson = False) -> None:
         place = (
             "embedded" if row.entry.embedded else "not here" if row.path is None else str(row.path)
         )
-        typer.echo(f"{row.entry.name:<22} {row.entry.kind:<9} {size:>10}  {place}")
+        echo(f"{row.entry.name:<22} {row.entry.kind:<9} {size:>10}  {place}")
         typer.echo(wrapped(f"{'':<22} licence: {row.entry.licence}", sys.stdout))
 
 
@@ -70,7 +70,7 @@ def add(
     from ..model import install
 
     entry = install.add(file, name=name, trust=trust)
-    typer.echo(f"added {entry.name} ({entry.kind}), sha256 {entry.sha256}")
+    echo(f"added {entry.name} ({entry.kind}), sha256 {entry.sha256}")
 
 
 def fetch(
@@ -81,11 +81,11 @@ def fetch(
     from ..model import install, registry
 
     entry = registry.get(name)
-    typer.echo(f"{entry.name} from {entry.url or 'nowhere'}")
-    typer.echo(f"licence: {entry.licence} {entry.licence_url}".rstrip())
+    echo(f"{entry.name} from {entry.url or 'nowhere'}")
+    echo(f"licence: {entry.licence} {entry.licence_url}".rstrip())
     with counting("fetch", "B", scale=True) as bar:
         path = install.fetch(name, offline=offline, on_progress=bar)
-    typer.echo(f"here: {path}")
+    echo(f"here: {path}")
 
 
 app = App(help="Models and detectors: which there are, fetch, add, verify.")

@@ -6,7 +6,7 @@ import math
 import os
 import posixpath
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ class GivenDetector:
         return [self._detect(image) for image in images]
 
     def _detect(self, image: Image) -> Detections:
-        found = self._find(image.photo)
+        found = [self._photos[path] for path in self.paths_of(image.photo)]
         boxes = {kind: [box for given in found for box in given.boxes[kind]] for kind in KINDS}
         scores = {
             kind: [score for given in found for score in given.scores[kind]] for kind in KINDS
@@ -89,14 +89,18 @@ class GivenDetector:
         """The user's boxes are right as they are."""
         return 0
 
-    def _find(self, photo: Photo) -> list[_Given]:
-        """The photo's boxes under its relative and absolute path. Where there are none, tables of
-        other systems count: with backslashes, or with accents coded otherwise."""
+    @property
+    def paths(self) -> Collection[str]:
+        """The photos of the table."""
+        return self._photos.keys()
+
+    def paths_of(self, photo: Photo) -> list[str]:
+        """Where the table has boxes of a photo: under its relative and absolute path. Where there
+        are none, tables of other systems count: with backslashes, or with accents coded
+        otherwise."""
         names = [text(photo.path), text(photo.address)]
-        exact = [self._photos[name] for name in names if name in self._photos]
-        return exact or [
-            self._photos[self._alike[_alike(name)]] for name in names if _alike(name) in self._alike
-        ]
+        exact = [name for name in names if name in self._photos]
+        return exact or [self._alike[_alike(name)] for name in names if _alike(name) in self._alike]
 
 
 def _alike(path: str) -> str:

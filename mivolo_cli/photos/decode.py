@@ -21,6 +21,7 @@ from typing import IO
 
 import PIL.Image
 from PIL import ExifTags
+from PIL.TiffImagePlugin import TiffImageFile
 
 from .. import storage
 from ..errors import PhotoError
@@ -29,6 +30,8 @@ from ..threads import in_order
 from . import archives
 from .limits import MB, Budget, Limits, Room, Share
 from .plain import PLAIN, ends_early
+from .passed import RAW
+from .png_text import without_long_text
 from .rgb import to_pixels, to_rgb
 from .sandbox import CRASHED, TIMEOUT, Sandbox
 
@@ -42,6 +45,10 @@ CODES = {
     "too_large": "the picture is too large to be decoded safely",
     "corrupt": "the picture is damaged, or of a kind that cannot be read",
     "unreadable": "the file could not be read",
+    "raw": (
+        "it is a camera raw file, of which only a thumbnail can be read: scan a JPEG that the"
+        " camera or a raw converter has made of it"
+    ),
     **dict((archives.CHANGED, TIMEOUT, CRASHED)),
 }
 """Why a photo or a folder could not be read: the stable codes, and what they mean."""
@@ -58,11 +65,9 @@ SIGNATURES = {
 }
 """The formats that are read, by Pillow's name, and how their files begin. Nothing else is ever
 given to a decoder."""
-EXTENSIONS = re.compile(
-    r"\.(jpe?g|jpe|jfif|jif|mpo|a?png|webp|tiff?|bmp|dib|gif|avifs?|hei[cf]s?|hif)"
-)
-"""What is taken for a photo in a folder, whatever the file then turns out to hold."""
-
+NEW_SUBFILE_TYPE, REDUCED = 254, 1
+"""In a TIFF file: the tag that says that a picture is a smaller copy of another one in the file.
+That of a raw file comes first."""
 USUAL_PIXELS = 1024**3 // 4 // 3
 """Of a photo that the program decodes itself, without a limit of time: 89 million."""
 USUAL_BYTES = 64 * 1024**2
@@ -135,6 +140,7 @@ def decode(
             photo, data = fetched(photo)
         with storage.open_file(photo.file) if data is None else BytesIO(data) as file:
             facts = _facts(file, photo)
+            _refuse_raw(file, photo)
             picture = _open(file)
             size = picture.size
             scale = admit(picture, room, min_size)
@@ -192,6 +198,16 @@ def need(picture: PIL.Image.Image, scale: int = 1) -> int:
 def _too_large(picture: PIL.Image.Image, why: str) -> PhotoError:
     size = f"{picture.width} x {picture.height} pixels"
     return PhotoError("too_large", f"{CODES['too_large']}: {size}, {why}")
+
+
+def _refuse_raw(file: IO[bytes], photo: Photo) -> None:
+    """Raises PhotoError for what is called a raw file, and is none of another format. The file is
+    at its beginning then."""
+    start = file.read(32)
+    file.seek(0)
+    named = RAW.fullmatch(os.path.splitext(photo.path)[1].lower())
+    if named and start and formats_of(start) in ([], ["TIFF"]):
+        raise PhotoError("raw", CODES["raw"])
 
 
 def _scale(size: tuple[int, int], min_size: MinSize) -> int:
@@ -361,6 +377,7 @@ def _open(file: IO[bytes]) -> PIL.Image.Image:
     if not formats:
         code = "not_a_picture" if start else "empty"
         raise PhotoError(code, CODES[code])
+    file = without_long_text(file) if formats == ["PNG"] else file
     for name in formats:
         file.seek(0)
         try:
@@ -372,6 +389,8 @@ def _open(file: IO[bytes]) -> PIL.Image.Image:
             if ends_early(file):
                 raise PhotoError("truncated", CODES["truncated"]) from error
             raise
+    if isinstance(picture, TiffImageFile) and picture.tag_v2.get(NEW_SUBFILE_TYPE) == REDUCED:
+        raise PhotoError("raw", CODES["raw"])
     return picture
 
 

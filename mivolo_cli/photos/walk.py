@@ -16,8 +16,9 @@ from ..errors import BadInput, PhotoError, Stopped
 from ..records import Failure, Photo, stays_inside
 from ..storage import Url
 from . import archives
-from .decode import CODES, EXTENSIONS, diagnosis, formats_of
+from .decode import CODES, diagnosis, formats_of
 from .globs import Glob, Places
+from .passed import EXTENSIONS, PassedOver, backed_up, is_system_folder, may_hold_a_photo
 
 NOWHERE = (errno.ENOENT, errno.ELOOP)
 """The errors of a link without a target, and of a name that vanished after its folder was
@@ -57,6 +58,8 @@ def walk(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     archives: bool = False,
+    system_folders: bool = False,
+    passed: PassedOver | None = None,
 ) -> Iterator[Photo | Failure]:
     """The photos at and below the paths, each file once, found while they are asked for.
 
@@ -64,10 +67,11 @@ def walk(
     their place; that of a bucket by whole keys. Links are followed, and hard links are files of
     their own.
 
-    From folders are taken: files with a picture's extension, files with no extension that begin
-    like a picture; with a leading dot in the name, or below such a folder, only if `hidden`. A path
-    that was given is taken whatever it is called. With `archives`, tar and Parquet files are taken
-    from folders, too; `opened` tells what is in them.
+    From folders are taken: files with a picture's extension, files with none or an unknown one that
+    begin like a picture; with a leading dot in the name, or below such a folder, only if `hidden`;
+    below a folder of the system's, only with `system_folders`. A path that was given is taken
+    whatever it is called. With `archives`, tar and Parquet files are taken from folders, too;
+    `opened` tells what is in them. `passed` is told of the other files and folders.
 
     `include` and `exclude` are globs for the path below the argument or for the name alone, upper
     and lower case being the same: `*.jpg`, `trip/**`, `**/raw/*.png`; only `**` reaches into
@@ -79,6 +83,8 @@ def walk(
         [Glob(pattern) for pattern in include],
         [Glob(pattern) for pattern in exclude],
         archives,
+        system_folders,
+        PassedOver() if passed is None else passed,
     )
     return (
         found
@@ -93,17 +99,19 @@ def is_archive(found: Photo | Failure) -> bool:
     return isinstance(found, Photo) and _extension(found.path) in ARCHIVES
 
 
-def opened(found: Iterable[Photo | Failure]) -> Iterator[Photo | Failure]:
+def opened(
+    found: Iterable[Photo | Failure], passed: PassedOver | None = None
+) -> Iterator[Photo | Failure]:
     """The same, with the pictures in a tar or Parquet file in its place; one that cannot be read is
-    a failure."""
+    a failure. `passed` is told of other files in it."""
     for item in found:
         if isinstance(item, Photo) and is_archive(item):
-            yield from _in_archive(item)
+            yield from _in_archive(item, PassedOver() if passed is None else passed)
         else:
             yield item
 
 
-def _in_archive(archive: Photo) -> Iterator[Photo | Failure]:
+def _in_archive(archive: Photo, passed: PassedOver) -> Iterator[Photo | Failure]:
     try:
         for photo in archives.listing(archive):
             if not stays_inside(photo.path):
@@ -112,6 +120,8 @@ def _in_archive(archive: Photo) -> Iterator[Photo | Failure]:
                 _extension(photo.path)
             ):
                 yield photo
+            else:
+                passed.files[_extension(photo.path)] += 1
     except PhotoError as error:
         yield Failure(archive, error.code, str(error))
     except (OSError, ValueError) as error:
@@ -126,7 +136,9 @@ class _Search:
     hidden: bool
     include: Sequence[Glob]
     exclude: Sequence[Glob]
-    archives: bool = False
+    archives: bool
+    system_folders: bool
+    passed: PassedOver
     given: defaultdict[FolderId, set[str]] = field(default_factory=lambda: defaultdict(set))
     done: set[Seen] = field(default_factory=set)
 
@@ -178,7 +190,18 @@ class _Search:
             _matches(self.exclude, key[:end], key[: end + 1]) for end in ends
         ):
             return False
+        if any(self._leaves_out(url, key[:end]) for end in ends):
+            return False
         return self._takes(f"{url}/{key}", key)
+
+    def _leaves_out(self, root: str, path: str) -> bool:
+        """Whether a folder below the root is one of the system's; it is counted then."""
+        above, name = os.path.split(path)
+        parent = os.path.basename(above or root)
+        if self.system_folders or not is_system_folder(name, parent):
+            return False
+        self.passed.folders[name] += 1
+        return True
 
     def _below(self, root: str) -> Iterator[Photo | Failure]:
         """Depth first. Beside each waiting path are the folders it lies in, outermost first, to see
@@ -190,6 +213,8 @@ class _Search:
             try:
                 info = os.stat(full)
                 if stat.S_ISDIR(info.st_mode):
+                    if path and self._leaves_out(root, path):
+                        continue
                     folder = info.st_dev, info.st_ino
                     waiting += [
                         (inner, (*above, folder))
@@ -224,15 +249,17 @@ class _Search:
 
     def _takes(self, full: str, path: str) -> bool:
         """Whether a file found in a folder is selected, and by its extension, or else its first
-        bytes, a picture."""
+        bytes, a picture; one that is not is counted."""
         extension = _extension(path)
         if not self._selects(path):
             return False
-        if self.archives and extension in ARCHIVES:
+        if EXTENSIONS.fullmatch(extension) or (self.archives and extension in ARCHIVES):
             return True
-        return bool(EXTENSIONS.fullmatch(extension)) or (
-            not extension and _begins_like_a_picture(full)
-        )
+        taken = may_hold_a_photo(extension) and _begins_like_a_picture(full)
+        if taken and not _is_backup(full):
+            return True
+        self.passed.files[extension] += 1
+        return False
 
     def _selects(self, path: str) -> bool:
         return not _matches(self.exclude, path) and (
@@ -315,6 +342,11 @@ def _matches(globs: Sequence[Glob], *paths: str) -> bool:
         candidate for path in paths for candidate in (path, path[path.rstrip("/").rfind("/") + 1 :])
     ]
     return any(glob.matches(candidate) for glob in globs for candidate in candidates)
+
+
+def _is_backup(file: str) -> bool:
+    original = "" if storage.is_url(file) else backed_up(file)
+    return bool(original) and os.path.lexists(original)
 
 
 def _begins_like_a_picture(file: str) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..photos.passed import PassedOver
 from ..pipeline.options import InferenceOptions
 from ..records import Failure, Result
 from .shards import Shard
@@ -18,10 +19,11 @@ class ScanOptions:
     """Which photos, with what (`inference`), and where the results go.
 
     `archives` takes tar and Parquet files from folders, too; those that are named are always taken.
-    `skip_tagged` leaves out photos that carry tags of the same model; they have no rows. `listed`
-    says that the paths came as a list: one that is missing becomes a row instead of an error. With
-    `ray`, the work is done on the Ray cluster at `ray_address`, without one on a cluster of this
-    machine; an output with no suffix is then a folder of Parquet files.
+    `system_folders` takes folders that systems and programs keep for themselves. `skip_tagged`
+    leaves out photos that carry tags of the same model; they have no rows. `listed` says that the
+    paths came as a list: one that is missing becomes a row instead of an error. With `ray`, the
+    work is done on the Ray cluster at `ray_address`, without one on a cluster of this machine; an
+    output with no suffix is then a folder of Parquet files.
     """
 
     paths: Sequence[Path]
@@ -32,6 +34,7 @@ class ScanOptions:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     archives: bool = False
+    system_folders: bool = False
     listed: bool = False
     shard: Shard | None = None
     keep_missing: bool = False
@@ -47,6 +50,7 @@ class Progress:
 
     `reused` photos had results of an earlier run. `unchanged` says that the tables were as they
     should be already. `failure` is that of the photo that was done last, if it could not be read.
+    `passed` is what was found in folders beside photos.
     """
 
     total: int | None = None
@@ -60,6 +64,7 @@ class Progress:
     unchanged: bool = False
     seconds: float = 0.0
     failure: Failure | None = field(default=None, compare=False)
+    passed: PassedOver = field(default_factory=PassedOver, compare=False)
 
     @property
     def failed(self) -> int:
@@ -85,6 +90,7 @@ class Progress:
     def start_again(self) -> None:
         """Nothing has been done after all."""
         self.photos = self.reused = self.skipped = 0
+        self.passed.clear()
 
     def recount(self, counts: Mapping[str, Any]) -> None:
         """What publish.write_tables counted in the whole table, instead of on the way."""

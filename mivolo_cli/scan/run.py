@@ -8,6 +8,7 @@ from itertools import chain, islice
 from time import monotonic
 
 from ..photos import walk
+from ..photos.passed import PassedOver
 from ..records import Failure, Photo
 from . import fingerprint, publish, selection, store, workdir
 from .backend import Answer, Backend
@@ -43,11 +44,12 @@ def scan(
     `backend` opens what works on them, if there are any. Raises BadInput before any work when the
     command cannot be carried out, OutputError and Stopped when it cannot go on.
     """
-    found = selection.check(options)
+    passed = PassedOver()
+    found = selection.check(options, passed)
     beside = [*options.outputs] or [path for path in (options.annotate,) if path is not None]
     with (
         workdir.claim(beside) as place,
-        closing(_Run(options, place, on_progress, backend)) as run,
+        closing(_Run(options, place, on_progress, backend, passed)) as run,
     ):
         run.go(found)
         return run.progress
@@ -67,8 +69,9 @@ class _Run:
         place: workdir.Workdir,
         on_progress: Callable[[Progress], None],
         open_backend: Callable[[ScanOptions], Backend],
+        passed: PassedOver,
     ) -> None:
-        self.progress = Progress()
+        self.progress = Progress(passed=passed)
         self._options, self._place, self._on_progress = options, place, on_progress
         self._open_backend, self._started = open_backend, monotonic()
         roots = walk.roots(options.paths)
@@ -113,7 +116,7 @@ class _Run:
         self.progress.start_again()
         self._drawings.forget()
         self._receipt, self._plan = None, Plan(self._place.results(self._fingerprint))
-        self.go(walk.opened(selection.listed(self._options)))
+        self.go(selection.photos(self._options, self.progress.passed))
 
     def _without_tagged(self, found: Iterator[Photo | Failure]) -> Iterator[Photo | Failure]:
         """The photos that carry no tags of this model; the others are counted as skipped."""

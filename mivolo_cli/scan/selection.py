@@ -14,12 +14,15 @@ from threading import Event
 from .. import storage, tables
 from ..errors import BadInput
 from ..photos import walk
+from ..photos.passed import RAW, PassedOver
 from ..records import Failure, Photo
+from . import given_boxes
 from .options import ScanOptions
 
 
-def check(options: ScanOptions) -> Iterator[Photo | Failure]:
-    """Refuse what cannot work; the photos to scan, at least one. Raises BadInput."""
+def check(options: ScanOptions, passed: PassedOver) -> Iterator[Photo | Failure]:
+    """Refuse what cannot work; the photos to scan, at least one. `passed` is told of other files.
+    Raises BadInput."""
     if not options.outputs and options.annotate is None:
         raise BadInput(
             "the scan has nowhere to put its results",
@@ -43,16 +46,29 @@ def check(options: ScanOptions) -> Iterator[Photo | Failure]:
         )
     if options.annotate is not None:
         _check_drawings(options.annotate, options.paths)
-    found = walk.opened(listed(options))
+    boxes = given_boxes.opened(options)
+    if boxes is not None:
+        given_boxes.require_some(boxes, options, walk.opened(listed(options)))
+    found = photos(options, passed)
     first = next(found, None)
     if first is None and options.shard is not None:  # a small collection leaves some shards empty
         return iter(())
     if first is None:
-        raise BadInput(
-            "there are no photos to scan",
-            hint="check the folder, and --include, --exclude and --hidden",
-        )
+        raise _no_photos(passed)
     return chain((first,), found)
+
+
+def _no_photos(passed: PassedOver) -> BadInput:
+    """An error that says what there is instead."""
+    hints = ["check the folder, and --include, --exclude and --hidden"]
+    if any(map(RAW.fullmatch, passed.files)):
+        hints = ["camera raw files are not read: scan the JPEGs that the camera or a raw converter"
+                 " has made of them"]  # fmt: skip
+    hints += ["--system-folders takes those folders"] if passed.folders else []
+    found = "; ".join(filter(None, (passed.files_text, passed.folders_text)))
+    return BadInput(
+        "there are no photos to scan" + (f": {found}" if found else ""), hint="; ".join(hints)
+    )
 
 
 def _check_drawings(folder: Path, paths: Sequence[Path]) -> None:
@@ -81,11 +97,25 @@ def _check_drawings(folder: Path, paths: Sequence[Path]) -> None:
         )
 
 
-def listed(options: ScanOptions) -> Iterator[Photo | Failure]:
+def photos(options: ScanOptions, passed: PassedOver) -> Iterator[Photo | Failure]:
+    """Those to scan, of this shard. `passed` is told of other files."""
+    found = walk.opened(listed(options, passed), passed)
+    boxes = given_boxes.opened(options)
+    return found if boxes is None else given_boxes.noted(boxes, found)
+
+
+def listed(options: ScanOptions, passed: PassedOver | None = None) -> Iterator[Photo | Failure]:
     """The photos to scan, of this shard, without those that the scan itself draws; tar and Parquet
-    files unopened."""
-    patterns = {"include": options.include, "exclude": options.exclude}
-    found = walk.walk(options.paths, hidden=options.hidden, archives=options.archives, **patterns)
+    files unopened. `passed` is told of other files."""
+    found = walk.walk(
+        options.paths,
+        hidden=options.hidden,
+        include=options.include,
+        exclude=options.exclude,
+        archives=options.archives,
+        system_folders=options.system_folders,
+        passed=passed,
+    )
     shard, drawn = options.shard, None if options.annotate is None else options.annotate.resolve()
     for item in found:
         photo = item.photo if isinstance(item, Failure) else item

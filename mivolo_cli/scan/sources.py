@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from .. import storage
 from ..errors import Stopped
+from ..records import Photo
 
 CONNECT = "{remedy} and run the same command: it goes on where it stopped"
 
@@ -50,7 +51,7 @@ class Sources:
         for key, root, path in absent:
             if root not in self._roots:
                 continue
-            gone = is_gone(os.path.join(root, path))
+            gone = is_gone(Photo(root, path))
             if gone and root not in found and not keep_missing and not listed:
                 raise Stopped(
                     f"there are no photos in {root} any more, where the last scan found some",
@@ -77,13 +78,13 @@ def identity(folder: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def is_gone(file: str) -> bool | None:
+def is_gone(photo: Photo) -> bool | None:
     """Whether there is no such file; None where that cannot be found out. In a bucket a listing
     tells all there is."""
-    if storage.is_url(file):
+    if storage.is_url(photo.root):
         return True
     try:
-        os.stat(file)
+        os.stat(photo.file)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return True
     except OSError:

@@ -63,7 +63,9 @@ def _find(options: UntagOptions) -> Iterator[Photo | Failure]:
         found = dict.fromkeys(Photo(row["root"], row["path"]) for row in rows)
         yield from map(_checked, found)
     yield from walk.walk(
-        [path for path in options.paths if path not in tables], hidden=options.hidden
+        [path for path in options.paths if path not in tables],
+        hidden=options.hidden,
+        system_folders=True,  # they may have been tagged, too
     )
 
 

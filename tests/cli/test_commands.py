@@ -225,6 +225,7 @@ def test_every_option_reaches_the_scan(mivolo: Mivolo, monkeypatch: pytest.Monke
         "--output",
         "b.parquet",
         "--hidden",
+        "--system-folders",
         "--keep-missing",
         "--spreadsheet-safe",
         "--no-any-way-up",
@@ -234,7 +235,9 @@ def test_every_option_reaches_the_scan(mivolo: Mivolo, monkeypatch: pytest.Monke
     for name, values in globs.items():
         arguments += [part for value in values for part in (f"--{name}", value)]
     assert mivolo("scan", *arguments).exit_code == 0
-    flags: dict[str, Any] = dict.fromkeys(("hidden", "keep_missing", "spreadsheet_safe"), True)
+    flags: dict[str, Any] = dict.fromkeys(
+        ("hidden", "system_folders", "keep_missing", "spreadsheet_safe"), True
+    )
     flags["any_way_up"] = False
     assert asked == [scan_options(**paths, **others, **globs, **flags)]
 

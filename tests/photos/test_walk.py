@@ -16,6 +16,7 @@ import pytest
 from mivolo_cli.errors import BadInput
 from mivolo_cli.photos import decode
 from mivolo_cli.photos import walk as walking
+from mivolo_cli.photos.passed import PassedOver
 from mivolo_cli.records import Failure, Photo
 
 MakePhoto = Callable[..., Path]
@@ -69,8 +70,97 @@ def test_only_what_may_be_a_picture_is_taken(tmp_path: Path, make_photo: MakePho
     )
     make_photo(root / "scanned", "WEBP")
     make_photo(root / "picture.dat", "PNG")
-    assert found(root) == ["broken.tiff", "scanned", "x.JPeG", "y.HIF"]
+    passed = PassedOver()
+    assert found(root, passed=passed) == [
+        "broken.tiff",
+        "picture.dat",
+        "scanned",
+        "x.JPeG",
+        "y.HIF",
+    ]
+    assert passed.files == {".txt": 1, ".xmp": 1, ".mp4": 1, ".cr2": 1, "": 1}
     assert found(root / "picture.dat", root / "notes.txt") == ["picture.dat", "notes.txt"]
+
+
+UNKNOWN = ["a.JP", "b.jpg_large", "c.jpeg~2", "d", "e.bin", "f.1", "g.jpg!d", "h.download", "i."]
+
+
+def test_files_of_unknown_suffix_are_looked_into(tmp_path: Path, make_photo: MakePhoto) -> None:
+    for place, name in enumerate(UNKNOWN):
+        make_photo(tmp_path / "photos" / name, ["JPEG", "PNG", "WEBP", "HEIF"][place % 4])
+    tree(tmp_path / "photos", "empty.dat", "x.jpg_small", "no_suffix")
+    passed = PassedOver()
+    assert found(tmp_path, passed=passed) == [f"photos/{name}" for name in UNKNOWN]
+    assert passed.files == {".dat": 1, ".jpg_small": 1, "": 1}
+
+
+def test_suffixes_that_are_known_are_believed(
+    tmp_path: Path, make_photo: MakePhoto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.txt", "b.mov", "c.json", "d.nef", "e.tar.gz"):
+        make_photo(tmp_path / name, "JPEG")
+    monkeypatch.setattr(walking, "_begins_like_a_picture", lambda _: pytest.fail("was opened"))
+    passed = PassedOver()
+    assert found(tmp_path, passed=passed) == []
+    assert passed.files.total() == 5
+
+
+@pytest.mark.parametrize("ending", ["_original", "~"])
+def test_a_backup_beside_its_photo_is_no_photo(
+    tmp_path: Path, make_photo: MakePhoto, ending: str
+) -> None:
+    make_photo(tmp_path / "a.jpg")
+    make_photo(tmp_path / f"a.jpg{ending}", "JPEG")
+    make_photo(tmp_path / f"alone.jpg{ending}", "JPEG")
+    passed = PassedOver()
+    assert found(tmp_path, passed=passed) == ["a.jpg", f"alone.jpg{ending}"]
+    assert passed.files == {f".jpg{ending}": 1}
+
+
+SYSTEM = [
+    *("@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", "#recycle/a.jpg", "$RECYCLE.BIN/S-1/a.jpg"),
+    *("sub/Thumbs/a.jpg", "sub/.@__thumb/a.jpg", "System Volume Information/a.jpg"),
+    *("L.photoslibrary/resources/derivatives/1/a.jpg", "L.photoslibrary/resources/renders/a.jpg"),
+    *("L.photolibrary/Thumbnails/a.jpg", "Previews.lrdata/a.jpg", ".Trash-1000/files/a.jpg"),
+    *("__MACOSX/a.jpg", "lost+found/a.jpg"),
+]
+MEANT = [
+    *("L.photolibrary/Masters/a.jpg", "L.photoslibrary/originals/1/a.jpg", "a.jpg"),
+    *("resources/a.jpg", "sub/eaDir/a.jpg", "sub/thumbs.jpg"),
+]
+
+
+def test_folders_of_systems_are_left_out_unless_asked_for(tmp_path: Path) -> None:
+    root = tree(tmp_path, *SYSTEM, *MEANT)
+    passed = PassedOver()
+    assert found(root, hidden=True, passed=passed) == MEANT
+    assert passed.folders["@eaDir"] == passed.folders["$RECYCLE.BIN"] == 1
+    assert passed.folders["resources"] == 1 and passed.folders.total() == 12
+    everything = PassedOver()
+    taken = found(root, hidden=True, system_folders=True, passed=everything)
+    assert sorted(taken) == sorted([*SYSTEM, *MEANT]) and not everything.folders
+
+
+def test_folders_of_systems_that_are_named_are_taken(tmp_path: Path) -> None:
+    tree(tmp_path, *SYSTEM)
+    assert found(tmp_path / "#recycle") == ["a.jpg"]
+    assert found(tmp_path / "L.photoslibrary" / "resources") == [
+        *("derivatives/1/a.jpg", "renders/a.jpg")
+    ]
+    assert found(tmp_path / "L.photoslibrary") == []
+
+
+def test_what_was_passed_over_is_told_in_words() -> None:
+    passed = PassedOver()
+    assert (passed.files_text, passed.folders_text) == ("", "")
+    passed.files.update({".mov": 12, ".nef": 2, "": 1})
+    passed.folders.update({"@eaDir": 1})
+    assert passed.files_text == (
+        "15 files passed over, no photos: 12 .mov, 2 .nef (camera raw), 1 without suffix"
+    )
+    assert passed.folders_text == "1 system folder left out: @eaDir"
+    passed.files.update({f".{number}": 1 for number in range(20)})
+    assert passed.files_text.endswith(", 15 other suffixes")
 
 
 def test_a_file_has_its_folder_as_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,58 @@
+"""PNG files whose texts or colour profile are longer than Pillow allows: they are passed over.
+
+Pillow refuses the whole file, lest a few compressed bytes become gigabytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+from typing import IO
+
+from PIL.PngImagePlugin import PngStream
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+
+
+def without_long_text(file: IO[bytes]) -> IO[bytes]:
+    """The file itself, or a copy in memory without the texts that Pillow would refuse; at its
+    beginning."""
+    long = {start for start, kind, data in _texts(file) if _is_refused(kind, data)}
+    file.seek(0)
+    if not long:
+        return file
+    whole = file.read()
+    kept = (whole[start:end] for start, end in _chunks(file) if start not in long)
+    return BytesIO(SIGNATURE + b"".join(kept))
+
+
+def _chunks(file: IO[bytes]) -> Iterator[tuple[int, int]]:
+    """Where each chunk starts and ends, with its length, kind and checksum."""
+    start = len(SIGNATURE)
+    while True:
+        file.seek(start)
+        header = file.read(8)
+        if len(header) < 8:
+            return
+        end = start + int.from_bytes(header[:4], "big") + 12
+        yield start, end
+        start = end
+
+
+def _texts(file: IO[bytes]) -> Iterator[tuple[int, bytes, bytes]]:
+    for start, end in _chunks(file):
+        file.seek(start + 4)
+        kind = file.read(4)
+        if kind in TEXTS:
+            yield start, kind, file.read(end - start - 12)
+
+
+def _is_refused(kind: bytes, data: bytes) -> bool:
+    """Whether Pillow says so."""
+    stream = PngStream(BytesIO(data))
+    try:
+        getattr(stream, f"chunk_{kind.decode()}")(0, len(data))
+    except ValueError:
+        return True
+    return False

@@ -1,0 +1,60 @@
+"""Whether the user's own boxes are of the photos that are scanned."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+
+from ..detect.given import GivenDetector
+from ..errors import BadInput
+from ..records import Failure, Photo
+from .options import ScanOptions
+
+logger = logging.getLogger(__name__)
+Found = Photo | Failure
+SHOWN = 3
+"""Paths that a message names."""
+
+
+def opened(options: ScanOptions) -> GivenDetector | None:
+    """The table of boxes; None where the scan has none, or is of a part of the photos."""
+    inference = options.inference
+    if inference.boxes is None or options.shard is not None:
+        return None
+    return GivenDetector(inference.boxes)
+
+
+def require_some(boxes: GivenDetector, options: ScanOptions, found: Iterable[Found]) -> None:
+    """Raises BadInput where the boxes are of none of the photos."""
+    first = ""
+    for item in found:
+        photo = item.photo if isinstance(item, Failure) else item
+        first = first or photo.path
+        if boxes.paths_of(photo):
+            return
+    if boxes.paths and first:
+        raise BadInput(
+            f"{options.inference.boxes} has boxes of none of the photos: it names "
+            f"{_named(boxes.paths)}, and a photo is {first}",
+            hint="name photos by their path below the scanned folder, or by the whole path",
+        )
+
+
+def noted(boxes: GivenDetector, found: Iterable[Found]) -> Iterator[Found]:
+    """The same; when all have been found, a warning names boxes of other photos."""
+    missing = set(boxes.paths)
+    for item in found:
+        photo = item.photo if isinstance(item, Failure) else item
+        missing.difference_update(boxes.paths_of(photo))
+        yield item
+    if missing:
+        logger.warning(
+            f"boxes of photos that were not found: {len(missing)} of {len(boxes.paths)} "
+            f"({_named(missing)})"
+        )
+
+
+def _named(paths: Iterable[str]) -> str:
+    names = sorted(paths)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
