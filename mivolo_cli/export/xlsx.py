@@ -7,9 +7,10 @@ marked as text, so that it stays one when the cell is edited.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,24 @@ from xlsxwriter.worksheet import Worksheet
 
 from ..atomic import new_file
 from ..errors import BadInput
-from ..metadata.lookup import is_as_scanned
-from ..photos.thumbnails import thumbnail
 from ..records import Failure, Result, rows
 from ..tables.csv import FORMULA_STARTS
 from ..tables.results import Results
 from .common import NOTICE, Exported, Settings
+from .portraits import portraits
 
 SUFFIX = ".xlsx"
 MAX_ROWS = 1_048_576
 """The most rows that a sheet can have, the header among them."""
 OPTIONS = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+WORDS = {
+    "ok": "judged",
+    "no_people": "nobody found",
+    "no_usable_crop": "too small or hidden",
+    "error": "could not be read",
+    "face+body": "face and body",
+}
+"""What the codes of the columns `status` and `used` mean."""
 LAST_PRINTED = "message"
 """The columns behind it are for machines, and would make a printed page too small to read."""
 ROW_HEIGHT = 18
@@ -57,15 +65,15 @@ COLUMNS = (
     Column("gender", "Gender", 9),
     Column("gender_score", "Sure", 7, "0%"),
     Column("used", "Seen from", 11),
-    Column("status", "Status", 15),
-    Column("error", "Error", 14),
-    Column("message", "Message", 34),
+    Column("status", "Result", 20),
+    Column("error", "Problem", 14),
+    Column("message", "What it means", 34),
     Column("width", "Width", 8, "0"),
     Column("height", "Height", 8, "0"),
     *(
-        Column(f"{k}_{c}", f"{k} {c}".capitalize(), 9, "0")
-        for k in ("face", "body")
-        for c in ("x1", "y1", "x2", "y2")
+        Column(f"{kind}_{corner}", f"{kind} {word}".capitalize(), 12, "0")
+        for kind in ("face", "body")
+        for corner, word in (("x1", "left"), ("y1", "top"), ("x2", "right"), ("y2", "bottom"))
     ),
     Column("face_score", "Face score", 11, "0%"),
     Column("body_score", "Body score", 11, "0%"),
@@ -115,13 +123,9 @@ def _write_people(book: xlsxwriter.Workbook, results: Results, side: int) -> tup
     _write_header(sheet, styles, side)
     line = photos = people = 0
     for result in results:
-        picture = (
-            thumbnail(result.photo, side, "JPEG", is_as_scanned)
-            if side and isinstance(result, Result)
-            else None
-        )
+        pictures = portraits(result, side) if side and isinstance(result, Result) else repeat(None)
         photos += 1
-        for row in rows(result):
+        for row, picture in zip(rows(result), pictures, strict=False):
             line += 1
             people += row["person"] is not None
             sheet.set_row_pixels(line, side + 6 if picture else ROW_HEIGHT)
@@ -136,11 +140,19 @@ def _write_people(book: xlsxwriter.Workbook, results: Results, side: int) -> tup
                     line, 0, "photo.jpg", place | {"description": "", "decorative": True}
                 )
             for number, column in enumerate(COLUMNS, start=first):
-                _write_cell(sheet, line, number, row[column.name], column, styles)
+                _write_cell(sheet, line, number, _in_words(row, column.name), column, styles)
     sheet.autofilter(0, 0, max(line, 1), first + len(COLUMNS) - 1)
     sheet.print_area(0, 0, line, first + [column.name for column in COLUMNS].index(LAST_PRINTED))
     _colour(book, sheet, line, first)
     return photos, people
+
+
+def _in_words(row: Mapping[str, Any], name: str) -> Any:
+    """A value of the table; its codes as people say them."""
+    value = row[name]
+    if name == "error" and value is not None:
+        return value.replace("_", " ")
+    return WORDS.get(value, value) if name in ("status", "used") else value
 
 
 def _write_header(sheet: Worksheet, styles: Styles, side: int) -> None:
@@ -194,7 +206,7 @@ def _colour(book: xlsxwriter.Workbook, sheet: Worksheet, last: int, first: int) 
     names = [column.name for column in COLUMNS]
     status, sure = first + names.index("status"), first + names.index("gender_score")
     red = book.add_format({"font_color": "#9c0006", "bg_color": "#ffe4e1"})
-    rule = {"type": "cell", "criteria": "==", "value": '"error"', "format": red}
+    rule = {"type": "cell", "criteria": "==", "value": f'"{WORDS["error"]}"', "format": red}
     sheet.conditional_format(1, status, max(last, 1), status, rule)
     bar = {
         "type": "data_bar",

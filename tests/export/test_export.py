@@ -10,8 +10,10 @@ from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+import numpy as np
+import PIL.Image
 import pytest
-from helpers.photos import save_photo
+from helpers.photos import draw_scene, save_photo
 from helpers.require import require
 from helpers.tables import contents, save_results
 
@@ -284,14 +286,17 @@ def test_the_spreadsheet_is_formatted_filtered_and_frozen(tmp_path: Path, run: E
     assert book.sheetnames == ["People", "About"]
     assert sheet.freeze_panes == "B2" and sheet.auto_filter.ref.startswith("A1:")
     lines = cells(tmp_path / "people.xlsx")
-    assert [(line["Photo"].value, line["Age"].value, line["Status"].value) for line in lines] == [
-        ("a.jpg", 33.5, "ok"),
-        ("a.jpg", 4.25, "ok"),
-        ("trip/a.jpg", None, "no_usable_crop"),
-        ("trip/a.png", None, "no_people"),
-        (HOSTILE, None, "no_people"),
-        ("c.jpg", None, "error"),
+    assert [(line["Photo"].value, line["Age"].value, line["Result"].value) for line in lines] == [
+        ("a.jpg", 33.5, "judged"),
+        ("a.jpg", 4.25, "judged"),
+        ("trip/a.jpg", None, "too small or hidden"),
+        ("trip/a.png", None, "nobody found"),
+        (HOSTILE, None, "nobody found"),
+        ("c.jpg", None, "could not be read"),
     ]
+    assert [line["Seen from"].value for line in lines[:2]] == ["face and body", "face"]
+    said = {cell.value for line in book["People"].iter_rows() for cell in line}
+    assert not any("_" in value for value in said if isinstance(value, str))
     assert lines[0]["Taken"].value == datetime(2020, 1, 31, 12) and lines[4]["Taken"].value is None
     assert (lines[0]["Age"].number_format, lines[0]["Sure"].number_format) == ("0.0", "0%")
     assert (
@@ -305,7 +310,7 @@ def test_names_like_formulas_stay_text_even_when_edited(tmp_path: Path, run: Exp
     run("xlsx", tmp_path / "people.xlsx")
     lines = cells(tmp_path / "people.xlsx")
     assert {cell.data_type for line in lines for cell in line.values()} <= {"s", "n", "d"}
-    assert lines[4]["Photo"].quotePrefix and lines[5]["Message"].quotePrefix
+    assert lines[4]["Photo"].quotePrefix and lines[5]["What it means"].quotePrefix
     assert not lines[0]["Photo"].quotePrefix
     assert all(cell.hyperlink is None for line in lines for cell in line.values())
 
@@ -323,6 +328,24 @@ def test_thumbnails_stand_beside_their_rows(tmp_path: Path, run: Export) -> None
     sheet = openpyxl.load_workbook(tmp_path / "people.xlsx")["People"]
     assert [image.anchor._from.row for image in sheet._images] == [1, 2, 3, 4, 5]
     assert sheet.freeze_panes == "C2" and sheet["B2"].value == "a.jpg"
+
+
+def test_everybody_is_shown_with_their_own_face(tmp_path: Path, album: Path) -> None:
+    openpyxl = require("openpyxl")
+    pixels = draw_scene(80, 64)  # red and green above, blue and grey below
+    save_photo(album / "four.png", pixels=pixels)
+    corners = [(10, 8, 20, 18), (60, 8, 70, 18), (10, 42, 20, 52)]
+    people: list[Any] = [(Person(Box(*box), Box(0, 0, 80, 64)), None) for box in corners]
+    people.append((Person(None, Box(50, 40, 80, 64)), None))
+    found = [Result(Photo(str(album), "four.png"), 80, 64, None, people)]
+    found.append(Result(Photo(str(album), "a.jpg"), 64, 80, None, people[:1]))  # it was upright
+    table = save_results(tmp_path / "four.parquet", found)
+    output = tmp_path / "people.xlsx"
+    export(ExportOptions(table, "xlsx", output, False, Settings(thumbnails=40)))
+    images = openpyxl.load_workbook(output)["People"]._images
+    shown = [np.asarray(PIL.Image.open(image.ref)).reshape(-1, 3).mean(axis=0) for image in images]
+    expected = [pixels[8, 10], pixels[8, 60], pixels[42, 10], pixels[42, 60]]
+    assert len(shown) == 4 and np.abs(np.array(shown) - np.array(expected)).max() < 12
 
 
 def test_more_rows_than_a_sheet_has_are_refused(
