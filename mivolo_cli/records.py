@@ -306,6 +306,8 @@ def same_time(now: int, scanned: int) -> bool:
 def stays_inside(path: str) -> bool:
     """Whether a path below a root leads nowhere else, on any system: tables may come from
     strangers."""
+    if os.name == "posix":  # Windows has no names with bytes that are not UTF-8
+        path = CODED_BYTE.sub("?", path)
     parts = path.replace("\\", "/").split("/")
     return (
         bool(path)
