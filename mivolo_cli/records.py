@@ -75,10 +75,12 @@ class Photo:
     def file(self) -> Path:
         """On this computer; no file of that name is there for a photo in a bucket or in an
         archive. A table has names that are not UTF-8 as `text` writes them."""
-        file = Path(self.root, self.path)
-        if CODED_BYTE.search(str(file)) and not os.path.lexists(file):
-            return Path(_decoded(self.root), _decoded(self.path))
-        return file
+        return _existing(self.folder, self.path)
+
+    @property
+    def folder(self) -> Path:
+        """The root, on this computer."""
+        return _existing(Path(), self.root)
 
     @property
     def address(self) -> str:
@@ -329,9 +331,11 @@ def text(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _decoded(name: str) -> str:
-    """A file name that `text` has written, as the system has it."""
-    return CODED_BYTE.sub(lambda code: os.fsdecode(bytes.fromhex(code[1])), name)
+def _existing(folder: Path, name: str) -> Path:
+    """What is called so in a folder; where nothing is, the name may be as `text` has written it."""
+    if CODED_BYTE.search(name) and not os.path.lexists(folder / name):
+        name = CODED_BYTE.sub(lambda code: os.fsdecode(bytes.fromhex(code[1])), name)
+    return folder / name
 
 
 def _box(kind: str, box: Box | None) -> dict[str, float | None]:

@@ -19,7 +19,7 @@ def located(photo: Photo, beside: str = "") -> Path:
     if not os.path.isabs(photo.root) or "\0" in photo.root or not stays_inside(photo.path):
         raise PhotoError(*OUTSIDE)
     file = photo.file.with_name(photo.file.name + beside)
-    if not real(file).is_relative_to(real(Path(photo.root))):
+    if not real(file).is_relative_to(real(photo.folder)):
         raise PhotoError(*OUTSIDE)
     return file
 

@@ -139,13 +139,18 @@ def test_control_characters_never_reach_the_terminal(
     assert not set(said) & set("\x1b\u202e\x9b\x07") and "[2J\n" not in said
 
 
-def test_names_that_are_not_utf8_are_found_again(tmp_path: Path, album: Path, scan: Scan) -> None:
+@pytest.mark.parametrize("root", [".", os.fsdecode(b"\xff")])
+def test_names_that_are_not_utf8_are_found_again(
+    tmp_path: Path, album: Path, scan: Scan, root: str
+) -> None:
     name, folder = os.fsdecode(b"caf\xe9.jpg"), os.fsdecode(b"\xff")
     save_photo(album / folder / name, pixels=draw_scene(150, 110))
     (album / "a.jpg").unlink()
     boxes = tmp_path / "coded.csv"
-    boxes.write_text("path,kind,x1,y1,x2,y2\n\\xff/caf\\xe9.jpg,face,20,10,45,40\n")
-    assert scan(album, given=boxes).exit_code == 0
+    names = ("\\xff/caf\\xe9.jpg", "caf\\xe9.jpg")
+    lines = [f"{name},face,20,10,45,40\n" for name in names]
+    boxes.write_text("path,kind,x1,y1,x2,y2\n" + "".join(lines))
+    assert scan(album / root, given=boxes).exit_code == 0
     results = tmp_path / "people.csv"
 
     def run(*arguments: object) -> Outcome:
