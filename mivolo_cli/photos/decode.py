@@ -29,8 +29,8 @@ from ..records import Failure, Image, Photo
 from ..threads import in_order
 from . import archives
 from .limits import MB, Budget, Limits, Room, Share
-from .plain import PLAIN, ends_early
 from .passed import RAW
+from .plain import PLAIN, ends_early
 from .png_text import without_long_text
 from .rgb import to_pixels, to_rgb
 from .sandbox import CRASHED, TIMEOUT, Sandbox
