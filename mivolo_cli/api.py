@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeGuard, overload
 
 import numpy as np
 import PIL.Image
@@ -160,7 +160,7 @@ class Mivolo:
         count, workers, min_size = 0, self._options.workers, self._components.min_size
         for on_disk, group in groupby(pictures, key=_is_path):
             if on_disk:
-                places = (storage.place(os.fspath(item)) for item in group)  # type: ignore[arg-type]  # the group's key
+                places = (storage.place(os.fspath(item)) for item in group if _is_path(item))
                 photos = (photo for place in places for photo in walk.opened(walk.walk([place])))
                 yield from decode.decode_all(photos, workers, min_size, self._limits)
                 continue
@@ -170,7 +170,7 @@ class Mivolo:
                 yield Image(Photo(MEMORY, name), kept[name])
 
 
-def _is_path(picture: Picture) -> bool:
+def _is_path(picture: Picture) -> TypeGuard[str | os.PathLike[str]]:
     return isinstance(picture, (str, os.PathLike))
 
 

@@ -139,6 +139,14 @@ class Box:
     def area(self) -> float:
         return (self.x2 - self.x1) * (self.y2 - self.y1)
 
+    @property
+    def longer_side(self) -> float:
+        return max(self.x2 - self.x1, self.y2 - self.y1)
+
+    def scaled(self, x: float, y: float) -> Box:
+        """On a picture so many times as wide and as high."""
+        return Box(self.x1 * x, self.y1 * y, self.x2 * x, self.y2 * y, self.score)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
@@ -201,6 +209,12 @@ class Person:
     face: Box | None
     body: Box | None
     roll: float | None = None
+
+    def scaled(self, x: float, y: float) -> Person:
+        """On a picture so many times as wide and as high."""
+        return Person(
+            self.face and self.face.scaled(x, y), self.body and self.body.scaled(x, y), self.roll
+        )
 
 
 @dataclass(frozen=True, slots=True)

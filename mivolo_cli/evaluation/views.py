@@ -14,7 +14,7 @@ from ..model.intervals import GenderScale, Intervals
 from ..model.spec import ModelSpec
 from ..pipeline.crops import Crops
 from ..pipeline.predict import Predictor
-from ..records import Box, Person
+from ..records import Person
 from .metrics import Outcome
 
 logger = logging.getLogger(__name__)
@@ -68,31 +68,18 @@ def _views(person: Sample | CombinedPair, size: int, level: bool) -> Iterator[Cr
         yield person.crops(size, "face", level)
         yield replace(person, face=None).crops(size)
     for side in SMALL_FACES:
-        if person.face is not None and side < longer_side(person.face) / 2:
+        if person.face is not None and side < person.face.longer_side / 2:
             yield _smaller(person, side).crops(size, level=level)
 
 
 def _smaller(person: Sample, side: float) -> Sample:
     """The same person on a smaller picture, with a face of so many pixels."""
     assert person.face is not None
-    ratio = side / longer_side(person.face)
+    ratio = side / person.face.longer_side
     pixels = person.pixels()
     shown = cv2.resize(pixels, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
     coded = cv2.imencode(".png", shown[..., ::-1])[1].tobytes()
-    face, body = _scaled(person.face, ratio), _scaled(person.body, ratio)
-    others = tuple(
-        Person(_scaled(other.face, ratio), _scaled(other.body, ratio))
-        for other in person.neighbours
+    own, *others = (
+        one.scaled(ratio, ratio) for one in (Person(person.face, person.body), *person.neighbours)
     )
-    return replace(person, source=coded, face=face, body=body, neighbours=others)
-
-
-def _scaled(box: Box | None, ratio: float) -> Box | None:
-    if box is None:
-        return None
-    return Box(box.x1 * ratio, box.y1 * ratio, box.x2 * ratio, box.y2 * ratio, box.score)
-
-
-def longer_side(box: Box) -> float:
-    """In pixels."""
-    return max(box.x2 - box.x1, box.y2 - box.y1)
+    return replace(person, source=coded, face=own.face, body=own.body, neighbours=tuple(others))

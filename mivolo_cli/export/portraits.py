@@ -41,7 +41,7 @@ def _cut(photo: PIL.Image.Image, person: Person | None, result: Result) -> PIL.I
     box = None if person is None else person.face or person.body
     if person is None or box is None:
         return photo.copy()
-    around = MARGIN * max(box.x2 - box.x1, box.y2 - box.y1) if person.face else 0.0
+    around = MARGIN * box.longer_side if person.face else 0.0
     x1, y1, x2, y2 = _inside(box, around, photo.width / result.width, photo.size)
     return photo.crop((x1, y1, x2, y2)) if x1 < x2 and y1 < y2 else photo.copy()
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .. import boxes
+from ..records import Boxes
 from . import rdf, xmp
 from .regions import Area, People, Region, number
 from .tree import Edit, Node, insert, insert_attributes
@@ -157,7 +159,11 @@ def _pairs(
         return []
     from scipy.optimize import linear_sum_assignment  # not needed where nobody is marked
 
-    scores = np.array([[_likeness(r.area, face.area) for face in faces] for r in regions])
+    ours, theirs = _corners([r.area for r in regions]), _corners([face.area for face in faces])
+    scores = boxes.iou(ours, theirs)
+    smaller = np.minimum(boxes.area(ours)[:, None], boxes.area(theirs))
+    same = (scores >= LEAST_IOU) & (boxes.intersection(ours, theirs) >= LEAST_SHARE * smaller)
+    scores = np.where(same, scores, 0)
     rows, columns = linear_sum_assignment(scores, maximize=True)
     return [
         (regions[row], faces[column])
@@ -166,15 +172,7 @@ def _pairs(
     ]
 
 
-def _likeness(one: Area, other: Area) -> float:
-    """The IoU of two areas; 0 where they are different faces."""
-    width = min(one.x + one.w / 2, other.x + other.w / 2) - max(
-        one.x - one.w / 2, other.x - other.w / 2
-    )
-    height = min(one.y + one.h / 2, other.y + other.h / 2) - max(
-        one.y - one.h / 2, other.y - other.h / 2
-    )
-    common = max(width, 0.0) * max(height, 0.0)
-    sizes = one.w * one.h, other.w * other.h
-    iou = common / (sum(sizes) - common)
-    return iou if iou >= LEAST_IOU and common >= LEAST_SHARE * min(sizes) else 0.0
+def _corners(areas: Sequence[Area]) -> Boxes:
+    """(n, 4) x1, y1, x2, y2."""
+    corners = [(a.x - a.w / 2, a.y - a.h / 2, a.x + a.w / 2, a.y + a.h / 2) for a in areas]
+    return np.array(corners, np.float32).reshape(-1, 4)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import IO
 
+from .png_text import chunks
+
 MAX_SEGMENTS = 1000
 MAX_CHUNKS = 10_000
 MAX_METADATA = 64 * 1024
@@ -43,21 +45,19 @@ def is_plain_jpeg(file: IO[bytes], most_pixels: int) -> bool:
 
 def is_plain_png(file: IO[bytes], most_pixels: int) -> bool:
     """Whether there is little but the picture, and that of usual size."""
-    file.seek(8)
-    for _ in range(MAX_CHUNKS):
-        head = file.read(8)
-        length, kind = int.from_bytes(head[:4], "big"), head[4:]
-        if len(head) < 8 or kind == b"IEND":
+    for number, (start, end, kind) in enumerate(chunks(file)):
+        if number == MAX_CHUNKS:
+            return False
+        if kind == b"IEND":
             return True
         if kind == b"IHDR":
+            file.seek(start + 8)
             sides = file.read(8)
-            length -= len(sides)
             if int.from_bytes(sides[:4], "big") * int.from_bytes(sides[4:], "big") > most_pixels:
                 return False
-        elif kind != b"IDAT" and length > MAX_METADATA:
+        elif kind != b"IDAT" and end - start - 12 > MAX_METADATA:
             return False
-        file.seek(length + 4, os.SEEK_CUR)
-    return False
+    return True
 
 
 PLAIN = {"JPEG": is_plain_jpeg, "PNG": is_plain_png}

@@ -23,12 +23,12 @@ def without_long_text(file: IO[bytes]) -> IO[bytes]:
     if not long:
         return file
     whole = file.read()
-    kept = (whole[start:end] for start, end in _chunks(file) if start not in long)
+    kept = (whole[start:end] for start, end, _ in chunks(file) if start not in long)
     return BytesIO(SIGNATURE + b"".join(kept))
 
 
-def _chunks(file: IO[bytes]) -> Iterator[tuple[int, int]]:
-    """Where each chunk starts and ends, with its length, kind and checksum."""
+def chunks(file: IO[bytes]) -> Iterator[tuple[int, int, bytes]]:
+    """Where each chunk starts and ends, with its length, kind and checksum; and its kind."""
     start = len(SIGNATURE)
     while True:
         file.seek(start)
@@ -36,15 +36,14 @@ def _chunks(file: IO[bytes]) -> Iterator[tuple[int, int]]:
         if len(header) < 8:
             return
         end = start + int.from_bytes(header[:4], "big") + 12
-        yield start, end
+        yield start, end, header[4:]
         start = end
 
 
 def _texts(file: IO[bytes]) -> Iterator[tuple[int, bytes, bytes]]:
-    for start, end in _chunks(file):
-        file.seek(start + 4)
-        kind = file.read(4)
+    for start, end, kind in chunks(file):
         if kind in TEXTS:
+            file.seek(start + 8)
             yield start, kind, file.read(end - start - 12)
 
 

@@ -27,7 +27,8 @@ MIN_ROLL = 2.0
 @dataclass(frozen=True, slots=True, eq=False)
 class Crops:
     """A person's inputs, each (size, size, 3) uint8 RGB, None where there is none that can be
-    used; `face_side` is the longer side of the face in pixels of the photo, None where unknown."""
+    used; `face_side` is the longer side of the face in pixels of the picture that it was cut from,
+    None where unknown."""
 
     face: Pixels | None
     body: Pixels | None

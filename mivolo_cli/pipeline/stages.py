@@ -20,7 +20,7 @@ import cv2
 
 from ..detect.detector import Detector, best_way_up, turned, without_small_faces
 from ..photos.limits import HELD
-from ..records import Box, Detections, Failure, Image, Person, Photo, Prediction, Result, Use
+from ..records import Detections, Failure, Image, Person, Photo, Prediction, Result, Use
 from ..runtime.processes import require_own_process
 from ..threads import in_order
 from . import turning
@@ -178,7 +178,7 @@ class _Paired:
         if self.image.original_size is None:
             return people
         x, y = self.image.width / width, self.image.height / height
-        return [_scaled(person, x, y) for person in people]
+        return [person.scaled(x, y) for person in people]
 
 
 def _pair_all(
@@ -253,15 +253,7 @@ def on_pixels(
     """The people of a photo, in pixels of the image that was read of it."""
     height, width = image.pixels.shape[:2]
     x, y = width / image.width, height / image.height
-    return [(_scaled(person, x, y), prediction) for person, prediction in people]
-
-
-def _scaled(person: Person, x: float, y: float) -> Person:
-    face, body = (
-        box and Box(box.x1 * x, box.y1 * y, box.x2 * x, box.y2 * y, box.score)
-        for box in (person.face, person.body)
-    )
-    return Person(face, body, person.roll)
+    return [(person.scaled(x, y), prediction) for person, prediction in people]
 
 
 def predict(

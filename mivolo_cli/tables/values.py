@@ -116,7 +116,7 @@ def _column(column: pa.ChunkedArray, field: pa.Field, mark: DecimalMark, origin:
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     try:
         column = column.cast(field.type)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # refused below by its row, if at all
         column = pa.chunked_array([_one_by_one(column, field, mark, origin)])
     if pa.types.is_floating(field.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, field.type), column)

@@ -115,22 +115,22 @@ class Recipe:
         return 3 if self.gender else 1
 
 
-def fine_tuning(spec: ModelSpec) -> Recipe:
-    """For a model that has learned already: of its kind, and with steps so small that it keeps what
-    it knows."""
-    return Recipe(
-        variant=spec.variant,
-        inputs=spec.inputs,  # type: ignore[arg-type]  # checked below
-        gender=spec.num_classes == 3,
-        level=spec.level,
-        epochs=4,
-        muon_lr=1e-3,
-        adamw_lr=1.5e-4,
-        warmup_steps=100,
-        backbone_lr=0.3,
-        frozen_stages=2,
-        ramp=0.0,
-    )
+FINE_TUNING = {
+    "epochs": 4,
+    "muon_lr": 1e-3,
+    "adamw_lr": 1.5e-4,
+    "warmup_steps": 100,
+    "backbone_lr": 0.3,
+    "frozen_stages": 2,
+    "ramp": 0.0,
+}
+"""Steps so small that a model that has learned already keeps what it knows."""
+
+
+def fine_tuning(spec: ModelSpec) -> dict[str, Any]:
+    """The fields of a recipe for models of this kind."""
+    kind = {"variant": spec.variant, "inputs": spec.inputs, "level": spec.level}
+    return FINE_TUNING | kind | {"gender": spec.num_classes == 3}
 
 
 def read_recipe(file: Path | None = None, init: ModelSpec | None = None, **changes: Any) -> Recipe:
@@ -140,11 +140,14 @@ def read_recipe(file: Path | None = None, init: ModelSpec | None = None, **chang
     Raises BadInput for what is no recipe.
     """
     try:
-        values = {} if file is None else tomllib.loads(file.read_text("utf-8"))
+        if file is None:
+            values = {} if init is None else fine_tuning(init)
+        else:
+            values = tomllib.loads(file.read_text("utf-8"))
         values["augmentation"] = Augmentation(**values.get("augmentation", {}))
-        plain = fine_tuning(init) if init and file is None else Recipe(**values)
         return replace(
-            plain, **{name: value for name, value in changes.items() if value is not None}
+            Recipe(**values),
+            **{name: value for name, value in changes.items() if value is not None},
         )
     except (OSError, ValueError, TypeError, AttributeError) as error:
         names = ", ".join(known.name for known in fields(Recipe))
