@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -32,9 +32,9 @@ def ordered(
 
 
 def in_order(
-    pool: ThreadPoolExecutor, function: Callable[[Item], Made], items: Iterable[Item], ahead: int
+    pool: Executor, function: Callable[[Item], Made], items: Iterable[Item], ahead: int
 ) -> Generator[Made, None, None]:
-    """`function` of each item, in their order, in the threads of a pool that the caller shuts down.
+    """`function` of each item, in their order, by a pool that the caller shuts down.
 
     At most `ahead` items are under way, from the asking for an item to the handing out of its
     result; a new one is asked for when the oldest result has been taken.

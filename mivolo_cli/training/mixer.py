@@ -20,16 +20,24 @@ from ..errors import BadInput
 from ..pipeline.crops import Crops
 from ..records import Pixels
 from .augment import Augmentation, body_input, face_input
-from .parts import Part, Parts, parts_of
+from .parts import Part, Parts, bust, parts_of
 
 logger = logging.getLogger(__name__)
-KINDS = ("face", "pair", "faceless", "body", "face+body")
-"""face alone; a face with its own body; that body alone, with the face visible in it; the body of
-somebody of whom no face is known; a face with another's body."""
-SHARES = {"face": 0.4, "pair": 0.25, "faceless": 0.12, "body": 0.17, "face+body": 0.06}
+KINDS = ("face", "pair", "faceless", "bust", "body", "face+body")
+"""face alone; a face with its own body; that body alone, with the face visible in it; all that a
+picture of a face shows, as the body, with or without the face; the body of somebody of whom no face
+is known; a face with another's body."""
+SHARES = {
+    "face": 0.4,
+    "pair": 0.2,
+    "faceless": 0.1,
+    "bust": 0.1,
+    "body": 0.14,
+    "face+body": 0.06,
+}
 """How often each kind is drawn, where a recipe does not say; the data may lack some, so they need
 not sum to 1."""
-ALONE = {"face": ("face",), "body": ("body", "faceless")}
+ALONE = {"face": ("face",), "body": ("body", "faceless", "bust")}
 """The kinds for a model that reads one input only."""
 MEMORY = 4_000_000_000
 """Bytes of decoded pictures that are kept; what goes beyond is decoded again each time it is
@@ -50,7 +58,7 @@ class Mixer:
         balance: float = 1.0,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        self.how, self.size, self.balance = how, size, balance
+        self.how, self.size, self.inputs, self.balance = how, size, inputs, balance
         self.kept: dict[int, Parts] = {}
         self.fitting: dict[Label, list[Sample]] = {}
         self.bytes = 0
@@ -100,9 +108,20 @@ class Mixer:
         if kind in ("pair", "faceless", "body") and parts.body is not None:
             hidden = kind == "pair" or bool(rng.random() < self.how.hidden)
             body = self._body(parts.body, rng, strength, hidden)
+        elif kind == "bust" and parts.face is not None:
+            return self._bust(parts.face, rng, strength), sample.label
         elif kind == "face+body":
             body = self._partner(sample.label, rng, strength)
         return Crops(face, body), sample.label
+
+    def _bust(self, face: Part, rng: Generator, strength: float) -> Crops:
+        """With the face in one half of the cases, where the model reads faces."""
+        with_face = "face" in self.inputs and rng.random() < 0.5
+        hidden = with_face or bool(rng.random() < self.how.hidden)
+        body = self._body(bust(face), rng, strength, hidden)
+        if not with_face:
+            return Crops(None, body)
+        return Crops(face_input(face, self.size, rng, self.how, strength), body)
 
     def _body(self, part: Part, rng: Generator, strength: float, hidden: bool) -> Pixels:
         return body_input(part, self.size, rng, self.how, strength, hidden)
@@ -138,6 +157,7 @@ class Mixer:
             "face": faces,
             "pair": pairs,
             "faceless": pairs,
+            "bust": those(lambda kinds: kinds == {"face"}),
             "body": bodies,
             "face+body": faces if bodies else [],
         }

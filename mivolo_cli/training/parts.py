@@ -57,6 +57,12 @@ def parts_of(sample: Sample, size: int) -> Parts:
     )
 
 
+def bust(face: Part) -> Part:
+    """All that a picture of a face shows, as the body that belongs to the face."""
+    height, width = face.pixels.shape[:2]
+    return Part(face.pixels, np.array((0, 0, width, height), np.float32), 0.0, face.box)
+
+
 def _body(
     pixels: Pixels, sample: Sample, box: Boxes, own_face: Boxes | None, size: int
 ) -> Part | None:

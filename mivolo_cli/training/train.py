@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import importlib.util
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,14 +29,12 @@ from ..pipeline.crops import Crops
 from ..pipeline.options import InferenceOptions
 from ..pipeline.predict import Predictor
 from ..runtime.torch_engine import TorchEngine
-from ..threads import ordered
-from .loss import Batch, age_weights
+from .batches import batches
+from .loss import age_weights
 from .mixer import Mixer
 from .recipe import Recipe
 from .trainer import Trainer
 
-AHEAD = 4
-"""Batches made in advance while the model learns from one."""
 CHECKPOINT_SECONDS = 180
 REPORT_STEPS = 50
 LOG, STEPS, LAST, BEST, MODEL, PEOPLE = (
@@ -134,21 +132,6 @@ def train(
         course.close()
     trainer.save(last)
     return _finish(trainer, validations, options)
-
-
-def batches(mixer: Mixer, trainer: Trainer, weights: Any) -> Iterator[Batch]:
-    """The batches of the steps ahead, made in the background; each depends on the seed and its step
-    alone."""
-    recipe, steps = trainer.recipe, range(trainer.step, trainer.steps)
-
-    def make(step: int) -> Batch:
-        rng = np.random.default_rng((recipe.seed, step))
-        strength = min(1.0, step / max(1.0, recipe.ramp * trainer.steps))
-        return Batch.of(
-            [mixer.draw(rng, strength) for _ in range(recipe.batch_size)], trainer.spec, weights
-        )
-
-    return ordered(make, steps, workers=1, name="batch", ahead=AHEAD + 1)
 
 
 def validate(trainer: Trainer, validation: Validation) -> Score:

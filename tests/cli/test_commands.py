@@ -597,7 +597,7 @@ def test_train_tells_its_course(mivolo: Mivolo, faces: Path, tmp_path: Path) -> 
     assert out.exit_code == 0, out.output
     assert (
         "data faces" in out.stdout
-        and out.stdout.splitlines()[-1] == f"model: {tmp_path / 'run/model.safetensors'}"
+        and f"model: {tmp_path / 'run/model.safetensors'}" in out.stdout.splitlines()
     )
     quiet = mivolo(*arguments, "--device", "cpu", "--seed", 3, "--resume", "--quiet")
     assert quiet.stdout == ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from mivolo_cli.training.parts import parts_of
 
 SIZE = 32
 RED, GREEN, BLUE = (200, 30, 30), (30, 200, 30), (30, 30, 200)
-STILL = Augmentation(*(0,) * len(fields(Augmentation)))
+STILL = replace(Augmentation(*(0,) * len(fields(Augmentation))), reach=1.2)
 
 
 def sample(
@@ -60,11 +60,15 @@ def colour(picture: Pixels) -> str:
 
 
 def kind(crops: Crops) -> str:
-    """Told by the colours: faces are red (of pairs green), and bodies blue, of pairs with green."""
+    """Told by the colours: faces are red (of pairs green), bodies blue, of pairs with green, and
+    busts red or all black."""
     face = None if crops.face is None else colour(crops.face)
     if crops.body is None:
         return "face"
     green = bool((crops.body.astype(int) @ (-1, 2, -1) > 100).any())
+    red = bool((crops.body.astype(int) @ (2, -1, -1) > 100).any())
+    if red or face == "red" and not crops.body.any():
+        return "bust"
     if face is None:
         return "faceless" if green else "body"
     return "pair" if face == "green" else "face+body"
@@ -75,7 +79,7 @@ def hidden(made: Pixels) -> float:
 
 
 def test_kinds_are_drawn_in_their_shares() -> None:
-    shares = {"face": 0.4, "pair": 0.1, "faceless": 0.2, "body": 0.2, "face+body": 0.1}
+    shares = {"face": 0.3, "pair": 0.1, "faceless": 0.2, "bust": 0.1, "body": 0.2, "face+body": 0.1}
     mix, rng = mixer(shares, FACES, BODIES, PAIRS), np.random.default_rng(4)
     mix.pools["face+body"] = [FACES]  # the man of the pair has no partner
     found = Counter(kind(mix.draw(rng, 0.0)[0]) for _ in range(1500))
@@ -96,7 +100,7 @@ def test_small_data_sets_are_drawn_more_often_than_by_their_size(
 
 def test_kinds_that_the_data_cannot_give_are_left_out() -> None:
     faces = mixer(SHARES, FACES)
-    assert faces.kinds == ["face"] and faces.shares == [1.0]
+    assert faces.kinds == ["face", "bust"] and faces.shares == pytest.approx([0.8, 0.2])
     assert mixer(SHARES, BODIES).kinds == ["body"]
     assert "pair" not in mixer(SHARES, FACES, BODIES).kinds
 

@@ -1,0 +1,77 @@
+"""Makes the batches of the steps ahead, in a process beside that of the model."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ..datasets.labels import Label
+from ..pipeline.crops import Crops
+from ..threads import in_order
+from .loss import Batch
+from .mixer import Mixer
+from .recipe import Recipe
+from .trainer import Trainer
+
+AHEAD = 4
+"""Batches made in advance while the model learns from one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """The examples of each step; they depend on the seed and the step alone."""
+
+    mixer: Mixer
+    recipe: Recipe
+    steps: int
+
+    def of(self, step: int) -> list[tuple[Crops, Label]]:
+        rng = np.random.default_rng((self.recipe.seed, step))
+        strength = min(1.0, step / max(1.0, self.recipe.ramp * self.steps))
+        return [self.mixer.draw(rng, strength) for _ in range(self.recipe.batch_size)]
+
+
+def batches(mixer: Mixer, trainer: Trainer, weights: Mapping[Label, float]) -> Iterator[Batch]:
+    """The batches of the steps that are left, in order."""
+    steps, threads = range(trainer.step, trainer.steps), cv2.getNumThreads()
+    cv2.setNumThreads(1)  # OpenCV's threads do not outlive a fork
+    pool = _pool(Draws(mixer, trainer.recipe, trainer.steps))
+    try:
+        for examples in in_order(pool, _draw, steps, AHEAD + 1):
+            yield Batch.of(examples, trainer.spec, weights)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        cv2.setNumThreads(threads)
+
+
+def _pool(draws: Draws) -> Executor:
+    """On Linux, where forking is safe and cheap, a process: a thread would fight with the model
+    for Python's lock."""
+    if sys.platform != "linux":
+        return ThreadPoolExecutor(1, "batch", _begin, (draws,))
+    return ProcessPoolExecutor(1, multiprocessing.get_context("fork"), _begin_process, (draws,))
+
+
+_draws: Draws
+"""What the pool draws from; a process gets it by its fork, since it is large."""
+
+
+def _begin(draws: Draws) -> None:
+    global _draws
+    _draws = draws
+
+
+def _begin_process(draws: Draws) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training to see to
+    _begin(draws)
+
+
+def _draw(step: int) -> list[tuple[Crops, Label]]:
+    return _draws.of(step)
