@@ -170,6 +170,12 @@ def read_file(file: Path, most: int) -> bytes:
         return opened.read(size)
 
 
+def read_start(file: Path, most: int) -> bytes:
+    """The first bytes of a regular file, at most so many. Raises OSError."""
+    with open_file(file) as opened:
+        return opened.read(most)
+
+
 def require_regular(file: Path) -> None:
     """For what a library opens by its name. Raises OSError."""
     open_file(file).close()

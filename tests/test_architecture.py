@@ -23,14 +23,14 @@ LAYERS = (
     {"pipeline"},
     {"datasets", "scan"},
     {"evaluation", "tagging"},
-    {"training", "report", "export"},
+    {"training", "report", "export", "find"},
     {"api"},
     {"cli"},
     {"__main__", "__init__"},
 )
 """The doors of the package, lowest layer first. Imports go down, or stay within a door; only the
 ground may import within its layer."""
-DOORS = 26
+DOORS = 27
 """At the top of the package, as many at most."""
 ADAPTERS = {
     "ultralytics": {"detect.yolo"},
@@ -52,7 +52,7 @@ ADAPTERS = {
 """Which modules import a library when they run; `typer` is for `cli` alone."""
 VERBS = (
     "scan.run", "scan.merge", "tagging.tag", "tagging.untag", "evaluation.evaluate",
-    "evaluation.calibrate", "evaluation.votes", "training.train", "report", "export",
+    "evaluation.calibrate", "evaluation.votes", "training.train", "report", "export", "find",
 )  # fmt: skip
 
 

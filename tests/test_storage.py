@@ -254,6 +254,22 @@ def test_results_in_a_bucket_are_read(put: Put, scan: Scan, tmp_path: Path) -> N
     assert thumbnail(first.photo, 32)
 
 
+def test_people_in_a_bucket_are_found_and_their_photos_copied(
+    put: Put, scan: Scan, tmp_path: Path
+) -> None:
+    fill(put, tmp_path / "album")
+    scan("s3://album/trip", "s3://album/people.parquet")
+    line = ["find", "s3://album/people.parquet", "--path", "a/**", "--table", "s3://album/a.csv"]
+    done = CliRunner().invoke(app, [*line, "--copy", str(tmp_path / "copies")])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines() == ["s3://album/trip/a/2.png", "s3://album/trip/a/b/1.jpg"]
+    assert {row["path"] for row in table(place("s3://album/a.csv"))} == {"a/2.png", "a/b/1.jpg"}
+    copy = (tmp_path / "copies" / "a" / "2.png").read_bytes()
+    assert copy == storage.read("s3://album/trip/a/2.png")
+    done = CliRunner().invoke(app, [*line[:4], "--link", str(tmp_path / "links")])
+    assert done.exit_code == 3 and not list((tmp_path / "links").iterdir())
+
+
 def test_commands_take_urls(put: Put, tmp_path: Path) -> None:
     put("notes.txt", b"x")
     run = CliRunner().invoke(

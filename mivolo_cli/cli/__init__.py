@@ -20,6 +20,7 @@ from . import (
     demo,
     evaluate,
     export,
+    find,
     info,
     merge,
     purge,
@@ -44,6 +45,7 @@ app.command("merge", epilog=merge.EXAMPLES)(merge.merge)
 app.command("tag", epilog=tag.TAG_EXAMPLES)(tag.tag)
 app.command("untag", epilog=tag.UNTAG_EXAMPLES)(tag.untag)
 app.command("demo", epilog="Example:\n\nmivolo demo -o somewhere")(demo.demo)
+app.command("find", epilog=find.EXAMPLES)(find.find)
 app.command("report", epilog=report.EXAMPLES, help=report.HELP)(report.report)
 app.command("export", epilog=export.EXAMPLES, help=export.HELP)(export.export)
 app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)

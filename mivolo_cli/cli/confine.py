@@ -18,7 +18,7 @@ from ..records import stays_inside
 from .files import OUTPUTS
 
 ADDRESSES = ("ray-address", "url")
-PLAIN = ("title", "include", "exclude")
+PLAIN = ("title", "include", "exclude", "path")
 """Options whose text is never a path; that of all others may be one."""
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\]|.*://", re.DOTALL)
 HINT = "if you trust it, name it: mivolo --settings {file} ..., or use --no-settings"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import typer
 
@@ -25,12 +25,19 @@ PACKAGE = __name__.partition(".")[0]
 
 
 class Console:
-    """To be entered; an error that leaves the block is logged on its way."""
+    """To be entered; an error that leaves the block is logged on its way. Lines for people go to
+    standard error where standard output has the results themselves."""
 
     def __init__(
-        self, command: str, quiet: bool = False, as_json: bool = False, log: Path | None = None
+        self,
+        command: str,
+        quiet: bool = False,
+        as_json: bool = False,
+        log: Path | None = None,
+        lines_to: Literal["stdout", "stderr"] = "stdout",
     ) -> None:
         self.quiet, self.as_json = quiet, as_json
+        self._lines_to = lines_to
         self._notes = Notes()
         self._command, self._path = command, log
         self._log: IO[str] | None = None
@@ -71,14 +78,15 @@ class Console:
         return not (self.quiet or self.as_json)
 
     def say(self, line: str = "") -> None:
-        """A line for people, on standard output."""
+        """A line for people."""
         if self.prints_lines:
-            echo(line)
+            echo(line, err=self._lines_to == "stderr")
 
     def say_wrapped(self, line: str) -> None:
         """The same in the width of a terminal."""
         if self.prints_lines:
-            typer.echo(wrapped(line, sys.stdout))
+            stream = getattr(sys, self._lines_to)
+            typer.echo(wrapped(line, stream), file=stream)
 
     def log(self, event: str, **facts: object) -> None:
         """A line of the log: when, which command, what. Raises OutputError."""

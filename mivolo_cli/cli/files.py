@@ -14,7 +14,10 @@ from typer.core import TyperArgument, TyperOption
 from ..atomic import Kind, check_file, refuse_inputs, refuse_twins
 from ..storage import place
 
-OUTPUTS = ("output", "out", "annotate", "plots", "report", "log")
+OUTPUTS = (
+    *("output", "out", "annotate", "plots", "report", "log"),
+    *("table", "playlist", "copy", "link"),
+)
 """The parameters that name what a command writes; all other paths are read."""
 MODELS = ("model", "detector", "init")
 """Those that are a name of the registry, or else a file."""

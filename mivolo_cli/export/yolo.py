@@ -7,18 +7,14 @@ Photos are copied, never linked: ultralytics rewrites a JPEG in place that it ta
 from __future__ import annotations
 
 import csv
-import shutil
 from collections import Counter
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path, PurePosixPath
 
-from .. import storage
 from ..atomic import new_folder
-from ..errors import PhotoError
 from ..metadata.lookup import is_as_scanned
-from ..photos import decode
-from ..records import Box, Photo, Result, same_file, stays_inside
+from ..photos import originals
+from ..records import Box, Result, same_file, stays_inside
 from ..tables.results import Results
 from .common import KINDS, Exported, Settings, boxes, failed_note, readable
 
@@ -47,8 +43,6 @@ val: images
 names:
 """
 FIELDS = ("image", "root", "path")
-SIGNATURE = 32
-"""Bytes by which a picture is known."""
 
 
 def write(results: Results, target: Path, settings: Settings) -> Exported:
@@ -62,7 +56,8 @@ def write(results: Results, target: Path, settings: Settings) -> Exported:
         listing = csv.writer(file)
         listing.writerow(FIELDS)
         for result, image in _named(results):
-            if settings.copy_photos and not _copy(result.photo, folder / "images" / image):
+            photo, copy = result.photo, folder / "images" / image
+            if settings.copy_photos and not (is_as_scanned(photo) and originals.copy(photo, copy)):
                 gone += 1
                 continue
             _write_labels(result, folder / "labels" / image.with_suffix(".txt"))
@@ -101,22 +96,6 @@ def _named(results: Results) -> Iterator[tuple[Result, PurePosixPath]]:
             free, number = path.with_stem(f"{path.stem}-{number}"), number + 1
         taken.add(same_file(str(free.with_suffix(""))))
         yield result, free
-
-
-def _copy(photo: Photo, target: Path) -> bool:
-    """Copy a photo that is as it was scanned; nothing that does not begin like a picture."""
-    try:
-        data = decode.fetched(photo)[1] if is_as_scanned(photo) else b""
-        with storage.open_file(photo.file) if data is None else BytesIO(data) as source:
-            if not decode.formats_of(source.read(SIGNATURE)):
-                return False
-            source.seek(0)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("xb") as copy:
-                shutil.copyfileobj(source, copy)
-    except PhotoError:
-        return False
-    return True
 
 
 def _write_labels(result: Result, target: Path) -> None:

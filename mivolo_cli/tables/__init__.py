@@ -36,6 +36,7 @@ __all__ = [
     "open_sinks",
     "parquet_files",
     "read_table",
+    "readable",
     "remove_leftovers",
 ]
 BUFFER_ROWS = 8192
@@ -111,7 +112,7 @@ def read_table(path: Path) -> pa.Table:
     Parquet's metadata stays on the schema. Raises BadInput for what is not such a table, and for
     values that cannot be.
     """
-    try:
+    with readable(path):
         if is_folder(path) and folder.exists(path):
             return values.in_order(checked(folder.read(path), Origin(path)))
         reader = format_of(path)
@@ -119,6 +120,13 @@ def read_table(path: Path) -> pa.Table:
             _check_columns(path, reader.columns(file))
             file.seek(0)
             return values.in_order(checked(reader.read(file), Origin(path)))
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """What keeps the block from reading a result table as BadInput."""
+    try:
+        yield
     except UNREADABLE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         hint = "give a table that mivolo scan has written"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -55,7 +55,7 @@ def metadata(file: BinaryIO) -> dict[str, str]:
     }
 
 
-def batches(file: BinaryIO) -> Iterator[pa.Table]:
+def batches(file: BinaryIO, columns: Sequence[str] = tuple(SCHEMA.names)) -> Iterator[pa.Table]:
     """The rows, a few thousand at a time."""
-    for batch in pq.ParquetFile(file).iter_batches(ROWS_AT_ONCE, columns=SCHEMA.names):
+    for batch in pq.ParquetFile(file).iter_batches(ROWS_AT_ONCE, columns=list(columns)):
         yield pa.Table.from_batches([batch])

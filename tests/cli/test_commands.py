@@ -468,6 +468,7 @@ def test_version_and_help(mivolo: Mivolo) -> None:
         "demo",
         "report",
         "export",
+        "find",
         "info",
         "eval",
         "calibrate",

@@ -33,6 +33,8 @@ LINES = {
     "demo": "demo -o demo",
     "report": "report people.parquet -o page.html --log report.log",
     "export": "export people.parquet --to coco -o coco.json --log export.log",
+    "find": "find people.parquet --table found.csv --playlist found.m3u8 --copy copies"
+    " --link links --log find.log",
     "eval": "eval labels.parquet --predictions people.parquet --compare people.csv"
     " --images others --model tiny.safetensors --plots plots",
     "calibrate": "calibrate tiny.safetensors labels.parquet --images others -o new.safetensors",
@@ -69,6 +71,7 @@ OWN = {
     "report": ["report of tag"],
     "scanned.csv": ["table"],
     "merged.csv": ["table"],
+    "found.csv": ["table"],
 }
 """Of FOREIGN, what may be replaced: by option, or the output's name."""
 
@@ -293,6 +296,7 @@ REPEATED = {
     "scan": ["output", "annotate", "log"],
     "tag": ["report", "log"],
     "untag": ["report", "log"],
+    "find": ["table", "playlist", "log"],
     "report": ["output", "log"],
     "export": ["log"],
     "votes": ["output"],
@@ -309,6 +313,8 @@ def test_what_is_its_own_or_empty_is_written(
     line = words(command) + (["--replace"] if command == "export" else [])
     if command == "scan":
         line = [word for word in line if word not in ("--int8-samples", "others")]
+    if command == "find":
+        line = [word for word in line if word not in ("--copy", "copies", "--link", "links")]
     for _ in range(2):
         out = mivolo(*line)
         assert out.exit_code == 0, (out.output, out.exception)

@@ -1,0 +1,188 @@
+"""`mivolo find`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ..errors import ExitCode
+from .console import Console
+from .options import FIND, RESULT, SAY, AsJson, Log, Quiet
+
+if TYPE_CHECKING:
+    from ..find import Findings, FindOptions
+    from ..records import Photo
+
+WHO = "Which people"
+FAILED = {
+    "outside": "photos left out because their rows lead out of the folder that was scanned",
+    "not_copied": "photos not copied, because they are gone, have changed or are no pictures",
+    "not_linked": "photos not linked, because they are gone, have changed or are no files here",
+    "not_listed": "photos not in the playlist, because they are in archives or have odd names",
+}
+EXAMPLES = """Examples:
+
+mivolo find people.parquet --age 0-12 --surely --copy album
+
+mivolo find people.parquet --age 60+ --gender female --taken 2015..2018
+
+mivolo find people.parquet --people 2-5 --path 'trip/**' --playlist trip.m3u8
+
+mivolo find people.parquet --used face,face+body --table faces.csv --quiet"""
+
+
+def find(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A table of `mivolo scan`.")],
+    age: Annotated[
+        str | None,
+        typer.Option(
+            metavar="YEARS", help="0-12, 60+ or 7; ages are rounded.", rich_help_panel=WHO
+        ),
+    ] = None,
+    surely: Annotated[
+        bool,
+        typer.Option(
+            "--surely", help="Only if the whole interval of the age is inside.", rich_help_panel=WHO
+        ),
+    ] = False,
+    gender: Annotated[
+        Literal["female", "male"] | None, typer.Option(help="The gender.", rich_help_panel=WHO)
+    ] = None,
+    used: Annotated[
+        str | None,
+        typer.Option(
+            metavar="INPUTS",
+            help="What the model saw: some of face, body and face+body, with commas.",
+            rich_help_panel=WHO,
+        ),
+    ] = None,
+    min_score: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Leave out people whose face (or body, without a face) scored less.",
+            rich_help_panel=WHO,
+        ),
+    ] = 0.0,
+    any_person: Annotated[
+        bool,
+        typer.Option(
+            "--any-person",
+            help="Let each of these hold for another person on the photo.",
+            rich_help_panel=WHO,
+        ),
+    ] = False,
+    people: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="How many judged people are on the photo: 2-5, 6+ or 3.",
+            rich_help_panel=FIND,
+        ),
+    ] = None,
+    taken: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="When: 2015..2018, 2015-06..2015-08, 2015.. or 2015-06-30.",
+            rich_help_panel=FIND,
+        ),
+    ] = None,
+    path: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB",
+            help="Only paths or names like GLOB, e.g. '2024/**' or '*.jpg'; repeatable.",
+            rich_help_panel=FIND,
+        ),
+    ] = None,
+    null: Annotated[
+        bool,
+        typer.Option(
+            "--null", "-0", help="End each path with NUL, for `xargs -0`.", rich_help_panel=SAY
+        ),
+    ] = False,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the rows of the people that were found: .parquet, .csv or .jsonl.",
+            rich_help_panel=RESULT,
+        ),
+    ] = None,
+    copy: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Copy the photos into a new folder.", rich_help_panel=RESULT
+        ),
+    ] = None,
+    link: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Fill a new folder with links to them.", rich_help_panel=RESULT
+        ),
+    ] = None,
+    playlist: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write a playlist for viewers, .m3u8.", rich_help_panel=RESULT
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+    log: Log = None,
+) -> None:
+    """Print the paths of photos with certain people, and copy, link or list them.
+
+    All conditions have to hold for one judged person. Unreadable photos are never found."""
+    from ..find import FindOptions
+    from ..find.wanted import Wanted, days, inputs, numbers
+    from ..photos.globs import Glob
+    from ..storage import place
+
+    wanted = Wanted(
+        age=None if age is None else numbers("--age", age),
+        surely=surely,
+        gender=gender,
+        used=frozenset() if used is None else inputs("--used", used),
+        min_score=min_score,
+        people=None if people is None else numbers("--people", people),
+        taken=None if taken is None else days("--taken", taken),
+        globs=tuple(map(Glob, path or ())),
+        any_person=any_person,
+    )
+    outputs = {"table": table, "playlist": playlist, "copy": copy, "link": link}
+    places = {name: file and place(file) for name, file in outputs.items()}
+    with Console("find", quiet, as_json, log, lines_to="stderr") as console:
+        _run(FindOptions(place(results), wanted, **places), console, "\0" if null else "\n")
+
+
+def _run(options: FindOptions, console: Console, end: str) -> None:
+    from ..find import find as run
+
+    paths: list[str] = []
+
+    def show(photo: Photo) -> None:
+        if console.as_json:
+            paths.append(photo.address)
+        elif console.prints_lines:
+            typer.echo(photo.address + end, nl=False)
+
+    found = run(options, show)
+    facts: dict[str, Any] = {**asdict(found), "outputs": options.outputs}
+    facts |= {"paths": paths} if console.as_json else {}
+    notes = _notes(found)
+    lines = [f"found: photos {found.photos}, people {found.people}"]
+    lines += [f"written: {file}" for file in options.outputs]
+    console.finish([*lines, *(f"note: {note}" for note in notes)], facts, notes)
+    if found.failed:
+        raise typer.Exit(ExitCode.PHOTOS_FAILED)
+
+
+def _notes(found: Findings) -> list[str]:
+    counts = asdict(found)
+    return [f"{text}: {counts[name]}" for name, text in FAILED.items() if counts[name]]

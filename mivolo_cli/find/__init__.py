@@ -1,0 +1,152 @@
+"""Find: the photos of a result table that show whom the user wants, as a list, a table, a playlist,
+copies or links."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import chain, groupby
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import pyarrow as pa
+
+from .. import storage
+from ..atomic import check_file, check_folder, refuse_inputs, refuse_twins
+from ..records import SCHEMA, Photo, photo_of, stays_inside
+from ..scan import workdir
+from ..tables import check_outputs
+from ..tables.parquet import KEY_PREFIX
+from ..tables.stream import stream
+from .outputs import PLAYLIST, Take, open_folder, open_playlist, open_table
+from .wanted import Rows, Wanted
+
+MADE_BY = ("model", "model_sha256", "detector")
+"""What a table of found people keeps of the scan's; the rest would make it look like a scan."""
+
+
+@dataclass(frozen=True, slots=True)
+class FindOptions:
+    """`table` gets the rows of whoever was found, `playlist` (m3u8) the photos' paths. `copy` and
+    `link` are new or empty folders."""
+
+    results: Path
+    wanted: Wanted = field(default_factory=Wanted)
+    table: Path | None = None
+    playlist: Path | None = None
+    copy: Path | None = None
+    link: Path | None = None
+
+    @property
+    def outputs(self) -> list[Path]:
+        places = (self.table, self.playlist, self.copy, self.link)
+        return [place for place in places if place is not None]
+
+
+@dataclass(slots=True)
+class Findings:
+    """How much was found. `outside` counts photos whose rows lead out of their folder; the others
+    are those that could not be copied, linked or put into the playlist."""
+
+    photos: int = 0
+    people: int = 0
+    outside: int = 0
+    not_copied: int = 0
+    not_linked: int = 0
+    not_listed: int = 0
+
+    @property
+    def failed(self) -> int:
+        return self.outside + self.not_copied + self.not_linked + self.not_listed
+
+
+def find(options: FindOptions, on_found: Callable[[Photo], None] = lambda photo: None) -> Findings:
+    """Write what was asked for; `on_found` is called for each photo, in the table's order, while
+    the table is read.
+
+    Outputs appear when all is done. Raises BadInput, and OutputError.
+    """
+    _check(options)
+    tables = stream(options.results)
+    first = next(tables, SCHEMA.empty_table())
+    findings = Findings()
+    with ExitStack() as stack:
+        if options.outputs:
+            stack.enter_context(workdir.claim(options.outputs))
+        takes = list(_open(options, _made_by(options.results, first), findings, stack))
+        for photo, people in _matching(chain([first], tables), options.wanted):
+            if not _is_harmless(photo):
+                findings.outside += 1
+                continue
+            findings.photos += 1
+            findings.people += sum(row["person"] is not None for row in people)
+            on_found(photo)
+            for take in takes:
+                take(photo, people)
+    return findings
+
+
+def _check(options: FindOptions) -> None:
+    """Refuse, before any work, what could not be written. Raises BadInput."""
+    refuse_inputs(options.outputs, [options.results])
+    refuse_twins(options.outputs)
+    if options.table is not None:
+        check_outputs([options.table], inputs=[options.results])
+    if options.playlist is not None:
+        check_file(options.playlist, PLAYLIST, suffix=".m3u8", inputs=[options.results])
+    for folder in (options.copy, options.link):
+        if folder is not None:
+            check_folder(folder)
+
+
+def _open(
+    options: FindOptions, made_by: dict[str, str], findings: Findings, stack: ExitStack
+) -> Iterator[Take]:
+    """Each output, to be called with what was found."""
+    if options.table is not None:
+        yield open_table(options.table, made_by, stack)
+    if options.playlist is not None:
+        yield _counting(open_playlist(options.playlist, stack), findings, "not_listed")
+    if options.copy is not None:
+        yield _counting(open_folder(options.copy, "copy", stack), findings, "not_copied")
+    if options.link is not None:
+        yield _counting(open_folder(options.link, "link", stack), findings, "not_linked")
+
+
+def _counting(take: Take, findings: Findings, name: str) -> Take:
+    """The same, with photos that were not taken counted under this name."""
+
+    def counted(photo: Photo, people: Rows) -> bool:
+        taken = take(photo, people)
+        setattr(findings, name, getattr(findings, name) + (not taken))
+        return taken
+
+    return counted
+
+
+def _matching(tables: Iterator[pa.Table], wanted: Wanted) -> Iterator[tuple[Photo, Rows]]:
+    """The photos with the rows for which each was found."""
+    rows: Iterator[dict[str, Any]] = (row for table in tables for row in table.to_pylist())
+    for _, group in groupby(rows, key=lambda row: (row["root"], row["path"])):
+        found = list(group)
+        people = wanted.hits(found)
+        if people is not None:
+            yield photo_of(found[0]), people
+
+
+def _is_harmless(photo: Photo) -> bool:
+    """Whether a path may be printed for another program to open: an absolute one, which stays
+    below its root. Links are followed as a scan follows them."""
+    root = photo.root
+    is_whole = storage.is_url(root) or os.path.isabs(root) or PureWindowsPath(root).is_absolute()
+    return is_whole and "\0" not in root and stays_inside(photo.path)
+
+
+def _made_by(results: Path, table: pa.Table) -> dict[str, str]:
+    """Which model and detector made the results, as the table or the run that wrote it says."""
+    said = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    noted = workdir.made_by(results)
+    facts = {key: said.get(KEY_PREFIX + key) or noted.get(key) for key in MADE_BY}
+    return {key: str(value) for key, value in facts.items() if value}

@@ -1,0 +1,70 @@
+"""Result tables of any size, a few thousand rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from .. import storage
+from . import checked, parquet, parquet_files, read_table, readable
+from .formats import UNREADABLE
+from .values import Origin
+
+ORDER = ("root", "path", "person")
+
+
+def stream(path: Path) -> Iterator[pa.Table]:
+    """The rows of a result table as `read_table` has them: each photo's together, which may go on
+    in the next table.
+
+    Parquet, be it a folder, is read as it is asked for if its rows stand as a scan writes them;
+    other tables are read whole. Raises BadInput.
+    """
+    with readable(path):
+        files = parquet_files(path)
+    if not files or not _is_in_order(files):
+        yield read_table(path)
+        return
+    with readable(path):
+        for file in files:
+            first = 0
+            with storage.open_file(file) as opened:
+                for batch in parquet.batches(opened):
+                    yield checked(batch, Origin(file, first))
+                    first += batch.num_rows
+
+
+def _is_in_order(files: Sequence[Path]) -> bool:
+    """Whether the files are ours, and every person but a photo's first one follows the one before:
+    so the rows of a photo stand together. What cannot be read is told by whoever reads it."""
+    try:
+        return _all_ours(files) and _follow(_order(files))
+    except (*UNREADABLE, TypeError):
+        return False
+
+
+def _all_ours(files: Iterable[Path]) -> bool:
+    for file in files:
+        with storage.open_file(file) as opened:
+            if not parquet.is_ours(opened):
+                return False
+    return True
+
+
+def _order(files: Iterable[Path]) -> Iterator[tuple[Any, ...]]:
+    for file in files:
+        with storage.open_file(file) as opened:
+            for batch in parquet.batches(opened, ORDER):
+                yield from zip(*(batch[name].to_pylist() for name in ORDER), strict=True)
+
+
+def _follow(rows: Iterable[tuple[Any, ...]]) -> bool:
+    before: tuple[Any, ...] = ()
+    for root, path, person in rows:
+        if person not in (None, 0) and before != (root, path, person - 1):
+            return False
+        before = root, path, person
+    return True
