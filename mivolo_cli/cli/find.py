@@ -10,7 +10,7 @@ import typer
 
 from ..errors import ExitCode
 from .console import Console
-from .options import FIND, RESULT, SAY, AsJson, Log, Quiet
+from .options import FIND, RESULT, SAY, AsJson, Log, MinScore, Quiet
 
 if TYPE_CHECKING:
     from ..find import Findings, FindOptions
@@ -32,106 +32,108 @@ mivolo find people.parquet --age 60+ --gender female --taken 2015..2018
 mivolo find people.parquet --people 2-5 --path 'trip/**' --playlist trip.m3u8
 
 mivolo find people.parquet --used face,face+body --table faces.csv --quiet"""
+ResultTable = Annotated[Path, typer.Argument(metavar="RESULTS", help="A table of `mivolo scan`.")]
+Age = Annotated[
+    str | None,
+    typer.Option(metavar="YEARS", help="0-12, 60+ or 7; ages are rounded.", rich_help_panel=WHO),
+]
+Surely = Annotated[
+    bool,
+    typer.Option(
+        "--surely", help="Only if the whole interval of the age is inside.", rich_help_panel=WHO
+    ),
+]
+Gender = Annotated[
+    Literal["female", "male"] | None, typer.Option(help="The gender.", rich_help_panel=WHO)
+]
+Used = Annotated[
+    str | None,
+    typer.Option(
+        metavar="INPUTS",
+        help="What the model saw: some of face, body and face+body, with commas.",
+        rich_help_panel=WHO,
+    ),
+]
+AnyPerson = Annotated[
+    bool,
+    typer.Option(
+        "--any-person",
+        help="Let each of these hold for another person on the photo.",
+        rich_help_panel=WHO,
+    ),
+]
+HowMany = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N",
+        help="How many judged people are on the photo: 2-5, 6+ or 3.",
+        rich_help_panel=FIND,
+    ),
+]
+Taken = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="When: 2015..2018, 2015-06..2015-08, 2015.. or 2015-06-30.",
+        rich_help_panel=FIND,
+    ),
+]
+Globs = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="GLOB",
+        help="Only paths or names like GLOB, e.g. '2024/**' or '*.jpg'; repeatable.",
+        rich_help_panel=FIND,
+    ),
+]
+Null = Annotated[
+    bool,
+    typer.Option(
+        "--null", "-0", help="End each path with NUL, for `xargs -0`.", rich_help_panel=SAY
+    ),
+]
+TableFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write the rows of the people that were found: .parquet, .csv or .jsonl.",
+        rich_help_panel=RESULT,
+    ),
+]
+CopyDir = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Copy the photos into a new folder.", rich_help_panel=RESULT),
+]
+LinkDir = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Fill a new folder with links to them.", rich_help_panel=RESULT
+    ),
+]
+PlaylistFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Write a playlist for viewers, .m3u8.", rich_help_panel=RESULT
+    ),
+]
 
 
 def find(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A table of `mivolo scan`.")],
-    age: Annotated[
-        str | None,
-        typer.Option(
-            metavar="YEARS", help="0-12, 60+ or 7; ages are rounded.", rich_help_panel=WHO
-        ),
-    ] = None,
-    surely: Annotated[
-        bool,
-        typer.Option(
-            "--surely", help="Only if the whole interval of the age is inside.", rich_help_panel=WHO
-        ),
-    ] = False,
-    gender: Annotated[
-        Literal["female", "male"] | None, typer.Option(help="The gender.", rich_help_panel=WHO)
-    ] = None,
-    used: Annotated[
-        str | None,
-        typer.Option(
-            metavar="INPUTS",
-            help="What the model saw: some of face, body and face+body, with commas.",
-            rich_help_panel=WHO,
-        ),
-    ] = None,
-    min_score: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Leave out people whose face (or body, without a face) scored less.",
-            rich_help_panel=WHO,
-        ),
-    ] = 0.0,
-    any_person: Annotated[
-        bool,
-        typer.Option(
-            "--any-person",
-            help="Let each of these hold for another person on the photo.",
-            rich_help_panel=WHO,
-        ),
-    ] = False,
-    people: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N",
-            help="How many judged people are on the photo: 2-5, 6+ or 3.",
-            rich_help_panel=FIND,
-        ),
-    ] = None,
-    taken: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="When: 2015..2018, 2015-06..2015-08, 2015.. or 2015-06-30.",
-            rich_help_panel=FIND,
-        ),
-    ] = None,
-    path: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="GLOB",
-            help="Only paths or names like GLOB, e.g. '2024/**' or '*.jpg'; repeatable.",
-            rich_help_panel=FIND,
-        ),
-    ] = None,
-    null: Annotated[
-        bool,
-        typer.Option(
-            "--null", "-0", help="End each path with NUL, for `xargs -0`.", rich_help_panel=SAY
-        ),
-    ] = False,
-    table: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write the rows of the people that were found: .parquet, .csv or .jsonl.",
-            rich_help_panel=RESULT,
-        ),
-    ] = None,
-    copy: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Copy the photos into a new folder.", rich_help_panel=RESULT
-        ),
-    ] = None,
-    link: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Fill a new folder with links to them.", rich_help_panel=RESULT
-        ),
-    ] = None,
-    playlist: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Write a playlist for viewers, .m3u8.", rich_help_panel=RESULT
-        ),
-    ] = None,
+    results: ResultTable,
+    age: Age = None,
+    surely: Surely = False,
+    gender: Gender = None,
+    used: Used = None,
+    min_score: MinScore = 0.0,
+    any_person: AnyPerson = False,
+    people: HowMany = None,
+    taken: Taken = None,
+    path: Globs = None,
+    null: Null = False,
+    table: TableFile = None,
+    copy: CopyDir = None,
+    link: LinkDir = None,
+    playlist: PlaylistFile = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
     log: Log = None,
