@@ -22,7 +22,7 @@ mivolo votes votes.csv --controls known.csv -o labels.csv"""
 
 
 def votes(
-    table: Annotated[
+    source: Annotated[
         Path,
         typer.Argument(metavar="VOTES", help="CSV or Parquet with item, annotator, vote (years)."),
     ],
@@ -50,9 +50,9 @@ def votes(
     items."""
     from ..evaluation.votes import VotesOptions, combine_votes
 
-    read = (table, controls, truth, compare)
+    read = (source, controls, truth, compare)
     check_file(output, LABELS, inputs=[file for file in read if file is not None])
-    found = combine_votes(VotesOptions(table, controls, output, truth, compare, min_controls))
+    found = combine_votes(VotesOptions(source, controls, output, truth, compare, min_controls))
     if as_json:
         print_json(asdict(found))
     if as_json or quiet:
