@@ -18,7 +18,7 @@ from PIL import ImageDraw, ImageFont
 
 from .atomic import Kind, draft, may_replace, reported
 from .errors import BadInput
-from .records import Box, Person, Photo, Pixels, Prediction, same_file
+from .records import Box, Person, Photo, Pixels, Prediction, same_file, whole_years
 
 Colour = tuple[int, int, int]
 Rect = tuple[int, int, int, int]
@@ -190,7 +190,7 @@ def labels(prediction: Prediction | None, size: int) -> list[Caption]:
 def _age(prediction: Prediction) -> str:
     """In whole years, or the interval where that is all that is known."""
     if prediction.age is not None:
-        return str(round(prediction.age))
+        return str(whole_years(prediction.age))
     return f"{prediction.age_low or 0:.0f}-{prediction.age_high or 0:.0f}"
 
 

@@ -345,6 +345,11 @@ def text(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def whole_years(age: float) -> int:
+    """An age as it is shown: half a year counts as a whole one."""
+    return math.floor(age + 0.5)
+
+
 def _existing(folder: Path, name: str) -> Path:
     """What is called so in a folder; where nothing is, the name may be as `text` has written it."""
     if CODED_BYTE.search(name) and not os.path.lexists(folder / name):

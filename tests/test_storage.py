@@ -266,6 +266,8 @@ def test_people_in_a_bucket_are_found_and_their_photos_copied(
     assert {row["path"] for row in table(place("s3://album/a.csv"))} == {"a/2.png", "a/b/1.jpg"}
     copy = (tmp_path / "copies" / "a" / "2.png").read_bytes()
     assert copy == storage.read("s3://album/trip/a/2.png")
+    done = CliRunner().invoke(app, ["summary", line[1], "--by", "folder"])
+    assert done.exit_code == 0 and "a/b" in done.stdout, done.output
     done = CliRunner().invoke(app, [*line[:4], "--link", str(tmp_path / "links")])
     assert done.exit_code == 3 and not list((tmp_path / "links").iterdir())
 

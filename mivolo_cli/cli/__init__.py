@@ -27,6 +27,7 @@ from . import (
     report,
     scan,
     settings,
+    summary,
     tag,
     train,
     votes,
@@ -46,6 +47,7 @@ app.command("tag", epilog=tag.TAG_EXAMPLES)(tag.tag)
 app.command("untag", epilog=tag.UNTAG_EXAMPLES)(tag.untag)
 app.command("demo", epilog="Example:\n\nmivolo demo -o somewhere")(demo.demo)
 app.command("find", epilog=find.EXAMPLES)(find.find)
+app.command("summary", epilog=summary.EXAMPLES)(summary.summary)
 app.command("report", epilog=report.EXAMPLES, help=report.HELP)(report.report)
 app.command("export", epilog=export.EXAMPLES, help=export.HELP)(export.export)
 app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)

@@ -41,16 +41,27 @@ def echo(line: str, err: bool = False) -> None:
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines with the columns below each other: the first one to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    first, *others = [max(map(columns, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
             [
-                row[0].ljust(widths[0]),
-                *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)),
+                name + " " * (first - columns(name)),
+                *(cell.rjust(width) for cell, width in zip(cells, others, strict=True)),
             ]
         )
-        for row in rows
+        for name, *cells in rows
     ]
+
+
+def columns(text: str) -> int:
+    """How wide text is in a terminal: letters of East Asia take two columns, accents none."""
+    return sum(_columns(char) for char in text)
+
+
+def _columns(char: str) -> int:
+    if unicodedata.combining(char) or char in JOINERS:
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
 def wrapped(line: str, stream: TextIO, indent: int = 2) -> str:

@@ -7,9 +7,8 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import chain, groupby
+from itertools import chain
 from pathlib import Path, PureWindowsPath
-from typing import Any
 
 import pyarrow as pa
 
@@ -19,7 +18,7 @@ from ..records import SCHEMA, Photo, photo_of, stays_inside
 from ..scan import workdir
 from ..tables import check_outputs
 from ..tables.parquet import KEY_PREFIX
-from ..tables.stream import stream
+from ..tables.stream import by_photo, stream
 from .outputs import PLAYLIST, Take, open_folder, open_playlist, open_table
 from .wanted import Rows, Wanted
 
@@ -128,9 +127,7 @@ def _counting(take: Take, findings: Findings, name: str) -> Take:
 
 def _matching(tables: Iterator[pa.Table], wanted: Wanted) -> Iterator[tuple[Photo, Rows]]:
     """The photos with the rows for which each was found."""
-    rows: Iterator[dict[str, Any]] = (row for table in tables for row in table.to_pylist())
-    for _, group in groupby(rows, key=lambda row: (row["root"], row["path"])):
-        found = list(group)
+    for found in by_photo(tables):
         people = wanted.hits(found)
         if people is not None:
             yield photo_of(found[0]), people

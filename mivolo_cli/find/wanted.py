@@ -3,7 +3,6 @@ of a photo are so."""
 
 from __future__ import annotations
 
-import math
 import re
 from calendar import monthrange
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,9 @@ from typing import Any
 
 from ..errors import BadInput
 from ..photos.globs import Glob
+from ..records import whole_years
 from ..tables.rules import WORDS
+from ..tables.scores import is_certain
 
 Row = dict[str, Any]
 Rows = Sequence[Row]
@@ -99,14 +100,12 @@ class Wanted:
         age may have an interval."""
         assert self.age is not None
         if row["age"] is not None and not self.surely:
-            return math.floor(row["age"] + 0.5) in self.age
+            return whole_years(row["age"]) in self.age
         ends = row["age_low"], row["age_high"]
         return None not in ends and all(end in self.age for end in ends)
 
     def _is_certain(self, row: Row) -> bool:
-        """As tables.scores has it: boxes without a score are certain."""
-        score = row["body_score"] if row["face_score"] is None else row["face_score"]
-        return score is None or score >= self.min_score
+        return is_certain(row, self.min_score)
 
 
 def numbers(option: str, text: str) -> Span:

@@ -176,8 +176,8 @@
       view: { stroke: null },
       axis: { labelColor: quiet, titleColor: quiet, gridColor: line, domainColor: line, tickColor: line, labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal" },
       text: { color: ink, fontSize: 12 },
-      line: { color: ink },
-      area: { color: ink },
+      rect: { color: ink },
+      rule: { color: ink },
       range: { category: [] },
     };
   }

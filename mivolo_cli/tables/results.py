@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,8 +13,7 @@ from .. import tables
 from ..records import Failure, Result, from_rows
 from .parquet import KEY_PREFIX
 from .scores import with_min_score
-
-ROWS_AT_ONCE = 4096
+from .stream import by_photo
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +26,7 @@ class Results:
 
     def __iter__(self) -> Iterator[Result | Failure]:
         """The photos in the table's order; rows of one photo stand together."""
-        batches = self.table.to_batches(max_chunksize=ROWS_AT_ONCE)
-        rows = (row for batch in batches for row in batch.to_pylist())
-        for _, group in groupby(rows, key=lambda row: (row["root"], row["path"])):
-            yield from_rows(list(group))
+        yield from map(from_rows, by_photo([self.table]))
 
     @property
     def roots(self) -> list[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -31,3 +34,9 @@ def with_min_score(table: pa.Table, min_score: float) -> pa.Table:
         column = pc.if_else(lonely, pa.scalar(None, SCHEMA.field(name).type), kept[name])
         kept = kept.set_column(SCHEMA.get_field_index(name), SCHEMA.field(name), column)
     return kept.filter(pc.or_(certain, lonely)).replace_schema_metadata(table.schema.metadata)
+
+
+def is_certain(row: Mapping[str, Any], min_score: float) -> bool:
+    """Whether a row stays: the same rule for one."""
+    score = row["body_score"] if row["face_score"] is None else row["face_score"]
+    return score is None or bool(score >= min_score)

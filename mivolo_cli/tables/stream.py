@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from .. import storage
+from ..records import SCHEMA
 from . import checked, parquet, parquet_files, read_table, readable
 from .formats import UNREADABLE
 from .values import Origin
 
 ORDER = ("root", "path", "person")
+ROWS_AT_ONCE = 4096
 
 
 def stream(path: Path) -> Iterator[pa.Table]:
@@ -35,6 +38,20 @@ def stream(path: Path) -> Iterator[pa.Table]:
                 for batch in parquet.batches(opened):
                     yield checked(batch, Origin(file, first))
                     first += batch.num_rows
+
+
+def by_photo(
+    tables: Iterable[pa.Table], columns: Sequence[str] = SCHEMA.names
+) -> Iterator[list[dict[str, Any]]]:
+    """The rows of each photo; those of one photo stand together, be it in several tables."""
+    batches = (
+        batch
+        for table in tables
+        for batch in table.select(columns).to_batches(max_chunksize=ROWS_AT_ONCE)
+    )
+    rows: Iterator[dict[str, Any]] = (row for batch in batches for row in batch.to_pylist())
+    for _, group in groupby(rows, key=lambda row: (row["root"], row["path"])):
+        yield list(group)
 
 
 def _is_in_order(files: Sequence[Path]) -> bool:

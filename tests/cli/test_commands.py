@@ -469,6 +469,7 @@ def test_version_and_help(mivolo: Mivolo) -> None:
         "report",
         "export",
         "find",
+        "summary",
         "info",
         "eval",
         "calibrate",

@@ -35,6 +35,7 @@ LINES = {
     "export": "export people.parquet --to coco -o coco.json --log export.log",
     "find": "find people.parquet --table found.csv --playlist found.m3u8 --copy copies"
     " --link links --log find.log",
+    "summary": "summary people.parquet --log summary.log",
     "eval": "eval labels.parquet --predictions people.parquet --compare people.csv"
     " --images others --model tiny.safetensors --plots plots",
     "calibrate": "calibrate tiny.safetensors labels.parquet --images others -o new.safetensors",

@@ -283,7 +283,7 @@ def test_the_spreadsheet_is_formatted_filtered_and_frozen(tmp_path: Path, run: E
     run("xlsx", tmp_path / "people.xlsx")
     book = openpyxl.load_workbook(tmp_path / "people.xlsx")
     sheet = book["People"]
-    assert book.sheetnames == ["People", "About"]
+    assert book.sheetnames == ["People", "By year", "By folder", "About"]
     assert sheet.freeze_panes == "B2" and sheet.auto_filter.ref.startswith("A1:")
     lines = cells(tmp_path / "people.xlsx")
     assert [(line["Photo"].value, line["Age"].value, line["Result"].value) for line in lines] == [
@@ -303,6 +303,28 @@ def test_the_spreadsheet_is_formatted_filtered_and_frozen(tmp_path: Path, run: E
         "no proof of age"
         in " ".join(str(cell.value) for row in book["About"] for cell in row).lower()
     )
+
+
+def test_the_spreadsheet_counts_by_year_and_by_folder(tmp_path: Path, run: Export) -> None:
+    openpyxl = require("openpyxl")
+    run("xlsx", tmp_path / "people.xlsx")
+    book = openpyxl.load_workbook(tmp_path / "people.xlsx")
+    ages = [f"Age {ages}" for ages in ("0-4", "5-14", "15-29", "30-44", "45-64", "65+")]
+    titles = ["Photos", "People", "Female", "Male", "No gender", *ages, "No age"]
+    titles += ["Not judged", "No people", "Unreadable"]
+    year, *years = book["By year"].iter_rows(values_only=True)
+    assert list(year) == ["Year", *titles]
+    assert years == [
+        (1850, 1, *[0] * 12, 1, 0),
+        (2020, 1, 2, 1, 1, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0),
+        ("unknown", 3, *[0] * 11, 1, 1, 1),
+    ]
+    folder, *folders = book["By folder"].iter_rows(values_only=True)
+    assert list(folder) == ["Folder", *titles]
+    assert [line[:3] for line in folders] == [(".", 2, 2), ("=cmd|' ", 1, 0), ("trip", 2, 0)]
+    assert book["By folder"]["A3"].quotePrefix and book["By folder"]["A3"].data_type == "s"
+    for name in ("By year", "By folder"):
+        assert book[name].freeze_panes == "B2" and book[name].auto_filter.ref.startswith("A1:")
 
 
 def test_names_like_formulas_stay_text_even_when_edited(tmp_path: Path, run: Export) -> None:

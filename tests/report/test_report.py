@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import datetime
@@ -161,6 +162,15 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
+def opened(browser: Any, tmp_path: Path, found: list[Any], width: int, height: int = 900) -> Any:
+    """A tab with a report on these photos."""
+    table = save_results(tmp_path / "people.parquet", found)
+    report(ReportOptions(table, tmp_path / "page.html", workers=1, replace=True))
+    tab = browser.new_page(viewport={"width": width, "height": height})
+    tab.goto((tmp_path / "page.html").as_uri())
+    return tab
+
+
 @pytest.fixture(params=["inside", "beside"])
 def shown(
     browser: Any, tmp_path: Path, results: Path, request: pytest.FixtureRequest
@@ -256,3 +266,31 @@ def test_the_page_works(shown: Any) -> None:
     shown.wait_for_selector("#pyramid svg")
     shown.set_viewport_size({"width": 360, "height": 700})
     assert shown.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_years_are_steps_with_nothing_where_few_people_are(browser: Any, tmp_path: Path) -> None:
+    found = [
+        Result(
+            Photo("/p", f"{year}/{number}.jpg"),
+            80,
+            64,
+            datetime(year, 6, 1 + number),
+            [(FACE, prediction(age, "male", 0.9))],
+        )
+        for year, people in ((2014, 5), (2015, 4), (2017, 6))
+        for number, age in enumerate((10, 20, 30, 40, 50, 60)[:people])
+    ]
+    tab = opened(browser, tmp_path, found, 1280)
+    tab.wait_for_selector("#years svg")
+    steps = tab.locator("#years .mark-rule.role-mark line")
+    said = [steps.nth(place).get_attribute("aria-label") for place in range(steps.count())]
+    assert [re.findall("year: .*median age: [0-9]+", text)[0] for text in said] == [
+        "year: 2014; people: 5; median age: 30",
+        "year: 2017; people: 6; median age: 35",
+    ]
+    assert tab.locator("#years .mark-rect.role-mark path").count() == 2
+    assert tab.locator("#years .mark-symbol.role-mark path").count() == 15
+    tab.select_option("#folder", "2015")
+    tab.wait_for_function("!document.querySelector('#years .mark-rule.role-mark line')")
+    assert tab.locator("#years .mark-symbol.role-mark path").count() == 4
+    tab.close()

@@ -56,7 +56,7 @@ def test_the_model_and_the_detector_are_known_where_the_format_keeps_them(tmp_pa
 def test_a_photo_in_two_batches_of_rows_stays_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mivolo_cli.tables.results.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("mivolo_cli.tables.stream.ROWS_AT_ONCE", 2)
     assert list(read_results(save_results(tmp_path / "people.csv", CONTENT))) == CONTENT
 
 

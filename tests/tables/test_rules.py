@@ -81,6 +81,7 @@ COMMANDS = (
     ("tag", "--dry-run"),
     ("tag", "--check"),
     ("untag", "--dry-run"),
+    ("summary",),
     ("find", "--table", "found.csv", "--copy", "copies", "--playlist", "found.m3u8"),
 )  # fmt: skip
 

@@ -1,0 +1,88 @@
+"""What the sheets of a spreadsheet share: columns, formats, a header that stays, and cells.
+
+Text stays text: no formula and no link is ever made from a name, and what begins like a formula is
+marked as text, so that it stays one when the cell is edited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..tables.csv import FORMULA_STARTS
+
+if TYPE_CHECKING:
+    from xlsxwriter import Workbook
+    from xlsxwriter.format import Format
+    from xlsxwriter.worksheet import Worksheet
+
+OPTIONS = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+"""For the workbook."""
+HEADER_HEIGHT = 26
+"""In pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`name` is where its values come from; the width is in characters."""
+
+    name: str
+    title: str
+    width: float
+    number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Styles:
+    """The formats of a workbook: the headers', and each column's for numbers, text and text like a
+    formula."""
+
+    header: Format
+    header_of_numbers: Format
+    number: dict[str, Format]
+    text: Format
+    quoted: Format
+
+
+def styles(book: Workbook, columns: Iterable[Column]) -> Styles:
+    plain = {"valign": "vcenter", "font_name": "Calibri", "font_size": 11}
+    header = {"bold": True, "font_color": "#ffffff", "bg_color": "#24507a", "border": 0}
+    beside = {"indent": 1}  # else a number and the text to its right touch
+    return Styles(
+        book.add_format(plain | header | beside),
+        book.add_format(plain | header | {"align": "right"}),
+        {c.number: book.add_format(plain | {"num_format": c.number}) for c in columns if c.number},
+        book.add_format(plain | beside),
+        book.add_format(plain | beside | {"quote_prefix": True}),
+    )
+
+
+def write_header(sheet: Worksheet, columns: Sequence[Column], styles: Styles, first: int) -> None:
+    """The titles, from the column `first` on; they and the columns up to the first title stay."""
+    sheet.set_row_pixels(0, HEADER_HEIGHT)
+    sheet.freeze_panes(1, first + 1)
+    for number, column in enumerate(columns, start=first):
+        sheet.set_column(number, number, column.width)
+        sheet.write_string(
+            0, number, column.title, styles.header_of_numbers if column.number else styles.header
+        )
+    sheet.set_landscape()
+    sheet.fit_to_pages(1, 0)
+    sheet.repeat_rows(0)
+
+
+def write_cell(
+    sheet: Worksheet, line: int, number: int, value: Any, column: Column, styles: Styles
+) -> None:
+    if value is None:
+        return
+    if isinstance(value, str):
+        sheet.write_string(
+            line, number, value, styles.quoted if value.startswith(FORMULA_STARTS) else styles.text
+        )
+    elif column.name == "taken_at":
+        if value.year >= 1900:  # a spreadsheet's calendar begins there
+            sheet.write_datetime(line, number, value, styles.number[column.number])
+    else:
+        sheet.write_number(line, number, value, styles.number[column.number])
