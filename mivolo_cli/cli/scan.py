@@ -167,9 +167,15 @@ def scan(
 def _inference(given: Mapping[str, Any]) -> InferenceOptions:
     """The options of inference, which have the same names on the command line."""
     from ..pipeline.options import InferenceOptions
+    from ..storage import place
 
     same = {option.name: given[option.name] for option in fields(InferenceOptions)}
-    return InferenceOptions(**same | {"workers": given["workers"] or os.cpu_count() or 1})
+    samples = given["int8_samples"]
+    own = {
+        "workers": given["workers"] or os.cpu_count() or 1,
+        "int8_samples": samples and place(samples),
+    }
+    return InferenceOptions(**same | own)
 
 
 def _scan_and_tag(options: ScanOptions, console: Console) -> tuple[Progress, Tally | None]:
@@ -189,14 +195,19 @@ def _scan_and_tag(options: ScanOptions, console: Console) -> tuple[Progress, Tal
 def _kept_results(options: ScanOptions) -> Path:
     """Where the results for these folders are while they are needed: the same place for the same
     command."""
+    from ..model import private
     from ..photos import walk
     from ..storage import cache_folder
 
     roots = "\0".join(walk.roots(options.paths))
     folder = cache_folder() / "tag" / hashlib.sha256(os.fsencode(roots)).hexdigest()[:32]
-    make_folder(
-        folder, "set XDG_CACHE_HOME to a folder that can be written to, or add -o people.parquet"
-    )
+    hint = "set XDG_CACHE_HOME to a folder that {} can write to, or add -o people.parquet"
+    make_folder(folder, hint.format("you"), 0o700)
+    if part := private.writable_by_others(folder, cache_folder()):
+        raise BadInput(
+            f"others can write to {part}, and could change what is tagged",
+            hint=hint.format("you alone"),
+        )
     return folder / "people.parquet"
 
 
@@ -274,9 +285,12 @@ def summary_lines(options: ScanOptions, progress: Progress) -> list[str]:
     return lines
 
 
-def make_folder(folder: Path, hint: str) -> None:
+def make_folder(folder: Path, hint: str, mode: int = 0o777) -> None:
+    """One with this mode, and those above it. Raises OutputError."""
+    from ..model import private
+
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private.make_folder(folder, mode)
     except OSError as error:
         raise OutputError(
             f"cannot make the folder {folder}: {error.strerror}", hint=hint

@@ -68,8 +68,9 @@ def add(
 ) -> None:
     """Check a local file of weights and keep a copy under a name."""
     from ..model import install
+    from ..runtime.openvino_engine import check_graph
 
-    entry = install.add(file, name=name, trust=trust)
+    entry = install.add(file, name=name, trust=trust, check_graph=check_graph)
     echo(f"added {entry.name} ({entry.kind}), sha256 {entry.sha256}")
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import IO, Literal, NamedTuple
 
-import numpy as np
 import PIL.Image
-import PIL.ImageOps
 
+from .. import storage
 from ..errors import BadInput, PhotoError
-from ..photos import decode
-from ..photos.rgb import to_rgb
+from ..photos import decode, sandbox
+from ..photos.png_text import TEXTS, chunks
 from ..pipeline.crops import Crops, cut
-from ..records import Box, Person, Photo, Pixels, Use
+from ..records import Box, Failure, Person, Photo, Pixels, Use
 from .labels import Label
 
 Shows = Literal["face", "body", "photo"]
@@ -24,6 +23,8 @@ people in it."""
 TURNED = (5, 6, 7, 8)
 """EXIF orientations that exchange width and height."""
 ORIENTATION = 0x0112
+TURNING = (b"eXIf", *TEXTS)
+"""Chunks of a PNG that may hold an orientation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +54,19 @@ class Sample:
         )
 
     def pixels(self) -> Pixels:
-        """The upright picture, (height, width, 3) uint8 RGB. Raises BadInput where it cannot be
-        decoded."""
-        try:
-            if isinstance(self.source, Path):
-                return decode.decode(Photo(str(self.source.parent), self.source.name)).pixels
-            with PIL.Image.open(io.BytesIO(self.source)) as picture:
-                return np.asarray(to_rgb(PIL.ImageOps.exif_transpose(picture)))
-        except (OSError, SyntaxError, ValueError, PhotoError) as error:
-            raise BadInput(f"the labelled picture {self.name} cannot be read: {error}") from error
+        """The upright picture, (height, width, 3) uint8 RGB, read with the limits of a scan. Raises
+        BadInput where it cannot be decoded."""
+        if isinstance(self.source, Path):
+            photo, data = Photo(str(self.source.parent), self.source.name), None
+        else:
+            photo, data = Photo("", self.name, len(self.source), 0), self.source
+        found = decode.decode_or_fail(photo, sandbox.shared(), data=data)
+        if isinstance(found, Failure):
+            raise BadInput(
+                f"the labelled picture {self.name} cannot be read: {found.message}",
+                hint="correct or remove its row of the labels",
+            )
+        return found.pixels
 
     def crops(self, size: int, use: Use = "both", level: bool = False) -> Crops:
         """The model's inputs, cut as a scan cuts them: none where no box is known. With `level`,
@@ -79,16 +84,27 @@ def size_of(name: str, source: Path | bytes) -> Size:
     """Of the upright picture, from its first bytes where that is enough. Raises BadInput for what
     is no picture."""
     try:
-        with PIL.Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as picture:
-            width, height = picture.size
-            return (
-                Size(height, width)
-                if picture.getexif().get(ORIENTATION) in TURNED
-                else Size(width, height)
-            )
-    except (OSError, SyntaxError, ValueError):  # a format that photos knows better, or none at all
-        height, width = Sample(name, source, Label()).pixels().shape[:2]
-        return Size(width, height)
+        with storage.open_file(source) if isinstance(source, Path) else BytesIO(source) as file:
+            if (size := _announced(file)) is not None:
+                return size
+    except (*decode.DAMAGE, PhotoError, PIL.Image.DecompressionBombError):
+        pass  # what is wrong with it is said by who decodes it
+    height, width = Sample(name, source, Label()).pixels().shape[:2]
+    return Size(width, height)
+
+
+def _announced(file: IO[bytes]) -> Size | None:
+    """What a JPEG says of itself, or a PNG that cannot be turned; None for others, which would have
+    to be decoded for that."""
+    formats = decode.formats_of(file.read(32))
+    if formats == ["PNG"] and any(kind in TURNING for *_, kind in chunks(file)):
+        return None
+    if formats not in (["JPEG"], ["PNG"]):
+        return None
+    file.seek(0)
+    picture = decode.open_picture(file)
+    turned = formats == ["JPEG"] and picture.getexif().get(ORIENTATION) in TURNED
+    return Size(*picture.size[::-1]) if turned else Size(*picture.size)
 
 
 def whole(size: Size) -> Box:

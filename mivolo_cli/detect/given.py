@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 
+from .. import storage
 from ..errors import BadInput
 from ..model.registry import sha256
 from ..records import Detections, Image, Photo, Pixels, text
+from ..tables import csv, values
 from .detector import detections
 
 CORNERS = ("x1", "y1", "x2", "y2")
@@ -110,25 +111,21 @@ def _alike(path: str) -> str:
 def _read(file: Path) -> pa.Table:
     """The table with its text untouched. Raises BadInput where it cannot be read or lacks a
     column."""
+    readers = {".csv": csv.parsed, ".parquet": pyarrow.parquet.read_table}
+    reader = readers.get(file.suffix.lower())
+    if reader is None:
+        raise BadInput(f"{file} is neither .csv nor .parquet", hint="save the boxes as one of them")
     try:
-        if file.suffix.lower() == ".csv":
-            columns = dict.fromkeys((*REQUIRED, "score", *POINTS), pa.string())
-            as_text = pyarrow.csv.ConvertOptions(column_types=columns)
-            lines = pyarrow.csv.ParseOptions(newlines_in_values=True)
-            table = pyarrow.csv.read_csv(file, parse_options=lines, convert_options=as_text)
-        elif file.suffix.lower() == ".parquet":
-            table = pyarrow.parquet.read_table(file)
-        else:
-            raise BadInput(
-                f"{file} is neither .csv nor .parquet", hint="save the boxes as one of them"
-            )
+        with storage.open_file(file) as opened:
+            table = reader(opened)
         names = table.column_names
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise BadInput(f"{file} cannot be read: {str(error).splitlines()[0]}", hint=HINT) from error
     wanted = (*REQUIRED, *POINTS) if any(column in names for column in POINTS) else REQUIRED
-    missing = [column for column in wanted if column not in names]
-    if missing:
+    if missing := [column for column in wanted if column not in names]:
         raise BadInput(f"{file} has no column {', '.join(missing)}", hint=HINT)
+    if twice := [column for column in (*wanted, "score") if names.count(column) > 1]:
+        raise BadInput(f"{file} has several columns {', '.join(twice)}", hint=HINT)
     return table
 
 
@@ -138,13 +135,14 @@ def _check(
     """Each row's path, kind, corners, score and points (NaN: none). Raises BadInput naming the
     first wrong row."""
     wanted = [name for name in (*REQUIRED, "score", *POINTS) if name in table.column_names]
+    numbers = _Numbers(table, wanted, file)
     largest = 0.0
-    for number, values in enumerate(
+    for number, cells in enumerate(
         zip(*(table[name].to_pylist() for name in wanted), strict=True), start=1
     ):
-        row = dict(zip(wanted, values, strict=True))
+        row = dict(zip(wanted, cells, strict=True))
         where = f"row {number} of {file} (not counting the header)"
-        corners = [_number(row[name], name, where) for name in CORNERS]
+        corners = [numbers.required(row[name], name, where) for name in CORNERS]
         _check_corners(corners, where)
         largest = max(largest, *corners)
         kind = str(row["kind"]).strip().lower()
@@ -154,7 +152,9 @@ def _check(
             )
         if not row["path"]:
             raise BadInput(f"{where}: path is empty", hint="give each box the path of its photo")
-        score, *points = (_optional(row.get(name), name, where) for name in ("score", *POINTS))
+        score, *points = (
+            numbers.optional(row.get(name), name, where) for name in ("score", *POINTS)
+        )
         yield posixpath.normpath(str(row["path"])), kind, corners, score, points
     if table.num_rows and largest <= 1:
         raise BadInput(
@@ -163,20 +163,30 @@ def _check(
         )
 
 
-def _optional(value: Any, name: str, where: str) -> float:
-    """NaN where there is no value."""
-    known = value is not None and str(value).strip() not in ("", "nan", "NaN")
-    return _number(value, name, where) if known else math.nan
+class _Numbers:
+    """The numbers of a table, with the decimal mark that it has."""
 
+    def __init__(self, table: pa.Table, wanted: Iterable[str], file: Path) -> None:
+        names = [name for name in wanted if name not in ("path", "kind")]
+        try:
+            self._mark = values.decimal_mark(table, names, values.Origin(file))
+        except BadInput as error:
+            raise BadInput(str(error), hint="write fractions with a point: 1.250") from error
 
-def _number(value: Any, name: str, where: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise BadInput(f"{where}: {name} is {value!r}, not a number", hint=HINT)
-    return number
+    def required(self, value: Any, name: str, where: str) -> float:
+        """Raises BadInput where there is no finite number."""
+        number = self.optional(value, name, where)
+        if math.isnan(number):
+            raise BadInput(f"{where}: {name} is {value!r}, not a number", hint=HINT)
+        return number
+
+    def optional(self, value: Any, name: str, where: str) -> float:
+        """NaN where there is no value."""
+        try:
+            number = self._mark.number(value)
+        except values.Unclear as error:
+            raise BadInput(f"{where}: {name} is {value!r}, not a number", hint=HINT) from error
+        return math.nan if number is None else float(number)
 
 
 def _check_corners(corners: Iterable[float], where: str) -> None:

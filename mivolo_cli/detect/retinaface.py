@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from .. import boxes as arithmetic
 from ..errors import BadInput, WeightsError
-from ..model.checkpoint import read_tensors
+from ..model.checkpoint import read_tensors, require_finite
 from ..model.registry import find, sha256
 from ..records import Detections, Image, Pixels
 from ..runtime.engines import Engine, FallbackEngine, choose_engine
@@ -192,6 +192,7 @@ def _load(file: Path) -> Any:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise WeightsError(f"{file} is not RetinaFace with {kind}: {', '.join(wrong[:3])}{more}")
     network.load_state_dict(tensors)
+    require_finite(network.state_dict(), file)
     return network
 
 

@@ -18,11 +18,12 @@ import torch  # before ultralytics, so that it reads the number of threads that 
 from torch import Tensor, nn
 
 from ..errors import BadInput, WeightsError
+from ..model.checkpoint import require_finite
 from ..model.registry import find, require_trusted_pickle, sha256
 from ..records import Detections, Image, Pixels
 from ..runtime.engines import choose_engine, fallback_note, first_line
 from ..runtime.graph_cache import NotConverted, graph_of, open_graph
-from ..runtime.openvino_engine import OpenVinoEngine, import_openvino
+from ..runtime.openvino_engine import OpenVinoEngine, check_graph, import_openvino
 from .detector import MOST, YOLO_SUFFIXES, by_shape, detections, way_up_by_faces
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ FEW = 2
 CLASSES = ("person", "face")
 SAFE_SUFFIXES = (".onnx", "_openvino_model")
 """Formats that are only data; to open any other one is to run what is inside it."""
+GRAPH_SUFFIXES = (".onnx", ".xml")
 TASKS = ("detect", "segment", "pose")
 """Kinds of ultralytics models that answer with upright boxes."""
 
@@ -70,11 +72,16 @@ class YoloDetector:
             )
         if not file.name.lower().endswith(SAFE_SUFFIXES):
             require_trusted_pickle(file)
+        for graph in file.glob("*.xml") if file.is_dir() else [file]:
+            if graph.suffix.lower() in GRAPH_SUFFIXES:
+                check_graph(graph)
         self.sha256 = _sha256(file)
         self._device = device
         self._scores = dict(zip(CLASSES, (person_score, face_score), strict=True))
         self.batch = FEW if device == "cpu" else MOST
         self._model = _load(file)
+        if isinstance(self._model.model, nn.Module):
+            require_finite(self._model.model.state_dict(), file)
         self._predictor: type | None = None
         if choose_engine(engine, device, precision) == "openvino" and isinstance(
             self._model.model, nn.Module

@@ -183,6 +183,6 @@ def from_model(options: InferenceOptions, on_progress: Callable[[int], None]) ->
             some = located(people[start : start + CHUNK])
             found += predictor.predict([p.crops(size, options.use, level) for p in some])
             on_progress(len(found))
-        return found
+        return metrics.answers(found)
 
     return predict

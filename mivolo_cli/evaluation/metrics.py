@@ -5,6 +5,8 @@ Every figure is a mean over people, so one bootstrap serves them all.
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from ..datasets.labels import OLDEST, Label
 from ..records import Prediction
 
+logger = logging.getLogger(__name__)
 TOLERANCE = 1e-6
 BANDS = ((0, 4), (5, 14), (15, 29), (30, 44), (45, 64), (65, 122))
 """Ages in completed years, both ends included."""
@@ -113,6 +116,24 @@ def score(
         ),
         width=figure(high - low for low, high, _ in bounds),
     )
+
+
+def answers(predictions: Sequence[Prediction | None]) -> list[Prediction | None]:
+    """The predictions, but none for who was answered with what is no number; the log says of how
+    many people."""
+    if lost := sum(not _is_finite(prediction) for prediction in predictions):
+        logger.warning(
+            f"{lost} of {len(predictions)} people are not answered: what the model says of them is"
+            " infinite or no number"
+        )
+    return [prediction if _is_finite(prediction) else None for prediction in predictions]
+
+
+def _is_finite(prediction: Prediction | None) -> bool:
+    if prediction is None:
+        return True
+    numbers = (prediction.age, prediction.gender_score, prediction.age_low, prediction.age_high)
+    return all(number is None or math.isfinite(number) for number in numbers)
 
 
 def age_ranges(outcomes: Sequence[Outcome]) -> list[Range]:

@@ -15,6 +15,7 @@ from ..model.spec import ModelSpec
 from ..pipeline.crops import Crops
 from ..pipeline.predict import Predictor
 from ..records import Person
+from . import metrics
 from .metrics import Outcome
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def outcomes_of(
     for start in range(0, len(people), CHUNK):
         some = people[start : start + CHUNK]
         views = [list(_views(person, size, level)) for person in some]
-        answers = iter(predictor.predict([crops for each in views for crops in each]))
+        answers = iter(metrics.answers(predictor.predict([c for each in views for c in each])))
         found += [
             [Outcome(person.label, next(answers), crops.face_side) for crops in each]
             for person, each in zip(some, views, strict=True)

@@ -95,7 +95,7 @@ def read(file: Path, name: str) -> tuple[MiVOLO, ModelSpec]:
         spec = _spec(layout, _ages(file, about, V2_AGES if is_v2 else {}), name)
     model = create_model(layout.variant, layout.in_chans, layout.num_classes, fusion=layout.fusion)
     _fill(model, tensors, f"{file} does not fit {layout.variant}")
-    _require_finite(model, file)
+    require_finite(model.state_dict(), file)
     return model.eval(), spec
 
 
@@ -372,9 +372,10 @@ def _fill(model: MiVOLO, tensors: Mapping[str, Tensor], complaint: str) -> None:
     model.load_state_dict(given)
 
 
-def _require_finite(model: MiVOLO, file: Path) -> None:
-    """As the model computes with them: a large number of 64 bits is infinite in 32."""
-    odd = [name for name, value in model.state_dict().items() if not value.isfinite().all()]
+def require_finite(tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Raises WeightsError for weights, as a model computes with them, that are not: a large number
+    of 64 bits is infinite in 32."""
+    odd = [name for name, value in tensors.items() if not value.isfinite().all()]
     if odd:
         raise WeightsError(
             f"{file} holds weights that are infinite or no numbers: {_some(odd)}",

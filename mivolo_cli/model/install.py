@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from ..atomic import draft, real
 from ..errors import BadInput, OutputError, WeightsError
+from . import private
 from . import registry as weights
 from .download import Progress, Source, discard, download
 from .registry import Entry, Record
@@ -52,13 +53,20 @@ def fetch(name: str, *, offline: bool = False, on_progress: Progress | None = No
             discard(part)
 
 
-def add(file: Path, *, name: str | None = None, trust: bool = False) -> Entry:
+def add(
+    file: Path,
+    *,
+    name: str | None = None,
+    trust: bool = False,
+    check_graph: Callable[[Path], None] = lambda file: None,
+) -> Entry:
     """Check a local file and copy it into the user's folder; returns what it is known as from now
     on.
 
     Registered weights are recognised by their hash or file name. `trust` lets a pickle in without
-    reading it: whoever opens it will run its code. Raises BadInput for a missing file or an
-    impossible name, WeightsError for a file that is not what it must be, OutputError where it
+    reading it: whoever opens it will run its code. `check_graph` raises WeightsError for an ONNX
+    file that cannot be used; it belongs to a higher layer. Raises BadInput for a missing file or
+    an impossible name, WeightsError for a file that is not what it must be, OutputError where it
     cannot be written.
     """
     if not file.is_file():
@@ -72,9 +80,13 @@ def add(file: Path, *, name: str | None = None, trust: bool = False) -> Entry:
         digest = weights.sha256(file)
         entry = _identify(file, digest, name, trust)
         _require_right(file, entry, digest, trust)
+        if entry.sha256 is None and _is_onnx(file, entry.file):
+            check_graph(file)
     except OSError as error:
         raise BadInput(f"cannot read {file}: {error.strerror}") from error
     with _own_folder(entry) as folder, draft(real(folder / entry.file)) as copy:
+        if entry.pickle and entry.sha256 is None:
+            weights.require_own_folder(file)
         _require_room(entry, digest)
         _copy(file, copy.file, digest)
         copy.finish()
@@ -119,7 +131,7 @@ def _own_folder(entry: Entry) -> Iterator[Path]:
     """The user's folder, while nobody else brings in the same file."""
     folder = weights.user_folder()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private.make_folder(folder, private.READABLE)
         with FileLock(folder / f"{entry.file}.lock", timeout=0):
             yield folder
     except Timeout as error:
@@ -227,7 +239,7 @@ def _require_right_content(file: Path, entry: Entry, trust: bool) -> None:
     if entry.kind == "model":
         checkpoint.read(file, entry.name)
     else:
-        checkpoint.read_tensors(file)
+        checkpoint.require_finite(checkpoint.read_tensors(file)[0], file)
 
 
 def _remember(entry: Entry, digest: str) -> None:

@@ -10,6 +10,7 @@ import difflib
 import functools
 import hashlib
 import json
+import logging
 import os
 import tomllib
 from collections.abc import Iterable
@@ -24,8 +25,10 @@ from safetensors import SafetensorError, safe_open
 from .. import storage
 from ..atomic import replacing, reported
 from ..errors import WeightsError
+from . import private
 from .spec import METADATA_KEY
 
+logger = logging.getLogger(__name__)
 Kind = Literal["model", "detector"]
 Check = Literal["ok", "missing", "mismatch", "no registered hash"]
 
@@ -158,6 +161,9 @@ def find(name: str) -> Path:
             if _shipped(path)
             else f"delete it, then {_how_to_get(entry)}",
         )
+    published = registry().get(name)
+    if not _shipped(path) and (published is None or published.sha256 is None):
+        _warn_of_others(name, others_may_write())
     return path
 
 
@@ -226,12 +232,43 @@ def sha256(file: Path) -> str:
 def require_trusted_pickle(file: Path) -> None:
     """Raises WeightsError unless this very file is in the registry or was trusted by the user:
     reading it runs code."""
+    digest = sha256(file)
+    if digest in {entry.sha256 for entry in registry().values()}:
+        return
     trusted = {record.sha256 for record in records().values() if record.trusted}
-    trusted |= {entry.sha256 for entry in registry().values() if entry.sha256 is not None}
-    if sha256(file) not in trusted:
+    if digest in trusted:
+        require_own_folder(file)
+    else:
         raise WeightsError(
             f"{file} can run any program when it is opened, and nobody has vouched for it",
             hint=f"if you trust where it comes from: mivolo weights add --trust {file}",
+        )
+
+
+def others_may_write() -> Path | None:
+    """By what others could have changed what is kept of the weights in the user's folder; None
+    where they cannot have."""
+    return private.writable_by_others(user_folder() / RECORDS, user_folder())
+
+
+def require_own_folder(file: Path) -> None:
+    """Raises WeightsError where others could have said that this pickle is trusted."""
+    if part := others_may_write():
+        raise WeightsError(
+            f"{file} can run any program when it is opened, and others can write to {part}, where"
+            " is kept which of them are trusted",
+            hint=f"make {part} yours alone (chmod go-w), or choose another folder by MIVOLO_HOME;"
+            " then add the file again",
+        )
+
+
+@functools.cache
+def _warn_of_others(name: str, part: Path | None) -> None:
+    """Once."""
+    if part is not None:
+        logger.warning(
+            f"others can write to {part}: the hash of {name} that is kept there does not tell who"
+            " wrote the file (MIVOLO_HOME chooses another folder)"
         )
 
 
@@ -260,13 +297,14 @@ def remember(file: str, record: Record) -> None:
     path = user_folder() / RECORDS
     hint = "MIVOLO_HOME chooses another folder"
     with reported(path, hint):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private.make_folder(path.parent, private.READABLE)
         with FileLock(path.with_suffix(".lock")), replacing(path, hint) as out:
             kept = {
                 other: known for other, known in records().items() if known.name != record.name
             } | {file: record}
             lines = json.dumps({name: asdict(known) for name, known in kept.items()}, indent=2)
             out.write(f"{lines}\n".encode())
+        private.close_to_others(path)
 
 
 def plain_name(file: Path) -> str:

@@ -280,7 +280,7 @@ def _open(root: str, path: str, size: int, mtime_ns: int) -> Archive:
     except BaseException:
         file.close()
         raise
-    weakref.finalize(archive, file.close).atexit = False  # when its last reader lets it go
+    weakref.finalize(archive, file.close)  # when its last reader lets it go, or at the end
     return archive
 
 

@@ -294,14 +294,17 @@ def decode_or_fail(
     sandbox: Sandbox,
     min_size: MinSize | None = None,
     room: Room | None = None,
+    data: bytes | None = None,
 ) -> Image | Failure:
-    """Read a photo: in a process of its own where its format is risky; whole from a bucket, lest it
-    be fetched again for what `min_size` leaves out."""
+    """Read a photo, or its bytes where they are here already: in a process of its own where its
+    format is risky; whole from a bucket, lest it be fetched again for what `min_size` leaves
+    out."""
     if room is None:
         with Limits().room() as own:
-            return decode_or_fail(photo, sandbox, min_size, own)
+            return decode_or_fail(photo, sandbox, min_size, own, data)
     try:
-        photo, data = fetched(photo)
+        if data is None:
+            photo, data = fetched(photo)
         least = None if storage.is_url(photo.root) else min_size
         if _is_risky(photo, data):
             return sandbox.decode(photo, data, least, room)

@@ -122,7 +122,7 @@ def _int8_samples(
 ) -> Int8Samples:
     from . import int8_samples
 
-    detector = detector or _open_detector(chosen)
+    how = detector or _open_detector(chosen), chosen.use, chosen.workers, chosen.limits
     if chosen.int8_samples is None:
-        return int8_samples.from_photos(samples, detector, chosen.use, chosen.workers)
-    return int8_samples.from_folder(chosen.int8_samples, detector, chosen.use, chosen.workers)
+        return int8_samples.from_photos(samples, *how)
+    return int8_samples.from_folder(chosen.int8_samples, *how)

@@ -15,6 +15,7 @@ from ..detect.detector import Detector
 from ..errors import BadInput
 from ..model.spec import ModelSpec
 from ..photos import decode, walk
+from ..photos.limits import Limits
 from ..records import Failure, Photo, Pixels, Use
 from ..runtime.graph_cache import Int8Samples
 from ..runtime.quantize import Batches
@@ -29,13 +30,21 @@ T = TypeVar("T")
 
 
 def from_photos(
-    found: Iterable[Photo | Failure], detector: Detector, use: Use, workers: int
+    found: Iterable[Photo | Failure],
+    detector: Detector,
+    use: Use,
+    workers: int,
+    limits: Limits | None = None,
 ) -> Int8Samples:
     """By the people in these photos, whichever are the first to calibrate this model."""
-    return Int8Samples("", lambda spec: _batches(_spread(found), detector, spec, use, workers))
+    return Int8Samples(
+        "", lambda spec: _batches(_spread(found), detector, spec, use, workers, limits)
+    )
 
 
-def from_folder(folder: Path, detector: Detector, use: Use, workers: int) -> Int8Samples:
+def from_folder(
+    folder: Path, detector: Detector, use: Use, workers: int, limits: Limits | None = None
+) -> Int8Samples:
     """By the people in the photos of this folder, while these stay the same. Raises BadInput where
     there are none."""
     walk.check_paths([folder])
@@ -49,15 +58,20 @@ def from_folder(folder: Path, detector: Detector, use: Use, workers: int) -> Int
     key = hashlib.sha256(
         "\n".join([use, detector.sha256, *facts]).encode("utf-8", "surrogateescape")
     ).hexdigest()[:16]
-    return Int8Samples(key, lambda spec: _batches(chosen, detector, spec, use, workers))
+    return Int8Samples(key, lambda spec: _batches(chosen, detector, spec, use, workers, limits))
 
 
 def _batches(
-    chosen: Iterable[Photo | Failure], detector: Detector, spec: ModelSpec, use: Use, workers: int
+    chosen: Iterable[Photo | Failure],
+    detector: Detector,
+    spec: ModelSpec,
+    use: Use,
+    workers: int,
+    limits: Limits | None,
 ) -> Batches:
     """All people as an engine would get them."""
     recorder = _Recorder(spec.num_classes)
-    with closing(decode.decode_all(chosen, workers)) as images:
+    with closing(decode.decode_all(chosen, workers, limits=limits)) as images:
         seen = stages.detect_people(images, detector, spec.input_size, use, level=spec.level)
         for _ in stages.predict(seen, Predictor(recorder, spec, PEOPLE)):
             yield from recorder.taken()

@@ -1,7 +1,8 @@
 """Networks as graphs of OpenVINO: converted once, and kept in the user's cache.
 
 A folder of the cache holds one graph, info about it, and the hashes of all that; it appears whole
-or not at all.
+or not at all. The hashes prove that a graph is whole, not who wrote it: what others could have
+written is not read.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from uuid import uuid4
 
 from ..atomic import new_folder
 from ..errors import BadInput, MivoloError, OutputError
-from ..model import registry
+from ..model import private, registry
 from ..model.spec import ModelSpec
 from ..storage import cache_folder, read_file
 from ..version import __version__
@@ -47,6 +48,10 @@ UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, Runti
 Load = Callable[[], tuple["FromPixels", ModelSpec]]
 GraphInfo = dict[str, str]
 """What is kept beside a graph."""
+FIRST_COUNTS = (
+    "int8 of {label} is calibrated with these photos, for later scans of others, too"
+    " (`mivolo purge` forgets it; --int8-samples DIR chooses the photos)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,8 @@ def open_converted(
         graph = convert(module, spec)
         if precision == "int8" and int8_samples is not None:
             graph = quantize(graph, int8_samples.people(spec))
+            if not key:
+                logger.warning(FIRST_COUNTS.format(label=label))
         return graph, spec.to_metadata()
 
     engine, info = open_graph(f"{label}-{registry.sha256(file)[:16]}{key}", precision, make)
@@ -167,7 +174,10 @@ def _place(name: str, openvino_version: str, kind: str) -> Path:
 
 
 def _kept(place: Path, precision: str) -> tuple[OpenVinoEngine, GraphInfo] | None:
-    """What the cache holds of a model; None where it is not there or not whole."""
+    """What the cache holds of a model; None where it is not there, not whole, or where others could
+    have written it."""
+    if any(_others_may_write(place / name) for name in (GRAPH, DATA, ABOUT)):
+        return None
     try:
         about = json.loads(read_file(place / ABOUT, MAX_ABOUT))
         if about["hashes"] != _hashes(place, about["info"]):
@@ -180,18 +190,29 @@ def _kept(place: Path, precision: str) -> tuple[OpenVinoEngine, GraphInfo] | Non
 
 
 def _keep(graph: openvino.Model, info: GraphInfo, place: Path) -> str:
-    """Put it into the cache, in place of what could not be read; why not, where it cannot be
-    written."""
+    """Put it into the cache, in place of what could not be read or others could have written; why
+    not, where it cannot be written, or others may write there."""
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        private.make_folder(place.parent)
+        if part := _others_may_write(place.parent):
+            return (
+                f"others can write to {part}, and hashes do not tell who wrote a model: make that"
+                " yours alone (chmod go-w), or choose another folder by XDG_CACHE_HOME"
+            )
         with new_folder(place, replace=True) as folder:
             _write(graph, folder)
             about = {"hashes": _hashes(folder, info), "info": info}
             (folder / ABOUT).write_text(json.dumps(about), "utf-8")
+            for part in (folder, *folder.iterdir()):
+                private.close_to_others(part)
     except (OSError, OutputError, RuntimeError) as error:
         cause = error.__cause__ if isinstance(error, OutputError) else error
         return (cause.strerror if isinstance(cause, OSError) else None) or first_line(error)
     return ""
+
+
+def _others_may_write(path: Path) -> Path | None:
+    return private.writable_by_others(path, cache_folder())
 
 
 def _unkept(graph: openvino.Model, precision: str) -> OpenVinoEngine:

@@ -48,15 +48,16 @@ class OnnxEngine:
         cores = threads or os.cpu_count() or 1
         streams = {"NUM_STREAMS": str(cores)} if device == "cpu" else {}
         try:
-            compiled = openvino.Core().compile_model(
-                file, device.upper(), _settings("fp32", cores) | streams
-            )
+            core = openvino.Core()
+            graph = core.read_model(file)
+            compiled = core.compile_model(graph, device.upper(), _settings("fp32", cores) | streams)
         except RuntimeError as error:
             raise WeightsError(
                 f"OpenVINO cannot run {file} on {device}: {first_line(error)}",
                 hint="if the file came by download,"
                 " `mivolo weights verify` tells whether it is whole",
             ) from error
+        _require_finite(graph, file)
         self._requests = _Requests(compiled)
 
     def run(self, *inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
@@ -126,6 +127,30 @@ def import_openvino() -> ModuleType:
         # once wait for each other for ever, one with Python's lock and one with that of C++.
         _ = openvino.Tensor(np.zeros(1, np.float32)).data
     return openvino
+
+
+def check_graph(file: Path) -> None:
+    """Raises WeightsError for an ONNX or OpenVINO file with weights that are infinite or no
+    numbers. What else may be wrong with it is said by who opens it, and so is that OpenVINO is not
+    installed."""
+    try:
+        graph = import_openvino().Core().read_model(file)
+    except (ImportError, RuntimeError):
+        return
+    _require_finite(graph, file)
+
+
+def _require_finite(graph: openvino.Model, file: Path) -> None:
+    """A single infinity may be what a graph fills masks with."""
+    for node in graph.get_ops():
+        if node.get_type_name() != "Constant" or not node.get_element_type().is_real():
+            continue
+        values = node.get_data(dtype=np.float32)
+        if np.isnan(values).any() or (values.size > 1 and np.isinf(values).any()):
+            raise WeightsError(
+                f"{file} holds weights that are infinite or no numbers: {node.get_friendly_name()}",
+                hint="it is damaged, or its training failed: get it again",
+            )
 
 
 def _settings(precision: str, threads: int | None) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def check(options: ScanOptions, passed: PassedOver) -> Iterator[Photo | Failure]
     if options.annotate is not None:
         _check_drawings(options.annotate, options.paths)
     boxes = given_boxes.opened(options)
-    if boxes is not None and any(map(os.path.isdir, options.paths)):
+    if boxes is not None:
         given_boxes.require_some(boxes, options, walk.opened(listed(options)))
     found = photos(options, passed)
     first = next(found, None)

@@ -57,26 +57,34 @@ def columns(file: BinaryIO) -> list[str]:
 
 
 def read(file: BinaryIO) -> pa.Table:
-    """All columns as text."""
+    """The columns of SCHEMA as text."""
     safe = file.read(len(MARK)) == MARK
     file.seek(0)
+    table = parsed(
+        file,
+        include_columns=SCHEMA.names,
+        include_missing_columns=True,
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    return _without_apostrophes(table) if safe else table
+
+
+def parsed(file: BinaryIO, **options: Any) -> pa.Table:
+    """Any table as text, whatever divides its columns; `options` are those of pyarrow's conversion.
+    Raises ValueError and ArrowException."""
     header = _header(file)
     file.seek(0)
     separator = _separator(header)
     names = [name.strip('"') for name in header.split(separator)]
-    table = pyarrow.csv.read_csv(
+    return pyarrow.csv.read_csv(
         file,
         parse_options=pyarrow.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
         convert_options=pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys([*names, *SCHEMA.names], pa.string()),
-            include_columns=SCHEMA.names,
-            include_missing_columns=True,
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
+            column_types=dict.fromkeys([*names, *SCHEMA.names], pa.string()), **options
         ),
     )
-    return _without_apostrophes(table) if safe else table
 
 
 def _header(file: BinaryIO) -> str:

@@ -8,7 +8,7 @@ error that names the column and the row.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -23,6 +23,11 @@ from ..records import LATER_COLUMNS, SCHEMA
 
 NOTHING = ("", "nan", "na", "n/a", "#n/a", "<na>", "nat", "none", "null")
 """What programs write, in any case, where a field other than text is empty."""
+NUMBERS = [
+    field.name
+    for field in SCHEMA
+    if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
+]
 SURE_DIGITS = 7
 """A spreadsheet that shows fewer digits of a large number has rounded it."""
 EPOCH = datetime(1970, 1, 1)
@@ -83,7 +88,7 @@ def typed(table: pa.Table, origin: Origin) -> pa.Table:
     version 1 lack are empty. Raises BadInput."""
     for name in set(LATER_COLUMNS) - set(table.column_names):
         table = table.append_column(name, pa.nulls(table.num_rows))
-    mark = _decimal_mark(table, origin)
+    mark = decimal_mark(table, NUMBERS, origin)
     columns = [_column(table[field.name], field, mark, origin) for field in SCHEMA]
     return pa.table(columns, schema=SCHEMA).replace_schema_metadata(table.schema.metadata)
 
@@ -191,11 +196,11 @@ def _reader(form: str) -> Any:
     return lambda text: datetime.strptime(text, form)
 
 
-def _decimal_mark(table: pa.Table, origin: Origin) -> DecimalMark:
-    """Decimal commas are there if a comma can be nothing else. Raises BadInput where all of them
-    could also divide thousands."""
+def decimal_mark(table: pa.Table, names: Iterable[str], origin: Origin) -> DecimalMark:
+    """Decimal commas are there if a comma in one of these columns can be nothing else. Raises
+    BadInput where all of them could also divide thousands."""
     doubt: tuple[str, int, pa.Scalar] | None = None
-    for name, row, value in _with_commas(table):
+    for name, row, value in _with_commas(table, names):
         if re.search(r",(?!\d{3}\s*$)|^\s*[+-]?0,", value.as_py()):
             return DecimalMark(comma=True)
         doubt = doubt or (name, row, value)
@@ -204,16 +209,15 @@ def _decimal_mark(table: pa.Table, origin: Origin) -> DecimalMark:
     return DecimalMark()
 
 
-def _with_commas(table: pa.Table) -> Iterator[tuple[str, int, pa.Scalar]]:
+def _with_commas(table: pa.Table, names: Iterable[str]) -> Iterator[tuple[str, int, pa.Scalar]]:
     """Column, row and text of numbers that have one comma."""
-    for field in SCHEMA:
-        column = table[field.name]
-        is_number = pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
-        if not (is_number and _is_text(column.type)):
+    for name in names:
+        column = table[name]
+        if not _is_text(column.type):
             continue
         commas = pc.fill_null(pc.equal(pc.count_substring(column, ","), 1), False)
         for row in pc.indices_nonzero(commas).to_pylist():
-            yield field.name, row, column[row]
+            yield name, row, column[row]
 
 
 def _is_text(kind: Any) -> bool:

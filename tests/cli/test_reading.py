@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,6 +109,37 @@ def test_boxes_of_other_photos_are_named(tmp_path: Path, album: Path, scan: Scan
     assert json.loads(out.stdout)["warnings"] == [
         "boxes of photos that were not found: 1 of 2 (album/a.jpg)"
     ]
+
+
+@pytest.mark.parametrize("kind", ["file", "list", "tar", "folder of tars", "parquet"])
+def test_boxes_of_other_photos_are_refused_for_every_kind_of_input(
+    tmp_path: Path, album: Path, scan: Scan, kind: str
+) -> None:
+    photo, boxes = album / "a.jpg", tmp_path / "other.csv"
+    boxes.write_text("path;kind;x1;y1;x2;y2\r\nb.jpg;face;20,5;10;45;40\r\n", "utf-8-sig")
+    (tmp_path / "tars").mkdir()
+    archive = tmp_path / "tars" / "all.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(photo, "a.jpg")
+    picture = {"bytes": photo.read_bytes(), "path": "a.jpg"}
+    pq.write_table(pa.Table.from_pylist([{"image": picture}]), tmp_path / "all.parquet")
+    what: tuple[object, ...] = {
+        "file": (photo,),
+        "list": ("-",),
+        "tar": (archive,),
+        "folder of tars": (archive.parent, "--archives"),
+        "parquet": (tmp_path / "all.parquet",),
+    }[kind]
+    listed = f"{photo}\n".encode() if kind == "list" else None
+    out = scan(*what, given=boxes, input=listed)
+    assert isinstance(out.exception, BadInput) and not (tmp_path / "people.csv").exists()
+    assert "of none of the photos: it names b.jpg" in str(out.exception) and out.exception.hint
+    name = str(out.exception).partition("and a photo is ")[2]
+    boxes.write_text(boxes.read_text("utf-8-sig").replace("b.jpg", name), "utf-8-sig")
+    out = scan(*what, given=boxes, input=listed)
+    assert out.exit_code == 0, out.output
+    (row,) = table(tmp_path / "people.csv")
+    assert row["status"] == "ok" and float(row["face_x1"]) == 20.5
 
 
 HOSTILE = "a\x1b[2J\n\u202egpj.\x9b31m.jpg"

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers.labels import LABELS, label_row, write_labels
 from helpers.photos import encode, noise, save_photo
+from helpers.scans_of_jpeg import many_scans
 
 from mivolo_cli.datasets import DataOptions, Sample, read_dataset, read_samples
 from mivolo_cli.datasets.labels import OLDEST, Label
+from mivolo_cli.datasets.sample import size_of
 from mivolo_cli.errors import BadInput
+from mivolo_cli.photos import sandbox
+from mivolo_cli.photos.sandbox import Sandbox
 from mivolo_cli.records import Box, Person
 
 PIXELS = noise(5, 60, 80)
@@ -262,6 +269,51 @@ def test_pixels_are_rgb_whatever_is_stored() -> None:
 def test_a_picture_that_breaks_off_is_told_by_name() -> None:
     with pytest.raises(BadInput, match=r"me\.png"):
         Sample("me.png", PNG[: len(PNG) // 2], Label()).pixels()
+
+
+def scans() -> bytes:
+    return many_scans(9400, 9400, 5000, "baseline")
+
+
+def postscript() -> bytes:
+    out = io.BytesIO()
+    PIL.Image.new("RGB", (9, 9)).save(out, "EPS")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["file", "bytes"])
+@pytest.mark.parametrize(
+    ("make", "complaint"), [(scans, "took too long"), (postscript, "no picture of a format")]
+)
+def test_labelled_pictures_are_read_with_the_limits_of_a_scan(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    make: Callable[[], bytes],
+    complaint: str,
+) -> None:
+    """Minutes of work end, and what no scan reads is given to no decoder."""
+    limited = Sandbox(1.0)
+    monkeypatch.setattr(sandbox, "shared", lambda: limited)
+    file = tmp_path / "me.jpg"
+    file.write_bytes(make())
+    with pytest.raises(BadInput, match=f"me.jpg cannot be read: .*{complaint}") as error:
+        Sample("me.jpg", file if kind == "file" else file.read_bytes(), Label()).pixels()
+    assert error.value.hint
+    limited.close()
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(("way", "size"), [(1, (80, 60)), (6, (60, 80))])
+def test_the_announced_size_is_that_of_the_upright_pixels(
+    form: str, way: int, size: tuple[int, int]
+) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = way
+    out = io.BytesIO()
+    PIL.Image.fromarray(PIXELS).save(out, form, exif=exif)
+    assert size_of("a", out.getvalue()) == size
+    assert Sample("a", out.getvalue(), Label()).pixels().shape == (*size[::-1], 3)
 
 
 @pytest.mark.parametrize("kind", ["face", "body"])

@@ -109,6 +109,43 @@ def test_boxes_are_clipped_and_dropped_when_outside(tmp_path: Path) -> None:
     assert found.faces.tolist() == [[0, 0, 80, 30]] and len(found.persons) == 0
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize(
+    ("separator", "end"), [(",", "\n"), (";", "\r\n"), ("\t", "\r\n"), (";", "\n")]
+)
+def test_tables_of_spreadsheets_are_read(
+    tmp_path: Path, mark: str, separator: str, end: str
+) -> None:
+    point = "." if separator == "," else ","
+    names = HEADER.strip().split(",")
+    rows = [names, ["ä b.jpg", "face", *f"1{point}5 2 30{point}25 40 0{point}75".split()]]
+    text = mark + end.join(separator.join(row) for row in [*rows, []])
+    file = tmp_path / "boxes.csv"
+    file.write_bytes(text.encode())
+    found = answer(file, "ä b.jpg")
+    assert found.faces.tolist() == [[1.5, 2, 30.25, 40]] and found.face_scores.tolist() == [0.75]
+
+
+def test_quoted_decimal_commas_are_read(tmp_path: Path) -> None:
+    file = table(tmp_path, HEADER + 'a.jpg,face,"1,5",2,30,40,"0,5"\n')
+    assert answer(file, "a.jpg").faces.tolist() == [[1.5, 2, 30, 40]]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("path;kind;x1;y1;x2;y2\na.jpg;face;1,250;2;3;4\n", "x1, row 1 .*may be a fraction"),
+        ("path;kind;x1;y1;x2;y2\na.jpg;face;1.234,5;2;3;4\n", "x1 is '1.234,5', not a number"),
+        ("path;kind;x1;y1;x2;y2\na.jpg;face;1,5;2.5;3;4\n", "y1 is '2.5', not a number"),
+        ("path,kind,x1,y1,x2,y2,x1\na.jpg,face,1,2,3,4,5\n", "several columns x1"),
+    ],
+)
+def test_numbers_of_two_meanings_are_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(BadInput, match=complaint) as error:
+        GivenDetector(table(tmp_path, text))
+    assert error.value.hint
+
+
 def test_parquet_with_any_numbers_is_read(tmp_path: Path) -> None:
     score = pa.array([None], pa.float32())
     found = answer(

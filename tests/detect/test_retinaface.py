@@ -53,6 +53,16 @@ def detector(file: Path) -> RetinaFaceDetector:
     return RetinaFaceDetector(file)
 
 
+def test_weights_that_are_no_numbers_are_refused(
+    network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = {name: value.clone() for name, value in network.state_dict().items()}
+    tensors["body.stage1.0.0.weight"][0, 0, 0, 0] = torch.nan
+    torch.save(tensors, tmp_path / "odd.pth")
+    with pytest.raises(WeightsError, match="no numbers: body.stage1"):
+        RetinaFaceDetector(tmp_path / "odd.pth")
+
+
 def noise(height: int, width: int) -> Pixels:
     return np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers.labels import label_row, write_labels
 from helpers.photos import noise, save_photo
 from helpers.scans import INFERENCE, inference_options
+from numpy.typing import NDArray
 
 from mivolo_cli import tables
 from mivolo_cli.datasets import DataOptions
@@ -21,7 +24,9 @@ from mivolo_cli.evaluation.evaluate import EvalOptions, Evaluation
 from mivolo_cli.evaluation.metrics import Figure, Score
 from mivolo_cli.model import checkpoint
 from mivolo_cli.model.architecture import create_model
-from mivolo_cli.records import Box, Failure, Person, Photo, Prediction, Result, rows
+from mivolo_cli.model.spec import ModelSpec
+from mivolo_cli.pipeline.predict import Predictor
+from mivolo_cli.records import Box, Failure, Person, Photo, Pixels, Prediction, Result, rows
 
 Write = Callable[..., Path]
 SMALL, LARGE = Box(0, 0, 10, 10, 0.9), Box(20, 0, 50, 40, 0.8)
@@ -86,6 +91,33 @@ def figure(found: Figure | None) -> tuple[float, int]:
 
 def mae(found: Score) -> float | None:
     return None if found.mae is None else found.mae.value
+
+
+class OddEngine:
+    """Answers the first of each batch with what is no number."""
+
+    def __init__(self, odd: float) -> None:
+        self.odd = odd
+
+    def run(self, batch: Pixels, present: NDArray[np.bool_], /) -> NDArray[np.float32]:
+        outputs = np.zeros((len(batch), 3), np.float32)
+        outputs[0, 2] = self.odd
+        return outputs
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf")])
+def test_answers_that_are_no_numbers_are_none_and_that_is_said(
+    labels: Write, notes: list[str], monkeypatch: pytest.MonkeyPatch, odd: float
+) -> None:
+    spec = ModelSpec("mivolo_xs_32", 6, 3, 32, 0.0, 100.0, 50.0, "odd")
+    predictor = Predictor(OddEngine(odd), spec)
+    monkeypatch.setattr(evaluate, "open_predictor", lambda options: predictor)
+    (found,) = run(labels(*(label_row(f"{name}.png") for name in "abc")))
+    assert (found.score.people, found.score.answered) == (3, 2)
+    assert found.score.mae is not None and math.isfinite(found.score.mae.value)
+    json.dumps(found.to_dict(), allow_nan=False)
+    note = notes[-1]
+    assert note.startswith("1 of 3 people are not answered") and "no number" in note
 
 
 # --- results of a scan ---

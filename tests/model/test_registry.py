@@ -1,12 +1,14 @@
 import hashlib
 import json
+import os
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from helpers.logs import warned
 
 from mivolo_cli.errors import WeightsError
-from mivolo_cli.model import checkpoint, registry
+from mivolo_cli.model import checkpoint, install, registry
 from mivolo_cli.model.architecture import create_model
 from mivolo_cli.model.registry import Record
 
@@ -266,6 +268,41 @@ def test_a_pickle_must_be_vouched_for(house: Path, tmp_path: Path) -> None:
         registry.require_trusted_pickle(file)
     file.write_bytes(b"large")
     registry.require_trusted_pickle(file)
+
+
+@pytest.mark.parametrize("where", ["folder", "file", "above"])
+def test_trust_that_others_can_have_written_is_none(
+    house: Path, tmp_path: Path, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "yolo.pt"
+    file.write_bytes(b"\x80pickle")
+    registry.remember("yolo.pt", Record("yolo", "detector", sha(b"\x80pickle"), trusted=True))
+    (house / "yolo.pt").write_bytes(b"\x80pickle")
+    registry.find("yolo")
+    assert warned(caplog) == []
+    path = {"folder": house, "file": house / registry.RECORDS, "above": house.parent}[where]
+    path.chmod(0o777)
+    with pytest.raises(WeightsError, match=f"others can write to {path}") as error:
+        registry.require_trusted_pickle(file)
+    assert "MIVOLO_HOME" in error.value.hint
+    with pytest.raises(WeightsError, match="others can write to"):
+        install.add(file, name="again", trust=True)
+    registry.find("yolo")
+    registry.find("yolo")
+    (note,) = warned(caplog)
+    assert f"others can write to {path}" in note and "yolo" in note
+    file.write_bytes(b"large")
+    registry.require_trusted_pickle(file)  # the program itself knows this one
+
+
+def test_hashes_are_closed_to_others_whatever_the_mask(house: Path) -> None:
+    house.rmdir()
+    mask = os.umask(0)
+    try:
+        registry.remember("a.pth", Record("a", "model", sha(b"a")))
+    finally:
+        os.umask(mask)
+    assert not (house.stat().st_mode | (house / registry.RECORDS).stat().st_mode) & 0o022
 
 
 @pytest.mark.parametrize(

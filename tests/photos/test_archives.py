@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -297,3 +299,27 @@ def test_rows_that_arrow_cannot_read_fail_alone(pictures: dict[str, bytes], tmp_
     assert isinstance(photo, Photo)
     with pytest.raises(PhotoError):
         decode.decode(photo)
+
+
+@pytest.mark.parametrize("shard", [None, Shard(1, 1)])
+def test_no_file_is_left_open_at_the_end(
+    tmp_path: Path, pictures: dict[str, bytes], shard: Shard | None
+) -> None:
+    save_tar(tmp_path / "a.tar", pictures)
+    code = (
+        "from pathlib import Path; from helpers.quick import QuickBackend\n"
+        "from helpers.scans import scan_options; from mivolo_cli.scan import run\n"
+        "from mivolo_cli.scan.shards import Shard\n"
+        f"options = scan_options([Path({str(tmp_path / 'a.tar')!r})],"
+        f" [Path({str(tmp_path / 'people.csv')!r})], workers=2, shard={shard})\n"
+        "print(run.scan(options, backend=QuickBackend).photos)"
+    ).replace("shard=1/1", "shard=Shard(1, 1)")
+    tests = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-W", "always::ResourceWarning", "-c", code],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)])},
+    )
+    assert int(done.stdout) == len(pictures), done.stderr
+    assert "ResourceWarning" not in done.stderr

@@ -210,6 +210,61 @@ def test_a_damaged_cache_is_made_anew(
     assert len(conversions) == 1
 
 
+def answering(number: float) -> Any:
+    """What makes a graph that adds this number."""
+    from openvino import opset13
+
+    def make() -> tuple[Any, dict[str, str]]:
+        value = opset13.parameter([-1, 1], np.float32)
+        total = opset13.add(value, opset13.constant(np.array([[number]], np.float32)))
+        return openvino.Model([total], [value]), {}
+
+    return make
+
+
+def answer(name: str, number: float) -> float:
+    """What the kept graph of this name adds, or else a new one that adds this number."""
+    engine, _ = graph_cache.open_graph(name, "fp32", answering(number))
+    return float(engine.run(np.zeros((1, 1), np.float32))[0, 0])
+
+
+@pytest.mark.parametrize("open_to_all", ["folder", "model", "file", "everything above"])
+def test_what_others_can_have_planted_in_the_cache_is_not_read(
+    cache: Path, open_to_all: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert answer("age", 1) == 1
+    (place,) = cache.iterdir()
+    assert answer("evil", 666) == 666
+    (evil,) = set(cache.iterdir()) - {place}
+    shutil.rmtree(place)
+    evil.rename(place)  # whole, and with right hashes
+    assert answer("age", 1) == 666, "such a plant works"
+    path = {
+        "folder": cache,
+        "model": place,
+        "file": place / graph_cache.DATA,
+        "everything above": cache.parents[1],
+    }[open_to_all]
+    path.chmod(0o777)
+    assert [answer("age", 1) for _ in range(2)] == [1, 1]
+    notes = warned(caplog, MODULE)
+    if open_to_all in ("model", "file"):  # replaced by one of our own
+        assert notes == [] and not place.stat().st_mode & 0o022
+    else:
+        assert len(notes) == 2 and f"others can write to {path}" in notes[0]
+        assert "XDG_CACHE_HOME" in notes[0] and "hashes do not tell" in notes[0]
+
+
+def test_the_cache_is_closed_to_others_whatever_the_mask(cache: Path) -> None:
+    mask = os.umask(0)
+    try:
+        answer("age", 1)
+    finally:
+        os.umask(mask)
+    made = [cache.parent, cache, *cache.rglob("*")]
+    assert len(made) == 6 and not any(path.stat().st_mode & 0o022 for path in made)
+
+
 @pytest.mark.slow
 def test_a_cache_that_takes_nothing_is_said_and_does_no_harm(
     tmp_path: Path, filled: Path, caplog: pytest.LogCaptureFixture

@@ -14,7 +14,7 @@ from helpers.engines import matrix
 from helpers.logs import warned
 
 from mivolo_cli.errors import BadInput, WeightsError
-from mivolo_cli.runtime.openvino_engine import OnnxEngine, OpenVinoEngine
+from mivolo_cli.runtime.openvino_engine import OnnxEngine, OpenVinoEngine, check_graph
 
 openvino = pytest.importorskip("openvino")
 
@@ -55,6 +55,34 @@ def test_a_missing_or_broken_graph_is_a_weights_error(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="cannot run .*broken.onnx") as caught:
         OnnxEngine(tmp_path / "broken.onnx")
     assert "verify" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_a_graph_with_weights_that_are_no_numbers_is_refused(
+    tmp_path: Path, odd: float, kind: type
+) -> None:
+    from openvino import opset13
+
+    given, file = opset13.parameter([1, 2], kind), tmp_path / "odd.xml"
+    total = opset13.add(given, opset13.constant(np.array([[1, odd]], kind)))
+    openvino.save_model(openvino.Model([total], [given]), file, compress_to_fp16=False)
+    for read in (OnnxEngine, check_graph):
+        with pytest.raises(WeightsError, match="odd.xml holds weights that are infinite") as error:
+            read(file)
+        assert error.value.hint
+
+
+def test_an_infinity_that_fills_a_mask_is_no_weight(graph: Path, tmp_path: Path) -> None:
+    from openvino import opset13
+
+    given, file = opset13.parameter([1, 2], np.float32), tmp_path / "mask.xml"
+    least = opset13.maximum(given, opset13.constant(np.array(-np.inf, np.float32)))
+    openvino.save_model(openvino.Model([least], [given]), file, compress_to_fp16=False)
+    check_graph(file)
+    check_graph(graph)
+    (tmp_path / "broken.onnx").write_bytes(b"hello")
+    check_graph(tmp_path / "broken.onnx")  # who opens it says what is wrong
 
 
 def test_an_openvino_device_that_is_not_here_is_named(graph: Path) -> None:
