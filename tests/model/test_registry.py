@@ -289,7 +289,7 @@ def test_trust_that_others_can_have_written_is_none(
         install.add(file, name="again", trust=True)
     registry.find("yolo")
     registry.find("yolo")
-    (note,) = warned(caplog)
+    (note,) = warned(caplog, "model.registry")
     assert f"others can write to {path}" in note and "yolo" in note
     file.write_bytes(b"large")
     registry.require_trusted_pickle(file)  # the program itself knows this one
