@@ -23,6 +23,11 @@ people in it."""
 TURNED = (5, 6, 7, 8)
 """EXIF orientations that exchange width and height."""
 ORIENTATION = 0x0112
+REFUSED: tuple[type[Exception], ...] = (
+    *decode.DAMAGE,
+    PhotoError,
+    PIL.Image.DecompressionBombError,
+)
 TURNING = (b"eXIf", *TEXTS)
 """Chunks of a PNG that may hold an orientation."""
 
@@ -87,7 +92,7 @@ def size_of(name: str, source: Path | bytes) -> Size:
         with storage.open_file(source) if isinstance(source, Path) else BytesIO(source) as file:
             if (size := _announced(file)) is not None:
                 return size
-    except (*decode.DAMAGE, PhotoError, PIL.Image.DecompressionBombError):
+    except REFUSED:
         pass  # what is wrong with it is said by who decodes it
     height, width = Sample(name, source, Label()).pixels().shape[:2]
     return Size(width, height)
