@@ -103,7 +103,8 @@ def report(
 
 def _lines(made: HtmlReport) -> list[str]:
     megabytes = made.page.stat().st_size / 1e6
-    lines = [f"page: {made.page} ({megabytes:.1f} MB), photos {made.photos}, people {made.people}"]
+    people = f"people {made.people}" + f", not judged {made.not_judged}" * bool(made.not_judged)
+    lines = [f"page: {made.page} ({megabytes:.1f} MB), photos {made.photos}, {people}"]
     lines += [f"pictures: {made.folder} (keep it beside the page)"] if made.folder else []
     return [*lines, *(f"note: {warning}" for warning in _warnings(made))]
 

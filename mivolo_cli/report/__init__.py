@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -56,12 +57,14 @@ class ReportOptions:
 
 @dataclass(frozen=True, slots=True)
 class HtmlReport:
-    """What was made; `missing` counts the photos that were scanned and are gone or changed."""
+    """What was made; `people` are those whom the model judged, and `missing` counts the photos that
+    were scanned and are gone or changed."""
 
     page: Path
     folder: Path | None
     photos: int
     people: int
+    not_judged: int
     missing: int
 
 
@@ -99,8 +102,9 @@ def report(
             sync(file)
             if folder is not None and folder.exists():
                 discard(folder)
-    people = results.table["person"].drop_null()
-    return HtmlReport(options.output, folder, len(data["photos"]), len(people), len(missing))
+    rows = Counter(results.table["status"].to_pylist())
+    people = rows["ok"], rows["no_usable_crop"]
+    return HtmlReport(options.output, folder, len(data["photos"]), *people, len(missing))
 
 
 def pictures_folder(output: Path) -> Path:

@@ -38,11 +38,22 @@
   // A body alone may tell a range of ages only.
   const ageOf = (person) =>
     person.age !== undefined ? `${Math.round(person.age)}` : person.low === undefined ? "?" : `${Math.round(person.low)}–${Math.round(person.high)}`;
+  const years = (person) => (person.age === undefined ? NaN : Math.round(person.age));
+
+  /** Why an age is less reliable than others; empty where it is not. */
+  function doubt(person) {
+    if (years(person) < 5) return "under 5";
+    if (years(person) > 65) return "over 65";
+    return person.used === "body" ? "from the body alone" : "";
+  }
+
   const tone = (person) => (!isJudged(person) || !SIGNS[person.gender] ? "unknown" : person.gender);
   const short = (person) =>
-    isJudged(person) ? `${SIGNS[person.gender] ? SIGNS[person.gender] + " " : ""}${ageOf(person)}` : "?";
+    isJudged(person) ? `${SIGNS[person.gender] ? SIGNS[person.gender] + " " : ""}${doubt(person) ? "~" : ""}${ageOf(person)}` : "?";
   const spoken = (person) =>
-    isJudged(person) ? `${person.gender || "person"}, about ${ageOf(person)}` : "a person who could not be judged";
+    isJudged(person)
+      ? `${person.gender || "person"}, about ${ageOf(person)}${doubt(person) ? " (unreliable)" : ""}`
+      : "a person who could not be judged";
 
   function describe(photo) {
     if (photo.error) return `${photo.path}: could not be read, ${photo.error}`;
@@ -104,19 +115,28 @@
     const order = ORDERS[$("sort").value];
     shown.sort((a, b) => order(a, b) || collator.compare(a.path, b.path));
     page = 0;
-    const people = shown.flatMap((photo) => photo.people.filter((person) => fits(person, now)).map((person) => [photo, person]));
-    showCount(people.length);
-    showFigures(people);
+    const [people, unjudged] = selected();
+    showCount(people.length, unjudged.length);
+    showFigures(people, unjudged);
     showCharts(people);
+    $("saved").textContent = "";
     showPage();
+  }
+
+  /** The people who fit, each with the photo: those who were judged, and the rest. */
+  function selected() {
+    const found = shown.flatMap((photo) => photo.people.filter((person) => fits(person, now)).map((person) => [photo, person]));
+    return [found.filter(([, person]) => isJudged(person)), found.filter(([, person]) => !isJudged(person))];
   }
 
   const plural = (count, one, many) => `${number.format(count)} ${count === 1 ? one : many}`;
 
-  function showCount(people) {
+  function showCount(people, unjudged) {
     const all = data.photos.length;
     const photos = shown.length === all ? plural(all, "photo", "photos") : `${number.format(shown.length)} of ${plural(all, "photo", "photos")}`;
-    $("count").textContent = `${photos}, ${plural(people, "person", "people")}`;
+    const rest = unjudged ? `, ${number.format(unjudged)} not judged` : "";
+    $("count").textContent = `${photos}, ${plural(people, "person", "people")}${rest}`;
+    for (const id of ["save-paths", "save-table"]) $(id).disabled = !shown.length;
     $("sure-value").textContent = asksForSure(now) ? `${$("sure").value} %` : "any";
     $("reset").hidden = shown.length === all && !asksForPeople(now) && !now.words.length;
   }
@@ -129,7 +149,7 @@
     return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
   }
 
-  function showFigures(people) {
+  function showFigures(people, unjudged) {
     const ages = people.map(([, person]) => person.age).filter((age) => age !== undefined);
     const count = (gender) => people.filter(([, person]) => person.gender === gender).length;
     const [female, male] = [count("female"), count("male")];
@@ -143,10 +163,18 @@
       ["female", share(female)],
       ["male", share(male)],
       ...(data.photos.some((photo) => photo.taken) ? [["years", years]] : []),
+    ];
+    const apart = [
+      ["not judged", number.format(unjudged.length)],
       ["without people", number.format(shown.filter((photo) => photo.status === "no_people").length)],
       ["not readable", number.format(shown.filter((photo) => photo.error).length)],
     ];
-    $("figures").replaceChildren(
+    fill("figures", facts);
+    fill("apart", apart);
+  }
+
+  function fill(id, facts) {
+    $(id).replaceChildren(
       ...facts.map(([title, value]) => {
         const group = make("div");
         group.append(make("dt", "", title), make("dd", "", value));
@@ -196,7 +224,7 @@
     if (name === "failures") return shown.filter((photo) => photo.error).map((photo) => ({ reason: photo.error.replaceAll("_", " ") }));
     const values = people
       .filter(([photo, person]) => person.age !== undefined && (name !== "years" || photo.taken))
-      .map(([photo, person]) => ({ age: Math.round(person.age), gender: person.gender || "unknown", taken: photo.taken }));
+      .map(([photo, person]) => ({ age: Math.round(person.age), gender: person.gender || "unknown", taken: photo.taken, doubt: doubt(person) || "none" }));
     const step = Math.max(1, values.length / MAX_DOTS); // more dots are slower, and show nothing more
     for (let index = 0; index < values.length; index += step) values[Math.floor(index)].dot = true;
     return values;
@@ -307,38 +335,62 @@
     } else if (!photo.people.length) {
       frame.append(make("div", "none", "no people"));
     }
-    const taken = [];
-    photo.people.forEach((person) => frame.append(...overlay(person, large, taken)));
+    const tags = photo.people.map((person) => overlay(frame, person, large)).filter(Boolean);
+    overlays.set(frame, { tags, large });
+    observer.observe(frame);
     return frame;
   }
 
   const shape = (photo) => (photo.error ? 1.2 : photo.w / photo.h || 1);
   const ratio = (photo) => Math.min(2.6, Math.max(0.62, shape(photo)));
 
-  /** How much of a picture's width and height a tag needs, in percent: small in a tile, large in the viewer. */
-  const SPACE = { false: [36, 9], true: [9, 4] };
+  const overlays = new WeakMap();
+  const observer = new ResizeObserver((entries) => arrange(entries.map((entry) => entry.target)));
+  const CROWDED = 0.35; // of a label may hide others before it is left out of a tile; the viewer shows all
 
-  /** The boxes of a person, and a tag that is moved down where one of the tags `taken` stands already. */
-  function overlay(person, large, taken) {
+  /** The boxes of a person, and a label that gets its place as soon as the picture's size is known. */
+  function overlay(frame, person, large) {
+    const anchor = person.face || person.body;
+    if (!anchor) return null;
     const other = asksForPeople(now) && !fits(person, now) ? " other" : "";
-    const found = [];
+    const unsure = isJudged(person) && doubt(person) ? " unsure" : "";
     for (const kind of ["body", "face"]) {
       if (person[kind] && (kind === "face" || large || !person.face)) {
-        found.push(place(make("div", `box ${kind} ${tone(person)}${other}`), ...person[kind]));
+        frame.append(place(make("div", `box ${kind} ${tone(person)}${other}`), ...person[kind]));
       }
     }
-    const [left, top, width, height] = person.face || person.body;
-    const under = top < 9;
-    const tag = make("div", `tag ${tone(person)}${under ? " under" : ""}${other}`, short(person));
-    const [wide, high] = SPACE[large];
-    const middle = left + width / 2;
-    let line = !under ? top : person.face ? Math.min(90, top + height) : top;
-    while (line < 90 && taken.some(([x, y]) => Math.abs(x - middle) < wide && Math.abs(y - line) < high)) line += high;
-    taken.push([middle, line]);
-    place(tag, 0, line);
-    tag.style.left = `clamp(1.5rem, ${middle}%, calc(100% - 1.5rem))`;
-    found.push(tag);
-    return found;
+    const tag = make("div", `tag ${tone(person)}${other}${unsure}`, short(person));
+    frame.append(tag);
+    return { tag, anchor, isFace: Boolean(person.face) };
+  }
+
+  /** Put the labels of pictures into their places: first all that is written, then all that is read. */
+  function arrange(frames) {
+    const found = frames.map((frame) => {
+      const [width, height] = [frame.clientWidth, frame.clientHeight];
+      const { tags, large } = overlays.get(frame);
+      const people = tags.map(({ tag, anchor, isFace }) => ({ tag, isFace, box: pixels(anchor, width, height) }));
+      frame.style.setProperty("--text", `${labels.textSize(width, height, people)}px`);
+      return { people, large, width, height };
+    });
+    for (const one of found) one.sizes = one.people.map(({ tag }) => [tag.offsetWidth, tag.offsetHeight]);
+    for (const { people, large, width, height, sizes } of found) {
+      const isWanted = ({ hidden }) => large || hidden <= CROWDED;
+      labels.place(width, height, people, sizes, isWanted).forEach((spot, index) => {
+        const { tag } = people[index];
+        place(tag, (100 * spot.rect[0]) / width, (100 * spot.rect[1]) / height);
+        tag.classList.toggle("crowded", !isWanted(spot));
+      });
+    }
+  }
+
+  /** A box in percent as a rect in pixels, inside of the picture. */
+  function pixels([left, top, width, height], wide, high) {
+    const within = (value, most) => Math.max(0, Math.min(value, most));
+    return [
+      within((left * wide) / 100, wide), within((top * high) / 100, high),
+      within(((left + width) * wide) / 100, wide), within(((top + height) * high) / 100, high),
+    ];
   }
 
   function tile(photo, index) {
@@ -358,6 +410,7 @@
   function showPage(focus = false) {
     const pages = Math.max(1, Math.ceil(shown.length / PAGE_SIZE));
     const start = page * PAGE_SIZE;
+    observer.disconnect();
     $("gallery").replaceChildren(...shown.slice(start, start + PAGE_SIZE).map(tile));
     $("nothing").hidden = shown.length > 0;
     $("pager").hidden = pages === 1;
@@ -426,8 +479,8 @@
   function details(photo) {
     const list = make("ul");
     for (const person of photo.people) {
-      const item = make("li", tone(person));
-      item.append(make("b", "", isJudged(person) ? `${ageOf(person)} ${person.gender || ""}` : "not judged"), make("br"));
+      const item = make("li", `${tone(person)}${isJudged(person) && doubt(person) ? " unsure" : ""}`);
+      item.append(make("b", "", isJudged(person) ? `${doubt(person) ? "~" : ""}${ageOf(person)} ${person.gender || ""}` : "not judged"), make("br"));
       item.append(make("span", "quiet", reasons(person)));
       list.append(item);
     }
@@ -439,7 +492,7 @@
     fact("Problem", photo.error && `${photo.error}: ${photo.message}`);
     const parts = photo.people.length ? [list, facts] : [make("p", "empty", photo.error ? "This photo could not be read." : "No people were found."), facts];
     const root = data.roots[photo.r];
-    if (root && !photo.error) {
+    if (root && !photo.archived && !photo.error) {
       const link = make("a", "", "Open the original photo");
       link.href = root + photo.path.split("/").map(encodeURIComponent).join("/");
       link.target = "_blank";
@@ -455,8 +508,8 @@
     if (person.low !== undefined) said.push(`between ${Math.round(person.low)} and ${Math.round(person.high)}`);
     if (person.sure !== undefined) said.push(`gender ${Math.min(99, Math.round(100 * person.sure))} % sure`);
     said.push(`seen from ${person.used === "face+body" ? "face and body" : person.used}`);
-    if (person.age < 5 || person.age > 65) said.push("least reliable at this age");
-    if (person.age < 10) said.push("gender of children is unreliable");
+    if (doubt(person)) said.push(`age unreliable: ${doubt(person)}`);
+    if (years(person) < 10) said.push("gender of children is unreliable");
     return said.join(" · ");
   }
 
@@ -483,6 +536,23 @@
     };
   }
 
+  function save(name, type, { text, lines }, things, rest = 0) {
+    saving.offer(name, type, text);
+    const left = rest ? `; ${number.format(rest)} left out, whose names lead elsewhere or have a line break` : "";
+    $("saved").textContent = `${plural(lines, ...things)} saved as ${name}${left}`;
+  }
+
+  function savePaths() {
+    const list = saving.paths(shown, data);
+    save("photos.txt", "text/plain", list, ["path", "paths"], shown.length - list.lines);
+  }
+
+  function saveTable() {
+    const fitting = (photo) => photo.people.filter((person) => fits(person, now));
+    const rows = shown.flatMap((photo) => (photo.people.length ? fitting(photo).map((person) => [photo, person]) : [[photo, null]]));
+    save("people.csv", "text/csv", saving.table(rows, data), ["line", "lines"]);
+  }
+
   const soon = later(update, 120);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   $("made").textContent = `Made by mivolo ${data.version}, ${data.made}`;
@@ -495,6 +565,8 @@
   $("direction").addEventListener("change", () => {
     if (!asksForSure(settings())) $("sure").value = $("direction").value === "most" ? 80 : 50;
   });
+  $("save-paths").addEventListener("click", savePaths);
+  $("save-table").addEventListener("click", saveTable);
   $("boxes").addEventListener("change", () => document.body.classList.toggle("no-boxes", !$("boxes").checked));
   $("previous").addEventListener("click", () => turn(-1));
   $("next").addEventListener("click", () => turn(1));

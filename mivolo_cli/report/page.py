@@ -21,13 +21,14 @@ from typing import Any, TextIO
 from urllib.parse import quote
 
 from ..records import Box, Failure, Person, Prediction, Result, archive_of, stays_inside
-from ..storage import open_file
+from ..storage import is_url, open_file
 from ..tables.results import Results
 from ..version import __version__
 
 MARK = "<!doctype html>\n<!-- A report of mivolo -->\n"
 """How a page begins, and how one is told from other files."""
 PLACE_OF_PICTURES = "<!-- pictures -->\n"
+SCRIPTS = ("labels.js", "saving.js", "page.js")
 POLICY = (
     "default-src 'none'; script-src {scripts}; style-src {style}; img-src {images}; "
     "base-uri 'none'; form-action 'none'"
@@ -54,7 +55,7 @@ def summarise(
 
     `missing` are the numbers of the pictures that are known not to be in `folder`.
     """
-    links = [None if pictures == "none" else link(root, home) for root in results.roots]
+    roots = results.roots if pictures != "none" else [""] * len(results.roots)
     return {
         "title": title,
         "made": datetime.now().strftime("%Y-%m-%d %H:%M"),
@@ -63,7 +64,8 @@ def summarise(
         "detector": results.made_by.get("detector"),
         "pictures": pictures,
         "folder": quote(folder.name) if folder else None,
-        "roots": links,
+        "roots": [link(root, home) for root in roots],
+        "urls": [root if is_url(root) else None for root in roots],
         "photos": list(_photos(results, missing)),
     }
 
@@ -78,14 +80,9 @@ def link(root: str, home: Path) -> str | None:
         return None
 
 
-def _is_linkable(path: str) -> bool:
-    """Not what is in a tar or Parquet file."""
-    return stays_inside(path) and not archive_of(path)[1]
-
-
 def write_head(file: TextIO, data: dict[str, Any]) -> None:
     """Everything before the pictures."""
-    scripts, style = (_bundle(), _asset("page.js")), _asset("page.css")
+    scripts, style = (_bundle(), _script()), _asset("page.css")
     images = "data: 'self' file:" if data["pictures"] == "beside" else "data:"
     policy = POLICY.format(scripts=" ".join(map(_hash, scripts)), style=_hash(style), images=images)
     values = {"policy": policy, "style": style, "title": html.escape(data["title"])}
@@ -107,7 +104,7 @@ def write_inside(file: TextIO, pictures: Iterator[tuple[int, bytes | None]]) -> 
 
 
 def write_end(file: TextIO) -> None:
-    file.write(Template(_template()[1]).substitute(bundle=_bundle(), script=_asset("page.js")))
+    file.write(Template(_template()[1]).substitute(bundle=_bundle(), script=_script()))
 
 
 def as_script(value: Any) -> str:
@@ -117,16 +114,17 @@ def as_script(value: Any) -> str:
 
 
 def _photos(results: Results, missing: Collection[int]) -> Iterator[dict[str, Any]]:
-    """Each photo with its short keys; `p` is the number of its picture, `r` its root or -1 where no
-    link may lead."""
+    """Each photo with its short keys; `p` is the number of its picture, `r` its root or -1 where
+    its path leads out of it. No link leads to what is `archived`, in a tar or Parquet file."""
     roots = {root: number for number, root in enumerate(results.roots)}
     number = 0
     for result in results:
         path = result.photo.path
         row: dict[str, Any] = {
             "path": path,
-            "r": roots[result.photo.root] if _is_linkable(path) else -1,
+            "r": roots[result.photo.root] if stays_inside(path) else -1,
         }
+        row |= {"archived": True} if archive_of(path)[1] else {}
         if isinstance(result, Failure):
             yield row | {"error": result.code, "message": result.message, "people": []}
             continue
@@ -148,11 +146,11 @@ def _person(person: Person, prediction: Prediction | None, result: Result) -> di
     if prediction is None:
         return boxes
     said = {
-        "age": None if prediction.age is None else round(prediction.age, 1),
-        "low": None if prediction.age_low is None else round(prediction.age_low, 1),
-        "high": None if prediction.age_high is None else round(prediction.age_high, 1),
+        "age": prediction.age,
+        "low": prediction.age_low,
+        "high": prediction.age_high,
         "gender": prediction.gender,
-        "sure": None if prediction.gender_score is None else round(prediction.gender_score, 3),
+        "sure": prediction.gender_score,
         "used": prediction.used,
     }
     return boxes | {key: value for key, value in said.items() if value is not None}
@@ -175,6 +173,10 @@ def _hash(script: str) -> str:
 
 def _asset(name: str) -> str:
     return files(__package__).joinpath(name).read_text("utf-8")
+
+
+def _script() -> str:
+    return "\n".join(map(_asset, SCRIPTS))
 
 
 @cache

@@ -120,3 +120,15 @@ def test_pages_of_ours_are_told_from_others(tmp_path: Path) -> None:
         False,
         False,
     ]
+
+
+def test_places_in_buckets_and_archives_are_known_and_not_linked(tmp_path: Path) -> None:
+    photos = [Result(Photo("/p", "x.tar/a.jpg"), 9, 9), Result(Photo("s3://b", "c.jpg"), 9, 9)]
+    results = read_results(save_results(tmp_path / "people.parquet", photos))
+    data = page.summarise(results, "t", tmp_path, "inside")
+    assert data["urls"] == [None, "s3://b"] and data["roots"][1] is None
+    assert [(photo["r"], photo.get("archived")) for photo in data["photos"]] == [
+        (0, True), (1, None),
+    ]  # fmt: skip
+    data = page.summarise(results, "t", tmp_path, "none")
+    assert data["urls"] == data["roots"] == [None, None]
