@@ -173,7 +173,7 @@ def test_every_option_of_report_reaches_it(
     asked: list[Any] = []
     page = tmp_path / "r.html"
     page.touch()
-    made = reporting.HtmlReport(page, None, 0, 0, 0)
+    made = reporting.HtmlReport(page, None, 0, 0, 0, 0)
     monkeypatch.setattr(reporting, "report", keeping(asked, lambda *_: made))
     arguments = ["--title", "T", "--replace", "--beside", "--size", "99", "--workers", "3"]
     arguments += ["--min-score", "0.6"]
