@@ -59,8 +59,9 @@ def test_what_contributing_names_is_there() -> None:
     assert len(paths) > 15 and len(words) > 30
     for path in paths - {"mivolo.toml"}:
         assert any((folder / path).exists() for folder in (ROOT, ROOT / "mivolo_cli")), path
-    for name in words - paths:
-        assert re.search(rf"\b{re.escape(name.split('[')[0].strip('-.'))}", code), name
+    for word in words - paths:
+        name = word.partition("[")[0].strip("-.").rpartition(".")[2]
+        assert re.search(rf"\b{re.escape(name)}", code), word
     for program, file in re.findall(r"\.venv/bin/(\S+) -m pytest (\S+)", text):
         assert program == "python" and (ROOT / file).is_file()
 
