@@ -67,7 +67,7 @@ def test_report_says_how_large_the_page_is(
     monkeypatch.setattr(reporting.page, "_bundle", lambda: "")
     out = mivolo("report", results, "-o", tmp_path / "r.html", "--beside")
     assert out.exit_code == 0
-    assert f"page: {tmp_path / 'r.html'} (0.0 MB), photos 2, people 1" in out.stdout
+    assert f"page: {tmp_path / 'r.html'} (0.1 MB), photos 2, people 1" in out.stdout
     assert f"pictures: {tmp_path / 'r_pictures'}" in out.stdout and "note:" not in out.stdout
     (tmp_path / "photos" / "a.jpg").unlink()
     out = mivolo("report", results, "-o", tmp_path / "r.html")
