@@ -38,8 +38,12 @@ MEMORY = "(memory)"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What was found on one picture. `pixels` are those that were given; of a file they are read
-    again when needed."""
+    """What was found on one picture.
+
+    `result` says which photo it was, its size and who is on it, or why it could not be read.
+    `pixels` (height, width, 3) uint8 RGB are those that were given; of a file they are read again
+    when needed.
+    """
 
     result: Result | Failure
     pixels: Pixels | None = field(default=None, repr=False)
@@ -51,8 +55,8 @@ class Answer:
 
     @property
     def people(self) -> Sequence[tuple[Person, Prediction | None]]:
-        """From left to right, boxes in pixels of the upright picture; no prediction where no crop
-        was usable."""
+        """From left to right; boxes in pixels of the upright picture, ages in years. No prediction
+        where no crop was usable."""
         return () if isinstance(self.result, Failure) else self.result.people
 
     @property
@@ -101,13 +105,24 @@ class Answers(Sequence[Answer]):
         )
 
     def to_pandas(self) -> pd.DataFrame:
-        """The same as a DataFrame. Raises MivoloError where pandas is not installed."""
+        """The same as a DataFrame, whose columns have the same types whatever was found, also for
+        no rows: text is `string`, whole numbers are Int64 or Int32 with <NA> where there is none,
+        other numbers float64 with NaN, and `taken_at` is datetime64[ms].
+
+        Raises MivoloError where pandas is not installed.
+        """
         try:
-            return self.to_arrow().to_pandas()
+            import pandas as pd
         except ModuleNotFoundError as error:
             raise MivoloError(
                 "pandas is not installed", hint="pip install pandas, or use to_arrow()"
             ) from error
+        types = {
+            pa.string(): pd.StringDtype(),
+            pa.int32(): pd.Int32Dtype(),
+            pa.int64(): pd.Int64Dtype(),
+        }
+        return self.to_arrow().to_pandas(types_mapper=types.get)
 
 
 class Mivolo:

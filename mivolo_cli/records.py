@@ -63,7 +63,8 @@ class Photo:
     forward slashes.
 
     `root` may be the URL of a folder in a bucket, and `path` may go on inside of an archive (see
-    archive_of). `bytes` and `mtime_ns` are None where the file could not be asked for them.
+    archive_of). `bytes` is the file's size, `mtime_ns` when it was changed last, in nanoseconds
+    since 1970; both are None where the file could not be asked for them.
     """
 
     root: str
@@ -122,8 +123,9 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Corners in pixels of the upright photo; the score is the detector's, None where the user drew
-    the box."""
+    """A rectangle in pixels of the upright photo, from its upper left corner: x1 <= x < x2 to the
+    right and y1 <= y < y2 downwards, not rounded. `score` (0 to 1) is the detector's, None where
+    the user drew the box."""
 
     x1: float
     y1: float
@@ -133,14 +135,17 @@ class Box:
 
     @property
     def corners(self) -> tuple[float, float, float, float]:
+        """x1, y1, x2, y2."""
         return self.x1, self.y1, self.x2, self.y2
 
     @property
     def area(self) -> float:
+        """In square pixels."""
         return (self.x2 - self.x1) * (self.y2 - self.y1)
 
     @property
     def longer_side(self) -> float:
+        """In pixels."""
         return max(self.x2 - self.x1, self.y2 - self.y1)
 
     def scaled(self, x: float, y: float) -> Box:
@@ -219,9 +224,13 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model says of one person: age in years (None: a body alone that tells too little of
-    it), the interval that holds 80 % (None: not calibrated), the gender and its probability (0.5 to
-    1; both None from a model of age only), and the inputs it saw."""
+    """What the model says of one person.
+
+    `age` is in years (None: a body alone that tells too little of it), as are `age_low` and
+    `age_high`, between which 80 of 100 true ages are (None: not calibrated). `gender` is male or
+    female, `gender_score` its probability, 0.5 to 1 (both None from a model of age only). `used`
+    is what the model saw: face+body, face or body.
+    """
 
     age: float | None
     gender: str | None
@@ -237,7 +246,7 @@ PREDICTION_COLUMNS = tuple(column.name for column in fields(Prediction))
 @dataclass(frozen=True, slots=True)
 class Result:
     """A photo that was read, and its people from left to right; a prediction is None where no crop
-    was usable."""
+    was usable. `width` and `height` are pixels of the upright photo, `taken_at` local time."""
 
     photo: Photo
     width: int

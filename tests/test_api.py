@@ -24,6 +24,7 @@ from mivolo_cli.errors import BadInput
 from mivolo_cli.pipeline.options import InferenceOptions
 from mivolo_cli.records import SCHEMA
 
+HEAVY_NAMES = ("Answer", "Answers", "Mivolo")
 FACE = (20.0, 10.0, 45.0, 40.0)
 POINTS = "right_eye", "left_eye", "nose", "right_mouth", "left_mouth"
 
@@ -101,6 +102,44 @@ def test_answers_become_the_table_of_a_scan(mivolo: Mivolo) -> None:
     frame = answers.to_pandas()
     assert list(frame.columns) == SCHEMA.names
     assert frame.loc[0, "status"] == "ok" and frame.loc[0, "face_x1"] == 20
+
+
+def test_columns_have_the_same_types_whatever_was_found(tmp_path: Path, mivolo: Mivolo) -> None:
+    pd = require("pandas")
+    people = mivolo.predict(draw_scene(150, 110)).to_pandas()
+    nobody = Answers([]).to_pandas()
+    failed = mivolo.predict(tmp_path / "gone.jpg").to_pandas()
+    assert (len(people), len(nobody), len(failed)) == (1, 0, 1)
+    whole = {"bytes": "Int64", "mtime_ns": "Int64", "width": "Int32", "height": "Int32"}
+    whole |= {"person": "Int32", "taken_at": "datetime64[ms]"}
+    texts = ("path", "root", "used", "gender", "status", "error", "message")
+    expected = {name: "float64" for name in SCHEMA.names} | dict.fromkeys(texts, "string") | whole
+    for frame in (people, nobody, failed):
+        assert {name: str(kind) for name, kind in frame.dtypes.items()} == expected
+    assert failed.loc[0, "width"] is pd.NA and failed.loc[0, "error"] == "missing"
+    joined = pd.concat([people, nobody, failed])
+    assert {name: str(kind) for name, kind in joined.dtypes.items()} == expected
+    assert joined["person"].sum() == 0 and joined["age"].notna().sum() == 1
+
+
+def test_everything_public_is_imported_from_the_top_and_documented() -> None:
+    names = {"Person", "Box", "Prediction", "Photo", "Failure", "MivoloError", "InferenceOptions"}
+    assert names <= set(mivolo_cli.__all__) <= set(dir(mivolo_cli))
+    for name in set(mivolo_cli.__all__) - {"__version__"}:
+        assert getattr(mivolo_cli, name).__doc__ and mivolo_cli.__doc__
+    assert "pixels" in (mivolo_cli.Box.__doc__ or "") and "years" in (
+        mivolo_cli.Prediction.__doc__ or ""
+    )
+    with pytest.raises(AttributeError, match="no_such_name"):
+        mivolo_cli.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize("name", [n for n in mivolo_cli.__all__ if n not in HEAVY_NAMES])
+def test_light_names_need_no_heavy_library(name: str) -> None:
+    heavy = ("torch", "openvino", "cv2", "pandas")
+    code = f"from mivolo_cli import {name}; import sys; print({{*{heavy}}} & {{*sys.modules}})"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "set()"
 
 
 def test_answers_are_drawn_from_memory_and_from_files(tmp_path: Path, mivolo: Mivolo) -> None:

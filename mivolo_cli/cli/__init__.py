@@ -29,12 +29,12 @@ from . import (
     settings,
     summary,
     tag,
+    text,
     train,
     votes,
     weights,
 )
 from .help import SETTINGS, App
-from .text import wrapped
 
 app = App(
     name="mivolo",
@@ -68,15 +68,16 @@ def main() -> None:
     try:
         app(prog_name="mivolo")
     except MivoloError as error:
-        line = wrapped(f"error: {error}", sys.stderr)
+        message = text.without_internals(str(error))
+        line = text.wrapped(f"error: {message}", sys.stderr)
         typer.echo(
             line if os.environ.get("NO_COLOR") else typer.style(line, fg=typer.colors.RED), err=True
         )
         if error.hint:
-            typer.echo(wrapped(f"hint: {error.hint}", sys.stderr), err=True)
+            typer.echo(text.wrapped(f"hint: {error.hint}", sys.stderr), err=True)
         if "--json" in sys.argv:
             typer.echo(
-                json.dumps({"error": str(error), "hint": error.hint, "exit_code": error.exit_code})
+                json.dumps({"error": message, "hint": error.hint, "exit_code": error.exit_code})
             )
         sys.exit(error.exit_code)
 

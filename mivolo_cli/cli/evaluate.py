@@ -13,6 +13,7 @@ import typer
 from ..atomic import Kind, check_file
 from .console import Console, print_json
 from .files import model_kind
+from .labelled import reading
 from .options import (
     DATA,
     RESULT,
@@ -27,7 +28,6 @@ from .options import (
     Precision,
     Quiet,
     Use,
-    reading,
 )
 from .progress import counting
 from .text import UNCERTAINTY, aligned, share, years
@@ -124,7 +124,7 @@ def evaluate(
         level=level,
         combine=combine,
         limit=limit,
-        reading=reading(images, pictures, invalid),
+        reading=reading(data, images, pictures, invalid),
     )
     with Console("eval", quiet, as_json) as console:
         with counting("eval", " pictures", quiet) as show:
@@ -163,10 +163,11 @@ def calibrate(
     from ..evaluation.calibrate import calibrate as run
     from ..pipeline import defaults
 
+    chosen = defaults.choose_device(device).name
+    model = defaults.choose_model(model, chosen).name
     check_file(out, model_kind(), inputs=[Path(model), *data])
-    options = CalibrateOptions(
-        model, data, out, defaults.choose_device(device).name, reading(images, pictures, invalid)
-    )
+    read = reading(data, images, pictures, invalid)
+    options = CalibrateOptions(model, data, out, chosen, read)
     with Console("calibrate", quiet, as_json) as console:
         with counting("calibrate", " people", quiet) as show:
             checks = run(options, show)

@@ -13,6 +13,7 @@ from typer.core import TyperArgument, TyperOption
 
 from ..atomic import Kind, check_file, refuse_inputs, refuse_twins
 from ..storage import place
+from . import places
 
 OUTPUTS = (
     *("output", "out", "annotate", "plots", "report", "log"),
@@ -53,8 +54,18 @@ def inputs(params: Iterable[Any], values: Values) -> list[Path]:
 def check(params: Sequence[Any], values: Values, settings: Path | None) -> None:
     """Refuse a command line whose outputs are inputs, or one another. Raises BadInput."""
     written = outputs(params, values)
+    _check_places(params, values, written)
     refuse_inputs(written, [*inputs(params, values), *([settings] if settings else [])])
     refuse_twins(written)
+
+
+def _check_places(params: Sequence[Any], values: Values, written: Sequence[Path]) -> None:
+    """Refuse addresses and patterns in the place of paths. Raises BadInput."""
+    scans = any(param.name == "include" for param in params)
+    for name in MODELS:
+        places.check_model(values.get(name) or "")
+    places.check_inputs(inputs([p for p in params if p.name not in MODELS], values), scans)
+    places.check_outputs(written)
 
 
 def check_inside(folder: Path, written: Mapping[str, Kind], inputs: Iterable[Path]) -> None:

@@ -78,7 +78,8 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
             ("model", f"{model.name} ({model.reason})"),
             ("", f"licence: {licence}"),
             ("processors", f"{os.cpu_count()}"),
-            ("weights", f"{registry.folder()} (shipped), {registry.user_folder()} (yours)"),
+            ("weights", f"{registry.folder()} (shipped)"),
+            ("", f"{registry.user_folder()} (yours)"),
             (
                 "settings",
                 f"{ctx.meta.get(SETTINGS) or 'none (no mivolo.toml here or in a folder above)'}",
@@ -90,6 +91,8 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 
 def _print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
+    """Paths are broken behind a folder, where a line is too short for them."""
     for name, value in pairs:
         indent = 13 if name else 0
-        typer.echo(wrapped(f"{name:<12} {value}".rstrip(), sys.stdout, indent))
+        line = f"{name:<12} {value}".rstrip()
+        typer.echo(wrapped(line, sys.stdout, indent, break_paths=True))

@@ -1,21 +1,20 @@
-"""Options that several commands share, and how their values are read."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
-
-if TYPE_CHECKING:
-    from ..datasets import DataOptions
 
 FIND, MODEL, RESULT, DATA = "Which photos", "Detector and model", "Results", "Labelled data"
 CLUSTER = "Many machines"
 Model = Annotated[
     str,
     typer.Option(
-        "--model", help="auto, a name of `mivolo weights list`, or a file.", rich_help_panel=MODEL
+        "--model",
+        help="auto, published (with its detector), a name of `mivolo weights list`, or a file.",
+        rich_help_panel=MODEL,
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL)]
@@ -77,10 +76,3 @@ Invalid = Annotated[
     Literal["refuse", "skip"],
     typer.Option(help="What to do with rows that cannot be used.", rich_help_panel=DATA),
 ]
-
-
-def reading(images: Path | None, pictures: Pictures, invalid: Invalid) -> DataOptions:
-    """How labelled data is to be read."""
-    from ..datasets import DataOptions
-
-    return DataOptions(images, pictures, invalid)

@@ -28,6 +28,7 @@ from .options import (
     Quiet,
     Use,
 )
+from .places import check_inputs
 from .progress import counting
 from .scan_options import (
     Annotate,
@@ -248,6 +249,9 @@ def summary(options: ScanOptions, progress: Progress) -> dict[str, Any]:
         "unchanged",
     )
     facts = {name: getattr(progress, name) for name in (*names, "seconds")}
+    facts["unreadable"] = [
+        dict(zip(("path", "code", "message"), one, strict=True)) for one in progress.unreadable
+    ]
     facts |= {"passed_over": progress.passed.files, "system_folders": progress.passed.folders}
     return {**facts, "tables": list(options.outputs), "annotated": options.annotate}
 
@@ -270,10 +274,10 @@ def summary_lines(options: ScanOptions, progress: Progress) -> list[str]:
     )
     if progress.failed:
         codes = ", ".join(f"{count} {code}" for code, count in progress.failures.most_common())
-        lines += [
-            f"  {_count(progress.failed, 'photo')} could not be read: {codes}"
-            " (column `error` of the table)"
-        ]
+        lines += [f"  {_count(progress.failed, 'photo')} could not be read: {codes}"]
+        lines += [f"    {path}: {message or code}" for path, code, message in progress.unreadable]
+        rest = progress.failed - len(progress.unreadable)
+        lines += [f"    and {rest} more, with status `error` in the table"] if rest > 0 else []
     lines += [f"  {progress.passed.files_text}"] if progress.passed.files else []
     if progress.passed.folders:
         lines += [f"  {progress.passed.folders_text} (--system-folders takes them)"]
@@ -304,6 +308,7 @@ def _paths_from_stdin() -> list[str]:
     names = data.split(b"\0") if b"\0" in data else data.splitlines()
     paths = [os.fsdecode(name) for name in names if name]
     if paths and not any(is_url(path) or os.path.lexists(path) for path in paths):
+        check_inputs(map(Path, paths[:1]))
         raise BadInput(
             f"none of the {len(paths)} paths in the list is there; the first is {paths[0]}",
             hint=f"give one path a line; those without {os.sep} at the beginning are looked for"

@@ -35,7 +35,9 @@ Annotate = Annotated[
 ]
 Detector = Annotated[
     str,
-    typer.Option(help="auto, embedded, given, yolo, retinaface, or a file.", rich_help_panel=MODEL),
+    typer.Option(
+        help="auto, embedded, given, published, yolo, retinaface, or a file.", rich_help_panel=MODEL
+    ),
 ]
 Boxes = Annotated[
     Path | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from ..errors import BadInput, ExitCode
 from .console import Console
 from .options import RESULT, AsJson, Log, MinScore, Quiet
 from .progress import Bar
-from .text import echo
+from .text import wrapped
 
 if TYPE_CHECKING:
     from ..tagging.outcome import TagOutcome, Tally
@@ -49,8 +50,8 @@ EXIF_FIELDS = {"usercomment": "UserComment", "imagedescription": "ImageDescripti
 LABELS = {
     "tagged": "tagged",
     "sidecar": "got a sidecar",
-    "unchanged": "said so already",
-    "nobody": "have nobody to tag",
+    "unchanged": "already up to date",
+    "nobody": "without people to tag",
     "refused": "not written",
     "same": "say what the results say",
     "differs": "say something else",
@@ -60,15 +61,30 @@ LABELS = {
     "none": "had no entries",
 }
 
-WOULD = {"restored": "original bytes would be restored", "removed": "entries would be removed"}
+WOULD = {
+    "tagged": "would be tagged",
+    "sidecar": "would get a sidecar",
+    "refused": "would not be written",
+    "restored": "original bytes would be restored",
+    "removed": "entries would be removed",
+}
+"""The same in a dry run."""
 
 Results = Annotated[Path, typer.Argument(help="A table that `mivolo scan` has written.")]
 Sidecar = Annotated[
     bool | None,
     typer.Option(
         "--sidecar/--no-sidecar",
-        help="Sidecars (photo.jpg.xmp) for all photos, or for none.",
+        help="Sidecars for all photos, or for none; those that are there are kept up to date.",
         show_default="for those that cannot be changed",
+        rich_help_panel=WRITE,
+    ),
+]
+SidecarNames = Annotated[
+    Literal["photo.jpg.xmp", "photo.xmp"],
+    typer.Option(
+        "--sidecar-name",
+        help="How new sidecars are named: as for darktable and digiKam, or as for Lightroom.",
         rich_help_panel=WRITE,
     ),
 ]
@@ -130,6 +146,7 @@ Check = Annotated[
 def tag(
     results: Results,
     sidecar: Sidecar = None,
+    sidecar_name: SidecarNames = "photo.jpg.xmp",
     keywords: Keywords = False,
     subjects: Subjects = False,
     microsoft: Microsoft = False,
@@ -178,6 +195,7 @@ def tag(
         report=report,
         subjects=subjects,
         named_faces=named_faces,
+        sidecar_name=sidecar_name,
     )
     with Console("tag", quiet, as_json, log) as console:
         _finish(run_tag(options, console, diff), console, dry_run, report)
@@ -205,7 +223,7 @@ def untag(
 
     _require_dry_run(diff, dry_run)
     with Console("untag", quiet, as_json, log) as console:
-        with TagProgress("untag", console, diff) as progress:
+        with TagProgress("untag", console, diff, dry_run) as progress:
             tally = run(UntagOptions(paths, dry_run, backup, hidden, report), progress.show)
         _finish(tally, console, dry_run, report)
 
@@ -221,15 +239,15 @@ def run_tag(options: TagOptions, console: Console, diff: bool = False) -> Tally:
     """Tag with a progress bar."""
     from ..tagging.tag import tag as run
 
-    with TagProgress("tag", console, diff) as progress:
+    with TagProgress("tag", console, diff, options.dry_run) as progress:
         return run(options, progress.show)
 
 
 class TagProgress:
     """A bar; above it, a line for each photo that somebody should know of."""
 
-    def __init__(self, verb: str, console: Console, diff: bool) -> None:
-        self._console, self._diff = console, diff
+    def __init__(self, verb: str, console: Console, diff: bool, dry_run: bool) -> None:
+        self._console, self._diff, self._dry_run = console, diff, dry_run
         self._bar = Bar(verb, " photos", console.quiet)
         self._done = 0
 
@@ -247,30 +265,37 @@ class TagProgress:
         self._done += 1
         self._bar(self._done, total)
         if outcome.diff and self._diff:
+            self._bar.clear()
             for line in outcome.diff.splitlines():
-                self._say(line)
+                self._console.say(line)
+        for file in outcome.updated if self._dry_run else ():
+            self._say(f"{outcome.photo.path}: its sidecar {file.name} would be brought up to date")
         if outcome.code or outcome.status in ("differs", "untagged") or outcome.message:
             facts = {"status": outcome.status, "code": outcome.code, "message": outcome.message}
             self._console.log("failure", root=outcome.photo.root, path=outcome.photo.path, **facts)
-            self._say(_line(outcome), err=bool(outcome.code))
+            self._say(_line(outcome, self._dry_run), err=bool(outcome.code))
             return
-        if outcome.diff:
-            self._say(f"{outcome.photo.path}: {WOULD.get(outcome.status, outcome.people)}")
+        if outcome.diff and outcome.status in WOULD:
+            what = WOULD[outcome.status] + (f": {outcome.people}" if outcome.people else "")
+            self._say(f"{outcome.photo.path}: {what}")
         if outcome.reversible is False and outcome.written:
             self._say(f"{outcome.photo.path}: untag will not be able to restore its original bytes")
 
     def _say(self, line: str, err: bool = False) -> None:
         self._bar.clear()
         if err:
-            echo(line, err=True)
+            typer.echo(wrapped(line, sys.stderr), err=True)
         else:
-            self._console.say(line)
+            self._console.say_wrapped(line)
 
 
-def _line(outcome: TagOutcome) -> str:
+def _labels(dry_run: bool) -> dict[str, str]:
+    return LABELS | WOULD if dry_run else LABELS
+
+
+def _line(outcome: TagOutcome, dry_run: bool) -> str:
     """What became of a photo, or would in a dry run, and why."""
-    labels = LABELS | WOULD if outcome.diff else LABELS
-    what = labels[outcome.status] + (
+    what = _labels(dry_run)[outcome.status] + (
         f" ({outcome.written})" if outcome.written and outcome.code else ""
     )
     return f"{outcome.photo.path}: {what}: {outcome.message or outcome.code}".removesuffix(": ")
@@ -282,12 +307,16 @@ def tally_lines(tally: Tally, dry_run: bool = False, report: Path | None = None)
         f"{tally.photos} photo{'' if tally.photos == 1 else 's'}"
         + (", nothing written" if dry_run else "")
     ]
-    lines += [f"  {count} {LABELS[status]}" for status, count in tally.statuses.most_common()]
+    labels = _labels(dry_run)
+    lines += [f"  {count} {labels[status]}" for status, count in tally.statuses.most_common()]
     lines += (
         [f"  {tally.irreversible} of them untag cannot restore byte for byte"]
         if tally.irreversible
         else []
     )
+    if tally.updated:
+        what = "would be brought up to date" if dry_run else "brought up to date"
+        lines += [f"  {tally.updated} sidecar{'s' * (tally.updated > 1)} beside them {what}"]
     if tally.codes:
         lines += [
             f"reasons: {', '.join(f'{count} {code}' for code, count in tally.codes.most_common())}"
@@ -297,7 +326,7 @@ def tally_lines(tally: Tally, dry_run: bool = False, report: Path | None = None)
 
 def tally_facts(tally: Tally) -> dict[str, Any]:
     """The same for scripts."""
-    names = ("photos", "statuses", "codes", "irreversible", "failed")
+    names = ("photos", "statuses", "codes", "irreversible", "updated", "failed")
     return {name: getattr(tally, name) for name in names}
 
 

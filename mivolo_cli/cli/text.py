@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import textwrap
 import unicodedata
@@ -17,6 +18,10 @@ CONTROL = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Unicode's categories of controls, formats, halves of pairs, and separators of lines."""
 JOINERS = "\u200c\u200d"
 """Formats that words and emoji need, and that do no harm."""
+INTERNAL = re.compile(
+    r"\[(Errno|WinError) -?\d+\] ?| ?'?<[\w.]+ object at 0x[0-9a-f]+>'?| input source '<Buffer>'"
+)
+NOT_UTF8 = re.compile(r"'utf-?8' codec can't decode .*?: [a-z ]+")
 UNCERTAINTY = "±: half of a 95 % interval, by bootstrap over people"
 
 
@@ -24,6 +29,11 @@ def shown(text: str) -> str:
     """Text for a terminal: characters that would move its cursor, break the line or turn the order
     of letters round are written as codes, as in a file name `a\\x1b[2J.jpg`."""
     return "".join(_code(char) if _is_control(char) else char for char in text)
+
+
+def without_internals(message: str) -> str:
+    """A message of a library without the numbers and objects of Python in it."""
+    return INTERNAL.sub("", NOT_UTF8.sub("it is not coded as UTF-8", message))
 
 
 def _is_control(char: str) -> bool:
@@ -64,9 +74,9 @@ def _columns(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
-def wrapped(line: str, stream: TextIO, indent: int = 2) -> str:
-    """A sentence in the width of a terminal, as `shown`, never broken inside a word or path;
-    elsewhere a line stays one.
+def wrapped(line: str, stream: TextIO, indent: int = 2, break_paths: bool = False) -> str:
+    """A sentence in the width of a terminal, as `shown`, never broken inside a word, nor inside a
+    path unless that is wanted where it does not fit; elsewhere a line stays one.
 
     The lines that follow the first are indented by that many columns more than it.
     """
@@ -75,9 +85,22 @@ def wrapped(line: str, stream: TextIO, indent: int = 2) -> str:
         return line
     margin = " " * (len(line) - len(line.lstrip()) + indent)
     width = shutil.get_terminal_size().columns
-    return textwrap.fill(
-        line, width, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
-    )
+    wrapper = _PathWrapper if break_paths else textwrap.TextWrapper
+    return wrapper(
+        width, subsequent_indent=margin, break_long_words=break_paths, break_on_hyphens=False
+    ).fill(line)
+
+
+class _PathWrapper(textwrap.TextWrapper):
+    """Breaks a word that is too long for a line behind one of its slashes, if it has any there."""
+
+    def _handle_long_word(
+        self, reversed_chunks: list[str], cur_line: list[str], cur_len: int, width: int
+    ) -> None:
+        room, word = max(width - cur_len, 1), reversed_chunks[-1]
+        end = max(word.rfind(slash, 0, room) + 1 for slash in "/\\") or room
+        cur_line.append(word[:end])
+        reversed_chunks[-1] = word[end:]
 
 
 def years(figure: Figure | None, form: str = "{:.2f}") -> str:

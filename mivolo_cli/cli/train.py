@@ -12,7 +12,8 @@ from ..errors import ExitCode
 from . import files
 from .console import Console
 from .interrupt import asked
-from .options import DATA, MODEL, AsJson, Device, Images, Invalid, Log, Pictures, Quiet, reading
+from .labelled import reading
+from .options import DATA, MODEL, AsJson, Device, Images, Invalid, Log, Pictures, Quiet
 from .progress import Stages
 
 RECIPE = "Recipe"
@@ -125,7 +126,7 @@ def train(
         backbones=backbones,
         resume=resume,
         tensorboard=tensorboard,
-        reading=reading(images, pictures, invalid),
+        reading=reading([*data, *(validation or [])], images, pictures, invalid),
     )
 
     read = [*data, *options.validation, images, recipe, backbones, init]

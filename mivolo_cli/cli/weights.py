@@ -63,7 +63,7 @@ def add(
     file: Annotated[Path, typer.Argument(help="A file of weights that you have.")],
     name: Annotated[str | None, typer.Option(help="The name to use it by.")] = None,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Allow a pickle, which can run any code, from now on.")
+        bool, typer.Option("--trust", help="Allow a pickle that can run any code, from now on.")
     ] = False,
 ) -> None:
     """Check a local file of weights and keep a copy under a name."""
@@ -75,18 +75,28 @@ def add(
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(help="A name of `mivolo weights list`.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A name of `mivolo weights list`, or published: the model and the detector of"
+            " MiVOLO's authors."
+        ),
+    ],
     offline: Annotated[bool, typer.Option("--offline", help="Refuse to use the network.")] = False,
 ) -> None:
-    """Download published weights; the licence is shown first."""
-    from ..model import install, registry
+    """Download published weights; their licences are shown first."""
+    from ..model import install
 
-    entry = registry.get(name)
-    echo(f"{entry.name} from {entry.url or 'nowhere'}")
-    echo(f"licence: {entry.licence} {entry.licence_url}".rstrip())
-    with counting("fetch", "B", scale=True) as bar:
-        path = install.fetch(name, offline=offline, on_progress=bar)
-    echo(f"here: {path}")
+    entries = install.named(name)
+    for entry in entries:
+        echo(f"{entry.name} from {entry.url or 'nowhere'}")
+        echo(f"  licence: {entry.licence} {entry.licence_url or entry.page}".rstrip())
+    for entry in entries:
+        with counting("fetch", "B", scale=True) as bar:
+            path = install.fetch(entry.name, offline=offline, on_progress=bar)
+        echo(f"here: {path}")
+    if name == "published":
+        echo("use them with --model published")
 
 
 app = App(help="Models and detectors: which there are, fetch, add, verify.")
@@ -94,6 +104,6 @@ for name, command, example in (
     ("list", list_, "mivolo weights list"),
     ("verify", verify, "mivolo weights verify mivolo-xs"),
     ("add", add, "mivolo weights add model.safetensors --name mine"),
-    ("fetch", fetch, "mivolo weights fetch mivolo-v2"),
+    ("fetch", fetch, "mivolo weights fetch published"),
 ):
     app.command(name, epilog=f"Example:\n\n{example}")(command)

@@ -17,6 +17,9 @@ REASONS = {
     "hard_linked": "the file has another name (a hard link), which would be cut off",
     "no_permission": "there is no permission to write into its folder",
     "name_too_long": "its name is too long for a file beside it: give the photo a shorter one",
+    "shared_sidecar": (
+        "other pictures would have the same sidecar: leave out --sidecar-name photo.xmp for them"
+    ),
     "not_written": "the new file could not be written; the old one is unharmed",
     "format": "metadata cannot be put into files of this format",
     "bad_container": "the file is built in a way that cannot be changed safely",

@@ -4,6 +4,7 @@ the photo that was scanned."""
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from .. import storage
@@ -21,13 +22,16 @@ def tags_of(file: Path) -> Tags | None:
 
 
 def tagged_packet(file: Path, data: bytes) -> bytes | None:
-    """The packet with entries of ours, in the photo or else in its sidecar. Raises Refused for
+    """The packet with entries of ours, in the photo or else in a sidecar of it. Raises Refused for
     what cannot be read."""
-    return _with_ours(_embedded(data, file.name)) or _with_ours(sidecar.content(file))
+    found = _with_ours(_embedded(data, file.name))
+    for beside in sidecar.existing(file):
+        found = found or _with_ours(sidecar.content(beside))
+    return found
 
 
-def photo_file(photo: Photo, beside: str = "") -> Path:
-    """The file of a row, as photos.located finds it. Raises Refused."""
+def photo_file(photo: Photo, beside: Callable[[Path], Path] | None = None) -> Path:
+    """The file of a row, or one beside it, as photos.located finds it. Raises Refused."""
     try:
         return located(photo, beside)
     except PhotoError as error:

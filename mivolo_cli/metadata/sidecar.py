@@ -1,14 +1,18 @@
-"""Sidecars, `photo.jpg.xmp`: XMP packets in files of their own, for photos that cannot or should
-not be changed."""
+"""Sidecars, `photo.jpg.xmp` or `photo.xmp`: XMP packets in files of their own, for photos that
+cannot or should not be changed, and for programs that prefer them."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, get_args
 
+from ..photos.passed import EXTENSIONS, RAW
+from ..records import same_file
 from ..storage import read_file
 from . import Refused, kept, packet
 from .packet import TagEntries, Tags
@@ -17,6 +21,9 @@ from .xmp import SKELETON
 SUFFIX = ".xmp"
 MAX_BYTES = 64 * 1024**2
 """Of a sidecar; the largest that are known hold masks of a few megabytes."""
+SidecarName = Literal["photo.jpg.xmp", "photo.xmp"]
+"""As darktable and digiKam name them, and as Adobe's programs do."""
+NAMES: tuple[SidecarName, ...] = get_args(SidecarName)
 CREATED = "created"
 """What `Provenance.undo` says where we made the file: taking our entries out removes it."""
 
@@ -49,27 +56,67 @@ class StrippedSidecar:
     superfluous: bool = False
 
 
-def path(photo: Path) -> Path:
+def path(photo: Path, name: SidecarName = "photo.jpg.xmp") -> Path:
     """Where the photo's sidecar is, or would be."""
-    return photo.with_name(photo.name + SUFFIX)
+    whole = photo.with_name(photo.name + SUFFIX)
+    return whole if name == "photo.jpg.xmp" else photo.with_suffix(SUFFIX)
 
 
-def content(photo: Path) -> bytes | None:
-    """What the photo's sidecar holds; None where there is none. Raises Refused."""
-    return _content(path(photo))
+def paths(photo: Path) -> list[Path]:
+    """All places of sidecars of the photo."""
+    return list(dict.fromkeys(path(photo, name) for name in NAMES))
+
+
+def existing(photo: Path) -> list[Path]:
+    """The photo's sidecars that are there; none that may be another photo's."""
+    there = [file for file in paths(photo) if os.path.lexists(file)]
+    return [file for file in there if file == path(photo) or not sharing(photo)]
+
+
+def sharing(photo: Path) -> list[str]:
+    """Other pictures in the folder that have the same `photo.xmp`, as a camera's raw file has."""
+    stem = same_file(photo.stem)
+    return [
+        name
+        for name in sorted(os.listdir(photo.parent))
+        if same_file(os.path.splitext(name)[0]) == stem
+        and name != photo.name
+        and _is_picture(os.path.splitext(name)[1].lower())
+    ]
+
+
+def require_own(photo: Path, name: SidecarName) -> None:
+    """Refuse a sidecar that other pictures would have, too."""
+    if path(photo, name) != path(photo) and (others := sharing(photo)):
+        raise Refused("shared_sidecar", ", ".join(others))
+
+
+def content(file: Path) -> bytes | None:
+    """What a sidecar holds; None where there is none. Raises Refused."""
+    try:
+        return read_file(file, MAX_BYTES)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
+            return None
+        raise Refused("unreadable", f"{file.name}: {error.strerror or error}") from error
 
 
 def plan(
-    photo: Path, embedded: Callable[[], bytes | None], tags: Tags, entries: TagEntries
+    photo: Path,
+    embedded: Callable[[], bytes | None],
+    tags: Tags,
+    entries: TagEntries,
+    file: Path | None = None,
 ) -> Sidecar:
-    """The photo's sidecar with these entries. Raises Refused.
+    """A sidecar of the photo (by default `photo.jpg.xmp`) with these entries. Raises Refused.
 
     Programs read a sidecar instead of what is in the photo, so a new one begins with a sidecar of
-    the other fashion, `photo.xmp`, or with what the photo has `embedded`.
+    the other fashion, or with what the photo has `embedded`.
     """
-    file = path(photo)
-    there = _content(file)
-    seed = there if there is not None else _content(photo.with_suffix(SUFFIX)) or embedded()
+    file = path(photo) if file is None else file
+    there = content(file)
+    others = (content(one) for one in paths(photo) if one != file)
+    seed = there if there is not None else next(filter(None, others), None) or embedded()
     was = StrippedSidecar(seed, None) if seed is None else strip(seed)
     if entries.named_faces == "leave":
         tags = packet.without_named(_said(was.data), tags)
@@ -120,13 +167,8 @@ def _said(data: bytes | None) -> bytes | None:
     return None if data is None or packet.is_blank(data) else data
 
 
-def _content(file: Path) -> bytes | None:
-    try:
-        return read_file(file, MAX_BYTES)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
-            return None
-        raise Refused("unreadable", f"{file.name}: {error.strerror or error}") from error
+def _is_picture(suffix: str) -> bool:
+    return bool(EXTENSIONS.fullmatch(suffix) or RAW.fullmatch(suffix))
 
 
 def _sha256(data: bytes) -> str:

@@ -28,6 +28,13 @@ ONNX_START = b"\x08"
 """An ONNX file begins with the number of its format's version."""
 
 
+def named(name: str) -> list[Entry]:
+    """The weights of this name; `published` means those of MiVOLO's authors, model and detector.
+    Raises WeightsError."""
+    names = weights.PUBLISHED if name == "published" else (name,)
+    return [weights.get(one) for one in names]
+
+
 def fetch(name: str, *, offline: bool = False, on_progress: Progress | None = None) -> Path:
     """Download these weights, unless they are here and right. Returns their file.
 
@@ -47,7 +54,7 @@ def fetch(name: str, *, offline: bool = False, on_progress: Progress | None = No
         )
         try:
             _require_right(part, entry, digest, trust=False)
-            _remember(entry, digest)
+            _remember(entry, digest, trusted=False)
             return part.replace(folder / entry.file)
         finally:
             discard(part)
@@ -63,10 +70,11 @@ def add(
     """Check a local file and copy it into the user's folder; returns what it is known as from now
     on.
 
-    Registered weights are recognised by their hash or file name. `trust` lets a pickle in without
-    reading it: whoever opens it will run its code. `check_graph` raises WeightsError for an ONNX
-    file that cannot be used; it belongs to a higher layer. Raises BadInput for a missing file or
-    an impossible name, WeightsError for a file that is not what it must be, OutputError where it
+    Registered weights are recognised by their hash or file name. A pickle that holds nothing but a
+    model of known layers gets in; `trust` lets any other one in without reading it: whoever opens
+    it will run its code. `check_graph` raises WeightsError for an ONNX file that cannot be used; it
+    belongs to a higher layer. Raises BadInput for a missing file or an impossible name,
+    WeightsError for a file that is not what it must be, OutputError where it
     cannot be written.
     """
     if not file.is_file():
@@ -90,7 +98,7 @@ def add(
         _require_room(entry, digest)
         _copy(file, copy.file, digest)
         copy.finish()
-        _remember(entry, digest)
+        _remember(entry, digest, trusted=trust and entry.pickle)
         copy.publish()
     return replace(entry, sha256=digest)
 
@@ -98,14 +106,6 @@ def add(
 def _require_permission(entry: Entry, offline: bool) -> None:
     if not entry.url:
         raise WeightsError(f"{entry.name} cannot be downloaded", hint=_by_hand(entry))
-    if entry.pickle and entry.sha256 is None:
-        raise WeightsError(
-            (
-                f"{entry.file} can run any program when it is opened, and no "
-                "hash is known to tell the right one by"
-            ),
-            hint=_by_hand(entry),
-        )
     variable = next(
         (
             v
@@ -122,7 +122,7 @@ def _require_permission(entry: Entry, offline: bool) -> None:
 def _by_hand(entry: Entry) -> str:
     if entry.embedded:
         return "it travels with the program: install mivolo-cli again"
-    command = f"mivolo weights add{' --trust' if entry.pickle else ''} FILE --name {entry.name}"
+    command = f"mivolo weights add FILE --name {entry.name}"
     return f"download {entry.page or entry.url} by hand, then: {command}" if entry.url else command
 
 
@@ -170,7 +170,7 @@ def _identify(file: Path, digest: str, name: str | None, trust: bool) -> Entry:
 
 def _own_entry(file: Path, name: str, trust: bool) -> Entry:
     is_onnx = _is_onnx(file, file.name)
-    is_pickle = trust and not is_onnx and _is_torch(file)
+    is_pickle = not is_onnx and _is_torch(file) and (trust or _holds_layers(file))
     kind: weights.Kind = "detector" if is_onnx or is_pickle else "model"
     stored = f"{name}{weights.suffix(file) or '.bin'}"
     if any(entry.file == stored for entry in weights.registry().values()):
@@ -225,13 +225,7 @@ def _require_right(file: Path, entry: Entry, digest: str, trust: bool) -> None:
 
 def _require_right_content(file: Path, entry: Entry, trust: bool) -> None:
     if entry.pickle and not trust:
-        raise WeightsError(
-            (
-                f"{file} can run any program when it is opened, and no "
-                "hash is known to tell the right one by"
-            ),
-            hint=f"if you trust where it comes from: mivolo weights add --trust {file}",
-        )
+        weights.require_layers_alone(file, entry.file)
     if entry.pickle or _is_onnx(file, entry.file):
         return
     from . import checkpoint  # PyTorch is only needed here
@@ -242,15 +236,22 @@ def _require_right_content(file: Path, entry: Entry, trust: bool) -> None:
         checkpoint.require_finite(checkpoint.read_tensors(file)[0], file)
 
 
-def _remember(entry: Entry, digest: str) -> None:
+def _remember(entry: Entry, digest: str, trusted: bool) -> None:
     """Keep a hash that nobody published from now on, before the file gets its name."""
     if entry.sha256 is None:
-        weights.remember(entry.file, Record(entry.name, entry.kind, digest, trusted=entry.pickle))
+        weights.remember(entry.file, Record(entry.name, entry.kind, digest, trusted))
 
 
 def _is_onnx(file: Path, called: str) -> bool:
     with open(file, "rb") as source:
         return called.lower().endswith(".onnx") and source.read(1) == ONNX_START
+
+
+def _holds_layers(file: Path) -> bool:
+    """Whether it is a detector of ultralytics that needs no trust."""
+    from . import restricted
+
+    return not restricted.why_not(file)
 
 
 def _is_torch(file: Path) -> bool:

@@ -36,6 +36,8 @@ REGISTRY = "registry.toml"
 MAX_RECORDS = 64 * 1024**2
 RECORDS = "hashes.json"
 SUFFIXES = (".safetensors", ".pth.tar", ".pth", ".pt", ".ckpt", ".bin", ".onnx")
+PUBLISHED = ("mivolo-v2", "yolov8x-person-face")
+"""What MiVOLO's authors publish together, the model and its detector: the name `published`."""
 OWN_LICENCE = "not known, added by you"
 
 
@@ -44,7 +46,8 @@ class Entry:
     """One file of weights. `sha256` is None where no hash is known yet; `bytes` where the size was
     never stated.
 
-    A `pickle` can only be read by running code inside it.
+    A `pickle` holds more than weights: it is used if it holds nothing but a model of known layers
+    (see restricted), or was trusted by the user.
     """
 
     name: str
@@ -152,7 +155,7 @@ def find(name: str) -> Path:
     if entry.sha256 is None and not _shipped(path):
         raise WeightsError(
             f"{path} was never checked",
-            hint=f"`mivolo weights add{_trust(entry)} {path}` checks it",
+            hint=f"`mivolo weights add {path}` checks it",
         )
     if not matches(path, entry):
         raise WeightsError(
@@ -230,8 +233,8 @@ def sha256(file: Path) -> str:
 
 
 def require_trusted_pickle(file: Path) -> None:
-    """Raises WeightsError unless this very file is in the registry or was trusted by the user:
-    reading it runs code."""
+    """Raises WeightsError unless this very file holds nothing but a model of known layers, is in
+    the registry with its hash, or was trusted by the user: reading any other one may run code."""
     digest = sha256(file)
     if digest in {entry.sha256 for entry in registry().values()}:
         return
@@ -239,8 +242,18 @@ def require_trusted_pickle(file: Path) -> None:
     if digest in trusted:
         require_own_folder(file)
     else:
+        require_layers_alone(file)
+
+
+def require_layers_alone(file: Path, called: str = "") -> None:
+    """Raises WeightsError unless a file, which may get another name, holds nothing but a model of
+    known layers."""
+    from . import restricted  # PyTorch is only needed here
+
+    if reason := restricted.why_not(file, called):
         raise WeightsError(
-            f"{file} can run any program when it is opened, and nobody has vouched for it",
+            f"{file} can run any program when it is opened, and nobody has vouched for it: "
+            f"{reason}",
             hint=f"if you trust where it comes from: mivolo weights add --trust {file}",
         )
 
@@ -364,15 +377,9 @@ def _shipped(path: Path) -> bool:
     return path.parent == folder()
 
 
-def _trust(entry: Entry) -> str:
-    return " --trust" if entry.pickle else ""
-
-
 def _how_to_get(entry: Entry) -> str:
     if entry.embedded:
         return "install mivolo-cli again"
-    if entry.pickle and entry.sha256 is None:
-        return f"download {entry.url}, then: mivolo weights add --trust FILE"
     return (
         f"mivolo weights fetch {entry.name}"
         if entry.url

@@ -53,6 +53,8 @@ CODES = {
 }
 """Why a photo or a folder could not be read: the stable codes, and what they mean."""
 
+INSIDES = re.compile(r"0x[0-9a-f]{4}|\[Errno|'\w+' object|\bargument\b|\bunpack\b|[<{]\w+")
+"""Words of Python that tell nobody anything of a picture."""
 SIGNATURES = {
     "JPEG": rb"\xff\xd8\xff",
     "PNG": rb"\x89PNG\r\n\x1a\n",
@@ -438,5 +440,12 @@ def diagnosis(error: Exception) -> tuple[str, str]:
         return "unreadable", f"{CODES['unreadable']}: {error.strerror}"
     if CUT_SHORT.search(str(error).lower()):
         return "truncated", CODES["truncated"]
-    detail = f": {error}" if str(error) else ""
-    return "corrupt", CODES["corrupt"] + detail
+    return "corrupt", CODES["corrupt"] + _detail(error)
+
+
+def _detail(error: Exception) -> str:
+    """What a decoder says of the picture, unless it is only about its own insides."""
+    said = " ".join(str(error).split())
+    of_picture = isinstance(error, (OSError, SyntaxError, ValueError))
+    inside = isinstance(error, UnicodeError) or INSIDES.search(said)
+    return f": {said}" if said and of_picture and not inside else ""

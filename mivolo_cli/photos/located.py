@@ -4,6 +4,7 @@ below its own root: not by its path, and not by a link."""
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from .. import storage
@@ -14,11 +15,11 @@ from ..records import Photo, stays_inside
 OUTSIDE = ("outside", "its path or a link leads out of the folder that was scanned")
 
 
-def located(photo: Photo, beside: str = "") -> Path:
-    """The file of a row, or the one beside it whose name ends in `beside`. Raises PhotoError."""
+def located(photo: Photo, beside: Callable[[Path], Path] | None = None) -> Path:
+    """The file of a row, or the one that belongs to it by `beside`. Raises PhotoError."""
     if not os.path.isabs(photo.root) or "\0" in photo.root or not stays_inside(photo.path):
         raise PhotoError(*OUTSIDE)
-    file = photo.file.with_name(photo.file.name + beside)
+    file = photo.file if beside is None else beside(photo.file)
     if not real(file).is_relative_to(real(photo.folder)):
         raise PhotoError(*OUTSIDE)
     return file

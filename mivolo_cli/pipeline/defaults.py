@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..errors import WeightsError
 from ..model import registry
 from ..runtime import device as devices
 from ..runtime.engines import choose_engine
@@ -15,7 +16,9 @@ logger = logging.getLogger(__name__)
 EMBEDDED_MODEL = "mivolo-xs"
 MODELS = ("mivolo-v2", "mivolo-d1-imdb")
 """Published models, the most accurate first."""
-YOLO = "yolov8x-person-face"
+PUBLISHED = "published"
+"""The name for the model and the detector of MiVOLO's authors together."""
+PUBLISHED_MODEL, YOLO = registry.PUBLISHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,9 @@ def resolve(options: InferenceOptions) -> InferenceOptions:
     """
     device = choose_device(options.device, options.engine, several=True)
     model = choose_model(options.model, device.name).name
+    detector = options.detector
+    if (options.model, detector, options.boxes) == (PUBLISHED, "auto", None):
+        detector = PUBLISHED
     if options.device not in ("auto", device.name):
         logger.warning(f"device {device.name}: {device.reason}")
     if model in registry.known():
@@ -44,7 +50,7 @@ def resolve(options: InferenceOptions) -> InferenceOptions:
         options,
         device=device.name,
         model=model,
-        detector=choose_detector(options.detector, options.boxes, device.name).name,
+        detector=choose_detector(detector, options.boxes, device.name).name,
         engine=choose_engine(options.engine, device.name, options.precision),
     )
 
@@ -57,7 +63,10 @@ def choose_device(wanted: str, engine: str = "auto", several: bool = False) -> C
 
 
 def choose_model(wanted: str, device: str) -> Choice:
-    """On a GPU the most accurate model that is here, on a CPU the small one that is embedded."""
+    """On a GPU the most accurate model that is here, on a CPU the small one that is embedded.
+    Raises WeightsError where the published one is asked for and not here."""
+    if wanted == PUBLISHED:
+        return Choice(_here(PUBLISHED_MODEL), "the published model, as asked")
     if wanted != "auto":
         return Choice(wanted, "as asked")
     here = [name for name in MODELS if _is_here(name)]
@@ -75,7 +84,10 @@ def choose_model(wanted: str, device: str) -> Choice:
 
 def choose_detector(wanted: str, boxes: Path | None, device: str) -> Choice:
     """The user's boxes where there are some; on a GPU the published YOLO if it is here; else the
-    embedded detectors."""
+    embedded detectors. Raises WeightsError where the published one is asked for and not here."""
+    if wanted == PUBLISHED:
+        _here(YOLO)
+        return Choice("yolo", "the published detector, as asked")
     if wanted != "auto":
         return Choice(wanted, "as asked")
     if boxes is not None:
@@ -83,6 +95,15 @@ def choose_detector(wanted: str, boxes: Path | None, device: str) -> Choice:
     if device != "cpu" and _is_here(YOLO):
         return Choice("yolo", "the published detector is here, and there is a GPU for it")
     return Choice("embedded", "it travels with the program and is fast on a CPU")
+
+
+def _here(name: str) -> str:
+    if not _is_here(name):
+        raise WeightsError(
+            f"the published weights {name!r} are not here yet",
+            hint="mivolo weights fetch published",
+        )
+    return name
 
 
 def _is_here(name: str) -> bool:

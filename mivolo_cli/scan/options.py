@@ -50,7 +50,8 @@ class Progress:
 
     `reused` photos had results of an earlier run. `unchanged` says that the tables were as they
     should be already. `failure` is that of the photo that was done last, if it could not be read.
-    `passed` is what was found in folders beside photos.
+    `passed` is what was found in folders beside photos. `unreadable` has path, code and message of
+    the first photos of the finished table that could not be read.
     """
 
     total: int | None = None
@@ -65,6 +66,7 @@ class Progress:
     seconds: float = 0.0
     failure: Failure | None = field(default=None, compare=False)
     passed: PassedOver = field(default_factory=PassedOver, compare=False)
+    unreadable: Sequence[Sequence[str]] = ()
 
     @property
     def failed(self) -> int:
@@ -96,4 +98,4 @@ class Progress:
         """What publish.write_tables counted in the whole table, instead of on the way."""
         self.photos, self.people = counts["photos"], counts["people"]
         self.no_people, self.no_usable_crop = counts["no_people"], counts["no_usable_crop"]
-        self.failures = Counter(counts["failures"])
+        self.failures, self.unreadable = Counter(counts["failures"]), counts["unreadable"]

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import tables
-from ..records import SCHEMA
+from ..records import SCHEMA, photo_of
 from . import store
 from .options import ScanOptions
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+NAMED = 10
+"""Photos that could not be read and are named at the end; all are in the table."""
 Tally = Counter[tuple[str, str | None, bool]]
 """How often a status, an error and "the first row of its photo" stand together in a table."""
 
@@ -25,6 +27,7 @@ def write_tables(
     """Write these rows to all outputs, and those of photos that were read to `kept`, for the next
     run. Gives the counts that Progress.recount takes. Raises OutputError."""
     tally: Tally = Counter()
+    unreadable: list[list[str]] = []
     with (
         tables.open_sinks(
             options.outputs, metadata, spreadsheet_safe=options.spreadsheet_safe
@@ -35,9 +38,16 @@ def write_tables(
             first = [person in (None, 0) for person in table["person"].to_pylist()]
             status, error = table["status"].to_pylist(), table["error"].to_pylist()
             tally.update(zip(status, error, first, strict=True))
+            unreadable += _unreadable(table, NAMED - len(unreadable))
             sinks.add(table.select(SCHEMA.names))
             writer.write_table(table.filter(table["key"].is_valid()))
-    return _counts(tally)
+    return {**_counts(tally), "unreadable": unreadable}
+
+
+def _unreadable(rows: pa.Table, most: int) -> list[list[str]]:
+    """Path, code and message of the first photos that could not be read."""
+    failed = rows.filter(rows["error"].is_valid()).slice(0, most).to_pylist()
+    return [[photo_of(row).address, row["error"], row["message"] or ""] for row in failed]
 
 
 def _counts(tally: Tally) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import socket
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ PATIENCE = 900.0
 """Seconds without any movement after which a window is given up; what decodes risky photos has a
 minute for each."""
 GO_ON = "`ray status` shows its machines; the same command goes on from here"
+CHECK_ADDRESS = "check --ray-address; without it, --ray starts a cluster on this machine"
+REACHED_SECONDS = 5.0
 INSTALL = "pip install 'mivolo-cli[ray]', on every machine of the cluster"
 
 
@@ -38,6 +41,7 @@ def connect(options: ScanOptions) -> bool:
     _be_quiet()
     if ray.is_initialized():
         return False
+    _require_reachable(options.ray_address)
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its warnings would go to the terminal
     ours: dict[str, Any] = {}
     if options.ray_address is None:
@@ -54,11 +58,23 @@ def connect(options: ScanOptions) -> bool:
             options.ray_address or "local", log_to_driver=False, logging_level=logging.ERROR, **ours
         )
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        hint = "check --ray-address; without it, --ray starts a cluster on this machine"
         raise BadInput(
-            f"there is no Ray cluster to work on: {_last_line(error)}", hint=hint
+            f"there is no Ray cluster to work on: {_last_line(error)}", hint=CHECK_ADDRESS
         ) from error
     return True
+
+
+def _require_reachable(address: str | None) -> None:
+    """Ray itself would try for minutes, and complain on the terminal. Raises BadInput."""
+    host, separator, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not separator:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACHED_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise BadInput(
+            f"there is no Ray cluster to work on: nothing answers at {address}", hint=CHECK_ADDRESS
+        ) from error
 
 
 def _be_quiet() -> None:

@@ -62,6 +62,7 @@ class Receipt:
             all(isinstance(text, str) for text in texts)
             and isinstance(failures, dict)
             and all(type(number) is int for number in (*numbers, *failures.values()))
+            and _are_triples(self.counts.get("unreadable"))
         )
 
 
@@ -263,6 +264,14 @@ def _receipt(folder: Path) -> Receipt | None:
         (receipt.order, str),
     )
     return receipt if all(isinstance(value, kind) for value, kind in kinds) else None
+
+
+def _are_triples(value: Any) -> bool:
+    """Whether it is what Progress.unreadable should be."""
+    return isinstance(value, list) and all(
+        isinstance(one, list) and len(one) == 3 and all(isinstance(text, str) for text in one)
+        for one in value
+    )
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -20,7 +20,7 @@ from ..records import FIRST_COLUMNS, SCHEMA, SCHEMA_VERSION
 from ..storage import Url
 from . import folder, rules, values
 from .checks import check_outputs
-from .formats import FORMATS, UNREADABLE, format_of, is_folder
+from .formats import FORMATS, UNREADABLE, format_to_read, is_folder
 from .targets import Target, open_target, remove_leftovers
 from .values import Origin
 
@@ -115,7 +115,7 @@ def read_table(path: Path) -> pa.Table:
     with readable(path):
         if is_folder(path) and folder.exists(path):
             return values.in_order(checked(folder.read(path), Origin(path)))
-        reader = format_of(path)
+        reader = format_to_read(path)
         with storage.open_file(path) as file:
             _check_columns(path, reader.columns(file))
             file.seek(0)

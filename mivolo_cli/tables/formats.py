@@ -41,13 +41,36 @@ FORMATS = {
 }
 
 
+VERBS = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "export {table} --to xlsx -o {stem}.xlsx"),
+    **dict.fromkeys((".html", ".htm"), "report {table} -o {name}"),
+    ".json": "export {table} --to coco -o {name}",
+}
+"""What makes a file with this suffix of a table."""
+
+
 def format_of(path: Path) -> TableFormat:
-    """Raises BadInput for a name without a known suffix."""
-    if path.suffix.lower() not in FORMATS:
-        raise BadInput(
-            f"{path} has no suffix of a known format", hint=f"use one of {', '.join(FORMATS)}"
-        )
-    return FORMATS[path.suffix.lower()]
+    """Of a table to write. Raises BadInput for a name without a known suffix."""
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        hint = f"use one of {', '.join(FORMATS)}"
+        if suffix in VERBS:
+            table = path.with_suffix(".parquet").name
+            verb = VERBS[suffix].format(table=table, stem=path.stem, name=path.name)
+            hint = f"write a table, {table}, and then: mivolo {verb}"
+        raise BadInput(f"{path} is no table: its suffix is of no known format", hint=hint)
+    return FORMATS[suffix]
+
+
+def format_to_read(path: Path) -> TableFormat:
+    """Of a table that was written. Raises BadInput for a name without a known suffix."""
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        hint = f"give a table of mivolo scan ({', '.join(FORMATS)}): mivolo scan PATH -o people.csv"
+        if VERBS.get(suffix, "").startswith("export {table} --to xlsx"):
+            hint = "give the table that mivolo scan has written, or save the sheet as CSV"
+        raise BadInput(f"{path} is no table: its suffix is of no known format", hint=hint)
+    return FORMATS[suffix]
 
 
 def is_folder(path: Path) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..metadata import lookup, own_xmp, packet, regions, sidecar
 from ..metadata.packet import Provenance, Tags
 from ..metadata.picture import examine
@@ -14,7 +16,8 @@ from .outcome import TagOutcome
 def compare(photo: Photo, rows: Rows, provenance: Provenance, options: TagOptions) -> TagOutcome:
     """Whether the photo, or its sidecar, says what the results say. Raises Refused."""
     file = lookup.photo_file(photo)
-    lookup.photo_file(photo, sidecar.SUFFIX)
+    for name in sidecar.NAMES:
+        lookup.photo_file(photo, partial(sidecar.path, name=name))
     data = read(file)
     found = lookup.tagged_packet(file, data)
     there = None if found is None else packet.read(found)

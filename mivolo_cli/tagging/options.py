@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ..metadata.exif import Field
 from ..metadata.packet import NamedFaces, TagEntries
+from ..metadata.sidecar import SidecarName
 
 Rows = Sequence[Mapping[str, Any]]
 Where = Literal["auto", "photo", "sidecar"]
@@ -17,7 +18,8 @@ Where = Literal["auto", "photo", "sidecar"]
 @dataclass(frozen=True, slots=True)
 class TagOptions:
     """`where` auto takes the photo itself if its format and state allow it, and a sidecar
-    otherwise. People whom the detector gave less than `min_score` are left out."""
+    otherwise; sidecars that are there are brought up to date as well, except with `photo`. People
+    whom the detector gave less than `min_score` are left out."""
 
     results: Path
     where: Where = "auto"
@@ -34,6 +36,7 @@ class TagOptions:
     min_score: float = 0.0
     subjects: bool = False
     named_faces: NamedFaces = "extend"
+    sidecar_name: SidecarName = "photo.jpg.xmp"
 
     @property
     def entries(self) -> TagEntries:

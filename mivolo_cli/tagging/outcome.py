@@ -27,8 +27,8 @@ HEADER_LIMIT = 1024
 
 @dataclass(frozen=True, slots=True)
 class TagOutcome:
-    """`written` is the file that was or would be written; `code` is one of REASONS where something
-    could not be done.
+    """`written` is the file that was or would be written, `updated` are sidecars beside it that
+    were there and got the same; `code` is one of REASONS where something could not be done.
 
     `reversible` says whether `untag` can give the original bytes back, None where nothing is
     written. In a dry run, `people` is what is said of whom, and `diff` is the change of the packet,
@@ -44,16 +44,19 @@ class TagOutcome:
     original_sha256: str = ""
     people: str = ""
     diff: str = ""
+    updated: tuple[Path, ...] = ()
 
 
 @dataclass(slots=True)
 class Tally:
-    """How many photos had which outcome, and which reasons were given."""
+    """How many photos had which outcome, and which reasons were given; `updated` counts sidecars
+    beside tagged photos."""
 
     photos: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
     irreversible: int = 0
+    updated: int = 0
 
     @property
     def failed(self) -> int:
@@ -65,6 +68,7 @@ class Tally:
         self.statuses[outcome.status] += 1
         self.codes.update([outcome.code] if outcome.code else [])
         self.irreversible += outcome.reversible is False
+        self.updated += len(outcome.updated)
 
 
 def diff(old: bytes | None, new: bytes | None, name: str) -> str:

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from dataclasses import replace as update
 from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby
@@ -160,6 +161,36 @@ def _job(photo: Photo, rows: Rows, provenance: Provenance, options: TagOptions) 
 
 
 def _write(job: _Job, options: TagOptions) -> TagOutcome:
+    """Into the photo or its sidecar, and into the sidecars that are there: programs that prefer
+    them would see nothing of it."""
+    outcome = _write_one(job, options)
+    if options.where == "photo":
+        return outcome
+    for file in sidecar.existing(job.photo.file):
+        if file != outcome.written:
+            outcome = _update(job, options, file, outcome)
+    return outcome
+
+
+def _update(job: _Job, options: TagOptions, file: Path, outcome: TagOutcome) -> TagOutcome:
+    """The outcome, and a sidecar that is there brought up to date."""
+    try:
+        done = _sidecar(job, options, file)
+    except Refused as error:
+        code, message = outcome.code or error.code, f"{file.name}: {error}"
+        return update(outcome, code=code, message=outcome.message or message)
+    if done.unchanged or not _people(done.new):
+        return outcome
+    change = diff(done.old, done.new, file.name) if options.dry_run else ""
+    return update(
+        outcome,
+        updated=(*outcome.updated, file),
+        reversible=outcome.reversible is not False and done.reversible,
+        diff="\n".join(filter(None, (outcome.diff, change))),
+    )
+
+
+def _write_one(job: _Job, options: TagOptions) -> TagOutcome:
     """Into the photo if that is wanted and works, else into its sidecar."""
     reason: Refused | None = None
     if options.where == "sidecar":
@@ -210,17 +241,28 @@ def _embedded(job: _Job, kind: str, options: TagOptions, text: Text | None) -> E
 
 def _write_sidecar(job: _Job, options: TagOptions, reason: Refused | None) -> TagOutcome:
     """`reason` says why the photo itself is left alone, where that was not wanted."""
-    own = partial(own_xmp.own_xmp, job.data)
-    photo_file(job.photo, sidecar.SUFFIX)
-    done = sidecar.plan(job.photo.file, own, job.tags, options.entries)
+    sidecar.require_own(job.photo.file, options.sidecar_name)
+    done = _sidecar(job, options, sidecar.path(job.photo.file, options.sidecar_name))
     if reason is None and options.exif is not None:
         reason = Refused("no_exif")
     if done.unchanged or not _people(done.new):
         return _told(job, options, "unchanged", done, reason)
+    return _told(job, options, "sidecar", done, reason, done.file, done.old)
+
+
+def _sidecar(job: _Job, options: TagOptions, file: Path) -> Sidecar:
+    """A sidecar, written if there is something to write. Raises Refused."""
+    own = partial(own_xmp.own_xmp, job.data)
+    photo_file(job.photo, lambda photo: file)
+    done = sidecar.plan(job.photo.file, own, job.tags, options.entries, file)
+    if done.unchanged or not _people(done.new):
+        return done
+    if options.require_reversible and not done.reversible:
+        raise Refused("not_reversible")
     judge.check(done.bare, done.new, done.added)
     if not options.dry_run:
-        replace.write_sidecar(done.file, done.new)
-    return _told(job, options, "sidecar", done, reason, done.file, done.old)
+        replace.write_sidecar(file, done.new)
+    return done
 
 
 def _told(

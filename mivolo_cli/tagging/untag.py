@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -70,26 +71,28 @@ def _find(options: UntagOptions) -> Iterator[Photo | Failure]:
 
 
 def _checked(photo: Photo) -> Photo | Failure:
-    """The photo of a row, if neither it nor its sidecar is elsewhere."""
+    """The photo of a row, if neither it nor a sidecar of it is elsewhere."""
     try:
-        for suffix in ("", sidecar.SUFFIX):
-            photo_file(photo, suffix)
+        photo_file(photo)
+        for name in sidecar.NAMES:
+            photo_file(photo, partial(sidecar.path, name=name))
     except Refused as error:
         return Failure(photo, error.code, str(error))
     return photo
 
 
 def _outcomes(photo: Photo | Failure, options: UntagOptions) -> Iterator[TagOutcome]:
-    """One for the photo, and one for its sidecar if there is something of ours in it."""
+    """One for the photo, and one for each sidecar of it with something of ours in it."""
     if isinstance(photo, Failure):
         yield TagOutcome(photo.photo, "refused", code=photo.code, message=photo.message)
         return
     own = _attempt(photo, _untag_photo, options)
-    beside = _attempt(photo, _untag_sidecar, options)
-    if own.status != "none" or beside.status == "none":
+    steps = [partial(_untag_sidecar, file) for file in sidecar.paths(photo.file)]
+    tried = [_attempt(photo, step, options) for step in steps]
+    beside = [outcome for outcome in tried if outcome.status != "none"]
+    if own.status != "none" or not beside:
         yield own
-    if beside.status != "none":
-        yield beside
+    yield from beside
 
 
 def _attempt(
@@ -128,9 +131,8 @@ def _untag_photo(photo: Photo, options: UntagOptions) -> TagOutcome:
     )
 
 
-def _untag_sidecar(photo: Photo, options: UntagOptions) -> TagOutcome:
-    file = sidecar.path(photo.file)
-    data = sidecar.content(photo.file)
+def _untag_sidecar(file: Path, photo: Photo, options: UntagOptions) -> TagOutcome:
+    data = sidecar.content(file)
     left = None if data is None else _or_nothing(data, lambda: sidecar.strip(data))
     if data is None or left is None or left.tags is None:
         return TagOutcome(photo, "none")

@@ -124,6 +124,24 @@ def test_photos_that_failed_make_the_exit_code_3(
     assert sum(row["status"] == "error" for row in table(tmp_path / "people.csv")) == 3
 
 
+def test_photos_that_failed_are_named_at_the_end(
+    tmp_path: Path, mivolo: Mivolo, album: Path, options: list[object]
+) -> None:
+    for number in range(12):
+        save_broken(album / "sub" / f"{number:02}.jpg", "empty")
+    command = ["scan", album, "-o", tmp_path / "people.csv", *options]
+    for reused in (False, True):
+        out = mivolo(*command)
+        assert ("already up to date" in out.stdout) == reused
+        for number in range(12):
+            named = f"    {album}/sub/{number:02}.jpg: the file is empty"
+            assert (named in out.stdout) == (number < 10)
+        assert "    and 2 more, with status `error` in the table" in out.stdout
+    found = json.loads(mivolo(*command, "--json").stdout)["unreadable"]
+    assert len(found) == 10 and found[0]["path"] == f"{album}/sub/00.jpg"
+    assert (found[0]["code"], found[0]["message"][:17]) == ("empty", "the file is empty")
+
+
 def test_people_who_cannot_be_judged_are_counted(
     tmp_path: Path, mivolo: Mivolo, album: Path, options: list[object]
 ) -> None:
@@ -326,7 +344,7 @@ def test_purge_removes_what_is_kept_and_says_so(
     ("arguments", "message"),
     [
         (["{album}"], "nowhere to put"),
-        (["{album}", "-o", "{tmp}/people.xlsx"], "people.xlsx"),
+        (["{album}", "-o", "{tmp}/people.xlsx"], "people.xlsx is no table"),
         (["{album}", "-o", "{tmp}/nowhere/people.csv"], "does not exist"),
         (["{album}", "-o", "{tmp}/foreign.csv"], "foreign.csv exists and is not"),
         (["{tmp}/no such folder", "-o", "{tmp}/people.csv"], "no such folder"),
@@ -389,7 +407,7 @@ def test_info_says_what_auto_chooses_and_why(mivolo: Mivolo, home: Path) -> None
     assert facts["detector"].startswith("embedded (")
     assert facts["device"].endswith(")")
     assert {"python", "torch", "ultralytics", "openvino", "network"} <= set(facts)
-    assert str(home / "weights") in facts["weights"]
+    assert f"{home / 'weights'} (yours)" in out.stdout
     assert "licence: " in out.stdout
 
 

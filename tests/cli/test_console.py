@@ -6,10 +6,12 @@ import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +263,64 @@ def test_sentences_are_wrapped_on_a_terminal_alone(monkeypatch: pytest.MonkeyPat
         "    /a/very/long/path/that/is/not/broken.jpg",
         "    for it",
     ]
+
+
+def test_paths_are_broken_behind_folders_where_they_do_not_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    line = "weights /a/long/path/of/many/folders/all/the/way (yours) " + "x" * 30
+    assert text.wrapped(line, terminal, 8, break_paths=True).splitlines() == [
+        "weights /a/long/path/of/many/",
+        "        folders/all/the/way",
+        "        (yours) xxxxxxxxxxxxxx",
+        "        xxxxxxxxxxxxxxxx",
+    ]
+
+
+def test_info_fits_the_terminal() -> None:
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "mivolo_cli", "info"]
+    home = "/a/home/" + "in/a/folder/" * 12
+    environment = {**os.environ, "COLUMNS": "60", "MIVOLO_HOME": home}
+    with subprocess.Popen(command, stdout=theirs, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # the end of a terminal
+            while part := os.read(ours, 4096):
+                shown += part
+        assert process.wait() == 0
+    os.close(ours)
+    lines = shown.decode().splitlines()
+    assert max(map(len, lines)) <= 60
+    assert home in "".join(line.strip() for line in lines)
+
+
+@pytest.mark.parametrize(
+    "message, shown",
+    [
+        ("cannot read x: [Errno 2] No such file", "cannot read x: No such file"),
+        ("not valid: 'utf-8' codec can't decode byte 0xea in position 1: invalid start byte",
+         "not valid: it is not coded as UTF-8"),
+        ("cannot identify image file <_io.BytesIO object at 0x7f01>", "cannot identify image file"),
+        ("Could not open Parquet input source '<Buffer>': bad", "Could not open Parquet: bad"),
+        ("a [1] photo <b>", "a [1] photo <b>"),
+    ],
+)  # fmt: skip
+def test_messages_have_no_insides_of_python(message: str, shown: str) -> None:
+    assert text.without_internals(message) == shown
+
+
+def test_the_program_prints_no_insides_of_python(tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_bytes(b"\xff\xfe\x81")
+    for words in (["votes", "no.csv", "--controls", "no.csv", "-o", "l.csv"], ["find", "bad.csv"]):
+        command = [sys.executable, "-m", "mivolo_cli", *words]
+        said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert said.returncode == 2 and said.stderr.startswith("error: ")
+        assert not re.search(r"Errno|Traceback|codec|object at|Error\b", said.stderr)
 
 
 def test_the_shell_completes_commands_options_and_words(monkeypatch: pytest.MonkeyPatch) -> None:

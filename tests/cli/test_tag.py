@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from helpers.photos import draw_scene, save_photo
@@ -14,12 +18,13 @@ from typer.testing import CliRunner
 from typer.testing import Result as TagOutcome
 
 from mivolo_cli import cli
+from mivolo_cli.cli.tag import LABELS
 from mivolo_cli.errors import BadInput
 from mivolo_cli.metadata.lookup import tags_of
 from mivolo_cli.scan import workdir
 from mivolo_cli.storage import cache_folder
 from mivolo_cli.tagging.options import TagOptions
-from mivolo_cli.tagging.outcome import Tally
+from mivolo_cli.tagging.outcome import Status, Tally
 
 Mivolo = Callable[..., TagOutcome]
 
@@ -52,8 +57,8 @@ def test_there_and_back(mivolo: Mivolo, photo: Path, results: Path, tmp_path: Pa
     out = mivolo("tag", results, "--dry-run")
     assert (
         out.exit_code == 0
-        and "\na.jpg: looks about 33" in f"\n{out.stdout}"
-        and "nothing written" in out.stdout
+        and "\na.jpg: would be tagged: looks about 33" in f"\n{out.stdout}"
+        and "1 photo, nothing written\n  1 would be tagged" in out.stdout
     )
     assert "mivolo:Age" not in out.stdout
     out = mivolo("tag", results, "--dry-run", "--diff")
@@ -99,7 +104,7 @@ def test_a_dry_run_names_what_untag_could_not_restore(mivolo: Mivolo, tmp_path: 
     photo.write_bytes(without_room())
     results = write_results(tmp_path / "full.parquet", rows_of(photo))
     out = mivolo("tag", results, "--dry-run", "--keywords")
-    assert out.exit_code == 0 and "full.jpg: looks about" in out.stdout
+    assert out.exit_code == 0 and "full.jpg: would be tagged: looks about" in out.stdout
     assert "full.jpg: untag will not be able to restore" in out.stdout
 
 
@@ -239,3 +244,42 @@ def test_every_option_of_tag_reaches_it(
     ]  # fmt: skip
     assert isinstance(mivolo("tag", results, "--subjects").exception, BadInput)
     assert mivolo("tag", results, "--named-faces", "add").exit_code == 2
+
+
+def test_a_dry_run_says_what_would_be(mivolo: Mivolo, tmp_path: Path) -> None:
+    album = tmp_path / "album"
+    rows = [*rows_of(save_photo(album / "a.jpg")), *rows_of(save_photo(album / "b.heic"))]
+    changed = save_photo(album / "c.jpg")
+    rows += rows_of(changed)
+    changed.write_bytes(b"another photo")
+    before = contents(album)
+    out = mivolo("tag", write_results(tmp_path / "people.parquet", rows), "--dry-run")
+    assert out.exit_code == 3 and contents(album) == before
+    for line in ("1 would be tagged", "1 would get a sidecar", "1 would not be written"):
+        assert f"\n  {line}\n" in out.stdout
+    assert "\nb.heic: would get a sidecar: looks about 33" in f"\n{out.stdout}"
+    assert "c.jpg: would not be written: " in out.stderr
+    assert not any(f"1 {word}" in out.output for word in ("tagged", "got", "not written"))
+    assert mivolo("tag", tmp_path / "people.parquet").exit_code == 3
+    out = mivolo("untag", album, "--dry-run")
+    assert out.stdout.count("original bytes would be restored\n") == 3
+
+
+def test_lines_of_a_dry_run_are_wrapped_at_words(results: Path, tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "mivolo_cli", "tag", str(results), "--dry-run"]
+    environment = {**os.environ, "COLUMNS": "40", "MIVOLO_HOME": str(tmp_path)}
+    subprocess.run(command, stdout=theirs, stderr=subprocess.DEVNULL, env=environment, check=True)
+    os.close(theirs)
+    lines = os.read(ours, 8192).decode().splitlines()
+    os.close(ours)
+    assert lines[0].startswith("a.jpg: would be tagged:") and lines[1].startswith("  ")
+    assert max(map(len, lines)) <= 40
+    told = " ".join(line.strip() for line in lines)
+    assert "looks about 33" in told
+
+
+@pytest.mark.parametrize("status", get_args(Status))
+def test_every_outcome_has_its_words(status: str) -> None:
+    assert LABELS[status]

@@ -29,7 +29,7 @@ def test_a_new_sidecar_goes_when_our_entries_go(photo: Path) -> None:
     assert (done.file.name, done.old, done.reversible) == ("a.heic.xmp", None, True)
     left = sidecar.strip(done.new)
     assert left.restored and left.superfluous
-    found = packet.read(sidecar.content(photo) or b"")
+    found = packet.read(sidecar.content(sidecar.path(photo)) or b"")
     assert found is not None and found.people == make_tags().people
 
 

@@ -133,7 +133,7 @@ def test_files_are_found_with_the_program_and_with_the_user(house: Path) -> None
     [
         ("large", "mivolo weights fetch large"),
         ("unhashed", "mivolo weights fetch unhashed"),
-        ("trap", "download https://publisher.test/trap, then: mivolo weights add --trust FILE"),
+        ("trap", "mivolo weights fetch trap"),
         ("small", "install mivolo-cli again"),
     ],
 )
@@ -171,7 +171,7 @@ def test_a_file_that_was_only_put_there_is_not_used(house: Path) -> None:
     assert error.value.hint == f"`mivolo weights add {house / 'unhashed.pth'}` checks it"
     with pytest.raises(WeightsError, match="never checked") as error:
         registry.find("trap")
-    assert "add --trust" in error.value.hint
+    assert error.value.hint == f"`mivolo weights add {house / 'trap.pt'}` checks it"
 
 
 def test_the_hash_of_the_first_use_is_checked_from_then_on(house: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -493,3 +494,25 @@ def test_an_error_of_the_source_comes_through(tmp_path: Path, make_photo: MakePh
 )
 def test_what_a_decoder_says_in_the_systems_words_is_damage(number: int, code: str) -> None:
     assert decode.diagnosis(OSError(number, os.strerror(number)))[0] == code
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        struct.error("required argument is not an integer"),
+        TypeError("'NoneType' object is not subscriptable"),
+        IndexError("index out of range"),
+        KeyError(3),
+        UnicodeDecodeError("utf-8", b"x", 0, 1, "invalid start byte"),
+        PIL.UnidentifiedImageError("cannot identify image file <_io.BytesIO object at 0x7f01>"),
+        ValueError("int() argument must be a string"),
+    ],
+    ids=repr,
+)
+def test_no_insides_of_python_are_told(error: Exception) -> None:
+    assert decode.diagnosis(error) == ("corrupt", decode.CODES["corrupt"])
+
+
+def test_what_a_decoder_says_of_the_picture_is_told() -> None:
+    said = SyntaxError("broken PNG file\n(chunk b'IEND')")
+    assert decode.diagnosis(said)[1].endswith(": broken PNG file (chunk b'IEND')")

@@ -192,7 +192,8 @@ def test_pipes_and_devices_in_the_place_of_finished_work_are_passed_over(
 
 WHOLE: dict[str, Any] = {
     "metadata": {"fingerprint": "f", "model_sha256": "1"},
-    "counts": {"photos": 1, "people": 0, "no_people": 1, "no_usable_crop": 0, "failures": {"a": 1}},
+    "counts": dict.fromkeys(workdir.COUNTS, 1)
+    | {"failures": {"a": 1}, "unreadable": [["/p/a.jpg", "empty", ""]]},
 }
 
 

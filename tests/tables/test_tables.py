@@ -582,3 +582,26 @@ def test_a_link_in_circles_is_replaced(tmp_path: Path) -> None:
     check_outputs([link])
     write([link], one_row())
     assert read_table(link).num_rows == 1
+
+
+@pytest.mark.parametrize(
+    "name, command",
+    [
+        ("Family.XLSX", "mivolo export Family.parquet --to xlsx -o Family.xlsx"),
+        ("people.ods", "mivolo export people.parquet --to xlsx -o people.xlsx"),
+        ("page.html", "mivolo report page.parquet -o page.html"),
+        ("coco.json", "mivolo export coco.parquet --to coco -o coco.json"),
+        ("people.txt", "use one of .parquet, .csv, .jsonl"),
+    ],
+)
+def test_what_is_made_of_a_table_is_no_table(tmp_path: Path, name: str, command: str) -> None:
+    with pytest.raises(BadInput) as caught, open_sinks([tmp_path / name], {}):
+        pass
+    assert name in str(caught.value) and caught.value.hint.endswith(command)
+
+
+def test_what_is_no_table_is_not_read(tmp_path: Path) -> None:
+    for name, hint in (("people.xlsx", "save the sheet as CSV"), ("a.jpg", "mivolo scan PATH")):
+        with pytest.raises(BadInput) as caught:
+            read_table(tmp_path / name)
+        assert name in str(caught.value) and hint in caught.value.hint

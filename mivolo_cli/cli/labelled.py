@@ -1,0 +1,64 @@
+"""The options of labelled data, and what is found out about it before any work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import BadInput
+from .options import Invalid, Pictures
+
+if TYPE_CHECKING:
+    from ..datasets import DataOptions
+
+TABLES = (".csv", ".tsv", ".txt")
+
+
+def reading(
+    data: Sequence[Path], images: Path | None, pictures: Pictures, invalid: Invalid
+) -> DataOptions:
+    """How labelled data is to be read. Raises BadInput where it is not there, or all its pictures
+    are somewhere else."""
+    from ..datasets import DataOptions
+
+    for place in data:
+        if not os.path.lexists(place):
+            raise BadInput(f"there is no labelled data {place}", hint="check the spelling")
+        if place.suffix.lower() in TABLES:
+            _require_pictures(place, images)
+    return DataOptions(images, pictures, invalid)
+
+
+def _require_pictures(table: Path, images: Path | None) -> None:
+    """Refuse a table none of whose pictures is where it is looked for."""
+    folder = table.parent if images is None else images
+    names = list(dict.fromkeys(_names(table)))
+    if not names or any((folder / name).is_file() for name in names):
+        return
+    hint = (
+        "say with --images DIR where they are"
+        if images is None
+        else "--images is the folder that the names in the table start from"
+    )
+    raise BadInput(
+        f"none of the pictures that {table} names is there: no {folder / names[0]}", hint=hint
+    )
+
+
+def _names(table: Path) -> Iterable[str]:
+    """The pictures' names; none for a table that cannot be read, about which its reader says
+    more."""
+    from pyarrow import ArrowException
+
+    from ..datasets.rows import PICTURES
+    from ..datasets.tables import read_text
+
+    try:
+        columns = read_text(table)
+        named = next((name for name in PICTURES if name in columns.column_names), None)
+    except (OSError, ValueError, ArrowException):
+        return []
+    values = [] if named is None else columns[named].to_pylist()
+    return [str(value).strip() for value in values if value and str(value).strip()]

@@ -1,0 +1,80 @@
+"""Addresses and patterns in the place of a path: what was meant, and how to say it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import BadInput
+from ..storage import STORES, Url
+
+ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):[/\\]+(.*)", re.IGNORECASE | re.DOTALL)
+"""Also one whose slashes a Path has made fewer of."""
+WILD = re.compile(r"[*?\[]")
+BUCKETS = "buckets are s3://, gs:// and az://"
+SHOWN_PATHS = 3
+
+
+def check_inputs(paths: Iterable[Path], scans: bool = False) -> None:
+    """Refuse addresses of web pages, and patterns that no shell has replaced by names. Raises
+    BadInput. `scans` says that folders can be given instead, with --include."""
+    patterns = []
+    for path in paths:
+        if (address := web_address(path)) and not os.path.lexists(path):
+            hint = f"download it first, and give the file or folder; {BUCKETS}"
+            raise BadInput(f"{address} is on the network, and nothing is downloaded", hint=hint)
+        if is_pattern(path):
+            patterns.append(path)
+    if patterns:
+        raise BadInput(
+            f"there is no file or folder {_named(patterns)}", hint=_without_pattern(patterns, scans)
+        )
+
+
+def check_outputs(paths: Iterable[Path]) -> None:
+    """Refuse addresses that nothing can be written to. Raises BadInput."""
+    for path in paths:
+        if address := web_address(path):
+            hint = f"write a file on this computer, and upload it; {BUCKETS}"
+            raise BadInput(f"nothing can be written to {address}", hint=hint)
+
+
+def check_model(name: str) -> None:
+    """Refuse the address of a model. Raises BadInput."""
+    if address := web_address(name):
+        raise BadInput(
+            f"{address} is on the network, and nothing is downloaded while a command runs",
+            hint="`mivolo weights list` names models, `mivolo weights fetch NAME` downloads one;"
+            " give any other one as a file",
+        )
+
+
+def web_address(path: Path | str) -> str:
+    """The address as it was typed, or an empty text for a path or the URL of a bucket."""
+    match = None if isinstance(path, Url) else ADDRESS.fullmatch(str(path))
+    if match is None or match[1] in (*STORES, "file"):
+        return ""
+    return f"{match[1]}://{match[2]}"
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether it names nothing and looks as if a shell should have put names in its place."""
+    wild = not isinstance(path, Url) and WILD.search(str(path))
+    return bool(wild) and not os.path.lexists(path)
+
+
+def _named(paths: list[Path]) -> str:
+    rest = len(paths) - SHOWN_PATHS
+    return ", ".join(map(str, paths[:SHOWN_PATHS])) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _without_pattern(patterns: list[Path], scans: bool) -> str:
+    hint = "a pattern needs no quotes: the shell puts the names in its place"
+    if not scans:
+        return hint
+    parts = patterns[0].parts
+    wild = next(place for place, part in enumerate(parts) if WILD.search(part))
+    folder, pattern = Path(*parts[:wild]), "/".join(parts[wild:])
+    return f"{hint}; or give the folder: mivolo scan {folder} --include '{pattern}'"

@@ -1,0 +1,90 @@
+"""Whether a checkpoint of ultralytics holds nothing but a model of known layers.
+
+Such a file is a pickle, and a pickle can name any function of any package to be called. Here it is
+read with PyTorch's restricted loader, which calls nothing that is not on its list, and the list is
+fixed. What stands for the layers is empty: no code of ultralytics runs, either.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SUFFIX = ".pt"
+"""What ultralytics reads as such a checkpoint; by another name it reads another format."""
+CONV = (
+    "AConv ADown CBAM CBFuse CBLinear ChannelAttention Concat Conv Conv2 ConvTranspose DWConv"
+    " DWConvTranspose2d Focus GhostConv Index LightConv RepConv SpatialAttention"
+)
+BLOCK = (
+    "A2C2f AAttn ABlock AConv ADown Attention Bottleneck BottleneckCSP C1 C2 C2PSA C2f C2fAttn"
+    " C2fCIB C2fPSA C3 C3Ghost C3TR C3k C3k2 C3x CBFuse CBLinear CIB DFL ELAN1 GhostBottleneck"
+    " HGBlock HGStem PSA PSABlock Proto RepBottleneck RepC3 RepCSP RepNCSPELAN4 RepVGGDW"
+    " ResNetBlock ResNetLayer SCDown SPP SPPELAN SPPF"
+)
+LAYERS = {
+    "ultralytics.nn.tasks": "DetectionModel PoseModel SegmentationModel",
+    "ultralytics.nn.modules.conv": CONV,
+    "ultralytics.nn.modules.block": BLOCK,
+    "ultralytics.nn.modules.head": "Detect Pose Segment v10Detect",
+    "ultralytics.nn.modules.transformer": "TransformerBlock TransformerLayer",
+    "ultralytics.nn.modules": f"{CONV} {BLOCK} Detect Pose Segment",
+    "ultralytics.utils": "IterableSimpleNamespace",
+    "ultralytics.yolo.utils": "IterableSimpleNamespace",
+    "ultralytics.utils.loss": "BboxLoss DFLoss v8DetectionLoss",
+    "ultralytics.utils.tal": "TaskAlignedAssigner",
+    "torch.nn.modules.activation": "GELU Hardswish LeakyReLU ReLU ReLU6 SiLU Sigmoid",
+    "torch.nn.modules.batchnorm": "BatchNorm2d",
+    "torch.nn.modules.container": "ModuleList Sequential",
+    "torch.nn.modules.conv": "Conv2d ConvTranspose2d",
+    "torch.nn.modules.dropout": "Dropout",
+    "torch.nn.modules.linear": "Identity Linear",
+    "torch.nn.modules.loss": "BCEWithLogitsLoss",
+    "torch.nn.modules.normalization": "GroupNorm LayerNorm",
+    "torch.nn.modules.padding": "ZeroPad2d",
+    "torch.nn.modules.pooling": "AdaptiveAvgPool2d AvgPool2d MaxPool2d",
+    "torch.nn.modules.upsampling": "Upsample",
+    "numpy": "dtype",
+    "numpy.core.multiarray": "scalar",
+    "numpy._core.multiarray": "scalar",
+    "pathlib": "PosixPath WindowsPath",
+}
+"""By module: the parts of models to detect, segment and find poses, their settings and losses."""
+ALLOWED = frozenset(
+    f"{module}.{name}" for module, names in LAYERS.items() for name in names.split()
+)
+SHOWN = 3
+
+
+class _Nothing:
+    """Stands for a layer, and takes whatever it is made of."""
+
+    def __init__(self, *parts: object) -> None: ...
+
+    def __setstate__(self, state: object) -> None: ...
+
+
+def why_not(file: Path, called: str = "") -> str:
+    """Why a file, which may get another name, may do more than hold a model of known layers; an
+    empty text where it does not."""
+    if not (called or file.name).lower().endswith(SUFFIX):
+        return f"only {SUFFIX} files can be read without running what is inside them"
+    from torch import load
+    from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
+
+    try:
+        unknown = sorted(set(get_unsafe_globals_in_checkpoint(file)) - ALLOWED)
+        if unknown:
+            return f"it names {_some(unknown)}, which is no layer that is known here"
+        with safe_globals([(_Nothing, name) for name in ALLOWED]):
+            content = load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a file makes PyTorch complain of, it is refused
+        return f"PyTorch's restricted loader refuses it ({type(error).__name__})"
+    parts = [content.get(key) for key in ("model", "ema")] if isinstance(content, dict) else []
+    if any(type(part) is _Nothing for part in parts):
+        return ""
+    return "it holds no model of ultralytics"
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
