@@ -123,7 +123,10 @@ def plan(
     created = there is None or (was.tags is not None and was.tags.provenance.undo == CREATED)
     provenance = replace(tags.provenance, undo=CREATED if created else "", reversible="True")
     if was.tags is not None:
-        same = replace(provenance, date=was.tags.provenance.date)
+        before = was.tags.provenance
+        same = replace(provenance, date=before.date)
+        if not created:  # the photo beside it may have got its entries, and another size, since
+            same = replace(same, scanned_bytes=before.scanned_bytes)
         done = _build(file, there, was.data, replace(tags, provenance=same), entries)
         if done.new == there:
             return replace(done, unchanged=True)

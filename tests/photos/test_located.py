@@ -60,9 +60,6 @@ def test_a_root_is_absolute(root: Path, place: str, monkeypatch: pytest.MonkeyPa
 
 def test_a_sidecar_elsewhere_is_refused(root: Path) -> None:
     photo = Photo(str(root), "trip/a.jpg")
-    assert (
-        located(photo, lambda file: file.with_name(file.name + ".bak"))
-        == root / "trip" / "a.jpg.bak"
-    )
+    assert located(photo, lambda file: file.with_suffix(".bak")) == root / "trip" / "a.bak"
     with pytest.raises(PhotoError):
-        located(photo, ".xmp")
+        located(photo, sidecar.path)
