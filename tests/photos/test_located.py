@@ -8,6 +8,7 @@ import pytest
 from helpers.photos import save_photo
 
 from mivolo_cli.errors import PhotoError
+from mivolo_cli.metadata import sidecar
 from mivolo_cli.photos.located import is_inside, located
 from mivolo_cli.records import Photo
 
