@@ -53,7 +53,9 @@ CODES = {
 }
 """Why a photo or a folder could not be read: the stable codes, and what they mean."""
 
-INSIDES = re.compile(r"0x[0-9a-f]{4}|\[Errno|'\w+' object|\bargument\b|\bunpack\b|[<{]\w+")
+INSIDES = re.compile(
+    r"0x[0-9a-f]{4}|\[Errno|'\w+' object|\bargument\b|\bunpack\b|codec can't|[<{]\w+"
+)
 """Words of Python that tell nobody anything of a picture."""
 SIGNATURES = {
     "JPEG": rb"\xff\xd8\xff",
@@ -446,6 +448,5 @@ def diagnosis(error: Exception) -> tuple[str, str]:
 def _detail(error: Exception) -> str:
     """What a decoder says of the picture, unless it is only about its own insides."""
     said = " ".join(str(error).split())
-    of_picture = isinstance(error, (OSError, SyntaxError, ValueError))
-    inside = isinstance(error, UnicodeError) or INSIDES.search(said)
-    return f": {said}" if said and of_picture and not inside else ""
+    kept = isinstance(error, OSError | SyntaxError | ValueError) and not INSIDES.search(said)
+    return f": {said}" if said and kept else ""
