@@ -53,9 +53,7 @@ CODES = {
 }
 """Why a photo or a folder could not be read: the stable codes, and what they mean."""
 
-INSIDES = re.compile(
-    r"0x[0-9a-f]{4}|\[Errno|'\w+' object|\bargument\b|\bunpack\b|codec can't|[<{]\w+"
-)
+INSIDES = re.compile(r"0x[0-9a-f]{4}|Errno|'\w+' object|\b(argument|unpack|codec)\b|[<{]\w+")
 """Words of Python that tell nobody anything of a picture."""
 SIGNATURES = {
     "JPEG": rb"\xff\xd8\xff",
