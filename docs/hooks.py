@@ -3,7 +3,7 @@ README is the first page, and links lead to both."""
 
 from __future__ import annotations
 
-import os
+import posixpath
 import re
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,10 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     pages = {str(file.abs_src_path): file.src_uri for file in files}
 
     def link(match: re.Match[str]) -> str:
-        target = pages.get(str((here.parent / match[2]).resolve()), match[2])
-        return match[1] + os.path.relpath(target, page.file.src_path + "/..") + (match[3] or "")
+        target = pages.get(str((here.parent / match[2]).resolve()))
+        if target is None:
+            return match[0]
+        folder = posixpath.dirname(page.file.src_uri) or "."
+        return match[1] + posixpath.relpath(target, folder) + (match[3] or "")
 
     return LINK.sub(link, markdown)

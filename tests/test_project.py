@@ -158,5 +158,5 @@ def test_coverage_measures_the_package(tmp_path: Path) -> None:
         text=True,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    (covered,) = re.findall(r"^mivolo_cli/boxes\.py .* (\d+)%$", run.stdout, re.M)
+    (covered,) = re.findall(r"^mivolo_cli[/\\]boxes\.py .* (\d+)%$", run.stdout, re.M)
     assert int(covered) > 50

@@ -50,7 +50,7 @@ def test_pages_that_are_not_listed_join_the_guides() -> None:
         ("millions.md", "[a](../weights/MODEL_CARD.md)", "[a](weights/MODEL_CARD.md)"),
         ("weights/MODEL_CARD.md", "[a](../LICENSE)", "[a](../LICENSE)"),
         ("index.md", "[a](#b) [c](https://d.e/f)", "[a](#b) [c](https://d.e/f)"),
-        ("index.md", "[a](nowhere.md)", "[a](nowhere.md)"),
+        ("weights/MODEL_CARD.md", "[a](nowhere.md)", "[a](nowhere.md)"),
     ],
 )
 def test_links_lead_to_pages_of_the_site(page: str, written: str, on_the_site: str) -> None:
@@ -58,7 +58,7 @@ def test_links_lead_to_pages_of_the_site(page: str, written: str, on_the_site: s
     for name in ("millions.md", "demo.jpg"):
         files.append(File(name, str(ROOT / "docs"), "site", True))
     file = next(file for file in files if file.src_uri == page)
-    place = SimpleNamespace(abs_src_path=file.abs_src_path, src_path=page)
+    place = SimpleNamespace(abs_src_path=file.abs_src_path, src_uri=page)
     shown = hooks.on_page_markdown(written, SimpleNamespace(file=place), None, files)
     assert shown == on_the_site
 
