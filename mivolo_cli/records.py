@@ -324,8 +324,12 @@ def archive_of(path: str) -> tuple[str, str]:
 
 def same_time(now: int, scanned: int) -> bool:
     """Whether a file's time in nanoseconds is the one in a table, which other programs may have
-    written again: they round it to ten microseconds, or to seconds."""
-    return abs(now - scanned) <= (10**9 if scanned % 10**9 == 0 else 10**4)
+    written again: they round it to ten microseconds, or to seconds. A drive to which photos were
+    moved since may keep hundredths of seconds, or every other second only."""
+    second = 10**9
+    steps = [step for step in (second // 100, second, 2 * second) if now % step == 0]
+    steps += [second] if scanned % second == 0 else []
+    return abs(now - scanned) <= max(steps, default=second // 10**5)
 
 
 def stays_inside(path: str) -> bool:

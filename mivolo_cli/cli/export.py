@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from .console import Console
-from .options import AsJson, Log, MinScore, Quiet
+from .options import AsJson, Log, MinScore, Quiet, Root
 
 EXAMPLES = """Examples:
 
@@ -61,6 +61,7 @@ def export(
         ),
     ] = "/data/local-files/?d=",
     min_score: MinScore = 0.0,
+    root: Root = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
     log: Log = None,
@@ -71,7 +72,9 @@ def export(
 
     settings = Settings(copy_photos=copy_photos, thumbnails=thumbnails, url=url)
     with Console("export", quiet, as_json, log) as console:
-        done = run(ExportOptions(place(results), to, output, replace, settings, min_score))
+        done = run(
+            ExportOptions(place(results), to, output, replace, settings, min_score, root or ())
+        )
         lines = [
             f"{to}: photos {done.photos}, people {done.people}",
             *(f"written: {file}" for file in done.files),

@@ -10,7 +10,7 @@ import typer
 
 from ..errors import ExitCode
 from .console import Console
-from .options import FIND, RESULT, SAY, AsJson, Log, MinScore, Quiet
+from .options import FIND, RESULT, SAY, AsJson, Log, MinScore, Quiet, Root
 
 if TYPE_CHECKING:
     from ..find import Findings, FindOptions
@@ -125,6 +125,7 @@ def find(
     gender: Gender = None,
     used: Used = None,
     min_score: MinScore = 0.0,
+    root: Root = None,
     any_person: AnyPerson = False,
     people: HowMany = None,
     taken: Taken = None,
@@ -160,7 +161,11 @@ def find(
     outputs = {"table": table, "playlist": playlist, "copy": copy, "link": link}
     places = {name: file and place(file) for name, file in outputs.items()}
     with Console("find", quiet, as_json, log, lines_to="stderr") as console:
-        _run(FindOptions(place(results), wanted, **places), console, "\0" if null else "\n")
+        _run(
+            FindOptions(place(results), wanted, **places, moved=root or ()),
+            console,
+            "\0" if null else "\n",
+        )
 
 
 def _run(options: FindOptions, console: Console, end: str) -> None:

@@ -29,6 +29,15 @@ MinScore = Annotated[
         rich_help_panel=RESULT,
     ),
 ]
+Root = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[OLD=]NEW",
+        help="The photos have moved: their folder (OLD, if there are several) is NEW now;"
+        " repeatable.",
+        rich_help_panel=FIND,
+    ),
+]
 SAY = "What is said"
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but errors.", rich_help_panel=SAY)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .console import Console
-from .options import RESULT, AsJson, Log, MinScore, Quiet
+from .options import RESULT, AsJson, Log, MinScore, Quiet, Root
 from .progress import counting
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def report(
         ),
     ] = 0,
     min_score: MinScore = 0.0,
+    root: Root = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
     log: Log = None,
@@ -94,6 +95,7 @@ def report(
         size=size,
         min_score=min_score,
         workers=workers or os.cpu_count() or 1,
+        moved=root or (),
     )
     with Console("report", quiet, as_json, log) as console:
         with counting("report", " photos", quiet) as bar:

@@ -26,6 +26,7 @@ from .options import (
     Model,
     Precision,
     Quiet,
+    Root,
     Use,
 )
 from .places import check_inputs
@@ -118,6 +119,7 @@ def scan(
     system_folders: SystemFolders = False,
     shard: ShardOf = None,
     keep_missing: KeepMissing = False,
+    root: Root = None,
     spreadsheet_safe: SpreadsheetSafe = False,
     skip_tagged: SkipTagged = False,
     tag: Tag = False,
@@ -151,6 +153,7 @@ def scan(
         skip_tagged=skip_tagged,
         ray=ray or ray_address is not None,
         ray_address=ray_address,
+        moved=root or (),
     )
     if tag and any(isinstance(path, Url) for path in options.paths):
         raise BadInput("photos in a bucket cannot be tagged", hint="leave out --tag")

@@ -20,7 +20,7 @@ from .files import kinds
 from .help import OLD_NAMES
 
 NAME = "mivolo.toml"
-SAID_EACH_TIME = ("help", "overwrite", "replace", "tag", "trust")
+SAID_EACH_TIME = ("help", "overwrite", "replace", "root", "tag", "trust")
 """Options that a file may not set: a folder of photos from somebody else could bring one along."""
 MOST_BYTES = 1 << 20
 

@@ -10,7 +10,7 @@ import typer
 
 from ..errors import BadInput, ExitCode
 from .console import Console
-from .options import RESULT, AsJson, Log, MinScore, Quiet
+from .options import RESULT, AsJson, Log, MinScore, Quiet, Root
 from .progress import Bar
 from .text import wrapped
 
@@ -153,6 +153,7 @@ def tag(
     named_faces: Named = "extend",
     bodies: Bodies = False,
     min_score: MinScore = 0.0,
+    root: Root = None,
     exif: Exif = None,
     overwrite: Overwrite = False,
     dry_run: Annotated[bool, DRY_RUN] = False,
@@ -196,6 +197,7 @@ def tag(
         subjects=subjects,
         named_faces=named_faces,
         sidecar_name=sidecar_name,
+        moved=root or (),
     )
     with Console("tag", quiet, as_json, log) as console:
         _finish(run_tag(options, console, diff), console, dry_run, report)
@@ -213,6 +215,7 @@ def untag(
         bool, typer.Option("--hidden", help="Hidden files and folders, too.")
     ] = False,
     report: Annotated[Path | None, REPORT] = None,
+    root: Root = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
     log: Log = None,
@@ -222,9 +225,10 @@ def untag(
     from ..tagging.untag import untag as run
 
     _require_dry_run(diff, dry_run)
+    options = UntagOptions(paths, dry_run, backup, hidden, report, root or ())
     with Console("untag", quiet, as_json, log) as console:
         with TagProgress("untag", console, diff, dry_run) as progress:
-            tally = run(UntagOptions(paths, dry_run, backup, hidden, report), progress.show)
+            tally = run(options, progress.show)
         _finish(tally, console, dry_run, report)
 
 

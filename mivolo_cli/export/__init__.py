@@ -3,6 +3,7 @@ them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -39,7 +40,8 @@ EXPORT = Kind("new file", lambda path: False, "choose another name, or add --rep
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
     """`output` is a file, for YOLO and Label Studio a folder; what stands there is refused, a file
-    unless `replace`. People whom the detector gave less than `min_score` are left out."""
+    unless `replace`. People whom the detector gave less than `min_score` are left out. `moved` says
+    where photos are now: see tables.moved."""
 
     results: Path
     format: str
@@ -47,6 +49,7 @@ class ExportOptions:
     replace: bool = False
     settings: Settings = Settings()
     min_score: float = 0.0
+    moved: Sequence[str] = ()
 
 
 def export(options: ExportOptions) -> Exported:
@@ -67,6 +70,6 @@ def export(options: ExportOptions) -> Exported:
         )
     else:
         check_folder(options.output)
-    results = read_results(options.results, options.min_score)
+    results = read_results(options.results, options.min_score, options.moved)
     with workdir.claim([options.output]):
         return format.write(results, options.output, options.settings)

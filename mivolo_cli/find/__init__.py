@@ -4,7 +4,7 @@ copies or links."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain
@@ -29,7 +29,7 @@ MADE_BY = ("model", "model_sha256", "detector")
 @dataclass(frozen=True, slots=True)
 class FindOptions:
     """`table` gets the rows of whoever was found, `playlist` (m3u8) the photos' paths. `copy` and
-    `link` are new or empty folders."""
+    `link` are new or empty folders. `moved` says where photos are now: see tables.moved."""
 
     results: Path
     wanted: Wanted = field(default_factory=Wanted)
@@ -37,6 +37,7 @@ class FindOptions:
     playlist: Path | None = None
     copy: Path | None = None
     link: Path | None = None
+    moved: Sequence[str] = ()
 
     @property
     def outputs(self) -> list[Path]:
@@ -68,7 +69,7 @@ def find(options: FindOptions, on_found: Callable[[Photo], None] = lambda photo:
     Outputs appear when all is done. Raises BadInput, and OutputError.
     """
     _check(options)
-    tables = stream(options.results)
+    tables = stream(options.results, options.moved)
     first = next(tables, SCHEMA.empty_table())
     findings = Findings()
     with ExitStack() as stack:

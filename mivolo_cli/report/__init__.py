@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +43,8 @@ PICTURE = re.compile(r"\d+\.webp")
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
     """`size` is the longer side of a picture in pixels. A report of ours is replaced, another file
-    if `replace`. People whom the detector gave less than `min_score` are left out."""
+    if `replace`. People whom the detector gave less than `min_score` are left out. `moved` says
+    where photos are now: see tables.moved."""
 
     results: Path
     output: Path
@@ -53,6 +54,7 @@ class ReportOptions:
     size: int = 512
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     min_score: float = 0.0
+    moved: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def report(
     folder = pictures_folder(options.output) if options.pictures == "beside" else None
     if folder is not None:
         _check_pictures(folder)
-    results = read_results(options.results, options.min_score)
+    results = read_results(options.results, options.min_score, options.moved)
     found = [result.photo for result in results if not isinstance(result, Failure)]
     pictures = _pictures(found, options, on_progress)
     with workdir.claim([options.output]), ExitStack() as stack:

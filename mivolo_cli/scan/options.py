@@ -23,7 +23,8 @@ class ScanOptions:
     leaves out photos that carry tags of the same model; they have no rows. `listed` says that the
     paths came as a list: one that is missing becomes a row instead of an error. With `ray`, the
     work is done on the Ray cluster at `ray_address`, without one on a cluster of this machine; an
-    output with no suffix is then a folder of Parquet files.
+    output with no suffix is then a folder of Parquet files. `moved` says where the photos of an
+    earlier run are now: see tables.moved.
     """
 
     paths: Sequence[Path]
@@ -42,6 +43,7 @@ class ScanOptions:
     skip_tagged: bool = False
     ray: bool = False
     ray_address: str | None = None
+    moved: Sequence[str] = ()
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import chain, islice
 from time import monotonic
 
@@ -82,11 +83,15 @@ class _Run:
         self._receipt = last if last is not None and last.is_whole else None
         self._backend: Backend | None = None
         self._metadata = self._receipt.metadata if self._receipt else self._open()
-        self._plan = Plan(place.results(self._fingerprint))
+        self._plan = self._new_plan()
 
     @property
     def _fingerprint(self) -> str:
         return self._metadata[store.FINGERPRINT]
+
+    def _new_plan(self) -> Plan:
+        moved = partial(selection.moved, self._options) if self._options.moved else None
+        return Plan(self._place.results(self._fingerprint, moved))
 
     def go(self, found: Iterator[Photo | Failure]) -> None:
         """Plan, work, draw, publish."""
@@ -115,7 +120,7 @@ class _Run:
     def _start_again(self) -> None:
         self.progress.start_again()
         self._drawings.forget()
-        self._receipt, self._plan = None, Plan(self._place.results(self._fingerprint))
+        self._receipt, self._plan = None, self._new_plan()
         self.go(selection.photos(self._options, self.progress.passed))
 
     def _without_tagged(self, found: Iterator[Photo | Failure]) -> Iterator[Photo | Failure]:

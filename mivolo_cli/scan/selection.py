@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, takewhile
@@ -16,6 +16,7 @@ from ..errors import BadInput
 from ..photos import walk
 from ..photos.passed import RAW, PassedOver
 from ..records import Failure, Photo
+from ..tables.moved import new_roots
 from . import given_boxes
 from .options import ScanOptions
 
@@ -102,6 +103,19 @@ def photos(options: ScanOptions, passed: PassedOver) -> Iterator[Photo | Failure
     found = walk.opened(listed(options, passed), passed)
     boxes = given_boxes.opened(options)
     return found if boxes is None else given_boxes.noted(boxes, found)
+
+
+def moved(options: ScanOptions, kept: Collection[str]) -> Mapping[str, str]:
+    """Where the roots of results of an earlier run are now, if they are scanned. Raises
+    BadInput."""
+    roots = walk.roots(options.paths)
+    new = new_roots(options.moved, [root for root in kept if root not in roots])
+    if new and not set(roots).intersection(new.values()):
+        raise BadInput(
+            f"--root leads to {next(iter(new.values()))}, which is not scanned",
+            hint="scan the folder in which the photos are now, and name the same one here",
+        )
+    return new
 
 
 def listed(options: ScanOptions, passed: PassedOver | None = None) -> Iterator[Photo | Failure]:

@@ -11,9 +11,9 @@ import hashlib
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from .. import storage
 from ..atomic import replacing
 from ..errors import OutputError
 from ..records import SCHEMA, Failure, Person, Photo, Prediction, Result, people_of, rows
+from ..tables.moved import with_roots
 
 PART_PHOTOS = 128
 """Photos in a part: what a killed run loses at most."""
@@ -108,10 +109,10 @@ class ResultStore:
     before.
 
     Photos have numbers in the order in which they were added, and so have rows. In memory are keys
-    and numbers alone.
+    and numbers alone. Results of photos in one of `new_roots` are found where they are now.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, new_roots: Mapping[str, str] | None = None) -> None:
         self.index: dict[bytes, int] = {}
         self.passing: set[int] = set()
         """The numbers of photos that failed for a reason that may be over."""
@@ -121,7 +122,8 @@ class ResultStore:
         self._last_key: bytes | None = None
         self._renamed: dict[bytes, bytes] = {}
         self._by_time: dict[bytes, tuple[bytes, int]] | None = None
-        self._read_group = lru_cache(OPEN_GROUPS)(_read_group)
+        self._new_roots = new_roots or {}
+        self._read_group = lru_cache(OPEN_GROUPS)(partial(_read_group, self._new_roots))
 
     def add(self, file: Path, fingerprint: str, keys: Sequence[bytes] | None = None) -> bool:
         """Take in a part or a result table, if it is whole and was made with this fingerprint.
@@ -129,7 +131,7 @@ class ResultStore:
         `keys` are those to find its photos by, where not those that the file says.
         """
         try:
-            groups = list(_read_keys(file, fingerprint))
+            groups = list(_read_keys(self._new_roots, file, fingerprint))
         except UNREADABLE:
             return False
         found = [
@@ -237,26 +239,46 @@ class ResultStore:
                     yield _key(root, path, None, time), (photo_key, size)
 
 
+def roots(files: Iterable[Path], fingerprint: str) -> set[str]:
+    """The roots of the photos in those files that can be read and have this fingerprint."""
+    found: set[str] = set()
+    for file in files:
+        with suppress(*UNREADABLE), _opened(file) as opened:
+            if _is_of(opened, fingerprint):
+                for batch in opened.iter_batches(columns=["root"]):
+                    found.update(batch["root"].unique().to_pylist())
+    return found
+
+
 def _read_keys(
-    file: Path, fingerprint: str
+    new_roots: Mapping[str, str], file: Path, fingerprint: str
 ) -> Iterator[tuple[list[bytes | None], list[str | None]]]:
     """The keys and error codes of the rows of each row group; nothing where the fingerprint is
     another one."""
-    storage.require_regular(file)
-    with pq.ParquetFile(file, page_checksum_verification=True) as opened:
-        about: Mapping[bytes, bytes] = opened.schema_arrow.metadata or {}
-        if about.get((KEY_PREFIX + FINGERPRINT).encode()) != fingerprint.encode():
+    with _opened(file) as opened:
+        if not _is_of(opened, fingerprint):
             return
         for number in range(opened.num_row_groups):
-            group = _keyed(opened.read_row_group(number))
+            group = _keyed(opened.read_row_group(number), new_roots)
             yield group["key"].to_pylist(), group["error"].to_pylist()
 
 
-def _read_group(file: Path, number: int) -> pa.Table:
+@contextmanager
+def _opened(file: Path) -> Iterator[pq.ParquetFile]:
+    storage.require_regular(file)
+    with pq.ParquetFile(file, page_checksum_verification=True) as opened:
+        yield opened
+
+
+def _is_of(opened: pq.ParquetFile, fingerprint: str) -> bool:
+    about: Mapping[bytes, bytes] = opened.schema_arrow.metadata or {}
+    return about.get((KEY_PREFIX + FINGERPRINT).encode()) == fingerprint.encode()
+
+
+def _read_group(new_roots: Mapping[str, str], file: Path, number: int) -> pa.Table:
     try:
-        storage.require_regular(file)
-        with pq.ParquetFile(file, page_checksum_verification=True) as opened:
-            return _keyed(opened.read_row_group(number))
+        with _opened(file) as opened:
+            return _keyed(opened.read_row_group(number), new_roots)
     except UNREADABLE as error:
         raise OutputError(
             f"{file}, which holds finished work, cannot be read any more: {error}",
@@ -264,9 +286,12 @@ def _read_group(file: Path, number: int) -> pa.Table:
         ) from error
 
 
-def _keyed(group: pa.Table) -> pa.Table:
+def _keyed(group: pa.Table, new_roots: Mapping[str, str]) -> pa.Table:
     """A row group of a part, or of a result table, as KEPT_SCHEMA; a row about no file that was
-    there has no key."""
+    there has no key. Photos that are in a new root have another key, too."""
+    if not new_roots.keys().isdisjoint(group["root"].unique().to_pylist()):
+        group = with_roots(group, new_roots)
+        group = group.drop_columns("key") if "key" in group.column_names else group
     if "key" not in group.column_names:
         columns: list[list[Any]] = [
             group[name].to_pylist() for name in ("root", "path", "bytes", "mtime_ns")

@@ -90,15 +90,18 @@ class Workdir:
         last = _receipt(self.folder)
         return last if last is not None and last.request == request else None
 
-    def results(self, fingerprint: str) -> store.ResultStore:
+    def results(
+        self, fingerprint: str, moved: Callable[[set[str]], Mapping[str, str]] | None = None
+    ) -> store.ResultStore:
         """What has been finished with this fingerprint; without any of it, what stands in Parquet
-        tables of results."""
-        results = store.ResultStore()
+        tables of results. `moved` is asked where their roots are now."""
         kept = [folder / WHOLE for folder in self._folders]
         kept += [file for folder in self._folders for _, file in _parts(folder)]
-        found = [results.add(file, fingerprint) for file in kept]
-        if not any(found):
-            for table in chain.from_iterable(map(_nearby, self._outputs)):
+        results = store.ResultStore(moved and moved(store.roots(kept, fingerprint)))
+        if not any([results.add(file, fingerprint) for file in kept]):
+            kept = list(chain.from_iterable(map(_nearby, self._outputs)))
+            results = store.ResultStore(moved and moved(store.roots(kept, fingerprint)))
+            for table in kept:
                 results.add(table, fingerprint)
         return results
 

@@ -3,7 +3,7 @@ here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from .. import tables
 from ..records import Failure, Result, from_rows
+from .moved import relocated
 from .parquet import KEY_PREFIX
 from .scores import with_min_score
 from .stream import by_photo
@@ -34,10 +35,10 @@ class Results:
         return sorted(self.table["root"].unique().to_pylist())
 
 
-def read_results(path: Path, min_score: float = 0.0) -> Results:
-    """A table of `mivolo scan` in any of its formats, without people who scored less. Raises
-    BadInput."""
-    table = with_min_score(tables.read_table(path), min_score)
+def read_results(path: Path, min_score: float = 0.0, moved: Sequence[str] = ()) -> Results:
+    """A table of `mivolo scan` in any of its formats, without people who scored less, and with
+    folders that have `moved` where they are now. Raises BadInput."""
+    table = relocated(with_min_score(tables.read_table(path), min_score), moved)
     metadata = {
         key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()
     }

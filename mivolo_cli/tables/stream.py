@@ -13,15 +13,16 @@ from .. import storage
 from ..records import SCHEMA
 from . import checked, parquet, parquet_files, read_table, readable
 from .formats import UNREADABLE
+from .moved import new_roots, relocated, with_roots
 from .values import Origin
 
 ORDER = ("root", "path", "person")
 ROWS_AT_ONCE = 4096
 
 
-def stream(path: Path) -> Iterator[pa.Table]:
+def stream(path: Path, moved: Sequence[str] = ()) -> Iterator[pa.Table]:
     """The rows of a result table as `read_table` has them: each photo's together, which may go on
-    in the next table.
+    in the next table. Folders that have `moved` are where they are now.
 
     Parquet, be it a folder, is read as it is asked for if its rows stand as a scan writes them;
     other tables are read whole. Raises BadInput.
@@ -29,14 +30,15 @@ def stream(path: Path) -> Iterator[pa.Table]:
     with readable(path):
         files = parquet_files(path)
     if not files or not _is_in_order(files):
-        yield read_table(path)
+        yield relocated(read_table(path), moved)
         return
     with readable(path):
+        new = new_roots(moved, _roots(files)) if moved else {}
         for file in files:
             first = 0
             with storage.open_file(file) as opened:
                 for batch in parquet.batches(opened):
-                    yield checked(batch, Origin(file, first))
+                    yield with_roots(checked(batch, Origin(file, first)), new)
                     first += batch.num_rows
 
 
@@ -52,6 +54,15 @@ def by_photo(
     rows: Iterator[dict[str, Any]] = (row for batch in batches for row in batch.to_pylist())
     for _, group in groupby(rows, key=lambda row: (row["root"], row["path"])):
         yield list(group)
+
+
+def _roots(files: Iterable[Path]) -> set[str]:
+    found: set[str] = set()
+    for file in files:
+        with storage.open_file(file) as opened:
+            for batch in parquet.batches(opened, ORDER[:1]):
+                found.update(batch["root"].unique().to_pylist())
+    return found
 
 
 def _is_in_order(files: Sequence[Path]) -> bool:

@@ -35,6 +35,7 @@ from ..metadata.picture import examine
 from ..metadata.sidecar import Sidecar
 from ..records import Photo, photo_of
 from ..scan import workdir
+from ..tables.moved import relocated
 from ..tables.scores import with_min_score
 from .compare import compare
 from .options import Rows, TagOptions
@@ -73,7 +74,8 @@ def tag(
     results are no table of ours.
     """
     check_report(options.report, [options.results])
-    table = with_min_score(tables.read_table(options.results), options.min_score)
+    table = relocated(tables.read_table(options.results), options.moved)
+    table = with_min_score(table, options.min_score)
     model, sha256 = _model(options.results, table)
     provenance = Provenance(
         model=model, model_sha256=sha256, date=datetime.now(UTC).isoformat(timespec="seconds")

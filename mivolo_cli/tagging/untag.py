@@ -17,6 +17,7 @@ from ..metadata.xmp import SKELETON
 from ..photos import walk
 from ..records import Failure, Photo
 from ..tables import FORMATS, read_table
+from ..tables.moved import relocated
 from .outcome import TagOutcome, Tally, check_report, diff, open_report
 
 T = TypeVar("T")
@@ -24,13 +25,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class UntagOptions:
-    """`paths` are photos, folders, and tables of results."""
+    """`paths` are photos, folders, and tables of results, whose photos may have `moved`: see
+    tables.moved."""
 
     paths: Sequence[Path]
     dry_run: bool = False
     backup: bool = False
     hidden: bool = False
     report: Path | None = None
+    moved: Sequence[str] = ()
 
 
 def untag(
@@ -60,7 +63,7 @@ def untag(
 def _find(options: UntagOptions) -> Iterator[Photo | Failure]:
     tables = [path for path in options.paths if path.suffix.lower() in FORMATS]
     for table in tables:
-        rows = read_table(table).select(["root", "path"]).to_pylist()
+        rows = relocated(read_table(table), options.moved).select(["root", "path"]).to_pylist()
         found = dict.fromkeys(Photo(row["root"], row["path"]) for row in rows)
         yield from map(_checked, found)
     yield from walk.walk(

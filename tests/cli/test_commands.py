@@ -235,6 +235,7 @@ def test_every_option_reaches_the_scan(mivolo: Mivolo, monkeypatch: pytest.Monke
         "min_face_score": 0.6, "min_person_score": 0.7, "min_face": 24.0, "level": "on",
     }  # fmt: skip
     globs: dict[str, Any] = {"include": ["*.jpg", "x/**"], "exclude": ["y", "z"]}
+    globs["root"] = ["/a=/b", "/c"]
     arguments = [
         "one",
         "two",
@@ -257,7 +258,8 @@ def test_every_option_reaches_the_scan(mivolo: Mivolo, monkeypatch: pytest.Monke
         ("hidden", "system_folders", "keep_missing", "spreadsheet_safe"), True
     )
     flags["any_way_up"] = False
-    assert asked == [scan_options(**paths, **others, **globs, **flags)]
+    moved = globs.pop("root")
+    assert asked == [scan_options(**paths, **others, **globs, **flags, moved=moved)]
 
 
 def test_photos_are_turned_unless_told_otherwise(

@@ -56,7 +56,9 @@ def options(group: Any = PROGRAM, under: str = "") -> Iterator[tuple[str, TyperO
                 yield f"{under}{name}", param
 
 
-TEXTS = [(command, option) for command, option in options()]
+TEXTS = [
+    (command, option) for command, option in options() if option.name not in settings.SAID_EACH_TIME
+]
 NAMES = [f"{command}.{settings.long_name(option)}" for command, option in TEXTS]
 each_option = pytest.mark.parametrize("command, option", TEXTS, ids=NAMES)
 

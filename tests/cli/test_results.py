@@ -158,11 +158,11 @@ def test_every_option_of_export_reaches_it(mivolo: Mivolo, monkeypatch: pytest.M
     done = exporting.Exported((), 0, 0)
     monkeypatch.setattr(exporting, "export", keeping(asked, lambda _: done))
     arguments = ["--replace", "--thumbnails", "9", "--no-copy-photos", "--url", "u"]
-    arguments += ["--min-score", "0.6"]
+    arguments += ["--min-score", "0.6", "--root", "/a"]
     assert mivolo("export", "p.csv", "--to", "yolo", "-o", "out", *arguments).exit_code == 0
     settings = exporting.Settings(copy_photos=False, thumbnails=9, url="u")
     options = exporting.ExportOptions
-    assert asked == [options(Path("p.csv"), "yolo", Path("out"), True, settings, 0.6)]
+    assert asked == [options(Path("p.csv"), "yolo", Path("out"), True, settings, 0.6, ["/a"])]
     assert mivolo("export", "p.csv", "--to", "yolo", "-o", "out").exit_code == 0
     assert asked[1] == options(Path("p.csv"), "yolo", Path("out"))
 
@@ -176,13 +176,13 @@ def test_every_option_of_report_reaches_it(
     made = reporting.HtmlReport(page, None, 0, 0, 0, 0)
     monkeypatch.setattr(reporting, "report", keeping(asked, lambda *_: made))
     arguments = ["--title", "T", "--replace", "--beside", "--size", "99", "--workers", "3"]
-    arguments += ["--min-score", "0.6"]
+    arguments += ["--min-score", "0.6", "--root", "/a"]
     assert mivolo("report", "p.csv", "-o", page, *arguments).exit_code == 0
     assert mivolo("report", "p.csv", "-o", page).exit_code == 0
     assert mivolo("report", "p.csv", "-o", page, "--no-pictures").exit_code == 0
     options = reporting.ReportOptions
     assert asked[:2] == [
-        options(Path("p.csv"), page, "T", True, "beside", 99, 3, 0.6),
+        options(Path("p.csv"), page, "T", True, "beside", 99, 3, 0.6, ["/a"]),
         options(Path("p.csv"), page),
     ]
     assert asked[2].pictures == "none"

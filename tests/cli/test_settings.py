@@ -106,6 +106,7 @@ def test_other_commands_settings_are_not_mentioned(scan: Scan) -> None:
         ("[scan]\nhidden = 1\n", "has to be bool", "mivolo scan --help"),
         ("[scan]\nexclude = [1]\n", "scan.exclude", "mivolo scan --help"),
         ("[scan]\ntag = true\n", "--tag", "each time"),
+        ("[report]\nroot = ['C:=/etc']\n", "--root", "each time"),
         ("[weights.add]\ntrust = true\n", "--trust", "each time"),
         ("[scan]\npaths = ['a']\n", "scan.paths", "there can be"),
         ("scan = 1\n", "scan is not a table", ""),

@@ -159,3 +159,46 @@ def test_a_photo_in_an_archive_is_told_by_it(tmp_path: Path) -> None:
     assert not is_as_scanned(Photo(str(tmp_path), "a.tar/1.jpg", 11, facts.st_mtime_ns))
     assert not is_as_scanned(Photo(str(tmp_path), "a.tar/1.jpg"))
     assert not is_as_scanned(Photo(str(tmp_path), "../a.tar/1.jpg", 10, facts.st_mtime_ns))
+
+
+@each_command
+def test_photos_that_have_moved_are_opened_where_they_are(
+    mivolo: Mivolo, tmp_path: Path, secret: Path, command: str
+) -> None:
+    rows = rows_of(secret)
+    rows[0] |= {"root": "/gone/for/good"}
+    table = write_results(tmp_path / "people.parquet", rows)
+    line = f"{COMMANDS[command]} --root {secret.parent}"
+    if "tag" in command and command != "tag":
+        assert mivolo(f"tag {{table}} --root {secret.parent}", table).exit_code == 0
+    out = mivolo(line, table)
+    assert out.exit_code == 0, (out.output, out.exception)
+    if "tag" not in command:
+        assert len(pictures(tmp_path / "work")) == 1
+    assert (tags_of(secret) is not None) == (command in ("tag", "tag --sidecar", "tag --check"))
+
+
+@each_command
+@pytest.mark.parametrize("path", ["../secret/b.jpg", "link/b.jpg", "link.jpg"])
+def test_nothing_outside_of_a_new_root_is_opened(
+    mivolo: Mivolo, tmp_path: Path, secret: Path, command: str, path: str
+) -> None:
+    rows = rows_of(secret)
+    rows[0] |= {"root": "/gone", "path": path}
+    table = write_results(tmp_path / "people.parquet", rows)
+    before = contents(tmp_path / "secret")
+    mivolo(f"{COMMANDS[command]} --root {tmp_path / 'album'}", table)
+    assert contents(tmp_path / "secret") == before
+    assert pictures(tmp_path / "work") == []
+
+
+@pytest.mark.parametrize("drive", [2 * 10**9, 10**9, 10**7], ids=["FAT", "HFS+", "exFAT"])
+def test_drives_with_coarse_times_may_hold_photos_that_have_moved(
+    mivolo: Mivolo, tmp_path: Path, secret: Path, drive: int
+) -> None:
+    os.utime(secret, ns=(0, 1_600_000_001_987_654_321))
+    table = write_results(tmp_path / "people.parquet", rows_of(secret))
+    os.utime(secret, ns=(0, 1_600_000_001_987_654_321 // drive * drive))
+    assert mivolo("tag {table} --dry-run", table).exit_code == 0
+    os.utime(secret, ns=(0, 1_600_000_005_000_000_000))
+    assert mivolo("tag {table} --dry-run", table).exit_code == 3

@@ -230,7 +230,17 @@ def test_every_option_of_tag_reaches_it(
     monkeypatch.setattr("mivolo_cli.tagging.tag.tag", remember)
     report = tmp_path / "tagged.csv"
     flags = ("keywords", "subjects", "microsoft", "bodies", "overwrite", "backup", "dry-run")
-    more = ["--named-faces", "leave", "--exif", "usercomment", "--min-score", 0.5, "--sidecar"]
+    more = [
+        "--named-faces",
+        "leave",
+        "--exif",
+        "usercomment",
+        "--min-score",
+        0.5,
+        "--sidecar",
+        "--root",
+        "/a",
+    ]
     out = mivolo(
         "tag", results, *(f"--{flag}" for flag in flags), *more,
         "--require-reversible", "--check", "--report", report,
@@ -239,7 +249,7 @@ def test_every_option_of_tag_reaches_it(
     assert found == [
         TagOptions(
             results, "sidecar", True, True, True, "UserComment", True, True, True, True, True,
-            report, 0.5, True, "leave",
+            report, 0.5, True, "leave", ["/a"],
         )
     ]  # fmt: skip
     assert isinstance(mivolo("tag", results, "--subjects").exception, BadInput)

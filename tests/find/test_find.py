@@ -368,11 +368,11 @@ def test_every_option_of_find_reaches_it(mivolo: Mivolo, monkeypatch: pytest.Mon
     asked: list[Any] = []
     monkeypatch.setattr(find, "find", keeping(asked, lambda *_: Findings()))
     line = "--age 0-12 --surely --gender male --used face --min-score 0.6 --people 2"
-    line += " --taken 2015 --any-person --table t.csv --copy c --link l --playlist p.m3u8"
+    line += " --taken 2015 --any-person --table t.csv --copy c --link l --playlist p.m3u8 --root /a"
     assert mivolo("find", "p.csv", *line.split(), "--path", "*.jpg").exit_code == 0
     (options,) = asked
     outputs = map(Path, ("t.csv", "p.m3u8", "c", "l"))
-    assert options.outputs == list(outputs)
+    assert options.outputs == list(outputs) and options.moved == ["/a"]
     (glob,) = options.wanted.globs
     assert glob.pattern == "*.jpg"
     span = options.wanted.taken

@@ -487,3 +487,61 @@ def test_a_killed_run_holds_no_lock_and_leaves_no_torn_file(
     assert left == [
         f".people.csv.mivolo/{name}" for name in ("lock", "receipt.json", "results.parquet")
     ] + ["people.csv"]
+
+
+# --- a library that has moved
+
+
+def move(album: Path) -> Path:
+    return album.rename(album.with_name("moved"))
+
+
+@pytest.mark.parametrize("names", [("people.parquet",), ("people.csv",)])
+@pytest.mark.parametrize("old", ["", "{album}=", "{album.parent}/album="])
+def test_a_library_that_has_moved_is_not_done_again(
+    scan: Scan, place: Path, album: Path, decoded: list[str], names: tuple[str], old: str
+) -> None:
+    scan(*names)
+    before, new = table(place / names[0]), move(album)
+    decoded.clear()
+    given = {"paths": [new], "moved": [old.format(album=album) + str(new)]}
+    progress = scan(*names, **given)
+    assert progress.reused == 30 and not decoded
+    assert table(place / names[0]) == [row | {"root": str(new)} for row in before]
+    assert scan(*names, **given).unchanged and scan(*names, paths=[new]).unchanged
+
+
+def test_a_moved_library_is_found_by_the_table_alone(
+    scan: Scan, place: Path, album: Path, decoded: list[str]
+) -> None:
+    scan("people.parquet")
+    for folder in workdir.find(place / "people.parquet"):
+        workdir.purge(folder)
+    new = move(album)
+    decoded.clear()
+    assert scan("people.parquet", paths=[new], moved=[str(new)]).reused == 30 and not decoded
+
+
+def test_a_run_that_was_stopped_goes_on_where_the_library_is_now(
+    scan: Scan, place: Path, album: Path, decoded: list[str]
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        scan(stop=9)
+    given = {"paths": [new := move(album)], "moved": [str(new)]}
+    with pytest.raises(KeyboardInterrupt):
+        scan(stop=6, **given)
+    decoded.clear()
+    progress = scan(**given)
+    assert progress.reused == 30 - len(decoded) >= 12
+    assert {row["root"] for row in table(place / "people.csv")} == {str(new)}
+
+
+def test_a_library_that_has_moved_elsewhere_than_is_scanned_is_refused(
+    scan: Scan, album: Path, tmp_path: Path
+) -> None:
+    scan()
+    new = move(album)
+    with pytest.raises(BadInput, match="which is not scanned"):
+        scan(paths=[new], moved=[str(tmp_path)])
+    with pytest.raises(BadInput, match="no such folder"):
+        scan(paths=[new], moved=[str(tmp_path / "gone")])
