@@ -3,24 +3,19 @@ memory or on disk."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard, overload
+from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
 import PIL.Image
-import PIL.ImageOps
 import pyarrow as pa
 
-from . import draw, storage
+from . import draw
 from .errors import BadInput, MivoloError, PhotoError
-from .photos import decode, walk
-from .photos.rgb import to_pixels, to_rgb
+from .photos import decode
+from .photos.memory import ALLOWED, MEMORY, Memory, Picture, is_picture
 from .photos.sandbox import Sandbox, shared
 from .pipeline import stages
 from .pipeline.components import open_components
@@ -30,28 +25,24 @@ from .records import SCHEMA, Failure, Image, Person, Photo, Pixels, Prediction, 
 if TYPE_CHECKING:
     import pandas as pd
 
-Picture = str | os.PathLike[str] | Pixels | PIL.Image.Image
-"""A file, a folder, an array (height, width, 3) uint8 RGB, or a picture of Pillow's."""
-MEMORY = "(memory)"
-"""Stands as the root of pictures that are in no file; roots of files are absolute."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
     """What was found on one picture.
 
     `result` says which photo it was, its size and who is on it, or why it could not be read.
-    `pixels` (height, width, 3) uint8 RGB are those that were given; of a file they are read again
-    when needed.
+    `pixels` (height, width, 3) uint8 RGB or `data`, the bytes of a file, are those that were given;
+    of a file they are read again when needed.
     """
 
     result: Result | Failure
     pixels: Pixels | None = field(default=None, repr=False)
+    data: bytes | None = field(default=None, repr=False)
 
     @property
     def file(self) -> Path | None:
         """Where the picture came from; None for one from memory."""
-        return self.result.photo.file if self.pixels is None else None
+        return None if self.result.photo.root == MEMORY else self.result.photo.file
 
     @property
     def people(self) -> Sequence[tuple[Person, Prediction | None]]:
@@ -61,14 +52,16 @@ class Answer:
 
     @property
     def error(self) -> str | None:
-        """The stable code of why a file could not be read."""
+        """The stable code of why the picture could not be read; `result.message` says more."""
         return self.result.code if isinstance(self.result, Failure) else None
 
     def draw(self) -> PIL.Image.Image:
-        """The picture with boxes and labels. Raises PhotoError if its file cannot be read."""
+        """The picture with boxes and labels. Raises PhotoError if it cannot be read."""
+        if isinstance(self.result, Failure):
+            raise PhotoError(self.result.code, self.result.message)
         if self.pixels is not None:
             return PIL.Image.fromarray(draw.annotate(self.pixels, self.people))
-        image = decode.decode_or_fail(self.result.photo, shared())
+        image = decode.decode_or_fail(self.result.photo, shared(), data=self.data)
         if isinstance(image, Failure):
             raise PhotoError(image.code, image.message)
         people = stages.on_pixels(image, self.people)
@@ -143,72 +136,52 @@ class Mivolo:
         self._components = open_components(self._options)
 
     def predict(self, pictures: Picture | Iterable[Picture]) -> Answers:
-        """Find the people of one picture or many. Files that cannot be read become answers with an
-        `error`."""
+        """Find the people of one picture or many: paths of files and folders, bytes of files, open
+        files, arrays (height, width, 3) uint8 RGB, pictures of Pillow's. Those that cannot be read
+        or are no pictures become answers with an `error`."""
         return Answers(self.stream(pictures))
 
     def stream(self, pictures: Picture | Iterable[Picture]) -> Iterator[Answer]:
         """The same one by one, for more pictures than memory holds; batches of people cross
         pictures."""
-        kept: dict[str, Pixels] = {}
-        predictor, detector = self._components.predictor, self._components.detector
+        memory = Memory()
         with closing(Sandbox()) as sandbox:
+            for result in self._results(_listed(pictures), memory, sandbox):
+                kept = memory.kept(result.photo)
+                memory.forget(result.photo)
+                yield Answer(result, *((None, kept) if isinstance(kept, bytes) else (kept, None)))
+
+    def _results(
+        self, pictures: Iterable[Picture], memory: Memory, sandbox: Sandbox
+    ) -> Iterator[Result | Failure]:
+        """Decoded ahead in threads."""
+
+        def again(photo: Photo) -> Image | Failure:
+            return decode.decode_again(photo, sandbox, self._limits, memory.data(photo))
+
+        predictor = self._components.predictor
+        items = (item for picture in pictures for item in memory.items(picture))
+        workers, min_size = self._options.workers, self._components.min_size
+        with closing(decode.decode_all(items, workers, min_size, self._limits)) as images:
             detected = stages.detect_people(
-                self._images(_listed(pictures), kept),
-                detector,
+                images,
+                self._components.detector,
                 predictor.spec.input_size,
                 self._options.use,
-                partial(decode.decode_again, sandbox=sandbox, limits=self._limits),
+                again,
                 level=self._components.level,
                 any_way_up=self._options.any_way_up,
                 min_face=self._options.min_face,
             )
-            for result in stages.predict(detected, predictor):
-                photo = result.photo
-                yield Answer(result, kept.pop(photo.path) if photo.root == MEMORY else None)
-
-    def _images(
-        self, pictures: Iterable[Picture], kept: dict[str, Pixels]
-    ) -> Iterator[Image | Failure]:
-        """Files decoded ahead in threads; pixels from memory are kept by their names until their
-        answer is out."""
-        count, workers, min_size = 0, self._options.workers, self._components.min_size
-        for on_disk, group in groupby(pictures, key=_is_path):
-            if on_disk:
-                places = (storage.place(os.fspath(item)) for item in group if _is_path(item))
-                photos = (photo for place in places for photo in walk.opened(walk.walk([place])))
-                yield from decode.decode_all(photos, workers, min_size, self._limits)
-                continue
-            for item in group:
-                name, count = f"picture {count}", count + 1
-                kept[name] = _pixels(item)
-                yield Image(Photo(MEMORY, name), kept[name])
+            yield from stages.predict(detected, predictor)
 
 
-def _is_path(picture: Picture) -> TypeGuard[str | os.PathLike[str]]:
-    return isinstance(picture, (str, os.PathLike))
-
-
-def _listed(pictures: Picture | Iterable[Picture]) -> Iterable[Picture]:
-    if isinstance(pictures, (str, os.PathLike, PIL.Image.Image, np.ndarray)):
+def _listed(pictures: Picture | Iterable[Picture]) -> Iterable[Any]:
+    """Raises BadInput."""
+    if is_picture(pictures):
         return [pictures]
+    if not isinstance(pictures, Iterable):
+        raise BadInput(
+            f"a picture cannot be a {type(pictures).__name__}", hint=f"{ALLOWED}, or several"
+        )
     return pictures
-
-
-def _pixels(picture: Any) -> Pixels:
-    """Upright RGB."""
-    if isinstance(picture, PIL.Image.Image):
-        return to_pixels(to_rgb(PIL.ImageOps.exif_transpose(picture)))
-    if (
-        isinstance(picture, np.ndarray)
-        and picture.dtype == np.uint8
-        and picture.ndim == 3
-        and picture.shape[2] == 3
-    ):
-        return picture
-    shape = f" {picture.shape} {picture.dtype}" if isinstance(picture, np.ndarray) else ""
-    raise BadInput(
-        f"a picture cannot be a {type(picture).__name__}{shape}",
-        hint="give a path, a Pillow picture, or an array (height, width, 3) of uint8"
-        " in the order red, green, blue",
-    )

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from helpers.tables import write_boxes
 
 import mivolo_cli
 from mivolo_cli import Answers, Mivolo
-from mivolo_cli.errors import BadInput
+from mivolo_cli.errors import BadInput, PhotoError
 from mivolo_cli.pipeline.options import InferenceOptions
 from mivolo_cli.records import SCHEMA
 
@@ -157,12 +158,61 @@ def test_answers_are_a_sequence(mivolo: Mivolo) -> None:
     assert repr(answers) == "<2 pictures, 2 people>"
 
 
-@pytest.mark.parametrize(
-    "picture", [np.zeros((8, 8, 3), np.float32), np.zeros((8, 8), np.uint8), 7]
-)
-def test_what_is_no_picture_is_refused(mivolo: Mivolo, picture: object) -> None:
-    with pytest.raises(BadInput, match="a picture cannot be"):
-        mivolo.predict([picture])  # type: ignore[list-item]  # that is what is refused
+def test_one_bad_picture_is_one_failure(tmp_path: Path, mivolo: Mivolo) -> None:
+    scene = draw_scene(150, 110)
+    file = save_photo(tmp_path / "a.jpg", pixels=scene)
+    bad: list[Any] = [
+        np.zeros((8, 8), np.uint8),
+        b"",
+        b"no picture",
+        7,
+        None,
+        file.read_bytes()[:99],
+    ]
+    answers = mivolo.predict([scene, *bad, file])
+    codes = ["not_a_picture", "empty", "not_a_picture", "not_a_picture", "not_a_picture"]
+    assert [answer.error for answer in answers] == [None, *codes, "truncated", None]
+    assert [len(answer.people) for answer in answers] == [1, 0, 0, 0, 0, 0, 0, 1]
+    assert [answer.file for answer in answers] == [None] * 7 + [file]
+    assert answers.to_arrow()["error"].to_pylist() == [None, *codes, "truncated", None]
+    for answer in answers[1:7]:
+        with pytest.raises(PhotoError):
+            answer.draw()
+    assert [answer.error for answer in mivolo.predict(bad[0])] == ["not_a_picture"]
+    with pytest.raises(BadInput, match="a picture cannot be a int"):
+        mivolo.predict(7)  # type: ignore[arg-type]  # that is what is refused
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".heic"])
+def test_bytes_and_open_files_are_pictures(tmp_path: Path, mivolo: Mivolo, suffix: str) -> None:
+    file = save_photo(tmp_path / f"x{suffix}", pixels=draw_scene(110, 150), orientation=6)
+    data = file.read_bytes()
+    for given in (data, bytearray(data), memoryview(data), BytesIO(data)):
+        (answer,) = mivolo.predict(given)
+        assert (answer.file, answer.error, len(answer.people)) == (None, None, 1)
+        assert answer.draw().size == (110, 150)
+    with file.open("rb") as opened:
+        opened.read(50)
+        answers = mivolo.predict([opened, file.open("rb"), data])
+    boxes = [len(answer.people) for answer in answers]
+    assert boxes == [1, 1, 0], "there are boxes for two pictures"
+
+
+def test_large_pictures_in_memory_are_read_again_where_that_tells_more(
+    tmp_path: Path, given: InferenceOptions
+) -> None:
+    scene = draw_scene(4000, 3000)
+    data = save_photo(tmp_path / "large.jpg", pixels=scene).read_bytes()
+    mivolo = Mivolo(given)
+    (coded,), (plain,) = (
+        mivolo.predict(data),
+        mivolo.predict(np.asarray(PIL.Image.open(BytesIO(data)))),
+    )
+    assert coded.people[0][0] == plain.people[0][0]
+    first, second = coded.people[0][1], plain.people[0][1]
+    assert (
+        first is not None and second is not None and first.age == pytest.approx(second.age, abs=0.1)
+    )
 
 
 def test_options_and_keywords_go_together(given: InferenceOptions) -> None:

@@ -13,14 +13,12 @@ import zlib
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 from functools import cache
 from io import BytesIO
 from typing import IO
 
 import PIL.Image
-from PIL import ExifTags
 from PIL.TiffImagePlugin import TiffImageFile
 
 from .. import storage
@@ -28,6 +26,7 @@ from ..errors import PhotoError
 from ..records import Failure, Image, Photo
 from ..threads import in_order
 from . import archives
+from .exif import read_exif
 from .limits import MB, Budget, Limits, Room, Share
 from .passed import RAW
 from .plain import PLAIN, ends_early
@@ -73,12 +72,6 @@ That of a raw file comes first."""
 USUAL_PIXELS = 1024**3 // 4 // 3
 """Of a photo that the program decodes itself, without a limit of time: 89 million."""
 USUAL_BYTES = 64 * 1024**2
-FIRST_PHOTOGRAPH = 1826
-TIME_TAGS = (
-    ExifTags.Base.DateTimeOriginal,
-    ExifTags.Base.DateTimeDigitized,
-    ExifTags.Base.DateTime,
-)
 TURNS = {
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
     3: PIL.Image.Transpose.ROTATE_180,
@@ -117,6 +110,14 @@ DAMAGE += (RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zlib.
 """What Pillow and its plugins raise on damaged files."""
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The bytes of a photo that is in no file."""
+
+    photo: Photo
+    data: bytes
+
+
 def decode(
     photo: Photo,
     min_size: MinSize | None = None,
@@ -149,7 +150,7 @@ def decode(
             if scale > 1:
                 picture.draft(None, (size[0] // scale, size[1] // scale))
             picture.load()
-            orientation, taken_at = _read_exif(picture)
+            orientation, taken_at = read_exif(picture, DAMAGE)
             reduced = picture.size
             picture = to_rgb(picture)
             if _facts(file, photo) != facts:
@@ -253,15 +254,15 @@ def open_picture(file: IO[bytes]) -> PIL.Image.Image:
 
 
 def decode_all(
-    photos: Iterable[Photo | Failure],
+    photos: Iterable[Photo | Failure | Loaded | Image],
     workers: int,
     min_size: MinSize | None = None,
     limits: Limits | None = None,
     *,
     held: bool = True,
 ) -> Generator[Image | Failure, None, None]:
-    """Decode in threads, and risky formats in processes, keeping the order; failures that come in
-    go out in place.
+    """Decode in threads, and risky formats in processes, keeping the order; failures and images
+    that come in go out in place.
 
     At most 2 * workers photos are under way, from the asking for a photo to the handing out of its
     result, and no more than fit the memory of `limits`. Unless `held` is False, photos count until
@@ -272,12 +273,14 @@ def decode_all(
     pool, sandbox = ThreadPoolExecutor(workers, thread_name_prefix="decode"), Sandbox()
     budget = Budget(limits.ahead)
 
-    def image(item: tuple[Photo | Failure, Share]) -> Image | Failure:
+    def image(item: tuple[Photo | Failure | Loaded | Image, Share]) -> Image | Failure:
         photo, share = item
         with share:
-            if isinstance(photo, Failure):
+            if isinstance(photo, (Failure, Image)):
                 return photo
-            found = decode_or_fail(photo, sandbox, min_size, share)
+            data = photo.data if isinstance(photo, Loaded) else None
+            photo = photo.photo if isinstance(photo, Loaded) else photo
+            found = decode_or_fail(photo, sandbox, min_size, share, data)
             if isinstance(found, Image) and held:
                 share.keep(found.pixels)
             return found
@@ -315,10 +318,12 @@ def decode_or_fail(
         return Failure(photo, error.code if error.code in CODES else CRASHED[0], str(error))
 
 
-def decode_again(photo: Photo, sandbox: Sandbox, limits: Limits) -> Image | Failure:
+def decode_again(
+    photo: Photo, sandbox: Sandbox, limits: Limits, data: bytes | None = None
+) -> Image | Failure:
     """Read whole, or as far as the memory for that goes, what `decode_all` has read reduced."""
     with limits.room(reduced=True) as room:
-        return decode_or_fail(photo, sandbox, room=room)
+        return decode_or_fail(photo, sandbox, room=room, data=data)
 
 
 def _is_risky(photo: Photo, data: bytes | None) -> bool:
@@ -397,35 +402,6 @@ def _open(file: IO[bytes]) -> PIL.Image.Image:
     if isinstance(picture, TiffImageFile) and picture.tag_v2.get(NEW_SUBFILE_TYPE) == REDUCED:
         raise PhotoError("raw", CODES["raw"])
     return picture
-
-
-def _read_exif(picture: PIL.Image.Image) -> tuple[int, datetime | None]:
-    """The orientation and when the photo was taken, from a loaded picture; damaged EXIF data say
-    nothing."""
-    tags: dict[int, object] = {}
-    try:
-        exif = picture.getexif()
-        tags |= {tag: exif.get(tag) for tag in (ExifTags.Base.Orientation, ExifTags.Base.DateTime)}
-        tags |= {
-            tag: value for tag, value in exif.get_ifd(ExifTags.IFD.Exif).items() if tag in TIME_TAGS
-        }
-    except DAMAGE:
-        pass
-    orientation = tags.get(ExifTags.Base.Orientation)
-    times = (_time(tags.get(tag)) for tag in TIME_TAGS)
-    return orientation if isinstance(orientation, int) else 1, next(
-        (time for time in times if time), None
-    )
-
-
-def _time(value: object) -> datetime | None:
-    """As EXIF writes it, `2020:01:31 12:00:00`, or with the separators of other programs."""
-    text = str(value).strip("\0 ")[:19].replace("-", ":").replace("T", " ")
-    try:
-        time = datetime.strptime(text, "%Y:%m:%d %H:%M:%S")
-    except ValueError:  # nothing there, all zeros, the 31st of February
-        return None
-    return time if time.year >= FIRST_PHOTOGRAPH else None
 
 
 def diagnosis(error: Exception) -> tuple[str, str]:

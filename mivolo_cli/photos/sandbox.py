@@ -31,6 +31,7 @@ from .limits import Room
 SECONDS = 60.0
 """The longest that a photo may take, reading it from a slow drive included."""
 MAX_LINE = 65_536
+FACTS = "bytes", "mtime_ns"
 TIMEOUT = "timeout", "decoding it took too long, and was stopped"
 CRASHED = "crashed", "the decoder broke down on it"
 
@@ -172,7 +173,8 @@ class _Process:
         with self._limited():
             pixels = self._read_pixels(int(answer["height"]), int(answer["width"]))
             taken_at = answer["taken_at"] and datetime.fromisoformat(answer["taken_at"])
-            facts = replace(photo, bytes=int(answer["bytes"]), mtime_ns=int(answer["mtime_ns"]))
+            size, time = (None if answer[name] is None else int(answer[name]) for name in FACTS)
+            facts = replace(photo, bytes=size, mtime_ns=time)
             whole = answer["original_size"] and (
                 int(answer["original_size"][0]),
                 int(answer["original_size"][1]),

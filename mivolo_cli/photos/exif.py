@@ -1,0 +1,46 @@
+"""What EXIF says of a picture: how to turn it upright, and when it was taken."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import PIL.Image
+from PIL import ExifTags
+
+FIRST_PHOTOGRAPH = 1826
+TIME_TAGS = (
+    ExifTags.Base.DateTimeOriginal,
+    ExifTags.Base.DateTimeDigitized,
+    ExifTags.Base.DateTime,
+)
+
+
+def read_exif(
+    picture: PIL.Image.Image, damage: tuple[type[Exception], ...]
+) -> tuple[int, datetime | None]:
+    """The orientation and when the photo was taken, from a loaded picture; damaged EXIF data, which
+    raise `damage`, say nothing."""
+    tags: dict[int, object] = {}
+    try:
+        exif = picture.getexif()
+        tags |= {tag: exif.get(tag) for tag in (ExifTags.Base.Orientation, ExifTags.Base.DateTime)}
+        tags |= {
+            tag: value for tag, value in exif.get_ifd(ExifTags.IFD.Exif).items() if tag in TIME_TAGS
+        }
+    except damage:
+        pass
+    orientation = tags.get(ExifTags.Base.Orientation)
+    times = (_time(tags.get(tag)) for tag in TIME_TAGS)
+    return orientation if isinstance(orientation, int) else 1, next(
+        (time for time in times if time), None
+    )
+
+
+def _time(value: object) -> datetime | None:
+    """As EXIF writes it, `2020:01:31 12:00:00`, or with the separators of other programs."""
+    text = str(value).strip("\0 ")[:19].replace("-", ":").replace("T", " ")
+    try:
+        time = datetime.strptime(text, "%Y:%m:%d %H:%M:%S")
+    except ValueError:  # nothing there, all zeros, the 31st of February
+        return None
+    return time if time.year >= FIRST_PHOTOGRAPH else None

@@ -1,0 +1,144 @@
+"""Pictures that are handed over in memory: bytes of files, open files, arrays, Pillow's. Any of
+them may be unusable, and is a failure of its own then."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+
+from .. import storage
+from ..errors import PhotoError
+from ..records import Failure, Image, Photo, Pixels
+from . import archives, walk
+from .decode import CODES, DAMAGE, Loaded, diagnosis, prepare
+from .rgb import to_pixels, to_rgb
+
+Picture = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Pixels | PIL.Image.Image
+)
+"""A file or a folder by its path; the bytes of a file, or an open one; an array (height, width, 3)
+uint8 RGB; or a picture of Pillow's."""
+MEMORY = "(memory)"
+"""Stands as the root of pictures that are in no file; roots of files are absolute."""
+BYTES = (bytes, bytearray, memoryview)
+ALLOWED = (
+    "give a path, bytes, a file opened in binary mode, a Pillow picture, or an array"
+    " (height, width, 3) of uint8 in the order red, green, blue"
+)
+
+
+def is_picture(value: object) -> bool:
+    """Whether this is meant to be one picture, and not several."""
+    kinds = (str, os.PathLike, PIL.Image.Image, np.ndarray, *BYTES)
+    return isinstance(value, kinds) or hasattr(value, "read")
+
+
+class Memory:
+    """Numbers pictures, and keeps those from memory by their names until their answers are out."""
+
+    def __init__(self) -> None:
+        self._numbers = count()
+        self._kept: dict[str, Pixels | bytes] = {}
+
+    def items(self, picture: object) -> Iterator[Photo | Failure | Loaded | Image]:
+        """What is to be decoded for one picture; all that is in it for a folder."""
+        if isinstance(picture, (str, os.PathLike)) and picture != "":
+            yield from walk.opened(walk.walk([_place(picture)]))
+            return
+        photo = Photo(MEMORY, f"picture {next(self._numbers)}")
+        try:
+            if isinstance(picture, str):  # an empty one
+                raise PhotoError("missing", CODES["missing"])
+            content = _content(picture)
+        except PhotoError as error:
+            yield Failure(photo, error.code, str(error))
+            return
+        self._kept[photo.path] = content
+        loaded = isinstance(content, bytes)
+        yield Loaded(photo, content) if loaded else Image(photo, content)  # type: ignore[arg-type]
+
+    def kept(self, photo: Photo) -> Pixels | bytes | None:
+        return self._kept.get(photo.path) if photo.root == MEMORY else None
+
+    def data(self, photo: Photo) -> bytes | None:
+        """The bytes from which the photo is decoded, unless these are in a file."""
+        kept = self.kept(photo)
+        return kept if isinstance(kept, bytes) else None
+
+    def forget(self, photo: Photo) -> None:
+        if photo.root == MEMORY:
+            self._kept.pop(photo.path, None)
+
+
+def _place(picture: str | os.PathLike[str]) -> Path:
+    return storage.place(os.fsdecode(picture))
+
+
+def _content(picture: Any) -> Pixels | bytes:
+    """Pixels, or the bytes of a file. Raises PhotoError."""
+    if isinstance(picture, np.ndarray):
+        return _from_array(picture)
+    try:
+        if isinstance(picture, PIL.Image.Image):
+            return _from_pillow(picture)
+        data = bytes(picture) if isinstance(picture, BYTES) else _read(picture)
+    except (MemoryError, PIL.Image.DecompressionBombError) as error:
+        raise PhotoError("too_large", CODES["too_large"]) from error
+    except DAMAGE as error:
+        raise PhotoError(*diagnosis(error)) from error
+    if len(data) > archives.MAX_BYTES:
+        raise PhotoError("too_large", CODES["too_large"])
+    return data
+
+
+def _read(file: Any) -> bytes:
+    """All bytes of an open file from its beginning, as Pillow does it. Raises PhotoError."""
+    if not hasattr(file, "read"):
+        raise PhotoError("not_a_picture", f"a picture cannot be a {_kind(file)}: {ALLOWED}")
+    try:
+        if file.seekable() if hasattr(file, "seekable") else hasattr(file, "seek"):
+            file.seek(0)
+        data = file.read(archives.MAX_BYTES + 1)
+    except MemoryError:
+        raise
+    except Exception as error:  # a file of somebody else's making may raise anything
+        raise PhotoError("unreadable", f"{CODES['unreadable']}: {error}") from error
+    if inspect.iscoroutine(data):
+        data.close()
+    if not isinstance(data, BYTES):
+        raise PhotoError(
+            "not_a_picture", f"a file gave {_kind(data)} and not bytes: open it in binary mode"
+        )
+    return bytes(data)
+
+
+def _from_array(array: Any) -> Pixels:
+    fits = array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3 and array.size
+    if not fits:
+        text = f"a picture cannot be an array {array.shape} {array.dtype}: {ALLOWED}"
+        raise PhotoError("not_a_picture", text)
+    return np.ascontiguousarray(array)  # one that was turned from BGR to RGB is a view
+
+
+def _from_pillow(picture: PIL.Image.Image) -> Pixels:
+    """Upright RGB."""
+    prepare()
+    if not all(picture.size):
+        raise PhotoError("not_a_picture", "the picture has no pixels")
+    picture.load()
+    with suppress(*DAMAGE):  # damaged EXIF says nothing
+        picture = PIL.ImageOps.exif_transpose(picture)
+    return to_pixels(to_rgb(picture))
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
