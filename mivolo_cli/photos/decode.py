@@ -25,7 +25,7 @@ from .. import storage
 from ..errors import PhotoError
 from ..records import Failure, Image, Photo
 from ..threads import in_order
-from . import archives
+from . import archives, takeout
 from .exif import read_exif
 from .limits import MB, Budget, Limits, Room, Share
 from .passed import RAW
@@ -280,7 +280,7 @@ def decode_all(
                 return photo
             data = photo.data if isinstance(photo, Loaded) else None
             photo = photo.photo if isinstance(photo, Loaded) else photo
-            found = decode_or_fail(photo, sandbox, min_size, share, data)
+            found = _dated(decode_or_fail(photo, sandbox, min_size, share, data))
             if isinstance(found, Image) and held:
                 share.keep(found.pixels)
             return found
@@ -323,7 +323,14 @@ def decode_again(
 ) -> Image | Failure:
     """Read whole, or as far as the memory for that goes, what `decode_all` has read reduced."""
     with limits.room(reduced=True) as room:
-        return decode_or_fail(photo, sandbox, room=room, data=data)
+        return _dated(decode_or_fail(photo, sandbox, room=room, data=data))
+
+
+def _dated(found: Image | Failure) -> Image | Failure:
+    """With the time by what is beside the photo, where the photo itself has none."""
+    if isinstance(found, Failure) or found.taken_at is not None:
+        return found
+    return replace(found, taken_at=takeout.taken_at(found.photo))
 
 
 def _is_risky(photo: Photo, data: bytes | None) -> bool:
