@@ -21,7 +21,11 @@ Boxes = NDArray[np.float32]
 Points = NDArray[np.float32]
 Use = Literal["both", "face", "body"]
 
-IN_ARCHIVE = re.compile(r"(.+?\.(?:tar|parquet))/(.+)", re.IGNORECASE | re.DOTALL)
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip", ".parquet")
+"""How files end that hold photos."""
+IN_ARCHIVE = re.compile(
+    rf"(.+?(?:{'|'.join(map(re.escape, ARCHIVES))}))/(.+)", re.IGNORECASE | re.DOTALL
+)
 
 CODED_BYTE = re.compile(r"\\x([89a-f][0-9a-f])")
 """A byte of a file name that is not UTF-8, in a table."""
@@ -316,7 +320,7 @@ def prediction_of(row: Mapping[str, Any]) -> Prediction | None:
 
 
 def archive_of(path: str) -> tuple[str, str]:
-    """The path of the tar or Parquet file that a photo's path goes through, and the rest, which is
+    """The path of the archive that a photo's path goes through, and the rest, which is
     empty for others."""
     match = IN_ARCHIVE.fullmatch(path)
     return (match[1], match[2]) if match else (path, "")

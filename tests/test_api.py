@@ -193,7 +193,7 @@ def test_bytes_and_open_files_are_pictures(tmp_path: Path, mivolo: Mivolo, suffi
         assert answer.draw().size == (110, 150)
     with file.open("rb") as opened:
         opened.read(50)
-        answers = mivolo.predict([opened, file.open("rb"), data])
+        answers = mivolo.predict([opened, BytesIO(data), data])
     boxes = [len(answer.people) for answer in answers]
     assert boxes == [1, 1, 0], "there are boxes for two pictures"
 

@@ -158,7 +158,7 @@ Archives = Annotated[
     bool,
     typer.Option(
         "--archives",
-        help="Also the pictures in .tar and .parquet files in folders.",
+        help="Also the pictures in .zip, .tar, .tar.gz and .parquet files in folders.",
         rich_help_panel=FIND,
     ),
 ]

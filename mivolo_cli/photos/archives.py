@@ -1,4 +1,5 @@
-"""Pictures inside of files: WebDataset's tar archives, and Parquet with a column of pictures.
+"""Pictures inside of files: ZIP, tar (plain as WebDataset's, or compressed), and Parquet with a
+column of pictures.
 
 Such a file is a folder to a scan: `train-000.tar/0001.jpg` is the member 0001.jpg,
 `train.parquet/17/cat.jpg` the row 17, whose picture calls itself cat.jpg. Size and time of a sample
@@ -29,6 +30,7 @@ from .. import storage
 from ..errors import PhotoError
 from ..records import Photo, archive_of
 from .limits import Limits
+from .zipped import Zip, unpacked
 
 DAMAGED_TAR = (tarfile.TarError, EOFError, OverflowError, RecursionError, LookupError)
 CHANGED = "changed", "the file was changed while it was read"
@@ -262,7 +264,7 @@ def _open(root: str, path: str, size: int, mtime_ns: int) -> Archive:
     """A tar file in a bucket is copied first: what is in it is known only when all of it has been
     read."""
     whole = f"{root}/{path}"
-    is_tar = path.lower().endswith(".tar")
+    kind = path.lower().rpartition(".")[2]
     facts: tuple[int | None, int | None]
     if storage.is_url(root):
         facts, file = storage.stat(whole), storage.Url(whole).open("rb")
@@ -273,15 +275,24 @@ def _open(root: str, path: str, size: int, mtime_ns: int) -> Archive:
     if facts != (size, mtime_ns):
         file.close()
         raise PhotoError(*CHANGED)
-    if is_tar and storage.is_url(root):
+    if kind == "tar" and storage.is_url(root):
         file = _copy(file)
     try:
-        archive: Archive = _Tar(file) if is_tar else _Rows(file)
+        if kind in ("gz", "tgz"):
+            with file:
+                file = unpacked(file, size)
+        archive = _opened(file, kind)
     except BaseException:
         file.close()
         raise
     weakref.finalize(archive, file.close)  # when its last reader lets it go, or at the end
     return archive
+
+
+def _opened(file: IO[bytes], kind: str) -> Archive:
+    if kind == "zip":
+        return Zip(file, min(MAX_BYTES, Limits().largest))
+    return _Rows(file) if kind == "parquet" else _Tar(file)
 
 
 def _copy(file: IO[bytes]) -> IO[bytes]:

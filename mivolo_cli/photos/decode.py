@@ -33,6 +33,7 @@ from .plain import PLAIN, ends_early
 from .png_text import without_long_text
 from .rgb import to_pixels, to_rgb
 from .sandbox import CRASHED, TIMEOUT, Sandbox
+from .zipped import ENCRYPTED
 
 CODES = {
     "missing": "there is no such file, or no longer",
@@ -48,7 +49,7 @@ CODES = {
         "it is a camera raw file, of which only a thumbnail can be read: scan a JPEG that the"
         " camera or a raw converter has made of it"
     ),
-    **dict((archives.CHANGED, TIMEOUT, CRASHED)),
+    **dict((archives.CHANGED, ENCRYPTED, TIMEOUT, CRASHED)),
 }
 """Why a photo or a folder could not be read: the stable codes, and what they mean."""
 

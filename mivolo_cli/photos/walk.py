@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .. import storage
 from ..errors import BadInput, PhotoError, Stopped
-from ..records import Failure, Photo, stays_inside
+from ..records import ARCHIVES, Failure, Photo, stays_inside
 from ..storage import Url
 from . import archives
 from .decode import CODES, diagnosis, formats_of
@@ -23,8 +23,6 @@ from .passed import EXTENSIONS, PassedOver, backed_up, is_system_folder, may_hol
 NOWHERE = (errno.ENOENT, errno.ELOOP)
 """The errors of a link without a target, and of a name that vanished after its folder was
 listed."""
-ARCHIVES = (".tar", ".parquet")
-"""Files that hold pictures; where they were found in a folder, only if they are asked for."""
 FolderId = tuple[int, int] | str
 Seen = tuple[FolderId, tuple[Places, ...]]
 """A folder, and where its path leads in each pattern: what is taken below depends on no more."""
@@ -70,7 +68,7 @@ def walk(
     From folders are taken: files with a picture's extension, files with none or an unknown one that
     begin like a picture; with a leading dot in the name, or below such a folder, only if `hidden`;
     below a folder of the system's, only with `system_folders`. A path that was given is taken
-    whatever it is called. With `archives`, tar and Parquet files are taken from folders, too;
+    whatever it is called. With `archives`, ZIP, tar and Parquet files are taken from folders, too;
     `opened` tells what is in them. `passed` is told of the other files and folders.
 
     `include` and `exclude` are globs for the path below the argument or for the name alone, upper
@@ -96,14 +94,14 @@ def walk(
 
 
 def is_archive(found: Photo | Failure) -> bool:
-    return isinstance(found, Photo) and _extension(found.path) in ARCHIVES
+    return isinstance(found, Photo) and found.path.lower().endswith(ARCHIVES)
 
 
 def opened(
     found: Iterable[Photo | Failure], passed: PassedOver | None = None
 ) -> Iterator[Photo | Failure]:
-    """The same, with the pictures in a tar or Parquet file in its place; one that cannot be read is
-    a failure. `passed` is told of other files in it."""
+    """The same, with the pictures in an archive in its place; one that cannot be read is a failure.
+    `passed` is told of other files in it."""
     for item in found:
         if isinstance(item, Photo) and is_archive(item):
             yield from _in_archive(item, PassedOver() if passed is None else passed)
@@ -114,6 +112,8 @@ def opened(
 def _in_archive(archive: Photo, passed: PassedOver) -> Iterator[Photo | Failure]:
     try:
         for photo in archives.listing(archive):
+            if _is_of_macos(photo.path):
+                continue
             if not stays_inside(photo.path):
                 yield Failure(photo, "not_a_file", "its name leads out of its folder")
             elif _extension(archive.path) == ".parquet" or EXTENSIONS.fullmatch(
@@ -126,6 +126,12 @@ def _in_archive(archive: Photo, passed: PassedOver) -> Iterator[Photo | Failure]
         yield Failure(archive, error.code, str(error))
     except (OSError, ValueError) as error:
         yield Failure(archive, *diagnosis(error))
+
+
+def _is_of_macos(path: str) -> bool:
+    """Whether a member of an archive is what macOS packs beside each file."""
+    parts = path.split("/")
+    return "__MACOSX" in parts or parts[-1].startswith("._")
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +259,7 @@ class _Search:
         extension = _extension(path)
         if not self._selects(path):
             return False
-        if EXTENSIONS.fullmatch(extension) or (self.archives and extension in ARCHIVES):
+        if EXTENSIONS.fullmatch(extension) or (self.archives and path.lower().endswith(ARCHIVES)):
             return True
         taken = may_hold_a_photo(extension) and _begins_like_a_picture(full)
         if taken and not _is_backup(full):

@@ -1,0 +1,85 @@
+"""ZIP files, of which one member is unpacked at a time, and compressed tar files, which are
+unpacked whole into a temporary file: no more than photos can be worth."""
+
+from __future__ import annotations
+
+import gzip
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from tempfile import TemporaryFile
+from threading import Lock
+from typing import IO
+
+from ..errors import PhotoError
+
+ENCRYPTED = (
+    "encrypted",
+    "it is encrypted: unpack the archive with its password, and scan the folder",
+)
+OTHER_METHOD = "unreadable", "it is compressed in a way that cannot be read: unpack the archive"
+DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, OverflowError, LookupError)
+IS_ENCRYPTED = 1
+"""The bit of a member's flags."""
+PIECE = 1024**2
+UNPACKED_AT_LEAST, TIMES_UNPACKED = 256 * 1024**2, 20
+"""Bytes, and times its own size, that a compressed tar file may have unpacked: photos are
+compressed already."""
+
+
+class Zip:
+    """A ZIP file; of members with one name the last counts, as in unpacking."""
+
+    def __init__(self, file: IO[bytes], most: int) -> None:
+        """`most` bytes may one member have. Raises ValueError."""
+        self._lock, self._most = Lock(), most
+        try:
+            self._zip = zipfile.ZipFile(file)
+        except (*DAMAGED_ZIP, NotImplementedError) as error:
+            raise ValueError(f"no ZIP file, or an incomplete one ({error})") from error
+        self._members = {info.filename: info for info in self._zip.infolist() if _is_file(info)}
+
+    def names(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def read(self, name: str) -> bytes:
+        """Raises KeyError, ValueError, MemoryError, and PhotoError for what is encrypted."""
+        info = self._members[name]
+        if info.flag_bits & IS_ENCRYPTED:
+            raise PhotoError(*ENCRYPTED)
+        if info.file_size > self._most:
+            raise MemoryError
+        try:
+            with self._lock, self._zip.open(info) as member:
+                return member.read(info.file_size + 1)
+        except (NotImplementedError, RuntimeError) as error:
+            raise PhotoError(*OTHER_METHOD) from error
+        except DAMAGED_ZIP as error:
+            raise ValueError(str(error)) from error
+
+
+def unpacked(file: IO[bytes], size: int) -> IO[bytes]:
+    """A gzip file of this size as a temporary one, which the caller closes. Raises ValueError where
+    it is damaged or too much, and OSError."""
+    most = max(UNPACKED_AT_LEAST, TIMES_UNPACKED * size)
+    copy = TemporaryFile()  # noqa: SIM115  # the caller closes it
+    try:
+        with gzip.GzipFile(fileobj=file) as packed:
+            while piece := packed.read(PIECE):
+                copy.write(piece)
+                if copy.tell() > most:
+                    raise ValueError(f"it is {size} bytes long, and has over {most} unpacked")
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        copy.close()
+        raise ValueError(f"no gzip file, or an incomplete one ({error})") from error
+    except BaseException:
+        copy.close()
+        raise
+    copy.seek(0)
+    return copy
+
+
+def _is_file(info: zipfile.ZipInfo) -> bool:
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    return not info.is_dir() and kind in (0, stat.S_IFREG)
