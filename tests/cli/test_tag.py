@@ -249,7 +249,7 @@ def test_every_option_of_tag_reaches_it(
     assert found == [
         TagOptions(
             results, "sidecar", True, True, True, "UserComment", True, True, True, True, True,
-            report, 0.5, True, "leave", ["/a"],
+            report, 0.5, True, "leave", moved=["/a"],
         )
     ]  # fmt: skip
     assert isinstance(mivolo("tag", results, "--subjects").exception, BadInput)
