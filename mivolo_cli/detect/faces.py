@@ -32,7 +32,7 @@ LARGE_FACE = 128
 """Faces from this size on may come from the overview."""
 HUGE_FACE = 400
 """In faces of this size, the pass in detail finds pieces that are none."""
-SMALL_FACES, SMALL_SCORE = (16, 40), 0.38
+SMALL_FACES, SMALL_SCORE = (16, 40), 0.30
 """YuNet gives small faces lower scores: those of the first size and below need so much less than
 those of the second."""
 BACKGROUND, BACKGROUND_SCORE = 0.3, 0.65
@@ -56,7 +56,9 @@ CLOSER_REACH = 2.0
 """A closer pass over a face gets a square of so many times its longer side."""
 SAME_PLACE = 0.35
 """The same face is found within this share of its longer side."""
-HEAD_SCORE = 0.72
+EXPECTED = 0.08
+"""The best face that can be that of a person without one needs so much less."""
+HEAD_SCORE = 0.74
 """A face must score this in a closer pass over the head of a person whose face was not found
 before."""
 UPPER_PART, UPPER_REACH = 0.5, 1.2
@@ -92,10 +94,20 @@ class FaceFinder:
         real = np.asarray(~(inside & (animals.scores > SURE_ANIMAL)).any(axis=1))
         doubted = np.asarray(inside.any(axis=1))[real]
         checked = self._check(pixels, seen[real], doubted)
-        faces = self._accept(checked[~doubted | (checked.scores > ANIMAL_SCORE)], scale)
-        faceless = ~can_belong(persons, faces.boxes).any(axis=1)
-        heads = [self._find_head(pixels, person) for person in persons[faceless]]
-        return self._accept(Faces.merge([faces, *heads]), scale)
+        return self._accept_all(
+            pixels, checked[~doubted | (checked.scores > ANIMAL_SCORE)], persons, scale
+        )
+
+    def _accept_all(self, pixels: Pixels, faces: Faces, persons: Boxes, scale: float) -> Faces:
+        """The faces that score enough, and those of persons who lack one."""
+        sure = faces[faces.scores > self._needed(faces, scale)]
+        largest = float(longer_side(sure.boxes).max(initial=0))
+        expected = best_faces(faceless(persons, sure.boxes), faces)
+        needed = self._needed(faces, scale, largest) - EXPECTED * expected
+        found = faces[faces.scores > needed]
+        others = faceless(persons, found.boxes)
+        heads = Faces.merge([found[:0], *(self._find_head(pixels, person) for person in others)])
+        return Faces.merge([found, heads[heads.scores > self._needed(heads, scale, largest)]])
 
     def _check(self, pixels: Pixels, faces: Faces, animal: NDArray[np.bool_]) -> Faces:
         """The faces with the scores of closer passes where they are in doubt, inside animals, or
@@ -157,15 +169,31 @@ class FaceFinder:
         )
         return found[can_belong(person[None], found.boxes)[0] & (found.scores > HEAD_SCORE)]
 
-    def _accept(self, faces: Faces, scale: float) -> Faces:
-        """The faces with the score that those of their size need."""
+    def _needed(
+        self, faces: Faces, scale: float, largest: float | None = None
+    ) -> NDArray[np.float32]:
+        """The scores that faces of their size need (n,), where the photo's largest face has this
+        longer side: that of the largest of those that score enough, unless told."""
         sides = longer_side(faces.boxes)
         needed = self._face_score - SMALL_SCORE * np.interp(sides * scale, SMALL_FACES, (1, 0))
-        largest = sides[faces.scores > needed].max(initial=0)
-        needed = np.where(
-            sides < BACKGROUND * largest, np.maximum(needed, BACKGROUND_SCORE), needed
-        )
-        return faces[faces.scores > needed]
+        if largest is None:
+            largest = float(sides[faces.scores > needed].max(initial=0))
+        background = np.maximum(needed, BACKGROUND_SCORE)
+        return np.where(sides < BACKGROUND * largest, background, needed)
+
+
+def faceless(persons: Boxes, faces: Boxes) -> Boxes:
+    """The persons (n, 4) whose face is none of these."""
+    return persons[~can_belong(persons, faces).any(axis=1)]
+
+
+def best_faces(persons: Boxes, faces: Faces) -> NDArray[np.bool_]:
+    """Which faces are the best that can be those of some person (m,)."""
+    scores = can_belong(persons, faces.boxes) * faces.scores
+    best = np.zeros(len(faces), bool)
+    if scores.size:
+        best[scores.argmax(axis=1)[scores.any(axis=1)]] = True
+    return best
 
 
 def detail_scale(height: int, width: int) -> float:

@@ -72,9 +72,6 @@ class YoloDetector:
             )
         if not file.name.lower().endswith(SAFE_SUFFIXES):
             require_trusted_pickle(file)
-        for graph in file.glob("*.xml") if file.is_dir() else [file]:
-            if graph.suffix.lower() in GRAPH_SUFFIXES:
-                check_graph(graph)
         self.sha256 = _sha256(file)
         self._device = device
         self._scores = dict(zip(CLASSES, (person_score, face_score), strict=True))
@@ -88,6 +85,9 @@ class YoloDetector:
         ):
             self._convert("fp32" if precision == "int8" else precision)
         self._try_out(file)
+        for graph in file.glob("*.xml") if file.is_dir() else [file]:
+            if graph.suffix.lower() in GRAPH_SUFFIXES:
+                check_graph(graph)
         self._classes = self._known_classes(file)
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:

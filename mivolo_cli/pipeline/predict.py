@@ -128,5 +128,5 @@ def _ends(spec: ModelSpec, age: float, crop: Crops) -> tuple[float | None, float
     found = spec.intervals.around(age, crop.used or "", crop.face_side)
     if found is None:
         return None, None
-    low, high = (min(max(end, spec.min_age), spec.max_age) for end in found)
+    low, high = (min(max(end, 0.0), spec.max_age) for end in found)
     return low, high

@@ -171,6 +171,8 @@ def test_a_list_separated_by_nul_may_have_newlines_in_names(
     tmp_path: Path, mivolo: Mivolo, options: list[object]
 ) -> None:
     photo = save_photo(tmp_path / "two\nlines.jpg")
+    with (tmp_path / "boxes.csv").open("a") as boxes:
+        boxes.write('"two\nlines.jpg",face,20,10,45,40\n')
     out = mivolo(
         "scan", "-", "-o", tmp_path / "people.csv", *options, stdin=str(photo).encode() + b"\0"
     )

@@ -354,9 +354,20 @@ def test_the_head_of_a_person_without_a_face_is_searched() -> None:
     assert network.asked == [(130, 150, pytest.approx(120), 0)]
 
 
+def test_the_best_face_of_a_person_who_lacks_one_needs_less() -> None:
+    person, best, other = array((60, 80, 240, 500)), (90, 100, 140, 160, 0.76), (150, 100, 200, 160)
+    again = {115: faces_of(best), 175: faces_of((*other, 0.75))}
+    network = Scripted(faces_of(best, (*other, 0.75)), lambda centre: again[int(centre[0])])
+    assert find(network, person).boxes.tolist() == [list(best[:4])]
+    assert len(find(network)) == 0, "nobody is expected there"
+    sure = (150, 100, 200, 160, 0.95)
+    network = Scripted(faces_of(best, sure), lambda centre: again[int(centre[0])])
+    assert find(network, person).boxes.tolist() == [list(sure[:4])], "the person has a face"
+
+
 def test_small_faces_need_less_unless_they_are_tiny_beside_others() -> None:
-    small, large = (10, 10, 24, 26, 0.5), (300, 100, 420, 250, 0.95)
-    same = {17: faces_of((10, 10, 24, 26, 0.5))}
+    small, large = (10, 10, 24, 26, 0.55), (300, 100, 420, 250, 0.95)
+    same = {17: faces_of((10, 10, 24, 26, 0.55))}
     assert len(find(Scripted(faces_of(small), lambda centre: same[int(centre[0])]))) == 1
     assert len(find(Scripted(faces_of(small, large), lambda centre: same[int(centre[0])]))) == 1
 

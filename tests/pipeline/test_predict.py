@@ -108,14 +108,14 @@ def test_ages_are_years_and_nobody_is_younger_than_zero() -> None:
     assert [prediction.age for prediction in found] == [0.0, 50.0, 75.0]
 
 
-def test_ages_and_their_intervals_stay_in_the_range_of_the_model() -> None:
-    outputs = np.array([[0, 0, -0.6], [0, 0, 1e30], [0, 0, 0.5], [0, 0, 3e38]], np.float32)
+def test_ages_and_their_intervals_are_from_0_to_the_models_oldest() -> None:
+    outputs = np.array([[0, 0, -1e30], [0, 0, 1e30], [0, 0, 0.5], [0, 0, 3e38]], np.float32)
     band = Band([0, 100], [-1e30, -5], [5, 1e30])
     model = spec(min_age=20.0, max_age=70.0, avg_age=45.0, intervals=Intervals({"face": [band]}))
     found = predictions(outputs, model, [person(face=1)] * 4)
-    assert [prediction.age for prediction in found] == [20, 70, 70, 70]
+    assert [prediction.age for prediction in found] == [0, 70, 70, 70]
     ends = [end for one in found for end in (one.age_low, one.age_high)]
-    assert all(end is not None and 20 <= end <= 70 for end in ends)
+    assert all(end is not None and 0 <= end <= 70 for end in ends)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

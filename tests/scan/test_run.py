@@ -414,7 +414,7 @@ def test_a_run_that_fails_leaves_the_old_table(
     results = tmp_path / "results"
     results.mkdir()
     outputs = [results / f"out{suffix}" for suffix in (".parquet", ".csv", ".jsonl")]
-    run(album / "b.png", boxes=boxes, outputs=outputs[:2])
+    run(album / "a.jpg", boxes=boxes, outputs=outputs[:2])
     before = contents(results)
     calls = 0
 
