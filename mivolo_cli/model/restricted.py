@@ -7,7 +7,10 @@ fixed. What stands for the layers is empty: no code of ultralytics runs, either.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 SUFFIX = ".pt"
 """What ultralytics reads as such a checkpoint; by another name it reads another format."""
@@ -69,13 +72,14 @@ def why_not(file: Path, called: str = "") -> str:
     if not (called or file.name).lower().endswith(SUFFIX):
         return f"only {SUFFIX} files can be read without running what is inside them"
     from torch import load
-    from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
+    from torch.serialization import get_unsafe_globals_in_checkpoint
 
     try:
-        unknown = sorted(set(get_unsafe_globals_in_checkpoint(file)) - ALLOWED)
+        with _only([]):
+            unknown = sorted(set(get_unsafe_globals_in_checkpoint(file)) - ALLOWED)
         if unknown:
             return f"it names {_some(unknown)}, which is no layer that is known here"
-        with safe_globals([(_Nothing, name) for name in ALLOWED]):
+        with _only([(_Nothing, name) for name in ALLOWED]):
             content = load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a file makes PyTorch complain of, it is refused
         return f"PyTorch's restricted loader refuses it ({type(error).__name__})"
@@ -83,6 +87,21 @@ def why_not(file: Path, called: str = "") -> str:
     if any(type(part) is _Nothing for part in parts):
         return ""
     return "it holds no model of ultralytics"
+
+
+@contextmanager
+def _only(allowed: list[Any]) -> Iterator[None]:
+    """PyTorch's restricted loader takes these for a while, whatever others have allowed it."""
+    from torch.serialization import add_safe_globals, clear_safe_globals, get_safe_globals
+
+    before = get_safe_globals()
+    clear_safe_globals()
+    try:
+        add_safe_globals(allowed)
+        yield
+    finally:
+        clear_safe_globals()
+        add_safe_globals(before)
 
 
 def _some(names: list[str]) -> str:

@@ -53,6 +53,16 @@ def test_a_detector_of_ultralytics_needs_no_trust(
     registry.require_trusted_pickle(registry.find("mine"))
 
 
+def test_what_others_allow_the_loader_neither_counts_nor_is_lost(detector: Path) -> None:
+    from ultralytics.nn.tasks import DetectionModel
+
+    before = torch.serialization.get_safe_globals()
+    with torch.serialization.safe_globals([DetectionModel]):
+        assert restricted.why_not(detector) == ""
+        assert DetectionModel in torch.serialization.get_safe_globals()
+    assert torch.serialization.get_safe_globals() == before
+
+
 def test_nothing_of_ultralytics_is_imported(detector: Path) -> None:
     import subprocess
     import sys
