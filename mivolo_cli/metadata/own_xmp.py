@@ -78,16 +78,17 @@ def _packets(data: bytes) -> list[bytes]:
     """All packets, however their author wrote them. Raises Refused for those that cannot be
     unpacked, and for files that cannot be searched but hold something like one."""
     for format in formats_of(data[:32]):
-        reader = READERS.get(format)
+        if format not in READERS:
+            continue
         try:
-            return [] if reader is None else list(reader(data))
+            return list(READERS[format](data))
         except bmff.BrokenBoxes:
             pass
         except Refused as error:
             if error.code != "bad_container":
                 raise
     if any(trace in data for trace in TRACES):
-        raise Refused("bad_xmp", f"the file is damaged, and {HIDDEN}")
+        raise Refused("bad_xmp", f"it cannot be taken out of this file, and {HIDDEN}")
     return []
 
 

@@ -64,6 +64,7 @@ SIGNATURES = {
     "GIF": rb"GIF8[79]a",
     "AVIF": rb".{4}ftyp(avi[fs]|mif1|msf1)",
     "HEIF": rb".{4}ftyp(hei[cxms]|hev[cxms]|mif1|msf1)",
+    "JPEG2000": rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
 }
 """The formats that are read, by Pillow's name, and how their files begin. Nothing else is ever
 given to a decoder."""
@@ -94,7 +95,7 @@ SCALES = (2, 4, 8)
 REDUCIBLE = ("JPEG", "MPO")
 BYTES_A_PIXEL = {"I": 32, "F": 32}
 """That decoding takes at its height, measured: by mode, 8 if nothing else is said."""
-MORE_BYTES_A_PIXEL = {"WEBP": 12, "AVIF": 6, "HEIF": 4, "TIFF": 4, "GIF": 4}
+MORE_BYTES_A_PIXEL = {"WEBP": 12, "AVIF": 6, "HEIF": 4, "TIFF": 4, "GIF": 4, "JPEG2000": 24}
 WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
 BYTES_OF_TRANSPARENCY, BYTES_OF_SCANS, BYTES_AT_LEAST = 10, 6, MB
 MinSize = tuple[int, int]

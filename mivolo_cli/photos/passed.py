@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ..records import same_file
 
 EXTENSIONS = re.compile(
-    r"\.(jpe?g|jpe|jfif|jif|mpo|a?png|webp|tiff?|bmp|dib|gif|avifs?|hei[cf]s?|hif)"
+    r"\.(jpe?g|jpe|jfif|jif|mpo|a?png|webp|tiff?|bmp|dib|gif|avifs?|hei[cf]s?|hif|jp2|j2k|jpf|jpx)"
 )
 """What is taken for a photo in a folder, whatever the file then turns out to hold."""
 RAW = re.compile(

@@ -18,7 +18,7 @@ from mivolo_cli.records import Pixels
 
 FORMATS = {
     ".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF",
-    ".bmp": "BMP", ".gif": "GIF", ".avif": "AVIF", ".heic": "HEIF",
+    ".bmp": "BMP", ".gif": "GIF", ".avif": "AVIF", ".heic": "HEIF", ".jp2": "JPEG2000",
 }  # fmt: skip
 TO_STORED = {
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,

@@ -98,8 +98,9 @@ def test_there_is_none_where_nothing_is_said(data: bytes) -> None:
         png(b"iTXt", NAME + b"\0\1\0\0\0" + zlib.compress(OTHERS)[:-50]),
         tiff.write_xmp(encode("TIFF"), OTHERS)[:4] + b"\xff\xff\xff\0" + OTHERS,
         heif("HEIF").replace(b"meta", b"atem", 1),
+        encode("JPEG2000") + OTHERS,
     ],
-    ids=["cut", "no xml", "no utf-8", "two", "packed badly", "bad tiff", "bad boxes"],
+    ids=["cut", "no xml", "no utf-8", "two", "packed badly", "bad tiff", "bad boxes", "no reader"],
 )
 def test_one_that_cannot_be_read_is_a_reason(data: bytes) -> None:
     with pytest.raises(Refused) as caught:

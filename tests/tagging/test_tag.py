@@ -119,18 +119,18 @@ def test_a_scan_after_the_tagging_does_nothing_again(
 def test_formats_that_cannot_be_changed_get_a_sidecar(tmp_path: Path) -> None:
     files = [
         save_photo(tmp_path / "album" / f"a{suffix}")
-        for suffix in (".heic", ".avif", ".bmp", ".gif")
+        for suffix in (".heic", ".avif", ".bmp", ".gif", ".jp2")
     ]
     before = contents(tmp_path / "album")
     tally, outcomes = run(tmp_path, [row for file in files for row in rows_of(file)])
-    assert [(outcome.status, outcome.code) for outcome in outcomes] == [("sidecar", "")] * 4
+    assert [(outcome.status, outcome.code) for outcome in outcomes] == [("sidecar", "")] * 5
     assert tally.failed == 0
     assert contents(tmp_path / "album").keys() - before.keys() == {
         f"{file.name}.xmp" for file in files
     }
     assert {name: contents(tmp_path / "album")[name] for name in before} == before
     _, outcomes = run(tmp_path, [row for file in files for row in rows_of(file)], where="photo")
-    assert [outcome.code for outcome in outcomes] == ["format"] * 4
+    assert [outcome.code for outcome in outcomes] == ["format"] * 5
 
 
 def test_sidecars_for_all(tmp_path: Path, photo: Path) -> None:
