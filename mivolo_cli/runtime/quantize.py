@@ -45,7 +45,7 @@ def quantize(graph: openvino.Model, batches: Batches) -> openvino.Model:
             f"int8 is calibrated with {LEAST} people or more, and the photos have {count}",
             hint="give --int8-samples a folder with more photos of people",
         )
-    nncf.set_log_level(logging.ERROR)
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
         return nncf.quantize(
             graph,
