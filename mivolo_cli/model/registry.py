@@ -351,6 +351,8 @@ def _own_entry(record: Record, file: str) -> Entry:
 def terms(file: Path) -> str:
     """What a file in our format says of the terms of its model, as those of the data it learned
     from; OWN_LICENCE where it says nothing."""
+    if not file.is_file():  # a pipe would be waited for
+        return OWN_LICENCE
     try:
         with safe_open(file, framework="np") as opened:
             about = json.loads((opened.metadata() or {})[METADATA_KEY])

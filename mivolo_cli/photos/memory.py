@@ -63,8 +63,10 @@ class Memory:
             yield Failure(photo, error.code, str(error))
             return
         self._kept[photo.path] = content
-        loaded = isinstance(content, bytes)
-        yield Loaded(photo, content) if loaded else Image(photo, content)  # type: ignore[arg-type]
+        if isinstance(content, bytes):
+            yield Loaded(photo, content)
+        else:
+            yield Image(photo, content)
 
     def kept(self, photo: Photo) -> Pixels | bytes | None:
         return self._kept.get(photo.path) if photo.root == MEMORY else None

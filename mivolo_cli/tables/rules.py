@@ -56,6 +56,7 @@ def _faults(table: pa.Table) -> Iterator[Fault]:
         yield Fault(name, pc.less(table[name], least), f"is below {least}")
         if most is not None:
             yield Fault(name, pc.greater(table[name], most), f"is above {most}")
+    yield Fault("age_high", pc.less(table["age_high"], table["age_low"]), "is below age_low")
     for name, words in WORDS.items():
         unknown = pc.and_(
             pc.is_valid(table[name]), pc.invert(pc.is_in(table[name], pa.array(words)))

@@ -201,6 +201,14 @@ def test_the_users_own_weights_have_a_name_too(house: Path) -> None:
     assert registry.find("mine") == house / "mine.safetensors"
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_in_place_of_weights_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.safetensors")
+    assert registry.terms(tmp_path / "model.safetensors") == registry.OWN_LICENCE
+    with pytest.raises(WeightsError, match="no such file"):
+        registry.model_file(tmp_path / "model.safetensors")
+
+
 def test_the_terms_of_own_weights_are_those_in_their_header(house: Path) -> None:
     model = create_model("mivolo_xs_32")
     spec = checkpoint.spec_of(model, "mine", 0, 100)

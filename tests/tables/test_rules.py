@@ -33,6 +33,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("body_x1", NAN, "half there"),
     ("face_x2", 0.5, "is left of face_x1"),
     ("body_y2", -3.0, "is above body_y1"),
+    ("age_high", 0.5, "is below age_low"),
 ]
 
 
