@@ -128,6 +128,24 @@ def test_the_citation_is_of_this_version_and_of_the_paper() -> None:
     assert paper["doi"].endswith(paper["url"].rpartition("/")[2])
 
 
+def test_the_changelog_is_of_this_version_and_kept_in_form() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    released = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", text, re.M)
+    assert released[0] == __version__ and released == sorted(released, reverse=True)
+    assert re.search(rf"^## \[{re.escape(__version__)}\] - \d{{4}}-\d\d-\d\d$", text, re.M)
+    kinds = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
+    headings = re.findall(r"^### (.*)$", text, re.M)
+    assert headings and set(headings) <= set(kinds)
+
+
+def test_every_dependency_has_a_reason() -> None:
+    text = (ROOT / "docs" / "decisions.md").read_text("utf-8")
+    for requirement in PROJECT["project"]["dependencies"]:
+        name = re.split(r"[<>=!]", requirement)[0]
+        if name != "numpy":  # the arrays of all the others
+            assert re.search(rf"\b{name}\b", text), name
+
+
 def test_issue_forms_have_what_the_site_asks_of_them() -> None:
     forms = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*_*.yml"))
     assert len(forms) == 2
