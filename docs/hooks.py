@@ -11,7 +11,15 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
-OUTSIDE = ("*.md", "LICENSE", "NOTICE", "weights/*.md", "weights/licenses/*", "weights/recipes/*")
+OUTSIDE = (
+    "*.md",
+    "LICENSE",
+    "NOTICE",
+    "CITATION.cff",
+    "weights/*.md",
+    "weights/licenses/*",
+    "weights/recipes/*",
+)
 """Files of the repository that the site has, too."""
 GUIDES = "Guides"
 """The section for pages that mkdocs.yml does not list."""

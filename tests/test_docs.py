@@ -13,17 +13,13 @@ from typing import Any
 import pytest
 import reference
 import typer
+from helpers.pages import ROOT, code, pages
 from typer.testing import CliRunner
 
 from mivolo_cli import cli
 from mivolo_cli.cli import settings
 
-ROOT = Path(__file__).parents[1]
-PAGES = sorted(
-    page.relative_to(ROOT).as_posix()
-    for folder in (ROOT, ROOT / "docs")
-    for page in folder.glob("*.md")
-)
+PAGES = pages()
 SHELLS = ("", "sh", "bash", "console")
 PROGRAM: Any = typer.main.get_command(cli.app)
 
@@ -102,23 +98,27 @@ def test_the_reference_has_what_help_says(name: str, command: Any) -> None:
     assert "--help" in shown and not {option for option in options if option not in section}
 
 
-def test_the_settings_of_the_readme_are_valid(tmp_path: Path) -> None:
-    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+def test_the_settings_that_are_shown_are_valid(tmp_path: Path) -> None:
+    (text,) = code("toml")
     file = tmp_path / "mivolo.toml"
     file.write_text(text, encoding="utf-8")
     read = settings.read(file, PROGRAM, PROGRAM.make_context("mivolo", ["info"]))
     assert read["scan"]["batch_size"] == tomllib.loads(text)["scan"]["batch-size"]
 
 
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
     text = re.sub(r"```.*?```", "", (ROOT / page).read_text("utf-8"), flags=re.S)
-    headings = re.findall(r"^#+ (.*)$", text, re.M)
-    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in anchors, target
-        elif not target.startswith("http"):
-            assert (ROOT / page).parent.joinpath(target).exists(), target
+        name, _, heading = target.partition("#")
+        if not target.startswith("http"):
+            file = (ROOT / page).parent / name if name else ROOT / page
+            assert file.exists(), target
+            assert not heading or heading in anchors(file), target
     for name in re.findall(r"\]\[(\w+)\]", text):
         assert f"\n[{name}]: https://" in text, name
