@@ -102,7 +102,7 @@ def evaluate(
     device: Device = "auto",
     engine: Engine = "auto",
     precision: Precision = "fp32",
-    flip: Flip = False,
+    flip: Flip = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:

@@ -54,10 +54,11 @@ Log = Annotated[
     ),
 ]
 Flip = Annotated[
-    bool,
+    bool | None,
     typer.Option(
-        "--flip",
-        help="Look at everybody mirrored, too: a little better, twice the work.",
+        "--flip/--no-flip",
+        help="Look at everybody mirrored, too: a little better, twice the work. "
+        "Default: only at people of doubtful gender, if the model was trained by mivolo.",
         rich_help_panel=MODEL,
     ),
 ]

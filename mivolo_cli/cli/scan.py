@@ -96,7 +96,7 @@ def scan(
     detector: Detector = "auto",
     boxes: Boxes = None,
     use: Use = "both",
-    flip: Flip = False,
+    flip: Flip = None,
     full_resolution: FullResolution = False,
     min_face_score: MinFaceScore = None,
     min_person_score: MinPersonScore = None,

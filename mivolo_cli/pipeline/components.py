@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -114,7 +115,18 @@ def _open_predictor(
     )
     streams = 0 if device == "cpu" else len(each_gpu(device))
     padded = PaddedEngine(engine)
-    return Predictor(padded, spec, chosen.batch_size, chosen.flip, streams), engine
+    predictor = Predictor(padded, spec, chosen.batch_size, doubt_of(chosen, spec), streams)
+    return predictor, engine
+
+
+def doubt_of(options: InferenceOptions, spec: ModelSpec) -> float:
+    """Below which score of the gender people get a second look. Models of others, which do not want
+    heads levelled, answer as in their own inference unless asked for more."""
+    from .predict import DOUBTFUL
+
+    if options.flip is None:
+        return DOUBTFUL if spec.level else 0.0
+    return math.inf if options.flip else 0.0
 
 
 def _int8_samples(

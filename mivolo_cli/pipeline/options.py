@@ -38,7 +38,9 @@ class InferenceOptions:
     Faces and persons that score less than `min_face_score` and `min_person_score` (0 to 1; None:
     the detector's own thresholds) are left out, and faces of fewer than `min_face` pixels of the
     photo. `level` turns heads that lean upright before the model sees them: auto (if the model
-    wants that), on or off. `any_way_up` tries all four ways up where no face is surely upright.
+    wants that), on or off. `flip` looks at everybody a second time, mirrored, or at nobody; None:
+    at people whose gender is doubtful, with models that were trained by this program.
+    `any_way_up` tries all four ways up where no face is surely upright.
 
     `memory` is for the photos that are decoded at a time: auto (half of the machine's), or a size
     such as 2GB. A JPEG that does not fit is read in fewer pixels, any other photo fails, as does
@@ -56,7 +58,7 @@ class InferenceOptions:
     int8_samples: Path | None = _option(None, Affects.ROUNDING)
     compile: bool = _option(False, Affects.SPEED)
     use: Use = _option("both", Affects.RESULTS)
-    flip: bool = _option(False, Affects.RESULTS)
+    flip: bool | None = _option(None, Affects.RESULTS)
     full_resolution: bool = _option(False, Affects.RESULTS)
     min_face_score: float | None = _option(None, Affects.RESULTS)
     min_person_score: float | None = _option(None, Affects.RESULTS)

@@ -17,6 +17,9 @@ from .crops import Crops, stack
 
 GENDERS = ("male", "female")
 """The order of the model's first two outputs."""
+DOUBTFUL = 0.8
+"""The gender's score below which a second, mirrored look pays: it mends as many genders as one at
+everybody, for a fifth of the work."""
 
 
 class AgeEngine(Protocol):
@@ -27,8 +30,8 @@ class AgeEngine(Protocol):
 
 
 class Predictor:
-    """A model on an engine; with `flip` it also looks at everybody mirrored, and takes the mean of
-    both answers.
+    """A model on an engine. People whose gender scores less than `doubt` are also looked at
+    mirrored, and the mean of both answers counts: 0 is nobody, infinity everybody.
 
     `streams` is how many batches may be under way while the next people are found: one a GPU, and
     none on a CPU, whose cores the detector needs.
@@ -39,14 +42,14 @@ class Predictor:
         engine: AgeEngine,
         spec: ModelSpec,
         batch_size: int = 32,
-        flip: bool = False,
+        doubt: float = 0.0,
         streams: int = 0,
     ) -> None:
-        self.engine, self.spec, self.batch_size, self.flip, self.streams = (
+        self.engine, self.spec, self.batch_size, self.doubt, self.streams = (
             engine,
             spec,
             batch_size,
-            flip,
+            doubt,
             streams,
         )
 
@@ -75,10 +78,16 @@ class Predictor:
         pixels, present = stack(crops, self.spec.input_size)
         pixels = channels(pixels, self.spec)
         outputs = self.engine.run(np.ascontiguousarray(pixels), present)
-        if self.flip:
-            mirrored = self.engine.run(np.ascontiguousarray(pixels[:, :, ::-1]), present)
-            outputs = np.mean((outputs, mirrored), axis=0, dtype=np.float32)
+        found = predictions(outputs, self.spec, crops)
+        again = [row for row, answer in enumerate(found) if self._doubtful(answer)]
+        if not again:
+            return found
+        mirrored = np.ascontiguousarray(pixels[again][:, :, ::-1])
+        outputs[again] = (outputs[again] + self.engine.run(mirrored, present[again])) / 2
         return predictions(outputs, self.spec, crops)
+
+    def _doubtful(self, answer: Prediction) -> bool:
+        return (1.0 if answer.gender_score is None else answer.gender_score) < self.doubt
 
 
 def channels(pixels: Pixels, spec: ModelSpec) -> Pixels:

@@ -4,6 +4,7 @@ matters."""
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from mivolo_cli.model import registry
 from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.pipeline import stages
 from mivolo_cli.pipeline.components import (
+    doubt_of,
     is_levelled,
     open_components,
     open_detector,
@@ -164,7 +166,7 @@ def test_components_are_those_of_the_options(
         "cpu",
     )
     predictor = opened.predictor
-    assert (predictor.batch_size, predictor.flip, predictor.streams) == (5, True, 0)
+    assert (predictor.batch_size, predictor.doubt, predictor.streams) == (5, math.inf, 0)
     assert predictor.spec.name == "tiny"
     assert opened.model_sha256 == registry.sha256(Path(given.model))
     assert warned(caplog) == []
@@ -241,3 +243,14 @@ def test_what_is_missing_is_told_once_for_all_components(
     assert warned(caplog, "pipeline.defaults") == [
         "device cpu: there is no cuda:99 that PyTorch can use, so the CPU is used"
     ]
+
+
+@pytest.mark.parametrize(
+    ("flip", "ours", "doubt"),
+    [(None, True, 0.8), (None, False, 0), (True, False, math.inf), (False, True, 0)],
+)
+def test_models_of_others_look_once_at_doubtful_people_unless_asked(
+    flip: bool | None, ours: bool, doubt: float
+) -> None:
+    spec = ModelSpec("mivolo_xs_32", 6, 3, 32, 0.0, 100.0, 50.0, "fake", level=ours)
+    assert doubt_of(InferenceOptions(flip=flip), spec) == doubt

@@ -157,7 +157,7 @@ def test_of_files_the_content_counts_and_not_where_they_are() -> None:
 def test_the_settings_of_a_table_are_those_that_affect_results() -> None:
     about = fingerprint.metadata(PLAIN, opened(PLAIN))
     assert about["settings"] == (
-        '{"any_way_up": true, "flip": false, "full_resolution": false, "level": "auto", '
+        '{"any_way_up": true, "flip": null, "full_resolution": false, "level": "auto", '
         '"max_pixels": 0, "min_face": 0.0, "min_face_score": null, "min_person_score": null, '
         '"precision": "fp32", "use": "both"}'
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -187,13 +188,41 @@ def test_a_gender_score_is_scaled_and_the_gender_stays() -> None:
     ]
 
 
-def test_with_flip_the_mean_of_a_person_and_their_mirror_image_counts() -> None:
-    engine = Recorder()
-    face = flat(0)
-    assert face is not None
+def lopsided() -> Pixels:
+    """A face whose two upper corners differ."""
+    face = np.zeros((SIZE, SIZE, 3), np.uint8)
     face[0, 0], face[0, -1] = 51, 102
-    (found,) = Predictor(engine, spec(), flip=True).predict([Crops(face, None)])
+    return face
+
+
+def test_of_everybody_looked_at_again_the_mean_with_the_mirror_image_counts() -> None:
+    engine = Recorder()
+    (found,) = Predictor(engine, spec(), doubt=math.inf).predict([Crops(lopsided(), None)])
     assert found is not None and found.age == pytest.approx((51 + 102) / 2)
     assert len(engine.batches) == 2 and (engine.batches[0] == engine.batches[1][:, :, ::-1]).all()
-    (plain,) = Predictor(engine, spec()).predict([Crops(face, None)])
+    (plain,) = Predictor(engine, spec()).predict([Crops(lopsided(), None)])
     assert plain is not None and plain.age == pytest.approx(51)
+
+
+def test_a_model_without_genders_looks_again_only_at_everybody() -> None:
+    for doubt, looks in ((0.99, 1), (math.inf, 2)):
+        engine = Recorder(outputs=1)
+        Predictor(engine, spec(num_classes=1), doubt=doubt).predict([person(face=9)])
+        assert len(engine.batches) == looks
+
+
+def test_only_people_of_doubtful_gender_are_looked_at_again() -> None:
+    class Sure(Recorder):
+        """Sure of the gender of people with a body."""
+
+        def run(self, batch: Pixels, present: NDArray[np.bool_]) -> NDArray[np.float32]:
+            answers = super().run(batch, present)
+            answers[:, 0] = present[:, 1] * 5
+            return answers
+
+    engine = Sure()
+    sure, doubtful = Crops(lopsided(), flat(0)), Crops(lopsided(), None)
+    found = Predictor(engine, spec(), doubt=0.8).predict([sure, doubtful, sure, doubtful])
+    ages = [answer.age for answer in found if answer]
+    assert ages == pytest.approx([51, 76.5, 51, 76.5])
+    assert engine.present == [[[True, True], [True, False]] * 2, [[True, False]] * 2]

@@ -248,7 +248,7 @@ def test_the_table_says_what_made_it(tmp_path: Path, run: Run, album: Path, boxe
     settings = {
         "precision": "fp32",
         "use": "both",
-        "flip": False,
+        "flip": None,
         "full_resolution": False,
         "max_pixels": 0,
         "min_face_score": None,
