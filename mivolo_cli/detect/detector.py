@@ -88,8 +88,8 @@ def detections(
     """Anyone's boxes (n, 4) xyxy in pixels and scores (n,), made fit for a photo of this size; no
     scores: None.
 
-    They are clipped to the photo and sorted, best first and unknown (NaN) scores last; boxes that
-    are not finite or have no area left are dropped. `points` (faces, 5, 2) stay with their faces,
+    They are clipped to the photo, their scores to 0 to 1, and sorted, best first and unknown (NaN)
+    scores last; boxes that are not finite or have no area left are dropped. `points` (faces, 5, 2) stay with their faces,
     and where they are: they may lie outside the photo. Raises ValueError where boxes and scores or
     points are not as many.
     """
@@ -151,4 +151,4 @@ def _clean(
     clipped = arithmetic.clip(boxes, width, height)
     kept = np.flatnonzero(finite & (clipped[:, 2:] > clipped[:, :2]).all(axis=1))
     kept = kept[np.argsort(-scores[kept], kind="stable")]
-    return clipped[kept], scores[kept], kept
+    return clipped[kept], scores[kept].clip(0, 1), kept

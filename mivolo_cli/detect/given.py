@@ -20,6 +20,7 @@ from ..errors import BadInput
 from ..model.registry import sha256
 from ..records import Detections, Image, Photo, Pixels, text
 from ..tables import csv, values
+from ..tables.rules import FARTHEST
 from .detector import detections
 
 CORNERS = ("x1", "y1", "x2", "y2")
@@ -155,6 +156,8 @@ def _check(
         score, *points = (
             numbers.optional(row.get(name), name, where) for name in ("score", *POINTS)
         )
+        if not math.isnan(score) and not 0 <= score <= 1:
+            raise BadInput(f"{where}: score is {row['score']!r}", hint="scores are from 0 to 1")
         yield posixpath.normpath(str(row["path"])), kind, corners, score, points
     if table.num_rows and largest <= 1:
         raise BadInput(
@@ -186,6 +189,8 @@ class _Numbers:
             number = self._mark.number(value)
         except values.Unclear as error:
             raise BadInput(f"{where}: {name} is {value!r}, not a number", hint=HINT) from error
+        if number is not None and abs(number) > FARTHEST:
+            raise BadInput(f"{where}: {name} is {value!r}, which is no place", hint=HINT)
         return math.nan if number is None else float(number)
 
 

@@ -24,6 +24,10 @@ REGION_TEXT = xmp.name("mwg-rs:Description")
 BLANK = re.compile(rb"\s*(<\?xpacket[^>]*\?>\s*)*", re.DOTALL)
 NOTHING = b" \t\r\n\0"
 NamedFaces = Literal["extend", "leave"]
+TAGS = {"model": "mivolo:ModelName"}
+"""`Model` would be shown as the photo's camera, by ExifTool where there is no camera."""
+FORMER_TAGS = {"model": "mivolo:Model"}
+"""As version 0.1 wrote them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,7 @@ def remove(packet: bytes) -> bytes | None:
     """The packet without our entries; None where nothing remains of one that we made. Raises
     Refused."""
     root = rdf.root(packet)
-    ours = keywords.noted(_text(root, "keywords"))
+    ours = keywords.noted(_text(root, _tag("keywords")))
     left = apply(packet, list(_removals(packet, root, ours)))
     return None if left == SKELETON else left
 
@@ -130,7 +134,8 @@ def read(packet: bytes) -> Tags | None:
     root = rdf.root(packet)
     if not any(map(_speaks_ours, root.walk())):
         return None
-    found = {field.name: _text(root, field.name) for field in fields(Provenance)}
+    found = {field.name: _text(root, _tag(field.name)) for field in fields(Provenance)}
+    found |= {name: found[name] or _text(root, tag) for name, tag in FORMER_TAGS.items()}
     nodes = [node for node in root.walk() if _is_region(node) and _mentions(node)]
     width, height = faces.applied_size(root)
     regions = [region for node in nodes if (region := _read_region(node)) is not None]
@@ -242,7 +247,7 @@ def _person(region: Region, provenance: Provenance, *, alone: bool) -> faces.Fie
     pairs: list[tuple[str, str | float | None]] = [
         ("Age", region.age), ("AgeLow", region.age_low), ("AgeHigh", region.age_high),
         ("Gender", region.gender), ("GenderScore", region.gender_score),
-        ("SeenFrom", region.used), ("Model", provenance.model), ("Date", provenance.date),
+        ("SeenFrom", region.used), ("ModelName", provenance.model), ("Date", provenance.date),
         ("Area", None if alone else faces.area_text(region.area)),
     ]  # fmt: skip
     return [
@@ -257,8 +262,9 @@ def _rectangle(region: Region) -> str:
 
 
 def _tag(field: str) -> str:
-    """`model_sha256` is called `mivolo:ModelSHA256`."""
-    return "mivolo:" + field.title().replace("_", "").replace("Sha", "SHA").replace("Exif", "EXIF")
+    """`original_sha256` is called `mivolo:OriginalSHA256`."""
+    words = field.title().replace("_", "").replace("Sha", "SHA").replace("Exif", "EXIF")
+    return TAGS.get(field, f"mivolo:{words}")
 
 
 def _speaks_ours(node: Node) -> bool:
@@ -309,9 +315,9 @@ def _is_theirs(item: Node) -> bool:
     return faces.is_extended(item) or named or bool(words and not words.startswith(SUMMARY))
 
 
-def _text(root: Node, field: str) -> str:
+def _text(root: Node, tag: str) -> str:
     """A property of the photo itself, not of one of its regions."""
-    wanted = xmp.name(_tag(field))
+    wanted = xmp.name(tag)
     for block in root.children:
         if wanted in block.attributes:
             return block.attributes[wanted]

@@ -12,14 +12,22 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..records import BOX_COLUMNS
 from .values import Origin, refuse
 
+KINDS = ("face", "body")
+CORNERS = BOX_COLUMNS[:4]
+FARTHEST = 3.4028235e38
+"""The greatest number of 32 bits, in which boxes are computed: sums of greater ones overflow."""
 OLDEST = 200
 """Years. No model answers so much; decimal points that a spreadsheet has dropped do."""
 RANGES = {
     **dict.fromkeys(("bytes", "width", "height", "person"), (0, None)),
     **dict.fromkeys(("age", "age_low", "age_high"), (0, OLDEST)),
-    "gender_score": (0, 1),
+    **dict.fromkeys(("gender_score", *(f"{kind}_score" for kind in KINDS)), (0, 1)),
+    **dict.fromkeys(
+        (f"{kind}_{corner}" for kind in KINDS for corner in CORNERS), (-FARTHEST, FARTHEST)
+    ),
     "roll": (-180, 180),
 }
 WORDS = {
@@ -68,13 +76,13 @@ def _faults(table: pa.Table) -> Iterator[Fault]:
         pc.or_(pc.less(when, _moment(FIRST, when)), pc.greater(when, _moment(LAST, when))),
         "is outside of the years 1 to 9999",
     )
-    for kind in ("face", "body"):
+    for kind in KINDS:
         yield from _box_faults(table, kind)
 
 
 def _box_faults(table: pa.Table, kind: str) -> Iterator[Fault]:
     """A box has all of its corners or none, the second one right of and below the first."""
-    names = [f"{kind}_{corner}" for corner in ("x1", "y1", "x2", "y2")]
+    names = [f"{kind}_{corner}" for corner in CORNERS]
     x1, y1, x2, y2 = (table[name] for name in names)
     known = [pc.is_valid(table[name]) for name in names]
     some = pc.or_(pc.or_(known[0], known[1]), pc.or_(known[2], known[3]))

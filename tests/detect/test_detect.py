@@ -83,6 +83,12 @@ def test_boxes_are_clipped_to_the_photo() -> None:
     assert persons([[-5, -6, 200, 300]], [1]) == ([[0, 0, 100, 50]], [1])
 
 
+def test_scores_are_clipped_to_what_tables_allow() -> None:
+    boxes = [[0, 0, 9, 9]] * 3
+    found = detections(boxes, [1.0000001, -0.5, float("nan")], [], [], 20, 20)
+    assert found.person_scores[:2].tolist() == [1, 0] and np.isnan(found.person_scores[2])
+
+
 def test_boxes_without_area_or_sense_are_dropped_with_their_scores() -> None:
     bad = [
         [5, 5, 5, 9],

@@ -88,6 +88,19 @@ def test_exiftool_warns_of_nothing_that_was_not_there_before(
         assert said[str(after)] <= said[str(before)], name
 
 
+def test_exiftool_takes_nothing_of_ours_for_the_camera(tmp_path: Path) -> None:
+    camera = ("-Make", "-Model", "-LensModel", "-CameraModelName", "-UniqueCameraModel")
+    for kind, data in (corpus()["plain"], corpus()["xmp before exif"], corpus()["webp"]):
+        before, after = (tmp_path / f"{part}{SUFFIXES[kind]}" for part in ("before", "after"))
+        before.write_bytes(data)
+        text = Text("UserComment", "1 person")
+        after.write_bytes(embed.embed(data, kind, make_tags(), TagEntries(), text).data)
+        old, new = exiftool(*camera, "-Software", "-CreateDate", before, after)
+        assert new == old | {"SourceFile": str(after)}
+        (ours,) = exiftool("-XMP-mivolo:all", after)
+        assert ours["XMP-mivolo:ModelName"] == "mivolo-xs"
+
+
 def test_exiftool_accepts_our_exif_and_sidecars(tmp_path: Path) -> None:
     for field in ("UserComment", "ImageDescription"):
         for name in ("plain", "progressive", "png with text", "webp", "maker notes of 60 KB"):

@@ -23,7 +23,11 @@ WRONG: list[tuple[str, Any, str]] = [
     ("body_x1", -INFINITE, "is not a finite number"),
     ("age", 341.0, "is above 200"),
     ("age_low", -1.0, "is below 0"),
-    ("gender_score", 98.0, "is above 1"),
+    *((f"{kind}_score", 98.0, "is above 1") for kind in ("gender", "face", "body")),
+    *((f"{kind}_score", -0.5, "is below 0") for kind in ("gender", "face", "body")),
+    *((f"{kind}_x1", -1e308, "is below -3.4") for kind in ("face", "body")),
+    *((f"{kind}_y2", 1e308, "is above 3.4") for kind in ("face", "body")),
+    ("face_x2", 3.5e38, "is above 3.4"),
     ("width", -80, "is below 0"),
     ("person", -1, "is below 0"),
     ("gender", "Frau", "is none of male, female"),
@@ -90,7 +94,15 @@ COMMANDS = (
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize(
     ("suffix", "column", "value"),
-    [(".parquet", "age", INFINITE), (".jsonl", "face_x2", None), (".csv", "taken_at", "99999-1-1")],
+    [
+        (".parquet", "age", INFINITE),
+        (".jsonl", "face_x2", None),
+        (".csv", "taken_at", "99999-1-1"),
+        (".jsonl", "face_score", 1.5),
+        (".csv", "gender_score", -0.5),
+        (".parquet", "body_x2", 1e308),
+        (".csv", "face_y1", -1e308),
+    ],
 )
 def test_every_command_refuses_such_a_table(
     tmp_path: Path,
