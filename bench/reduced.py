@@ -24,6 +24,7 @@ from mivolo_cli.datasets.sample import Sample
 from mivolo_cli.detect.detector import Detector
 from mivolo_cli.detect.load import open_detector
 from mivolo_cli.photos import decode
+from mivolo_cli.photos.opening import MinSize
 from mivolo_cli.pipeline import stages
 from mivolo_cli.pipeline.predict import Predictor
 from mivolo_cli.records import Photo, Prediction, Result
@@ -87,7 +88,7 @@ def make_photo(file: Path, pair: list[Sample], seed: int) -> list[float]:
 
 def predict_at(
     file: Path,
-    min_size: decode.MinSize | None,
+    min_size: MinSize | None,
     detector: Detector,
     predictor: Predictor,
     places: list[float],

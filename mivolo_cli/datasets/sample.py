@@ -12,6 +12,8 @@ import PIL.Image
 from .. import storage
 from ..errors import BadInput, PhotoError
 from ..photos import decode, sandbox
+from ..photos.codes import DAMAGE
+from ..photos.formats import formats_of, open_picture
 from ..photos.png_text import TEXTS, chunks
 from ..pipeline.crops import Crops, cut
 from ..records import Box, Failure, Person, Photo, Pixels, Use
@@ -24,7 +26,7 @@ TURNED = (5, 6, 7, 8)
 """EXIF orientations that exchange width and height."""
 ORIENTATION = 0x0112
 REFUSED: tuple[type[Exception], ...] = (
-    *decode.DAMAGE,
+    *DAMAGE,
     PhotoError,
     PIL.Image.DecompressionBombError,
 )
@@ -101,13 +103,13 @@ def size_of(name: str, source: Path | bytes) -> Size:
 def _announced(file: IO[bytes]) -> Size | None:
     """What a JPEG says of itself, or a PNG that cannot be turned; None for others, which would have
     to be decoded for that."""
-    formats = decode.formats_of(file.read(32))
+    formats = formats_of(file.read(32))
     if formats == ["PNG"] and any(kind in TURNING for *_, kind in chunks(file)):
         return None
     if formats not in (["JPEG"], ["PNG"]):
         return None
     file.seek(0)
-    picture = decode.open_picture(file)
+    picture = open_picture(file)
     turned = formats == ["JPEG"] and picture.getexif().get(ORIENTATION) in TURNED
     return Size(*picture.size[::-1]) if turned else Size(*picture.size)
 

@@ -89,9 +89,9 @@ def detections(
     scores: None.
 
     They are clipped to the photo, their scores to 0 to 1, and sorted, best first and unknown (NaN)
-    scores last; boxes that are not finite or have no area left are dropped. `points` (faces, 5, 2) stay with their faces,
-    and where they are: they may lie outside the photo. Raises ValueError where boxes and scores or
-    points are not as many.
+    scores last; boxes that are not finite or have no area left are dropped. `points`
+    (faces, 5, 2) stay with their faces, and where they are: they may lie outside the photo. Raises
+    ValueError where boxes and scores or points are not as many.
     """
     bodies, body_scores, _ = _clean(persons, person_scores, width, height)
     boxes, scores, kept = _clean(faces, face_scores, width, height)

@@ -8,7 +8,7 @@ from io import BytesIO
 import PIL.Image
 
 from ..metadata.lookup import is_as_scanned
-from ..photos.decode import open_picture
+from ..photos.formats import open_picture
 from ..photos.thumbnails import QUALITY, thumbnail
 from ..records import Box, Person, Result
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Protocol
 
-from ..photos.decode import SIGNATURES
+from ..photos.formats import SIGNATURES
 from . import ABOUT_EXIF, Refused, exif, jpeg, judge, kept, packet, png, tiff, webp
 from .packet import Provenance, TagEntries, Tags
 from .picture import PictureInfo, examine

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
 from ..photos import bmff
-from ..photos.decode import formats_of
+from ..photos.formats import formats_of
 from . import Refused, extended_xmp, jpeg, packet, png, tiff, webp
 from .xmp import OURS, SKELETON
 

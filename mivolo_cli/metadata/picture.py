@@ -12,14 +12,17 @@ import PIL.Image
 from PIL import ExifTags
 
 from ..errors import PhotoError
-from ..photos import bmff, decode, sandbox
+from ..photos import bmff, sandbox
+from ..photos.codes import CODES, DAMAGE
+from ..photos.exif import is_turned
 from ..photos.limits import Limits, Room
+from ..photos.opening import opened
 from . import Refused
 
 TURNED_BY_DECODER = ("TIFF", "HEIF")
 """Formats whose pictures Pillow and pillow-heif hand out upright already."""
-BOXES = ("HEIF", "AVIF")
-"""Formats in which EXIF does not turn the picture."""
+BOXES = ("HEIF", "AVIF", "JXL")
+"""Formats in which EXIF does not turn the picture, or where no reader turns regions by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +39,13 @@ class PictureInfo:
     fingerprint: str = ""
 
 
-def examine(data: bytes, *, pixels: bool) -> PictureInfo:
-    """In a process with limits of memory and time. Raises Refused for what is no picture or cannot
-    be decoded to its end."""
+def examine(data: bytes, name: str = "", *, pixels: bool) -> PictureInfo:
+    """The photo of that name, in a process with limits of memory and time. Raises Refused for what
+    is no picture or cannot be decoded to its end."""
     function = f"{__name__}:{examined.__name__}"
     try:
         with Limits().room() as room:
-            said = sandbox.shared().call(function, data, room, pixels=pixels)
+            said = sandbox.shared().call(function, data, room, name=name, pixels=pixels)
     except PhotoError as error:
         raise Refused("unreadable", str(error)) from error
     return PictureInfo(
@@ -50,18 +53,19 @@ def examine(data: bytes, *, pixels: bool) -> PictureInfo:
     )
 
 
-def examined(data: bytes, room: Room, pixels: bool) -> dict[str, Any]:
+def examined(data: bytes, room: Room, pixels: bool, name: str = "") -> dict[str, Any]:
     """A PictureInfo as a dictionary. Raises PhotoError."""
     try:
-        picture = decode.open_picture(BytesIO(data))
-        if decode.admit(picture, room) > 1:
-            raise PhotoError("too_large", f"{decode.CODES['too_large']}: see --memory")
+        picture, scale = opened(BytesIO(data), name, room)
+        if scale > 1:
+            raise PhotoError("too_large", f"{CODES['too_large']}: see --memory")
         stored = picture.size
         turned = picture.format in TURNED_BY_DECODER
         orientation = _orientation_before_decoding(picture) if turned else None
         if pixels or picture.format == "PNG":  # whose EXIF may stand behind the pixels
             picture.load()
-        orientation = orientation or picture.getexif().get(ExifTags.Base.Orientation)
+        if not is_turned(picture):
+            orientation = orientation or picture.getexif().get(ExifTags.Base.Orientation)
         orientation = orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
         size = stored[::-1] if orientation >= 5 and not turned else stored
         if picture.format in BOXES and orientation != _turn(data, picture.format):
@@ -69,8 +73,8 @@ def examined(data: bytes, room: Room, pixels: bool) -> dict[str, Any]:
         fingerprint = _fingerprint(picture) if pixels else ""
         return asdict(PictureInfo(picture.format or "", size, orientation, fingerprint))
     except (MemoryError, PIL.Image.DecompressionBombError) as error:
-        raise PhotoError("too_large", decode.CODES["too_large"]) from error
-    except decode.DAMAGE as error:
+        raise PhotoError("too_large", CODES["too_large"]) from error
+    except DAMAGE as error:
         raise PhotoError("unreadable", str(error)) from error
 
 
@@ -110,7 +114,7 @@ def _goes_to(picture: PIL.Image.Image, frame: int) -> bool:
     try:
         picture.seek(frame)
         picture.load()
-    except decode.DAMAGE:
+    except DAMAGE:
         if frame == 0:
             raise
         return False

@@ -29,11 +29,17 @@ def read_exif(
         }
     except damage:
         pass
-    orientation = tags.get(ExifTags.Base.Orientation)
+    orientation = None if is_turned(picture) else tags.get(ExifTags.Base.Orientation)
     times = (_time(tags.get(tag)) for tag in TIME_TAGS)
     return orientation if isinstance(orientation, int) else 1, next(
         (time for time in times if time), None
     )
+
+
+def is_turned(picture: PIL.Image.Image) -> bool:
+    """Whether the decoder of JPEG XL has turned a picture: all but those made from a JPEG, which it
+    makes again."""
+    return picture.format == "JXL" and not getattr(picture, "jpeg", False)
 
 
 def _time(value: object) -> datetime | None:

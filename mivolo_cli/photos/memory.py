@@ -19,7 +19,9 @@ from .. import storage
 from ..errors import PhotoError
 from ..records import Failure, Image, Photo, Pixels
 from . import archives, walk
-from .decode import CODES, DAMAGE, Loaded, diagnosis, prepare
+from .codes import CODES, DAMAGE, diagnosis
+from .decode import Loaded
+from .formats import prepare
 from .rgb import to_pixels, to_rgb
 
 Picture = (

@@ -12,6 +12,8 @@ from .. import storage
 from ..errors import PhotoError
 from ..records import Photo
 from . import decode
+from .codes import diagnosis
+from .formats import formats_of
 
 PIECE = 1 << 20
 SIGNATURE = 32
@@ -20,7 +22,7 @@ SIGNATURE = 32
 
 def is_picture(photo: Photo) -> bool:
     """Whether it begins like one. Raises PhotoError."""
-    return bool(decode.formats_of(next(_pieces(photo), b"")[:SIGNATURE]))
+    return bool(formats_of(next(_pieces(photo), b"")[:SIGNATURE]))
 
 
 def copy(photo: Photo, target: Path) -> bool:
@@ -33,7 +35,7 @@ def copy(photo: Photo, target: Path) -> bool:
     pieces = _pieces(photo)
     try:
         first = next(pieces, b"")
-        if not decode.formats_of(first[:SIGNATURE]):
+        if not formats_of(first[:SIGNATURE]):
             return False
         target.parent.mkdir(parents=True, exist_ok=True)
         _write(target, first, pieces)
@@ -59,4 +61,4 @@ def _pieces(photo: Photo) -> Iterator[bytes]:
             while piece := source.read(PIECE):
                 yield piece
     except OSError as error:
-        raise PhotoError(*decode.diagnosis(error)) from error
+        raise PhotoError(*diagnosis(error)) from error

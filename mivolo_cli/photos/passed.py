@@ -9,9 +9,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ..records import same_file
+from . import raw
 
 EXTENSIONS = re.compile(
-    r"\.(jpe?g|jpe|jfif|jif|mpo|a?png|webp|tiff?|bmp|dib|gif|avifs?|hei[cf]s?|hif|jp2|j2k|jpf|jpx)"
+    r"\.(jpe?g|jpe|jfif|jif|mpo|a?png|webp|tiff?|bmp|dib|gif|avifs?|hei[cf]s?|hif|jp2|j2k|jpf|jpx|jxl)"
 )
 """What is taken for a photo in a folder, whatever the file then turns out to hold."""
 RAW = re.compile(
@@ -79,8 +80,9 @@ class PassedOver:
 
 
 def _named(suffix: str) -> str:
-    kind = " (camera raw)" if RAW.fullmatch(suffix) else ""
-    return (suffix or "without suffix") + kind
+    if not RAW.fullmatch(suffix):
+        return suffix or "without suffix"
+    return f"{suffix} (camera raw{'' if raw.is_available() else ': see mivolo-cli[raw]'})"
 
 
 def may_hold_a_photo(extension: str) -> bool:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from typing import IO
 
 from .png_text import chunks
 
+MAX_SCANS = 200
+"""Of a JPEG. Progressive ones have about ten; each costs as much as decoding the whole picture."""
+MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+SCAN, END = 0xDA, 0xD9
+PIECE = 16 * 1024
 MAX_SEGMENTS = 1000
 MAX_CHUNKS = 10_000
 MAX_METADATA = 64 * 1024
@@ -41,6 +48,30 @@ def is_plain_jpeg(file: IO[bytes], most_pixels: int) -> bool:
             return False
         file.seek(length - len(start), os.SEEK_CUR)
     return False
+
+
+def has_many_scans(file: IO[bytes]) -> bool:
+    """Whether a JPEG has more scans than programs write."""
+    if is_plain_jpeg(file, sys.maxsize):
+        return False
+    file.seek(2)
+    scans = 0
+    while scans <= MAX_SCANS and (marker := _next_marker(file)) not in (None, END):
+        length = int.from_bytes(file.read(2), "big")
+        file.seek(max(length - 2, 0), os.SEEK_CUR)
+        scans += marker == SCAN
+    return scans > MAX_SCANS
+
+
+def _next_marker(file: IO[bytes]) -> int | None:
+    """The next one but for those within a scan; the file is behind it then. None: there is none."""
+    while piece := file.read(PIECE):
+        if found := MARKER.search(piece):
+            file.seek(found.end() - len(piece), os.SEEK_CUR)
+            return found[1][0]
+        if piece.endswith(b"\xff") and len(piece) > 1:
+            file.seek(-1, os.SEEK_CUR)
+    return None
 
 
 def is_plain_png(file: IO[bytes], most_pixels: int) -> bool:

@@ -11,9 +11,13 @@ import sys
 from contextlib import suppress
 from typing import Any, BinaryIO
 
+import PIL.Image
+
 from ..errors import PhotoError
 from ..records import Photo
 from . import decode
+from .codes import CODES
+from .formats import prepare
 from .limits import GB, trim
 
 OPENING = GB
@@ -71,7 +75,7 @@ def _answer(asked: _Asked) -> Answer:
     except PhotoError as error:
         return {"code": error.code, "message": str(error)[:1000]}, NOTHING
     except MemoryError:
-        return {"code": "too_large", "message": decode.CODES["too_large"]}, NOTHING
+        return {"code": "too_large", "message": CODES["too_large"]}, NOTHING
 
 
 def _decoded(asked: _Asked) -> Answer:
@@ -115,7 +119,8 @@ def _main(seconds: str) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
-    decode.prepare()
+    prepare()
+    PIL.Image.MAX_IMAGE_PIXELS = None  # the budget of memory decides
     with suppress(BrokenPipeError):
         serve(requests, answers, float(seconds))
 

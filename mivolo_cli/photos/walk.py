@@ -15,14 +15,17 @@ from .. import storage
 from ..errors import BadInput, PhotoError, Stopped
 from ..records import ARCHIVES, Failure, Photo, stays_inside
 from ..storage import Url
-from . import archives
-from .decode import CODES, diagnosis, formats_of
+from . import archives, raw
+from .codes import CODES, diagnosis
+from .formats import formats_of
 from .globs import Glob, Places
-from .passed import EXTENSIONS, PassedOver, backed_up, is_system_folder, may_hold_a_photo
+from .passed import EXTENSIONS, RAW, PassedOver, backed_up, is_system_folder, may_hold_a_photo
 
 NOWHERE = (errno.ENOENT, errno.ELOOP)
 """The errors of a link without a target, and of a name that vanished after its folder was
 listed."""
+TWINS = (".jpg", ".JPG", ".jpeg", ".JPEG", ".heic", ".HEIC", ".hif", ".HIF")
+"""How photos end that cameras write beside raw files."""
 FolderId = tuple[int, int] | str
 Seen = tuple[FolderId, tuple[Places, ...]]
 """A folder, and where its path leads in each pattern: what is taken below depends on no more."""
@@ -116,9 +119,7 @@ def _in_archive(archive: Photo, passed: PassedOver) -> Iterator[Photo | Failure]
                 continue
             if not stays_inside(photo.path):
                 yield Failure(photo, "not_a_file", "its name leads out of its folder")
-            elif _extension(archive.path) == ".parquet" or EXTENSIONS.fullmatch(
-                _extension(photo.path)
-            ):
+            elif _extension(archive.path) == ".parquet" or _is_taken(_extension(photo.path)):
                 yield photo
             else:
                 passed.files[_extension(photo.path)] += 1
@@ -259,7 +260,9 @@ class _Search:
         extension = _extension(path)
         if not self._selects(path):
             return False
-        if EXTENSIONS.fullmatch(extension) or (self.archives and path.lower().endswith(ARCHIVES)):
+        if _is_taken(extension) and not (RAW.fullmatch(extension) and _has_twin(full)):
+            return True
+        if self.archives and path.lower().endswith(ARCHIVES):
             return True
         taken = may_hold_a_photo(extension) and _begins_like_a_picture(full)
         if taken and not _is_backup(full):
@@ -340,6 +343,19 @@ def _folder_id(folder: str) -> FolderId:
 
 def _extension(path: str) -> str:
     return os.path.splitext(path)[1].lower()
+
+
+def _is_taken(extension: str) -> bool:
+    """Whether files with this one are photos, whatever they hold."""
+    return bool(
+        EXTENSIONS.fullmatch(extension) or (RAW.fullmatch(extension) and raw.is_available())
+    )
+
+
+def _has_twin(file: str) -> bool:
+    """Whether a camera has written the same photo beside this raw file in a format of its own."""
+    stem = "" if storage.is_url(file) else os.path.splitext(file)[0]
+    return bool(stem) and any(os.path.lexists(stem + twin) for twin in TWINS)
 
 
 def _matches(globs: Sequence[Glob], *paths: str) -> bool:

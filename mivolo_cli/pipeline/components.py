@@ -16,7 +16,7 @@ from .options import InferenceOptions
 if TYPE_CHECKING:
     from ..detect.detector import Detector
     from ..model.spec import ModelSpec
-    from ..photos.decode import MinSize
+    from ..photos.opening import MinSize
     from ..records import Failure, Photo
     from ..runtime.engines import Engine
     from ..runtime.graph_cache import Int8Samples

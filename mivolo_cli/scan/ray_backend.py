@@ -29,8 +29,9 @@ import pyarrow as pa
 from ..detect.load import NAMES
 from ..errors import BadInput, Stopped
 from ..model import registry
-from ..photos.decode import MinSize, decode_again, decode_all
+from ..photos.decode import decode_again, decode_all
 from ..photos.limits import GB, Limits
+from ..photos.opening import MinSize
 from ..photos.sandbox import CRASHED, TIMEOUT, Sandbox
 from ..pipeline import stages
 from ..pipeline.components import open_components, open_detector, open_predictor

@@ -22,7 +22,9 @@ def compare(photo: Photo, rows: Rows, provenance: Provenance, options: TagOption
     found = lookup.tagged_packet(file, data)
     there = None if found is None else packet.read(found)
     bodies = options.bodies or _shows_bodies(there)
-    people = regions.people(rows, examine(data, pixels=False).orientation, bodies=bodies)
+    people = regions.people(
+        rows, examine(data, photo.path, pixels=False).orientation, bodies=bodies
+    )
     wanted = Tags(provenance, people)
     if found is None or there is None:
         if options.named_faces == "leave":

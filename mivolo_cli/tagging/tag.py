@@ -152,7 +152,7 @@ def _job(photo: Photo, rows: Rows, provenance: Provenance, options: TagOptions) 
     kind = embed.container(data, photo.path)
     if not is_same_photo(photo, info, data):
         raise Refused("changed")
-    facts = examine(data, pixels=False)
+    facts = examine(data, photo.path, pixels=False)
     if facts.size != (rows[0]["width"], rows[0]["height"]):
         raise Refused("other_picture", f"{facts.size[0]} x {facts.size[1]}")
     people = regions.people(rows, facts.orientation, bodies=options.bodies)

@@ -21,6 +21,7 @@ import pytest
 from mivolo_cli import storage
 from mivolo_cli.errors import BadInput, PhotoError
 from mivolo_cli.photos import decode
+from mivolo_cli.photos.codes import CODES, diagnosis
 from mivolo_cli.records import Failure, Image, Photo, Pixels
 
 MakePhoto = Callable[..., Path]
@@ -36,7 +37,7 @@ def read(file: Path) -> Image:
 def code(file: Path) -> str:
     with pytest.raises(PhotoError) as caught:
         read(file)
-    assert str(caught.value).startswith(decode.CODES[caught.value.code])
+    assert str(caught.value).startswith(CODES[caught.value.code])
     return caught.value.code
 
 
@@ -331,7 +332,7 @@ def test_damaged_bytes_give_a_photo_or_a_code(
         try:
             assert read(file).pixels.ndim == 3
         except PhotoError as error:
-            assert error.code in decode.CODES
+            assert error.code in CODES
 
 
 def test_the_limit_stays_when_a_library_switches_pillows_off(
@@ -504,7 +505,7 @@ def test_an_error_of_the_source_comes_through(tmp_path: Path, make_photo: MakePh
     [(errno.EINVAL, "corrupt"), (errno.EOVERFLOW, "corrupt"), (errno.EIO, "unreadable")],
 )
 def test_what_a_decoder_says_in_the_systems_words_is_damage(number: int, code: str) -> None:
-    assert decode.diagnosis(OSError(number, os.strerror(number)))[0] == code
+    assert diagnosis(OSError(number, os.strerror(number)))[0] == code
 
 
 @pytest.mark.parametrize(
@@ -521,9 +522,9 @@ def test_what_a_decoder_says_in_the_systems_words_is_damage(number: int, code: s
     ids=repr,
 )
 def test_no_insides_of_python_are_told(error: Exception) -> None:
-    assert decode.diagnosis(error) == ("corrupt", decode.CODES["corrupt"])
+    assert diagnosis(error) == ("corrupt", CODES["corrupt"])
 
 
 def test_what_a_decoder_says_of_the_picture_is_told() -> None:
     said = SyntaxError("broken PNG file\n(chunk b'IEND')")
-    assert decode.diagnosis(said)[1].endswith(": broken PNG file (chunk b'IEND')")
+    assert diagnosis(said)[1].endswith(": broken PNG file (chunk b'IEND')")

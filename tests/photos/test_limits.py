@@ -13,10 +13,11 @@ import PIL.Image
 import pytest
 from helpers.logs import warned
 from helpers.photos import draw_scene, save_broken, save_photo
-from helpers.scans_of_jpeg import many_scans
+from helpers.scans_of_jpeg import Kind, many_scans
 
 from mivolo_cli.errors import BadInput, PhotoError
-from mivolo_cli.photos import decode, sandbox
+from mivolo_cli.photos import decode, opening
+from mivolo_cli.photos.codes import CODES
 from mivolo_cli.photos.limits import GB, HELD, MB, Budget, Limits, Share, default_memory, limits
 from mivolo_cli.photos.thumbnails import thumbnail
 from mivolo_cli.records import Failure, Image, Photo
@@ -148,7 +149,7 @@ def test_closing_ends_the_waiting() -> None:
     thread.start()
     budget.close()
     thread.join(10)
-    assert caught[0].code in decode.CODES
+    assert caught[0].code in CODES
 
 
 # What photos need
@@ -170,9 +171,9 @@ def test_photos_are_decoded_as_memory_allows(
         time.sleep(0.02)
         return scale
 
-    admit = decode.admit
-    monkeypatch.setattr(decode, "admit", admitted)
-    monkeypatch.setattr(decode, "need", lambda *_: 150 * MB)
+    admit = opening.admit
+    monkeypatch.setattr(opening, "admit", admitted)
+    monkeypatch.setattr(opening, "need", lambda *_: 150 * MB)
     keep = Share.keep
 
     def kept(share: Share, pixels: object) -> None:
@@ -196,7 +197,7 @@ def test_photos_that_fill_the_memory_pass_one_after_the_other(
     for number in (3, 7, 8):
         save_broken(files[number], "garbage")
     given = Limits(512 * MB)
-    monkeypatch.setattr(decode, "need", lambda *_: given.largest)
+    monkeypatch.setattr(opening, "need", lambda *_: given.largest)
     found = list(decode.decode_all(map(photo_of, files), workers, None, given))
     assert [isinstance(one, Failure) for one in found] == [n in (3, 7, 8) for n in range(12)]
 
@@ -206,7 +207,7 @@ def test_ending_early_lets_go_of_what_waits(
 ) -> None:
     files = [save_photo(tmp_path / f"{number}.png") for number in range(6)]
     given = Limits(512 * MB)
-    monkeypatch.setattr(decode, "need", lambda *_: given.largest)
+    monkeypatch.setattr(opening, "need", lambda *_: given.largest)
     monkeypatch.setattr(Share, "keep", lambda share, _: setattr(share, "_kept", True))  # for ever
     images = decode.decode_all(map(photo_of, files), 3, None, given)
     assert isinstance(next(images), Image)
@@ -267,14 +268,26 @@ def test_a_jpeg_too_large_for_the_memory_is_read_reduced_in_its_process(tmp_path
     assert image.pixels.shape == (4500, 6000, 3) and image.original_size == (12_000, 9_000)
 
 
-@pytest.mark.parametrize("kind", ["baseline", "fill"])
-def test_a_jpeg_of_many_scans_is_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    monkeypatch.setattr(sandbox, "SECONDS", 3.0)
+@pytest.mark.parametrize("kind", ["baseline", "progressive", "fill"])
+@pytest.mark.parametrize("side", [16, 640, 9400])
+def test_a_jpeg_of_many_scans_is_no_photo(tmp_path: Path, kind: Kind, side: int) -> None:
     file = tmp_path / "a.jpg"
-    file.write_bytes(many_scans(4000, 4000, 20_000, kind))  # type: ignore[arg-type]
+    file.write_bytes(many_scans(side, side, 2000, kind))
     (failure,) = decode.decode_all([photo_of(file)], 1)
-    assert isinstance(failure, Failure) and failure.code == "timeout"
-    monkeypatch.setattr("mivolo_cli.photos.thumbnails.shared", sandbox.Sandbox)
+    assert isinstance(failure, Failure) and failure.code == "corrupt"
+    assert "more than 200 scans" in failure.message
     assert thumbnail(photo_of(file), 64) is None
+    file.write_bytes(many_scans(16, 16, 20, kind))
+    (image,) = decode.decode_all([photo_of(file)], 1)
+    assert isinstance(image, Image)
+
+
+def test_pictures_beyond_the_limit_of_pillow_are_read(tmp_path: Path) -> None:
+    """180 million pixels, more than twice as many as Pillow warns of."""
+    for name, options in (("a.webp", {"method": 0}), ("b.tif", {"compression": "tiff_lzw"})):
+        PIL.Image.new("RGB", (16_000, 11_200), (90, 120, 30)).save(tmp_path / name, **options)
+        (image,) = decode.decode_all([photo_of(tmp_path / name)], 1, None, Limits(16 * GB))
+        assert isinstance(image, Image) and image.pixels.shape == (11_200, 16_000, 3)
+        (failure,) = decode.decode_all([photo_of(tmp_path / name)], 1, None, Limits(GB))
+        assert isinstance(failure, Failure) and failure.code == "too_large"
+        assert "16000 x 11200 pixels" in failure.message and "--memory" in failure.message

@@ -12,7 +12,8 @@ from helpers.photos import draw_scene, save_photo
 from PIL.PngImagePlugin import PngInfo
 
 from mivolo_cli.errors import PhotoError
-from mivolo_cli.photos.decode import CODES, decode
+from mivolo_cli.photos.codes import CODES
+from mivolo_cli.photos.decode import decode
 from mivolo_cli.records import Image, Photo
 
 

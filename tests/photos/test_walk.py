@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mivolo_cli.errors import BadInput
-from mivolo_cli.photos import decode
+from mivolo_cli.photos import decode, raw
 from mivolo_cli.photos import walk as walking
 from mivolo_cli.photos.passed import PassedOver
 from mivolo_cli.records import Failure, Photo
@@ -56,7 +56,14 @@ def test_walk_is_sorted_and_relative_to_its_root(tmp_path: Path) -> None:
     assert first.file == root / "C.JPG"
 
 
-def test_only_what_may_be_a_picture_is_taken(tmp_path: Path, make_photo: MakePhoto) -> None:
+@pytest.fixture
+def without_raw(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw, "is_available", lambda: False)
+
+
+def test_only_what_may_be_a_picture_is_taken(
+    tmp_path: Path, make_photo: MakePhoto, without_raw: None
+) -> None:
     root = tree(
         tmp_path,
         "notes.txt",
@@ -82,6 +89,21 @@ def test_only_what_may_be_a_picture_is_taken(tmp_path: Path, make_photo: MakePho
     assert found(root / "picture.dat", root / "notes.txt") == ["picture.dat", "notes.txt"]
 
 
+def test_raw_files_are_taken_where_they_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tree(tmp_path, "a.NEF", "b.cr2", "b.JPG", "c.dng", "c.png", "d.arw", "d.arw.xmp")
+    monkeypatch.setattr(raw, "is_available", lambda: True)
+    passed = PassedOver()
+    assert found(root, passed=passed) == ["a.NEF", "b.JPG", "c.dng", "c.png", "d.arw"]
+    assert passed.files == {".cr2": 1, ".xmp": 1}, "the JPEG beside it is the same photo"
+    assert "1 .cr2 (camera raw)," in passed.files_text
+    assert found(root / "b.cr2") == ["b.cr2"]
+    monkeypatch.setattr(raw, "is_available", lambda: False)
+    assert found(root, passed=(passed := PassedOver())) == ["b.JPG", "c.png"]
+    assert "1 .nef (camera raw: see mivolo-cli[raw])" in passed.files_text
+
+
 UNKNOWN = ["a.JP", "b.jpg_large", "c.jpeg~2", "d", "e.bin", "f.1", "g.jpg!d", "h.download", "i."]
 
 
@@ -95,7 +117,7 @@ def test_files_of_unknown_suffix_are_looked_into(tmp_path: Path, make_photo: Mak
 
 
 def test_suffixes_that_are_known_are_believed(
-    tmp_path: Path, make_photo: MakePhoto, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, make_photo: MakePhoto, monkeypatch: pytest.MonkeyPatch, without_raw: None
 ) -> None:
     for name in ("a.txt", "b.mov", "c.json", "d.nef", "e.tar.gz"):
         make_photo(tmp_path / name, "JPEG")

@@ -15,6 +15,7 @@ from helpers.photos import draw_scene, save_photo
 
 from mivolo_cli.errors import PhotoError
 from mivolo_cli.photos import archives, decode, walk, zipped
+from mivolo_cli.photos.codes import CODES
 from mivolo_cli.photos.passed import PassedOver
 from mivolo_cli.photos.sandbox import Sandbox
 from mivolo_cli.records import Failure, Image, Photo, archive_of
@@ -132,7 +133,7 @@ def test_what_cannot_be_unpacked_is_a_failure_that_says_what_to_do(
     assert isinstance(photo, Photo)
     with pytest.raises(PhotoError, match="unpack the archive") as caught:
         archives.read(photo)
-    assert caught.value.code == code and code in decode.CODES
+    assert caught.value.code == code and code in CODES
 
 
 def test_damaged_members_are_failures(tmp_path: Path, members: dict[str, bytes]) -> None:

@@ -14,7 +14,7 @@ import pyarrow.parquet
 from helpers.photos import FORMATS, draw_scene, save_broken, save_photo
 from helpers.tables import Corners, Given, contents, corners, table, write_boxes
 
-from mivolo_cli.photos.decode import CODES
+from mivolo_cli.photos.codes import CODES
 from mivolo_cli.records import SCHEMA
 from mivolo_cli.scan.options import Progress
 from mivolo_cli.tables import read_table

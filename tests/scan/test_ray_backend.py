@@ -22,8 +22,8 @@ from typer.testing import CliRunner
 
 from mivolo_cli import cli, tables
 from mivolo_cli.errors import BadInput, Stopped
-from mivolo_cli.photos.decode import MinSize
 from mivolo_cli.photos.limits import Limits
+from mivolo_cli.photos.opening import MinSize
 from mivolo_cli.records import SCHEMA, Photo
 from mivolo_cli.scan import ray_backend, store, workdir
 from mivolo_cli.scan import run as scanning

@@ -24,7 +24,7 @@ from helpers.scans import scan_options
 from helpers.tables import contents, table
 
 from mivolo_cli.errors import BadInput, PhotoError, WeightsError
-from mivolo_cli.photos import decode
+from mivolo_cli.photos import decode, formats
 from mivolo_cli.records import Photo
 from mivolo_cli.scan import run as scanning
 
@@ -145,7 +145,7 @@ def test_formats_that_nobody_asked_for_are_never_given_to_a_decoder(
 ) -> None:
     """Some of them run programs (EPS) or fetch files (SVG); a picture further on in the file does
     not help."""
-    decode.prepare()
+    formats.prepare()
     monkeypatch.setattr(PIL.Image, "OPEN", {})
     file = tmp_path / "photo.jpg"
     whole = save_photo(tmp_path / "whole.jpg").read_bytes()

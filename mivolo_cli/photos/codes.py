@@ -1,0 +1,68 @@
+"""Why a photo could not be read: stable codes, and what systems and decoders say."""
+
+from __future__ import annotations
+
+import errno
+import re
+import struct
+import zlib
+
+from .. import storage
+from . import archives
+from .sandbox import CRASHED, TIMEOUT
+from .zipped import ENCRYPTED
+
+CODES = {
+    "missing": "there is no such file, or no longer",
+    "no_permission": "there is no permission to read it",
+    "not_a_file": "it is not a file that could hold a picture",
+    "empty": "the file is empty (zero bytes)",
+    "not_a_picture": "the file holds no picture of a format that can be read",
+    "truncated": "the picture is incomplete: the end of the file is missing",
+    "too_large": "the picture is too large to be decoded safely",
+    "corrupt": "the picture is damaged, or of a kind that cannot be read",
+    "unreadable": "the file could not be read",
+    "raw": "it is a camera raw file, of which no picture can be read",
+    "no_decoder": "a package that reads files of this format is not installed",
+    **dict((archives.CHANGED, ENCRYPTED, TIMEOUT, CRASHED)),
+}
+"""Why a photo or a folder could not be read: the stable codes, and what they mean."""
+
+INSIDES = re.compile(r"0x[0-9a-f]{4}|Errno|'\w+' object|\b(argument|unpack|codec)\b|[<{]\w+")
+"""Words of Python that tell nobody anything of a picture."""
+CUT_SHORT = re.compile("truncated|end of file|no more images|requires a buffer")
+"""What decoders say, in lower case, of a file whose end is missing."""
+OF_DECODERS = (errno.EINVAL, errno.EDOM, errno.ERANGE, errno.EOVERFLOW)
+"""What no system says of reading a file: decoders do, as of a place before its start."""
+DAMAGE: tuple[type[Exception], ...] = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+)
+DAMAGE += (RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zlib.error)
+"""What Pillow and its plugins raise on damaged files."""
+
+
+def diagnosis(error: Exception) -> tuple[str, str]:
+    """The code, and a sentence, for what the system or a decoder complained of."""
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return "missing", CODES["missing"]
+    if isinstance(error, PermissionError):
+        return "no_permission", CODES["no_permission"]
+    if isinstance(error, (IsADirectoryError, storage.NotAFile)):
+        return "not_a_file", CODES["not_a_file"]
+    if isinstance(error, OSError) and error.strerror and error.errno not in OF_DECODERS:
+        return "unreadable", f"{CODES['unreadable']}: {error.strerror}"
+    if CUT_SHORT.search(str(error).lower()):
+        return "truncated", CODES["truncated"]
+    return "corrupt", CODES["corrupt"] + _detail(error)
+
+
+def _detail(error: Exception) -> str:
+    """What a decoder says of the picture, unless it is only about its own insides."""
+    said = " ".join(str(error).split())
+    kept = isinstance(error, OSError | SyntaxError | ValueError) and not INSIDES.search(said)
+    return f": {said}" if said and kept else ""
