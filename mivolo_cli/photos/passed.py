@@ -62,7 +62,9 @@ class PassedOver:
         kinds = [f"{number} {_named(suffix)}" for suffix, number in self.files.most_common(SHOWN)]
         others = len(self.files) - len(kinds)
         kinds += [f"{others} other suffixes"] if others else []
-        return f"{count} file{'s' * (count != 1)} passed over, no photos: {', '.join(kinds)}"
+        text = f"{count} file{'s' * (count != 1)} passed over, no photos: {', '.join(kinds)}"
+        is_missed = any(map(RAW.fullmatch, self.files)) and not raw.is_available()
+        return f"{text}; {raw.INSTALL}" if is_missed else text
 
     @property
     def folders_text(self) -> str:
@@ -80,9 +82,8 @@ class PassedOver:
 
 
 def _named(suffix: str) -> str:
-    if not RAW.fullmatch(suffix):
-        return suffix or "without suffix"
-    return f"{suffix} (camera raw{'' if raw.is_available() else ': see mivolo-cli[raw]'})"
+    kind = " (camera raw)" if RAW.fullmatch(suffix) else ""
+    return (suffix or "without suffix") + kind
 
 
 def may_hold_a_photo(extension: str) -> bool:

@@ -17,7 +17,8 @@ from .codes import CODES
 SMALLEST = 1000
 """Pixels of a preview's longer side; on smaller ones faces are too small to be judged."""
 UNKNOWN = datetime.fromtimestamp(0)
-OTHERWISE = "scan a JPEG that the camera or a raw converter has made of it"
+INSTALL = "pip install 'mivolo-cli[raw]' to have camera raw files read"
+OTHERWISE = "scan JPEGs that the camera or a raw converter has made of them"
 
 
 @cache
@@ -29,8 +30,7 @@ def preview(file: IO[bytes]) -> IO[bytes]:
     """The largest JPEG in a raw file, with EXIF data that turn it upright and say when it was
     taken: LibRaw adds them where the camera has not. Raises PhotoError."""
     if not is_available():
-        install = "pip install 'mivolo-cli[raw]' to have its preview read"
-        raise _unreadable(f"{install}, or {OTHERWISE}")
+        raise _unreadable(f"{INSTALL}, or {OTHERWISE}")
     import rawpy
 
     file.seek(0)
@@ -38,9 +38,7 @@ def preview(file: IO[bytes]) -> IO[bytes]:
         with rawpy.imread(BytesIO(file.read())) as opened:
             found, taken_at = opened.extract_thumb(), opened.other.timestamp
     except (rawpy.LibRawError, rawpy.NotSupportedError) as error:
-        raise _unreadable(
-            f"no preview can be read from it ({_said(error)}): {OTHERWISE}"
-        ) from error
+        raise _unreadable(f"no preview can be found in it ({_said(error)}): {OTHERWISE}") from error
     if not isinstance(found.data, bytes):
         raise _unreadable(f"its preview is no JPEG: {OTHERWISE}")
     width, height = JpegImageFile(BytesIO(found.data)).size

@@ -13,7 +13,7 @@ from threading import Event
 
 from .. import storage, tables
 from ..errors import BadInput
-from ..photos import walk
+from ..photos import raw, walk
 from ..photos.passed import RAW, PassedOver
 from ..records import Failure, Photo
 from ..tables.moved import new_roots
@@ -63,8 +63,7 @@ def _no_photos(passed: PassedOver) -> BadInput:
     """An error that says what there is instead."""
     hints = ["check the folder, and --include, --exclude and --hidden"]
     if any(map(RAW.fullmatch, passed.files)):
-        hints = ["camera raw files are not read: scan the JPEGs that the camera or a raw converter"
-                 " has made of them"]  # fmt: skip
+        hints = [f"{raw.INSTALL}, or {raw.OTHERWISE}"]
     hints += ["--system-folders takes those folders"] if passed.folders else []
     found = "; ".join(filter(None, (passed.files_text, passed.folders_text)))
     return BadInput(

@@ -23,6 +23,7 @@ from mivolo_cli import cli
 from mivolo_cli.cli.text import wrapped
 from mivolo_cli.errors import BadInput, MivoloError
 from mivolo_cli.metadata.lookup import tags_of
+from mivolo_cli.photos import raw
 
 Scan = Callable[..., Outcome]
 
@@ -48,7 +49,14 @@ def scan(tmp_path: Path, tiny_model: Path, no_weights_of_the_user: None) -> Scan
     return run
 
 
-def test_files_that_were_passed_over_are_told(tmp_path: Path, album: Path, scan: Scan) -> None:
+@pytest.fixture
+def without_raw(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw, "is_available", lambda: False)
+
+
+def test_files_that_were_passed_over_are_told(
+    tmp_path: Path, album: Path, scan: Scan, without_raw: None
+) -> None:
     save_photo(album / "b.jpg_large", "JPEG")
     for name in ("film.mov", "clip.MOV", "raw.nef", "notes"):
         (album / name).write_bytes(b"x")
@@ -69,13 +77,16 @@ def test_files_that_were_passed_over_are_told(tmp_path: Path, album: Path, scan:
     assert "@eaDir" not in out.stdout and len(table(tmp_path / "people.csv")) == 3
 
 
-def test_a_folder_without_photos_says_what_is_in_it(tmp_path: Path, scan: Scan) -> None:
+def test_a_folder_without_photos_says_what_is_in_it(
+    tmp_path: Path, scan: Scan, without_raw: None
+) -> None:
     for name in ("raw/1.nef", "raw/2.CR2", "bin/#recycle/a.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"II*\0")
     out = scan(tmp_path / "raw")
     assert isinstance(out.exception, BadInput) and "1 .nef (camera raw)" in str(out.exception)
     assert "1 .cr2 (camera raw)" in str(out.exception) and "camera raw" in out.exception.hint
+    assert "pip install 'mivolo-cli[raw]'" in out.exception.hint
     out = scan(tmp_path / "bin")
     assert isinstance(out.exception, BadInput) and "#recycle" in str(out.exception)
     assert "--system-folders" in out.exception.hint

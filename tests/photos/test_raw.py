@@ -69,7 +69,7 @@ def test_a_time_that_nobody_knows_is_none(tmp_path: Path) -> None:
 def test_small_previews_are_refused(tmp_path: Path) -> None:
     failure = read(save_dng(tmp_path / "a.dng", scene().resize((160, 120))))
     assert isinstance(failure, Failure) and failure.code == "raw"
-    assert "160 x 120 pixels" in failure.message and "scan a JPEG" in failure.message
+    assert "160 x 120 pixels" in failure.message and "scan JPEGs" in failure.message
 
 
 @pytest.mark.parametrize("length", [9, 100, 50_000])

@@ -101,7 +101,7 @@ def test_raw_files_are_taken_where_they_can_be_read(
     assert found(root / "b.cr2") == ["b.cr2"]
     monkeypatch.setattr(raw, "is_available", lambda: False)
     assert found(root, passed=(passed := PassedOver())) == ["b.JPG", "c.png"]
-    assert "1 .nef (camera raw: see mivolo-cli[raw])" in passed.files_text
+    assert "pip install 'mivolo-cli[raw]'" in passed.files_text
 
 
 UNKNOWN = ["a.JP", "b.jpg_large", "c.jpeg~2", "d", "e.bin", "f.1", "g.jpg!d", "h.download", "i."]
