@@ -292,8 +292,8 @@ def test_labelled_pictures_are_read_with_the_limits_of_a_scan(
     make: Callable[[], bytes],
     complaint: str,
 ) -> None:
-    """Minutes of work end, and what no scan reads is given to no decoder."""
-    limited = Sandbox(1.0)
+    """Minutes of work are refused, and what no scan reads is given to no decoder."""
+    limited = Sandbox(30.0)
     monkeypatch.setattr(sandbox, "shared", lambda: limited)
     file = tmp_path / "me.jpg"
     file.write_bytes(make())
