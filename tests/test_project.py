@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from mivolo_cli import __version__
 
@@ -144,6 +145,18 @@ def test_every_dependency_has_a_reason() -> None:
         name = re.split(r"[<>=!]", requirement)[0]
         if name != "numpy":  # the arrays of all the others
             assert re.search(rf"\b{name}\b", text), name
+
+
+def test_the_lock_has_a_version_within_bounds_of_every_requirement() -> None:
+    lines = (ROOT / "requirements-dev.lock").read_text("utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if not line.startswith("#")]
+    extras = PROJECT["project"]["optional-dependencies"]
+    chosen = [*PROJECT["project"]["dependencies"], *extras["dev"], *extras["docs"], *extras["ray"]]
+    wanted = [asked for asked in map(Requirement, chosen) if asked.name != "mivolo-cli"]
+    assert len(wanted) > 40
+    for asked in wanted:
+        versions = [str(pin.specifier)[2:] for pin in pins if pin.name == asked.name]
+        assert versions and all(asked.specifier.contains(v) for v in versions), asked
 
 
 def test_issue_forms_have_what_the_site_asks_of_them() -> None:
