@@ -91,12 +91,12 @@ def program(
         typer.Option(
             "--settings",
             metavar="FILE",
-            help="Defaults for the commands' options.",
+            help="File with default options.",
             show_default="mivolo.toml, here or in a folder above",
         ),
     ] = None,
     no_settings: Annotated[
-        bool, typer.Option("--no-settings", help="Use no settings file.")
+        bool, typer.Option("--no-settings", help="Ignore settings files.")
     ] = False,
 ) -> None:
     """Estimate age and gender of every person in a photo collection."""

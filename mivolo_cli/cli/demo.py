@@ -23,8 +23,7 @@ def demo(
     ] = Path("mivolo-demo"),
     quiet: Quiet = False,
 ) -> None:
-    """The main job on two photographs that come with the ultralytics package; nothing to
-    prepare."""
+    """Try mivolo on two photos that come with the ultralytics package."""
     from ..scan.options import ScanOptions
     from ..tables import read_table
 

@@ -49,8 +49,8 @@ Data = Annotated[
     list[Path],
     typer.Argument(
         help=(
-            "Labelled pictures: Parquet with the pictures, CSV that "
-            "names them, or a folder as UTKFace's."
+            "Labelled pictures: Parquet with images, CSV with paths, "
+            "or a folder in the style of UTKFace."
         )
     ),
 ]
@@ -64,12 +64,10 @@ def evaluate(
     data: Data,
     predictions: Annotated[
         Path | None,
-        typer.Option(
-            metavar="RESULTS", help="Measure this table of a scan instead of running the model."
-        ),
+        typer.Option(metavar="RESULTS", help="Evaluate this table instead of running the model."),
     ] = None,
     compare: Annotated[
-        Path | None, typer.Option(metavar="RESULTS", help="Measure this table of a scan beside it.")
+        Path | None, typer.Option(metavar="RESULTS", help="Also evaluate this table.")
     ] = None,
     model: Model = "auto",
     use: Use = "both",
@@ -77,27 +75,25 @@ def evaluate(
     pictures: Pictures = "face",
     invalid: Invalid = "refuse",
     level: Annotated[
-        float, typer.Option(min=0, help="The L of CS@L, in years.", rich_help_panel=RESULT)
+        float, typer.Option(min=0, help="L of CS@L, in years.", rich_help_panel=RESULT)
     ] = 5.0,
     combine: Annotated[
         bool,
         typer.Option(
             "--combine",
-            help="Also people made of the data's faces and bodies.",
+            help="Also evaluate people combined from the data's faces and bodies.",
             rich_help_panel=DATA,
         ),
     ] = False,
     limit: Annotated[
         int | None,
         typer.Option(
-            min=1, help="At most so many people of each file, evenly spread.", rich_help_panel=DATA
+            min=1, help="Use at most N people of each file, evenly spaced.", rich_help_panel=DATA
         ),
     ] = None,
     plots: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR", help="Draw the results as PNG files in DIR.", rich_help_panel=RESULT
-        ),
+        typer.Option(metavar="DIR", help="Save plots as PNG files in DIR.", rich_help_panel=RESULT),
     ] = None,
     device: Device = "auto",
     engine: Engine = "auto",
@@ -106,8 +102,8 @@ def evaluate(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a model, or the results of a scan, on labelled data: MAE, CS@L, bias, gender
-    accuracy, intervals."""
+    """Evaluate a model or scan results on labelled data: MAE, CS@L, bias, gender accuracy,
+    intervals."""
     from ..evaluation.evaluate import EvalOptions
     from ..evaluation.evaluate import evaluate as run
     from ..pipeline.options import InferenceOptions
@@ -140,14 +136,14 @@ def evaluate(
 
 
 def calibrate(
-    model: Annotated[str, typer.Argument(help="A model by name or file.")],
+    model: Annotated[str, typer.Argument(help="Name or file of a model.")],
     data: Annotated[
         list[Path], typer.Argument(help="Labelled pictures that the model was not trained on.")
     ],
     out: Annotated[
         Path,
         typer.Option(
-            "--output", "--out", "-o", metavar="FILE", help="The model with its intervals."
+            "--output", "--out", "-o", metavar="FILE", help="The calibrated model to write."
         ),
     ],
     images: Images = None,
@@ -157,8 +153,7 @@ def calibrate(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Give a model intervals that hold 80 % of true ages, from labelled people whom it has not
-    seen."""
+    """Fit a model's 80 % prediction intervals to labelled people it was not trained on."""
     from ..evaluation.calibrate import CalibrateOptions
     from ..evaluation.calibrate import calibrate as run
     from ..pipeline import defaults

@@ -17,14 +17,13 @@ mivolo export people.parquet --to coco -o people.json
 mivolo export people.parquet --to xlsx -o people.xlsx --thumbnails 96
 
 mivolo export people.parquet --to yolo -o dataset"""
-HELP = (
-    "Write the results of a scan for another program: COCO, YOLO, "
-    "Label Studio, FiftyOne, or a spreadsheet."
-)
+HELP = "Export scan results to COCO, YOLO, Label Studio, FiftyOne, or a spreadsheet."
 
 
 def export(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A table of `mivolo scan`.")],
+    results: Annotated[
+        Path, typer.Argument(metavar="RESULTS", help="A table written by `mivolo scan`.")
+    ],
     to: Annotated[
         Literal["coco", "yolo", "label-studio", "fiftyone", "xlsx"],
         typer.Option("--to", help="The format."),
@@ -32,31 +31,27 @@ def export(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="File to write; for yolo and label-studio, a new folder."
+            "--output", "-o", help="File to write, or a new folder for yolo and label-studio."
         ),
     ],
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Replace a file that stands there.")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite an existing file.")] = False,
     thumbnails: Annotated[
         int,
         typer.Option(
             min=0,
             max=400,
-            help="xlsx: pictures this many pixels long in the sheet.",
+            help="xlsx: add pictures with this many pixels on the longer side.",
             rich_help_panel="By format",
         ),
     ] = 0,
     copy_photos: Annotated[
         bool,
-        typer.Option(
-            help="yolo: copy the photos into the folder, too.", rich_help_panel="By format"
-        ),
+        typer.Option(help="yolo: copy the photos into the folder.", rich_help_panel="By format"),
     ] = True,
     url: Annotated[
         str,
         typer.Option(
-            help="label-studio: what stands before a photo's path in its address.",
+            help="label-studio: prefix of each photo's address.",
             rich_help_panel="By format",
         ),
     ] = "/data/local-files/?d=",

@@ -32,15 +32,19 @@ mivolo find people.parquet --age 60+ --gender female --taken 2015..2018
 mivolo find people.parquet --people 2-5 --path 'trip/**' --playlist trip.m3u8
 
 mivolo find people.parquet --used face,face+body --table faces.csv --quiet"""
-ResultTable = Annotated[Path, typer.Argument(metavar="RESULTS", help="A table of `mivolo scan`.")]
+ResultTable = Annotated[
+    Path, typer.Argument(metavar="RESULTS", help="A table written by `mivolo scan`.")
+]
 Age = Annotated[
     str | None,
-    typer.Option(metavar="YEARS", help="0-12, 60+ or 7; ages are rounded.", rich_help_panel=WHO),
+    typer.Option(
+        metavar="YEARS", help="Age in years, rounded: 0-12, 60+ or 7.", rich_help_panel=WHO
+    ),
 ]
 Surely = Annotated[
     bool,
     typer.Option(
-        "--surely", help="Only if the whole interval of the age is inside.", rich_help_panel=WHO
+        "--surely", help="Require the whole age interval to be inside.", rich_help_panel=WHO
     ),
 ]
 Gender = Annotated[
@@ -50,7 +54,7 @@ Used = Annotated[
     str | None,
     typer.Option(
         metavar="INPUTS",
-        help="What the model saw: some of face, body and face+body, with commas.",
+        help="Inputs the model saw: face, body or face+body, comma-separated.",
         rich_help_panel=WHO,
     ),
 ]
@@ -58,7 +62,7 @@ AnyPerson = Annotated[
     bool,
     typer.Option(
         "--any-person",
-        help="Let each of these hold for another person on the photo.",
+        help="Let a different person in the photo match each condition.",
         rich_help_panel=WHO,
     ),
 ]
@@ -66,7 +70,7 @@ HowMany = Annotated[
     str | None,
     typer.Option(
         metavar="N",
-        help="How many judged people are on the photo: 2-5, 6+ or 3.",
+        help="Number of people in the photo: 2-5, 6+ or 3.",
         rich_help_panel=FIND,
     ),
 ]
@@ -74,7 +78,7 @@ Taken = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="When: 2015..2018, 2015-06..2015-08, 2015.. or 2015-06-30.",
+        help="When the photo was taken: 2015..2018, 2015-06..2015-08, 2015.. or 2015-06-30.",
         rich_help_panel=FIND,
     ),
 ]
@@ -82,7 +86,7 @@ Globs = Annotated[
     list[str] | None,
     typer.Option(
         metavar="GLOB",
-        help="Only paths or names like GLOB, e.g. '2024/**' or '*.jpg'; repeatable.",
+        help="Only paths or names matching GLOB, e.g. '2024/**' or '*.jpg'; repeatable.",
         rich_help_panel=FIND,
     ),
 ]
@@ -96,7 +100,7 @@ TableFile = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Write the rows of the people that were found: .parquet, .csv or .jsonl.",
+        help="Write the rows of matching people (.parquet, .csv or .jsonl).",
         rich_help_panel=RESULT,
     ),
 ]
@@ -107,13 +111,13 @@ CopyDir = Annotated[
 LinkDir = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="Fill a new folder with links to them.", rich_help_panel=RESULT
+        metavar="DIR", help="Fill a new folder with links to the photos.", rich_help_panel=RESULT
     ),
 ]
 PlaylistFile = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Write a playlist for viewers, .m3u8.", rich_help_panel=RESULT
+        metavar="FILE", help="Write a playlist for image viewers (.m3u8).", rich_help_panel=RESULT
     ),
 ]
 
@@ -139,9 +143,9 @@ def find(
     as_json: AsJson = False,
     log: Log = None,
 ) -> None:
-    """Print the paths of photos with certain people, and copy, link or list them.
+    """Find photos of certain people, and print, copy, link or list them.
 
-    All conditions have to hold for one judged person. Unreadable photos are never found."""
+    All conditions must hold for the same person. Unreadable photos are never found."""
     from ..find import FindOptions
     from ..find.wanted import Wanted, days, inputs, numbers
     from ..photos.globs import Glob

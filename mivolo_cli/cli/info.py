@@ -18,7 +18,7 @@ UNRELIABLE = "ages under 5, over 65 and of bodies without a face; the gender of 
 
 
 def info(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Versions, devices, and what `auto` chooses here, with the reasons."""
+    """Show versions, devices, and what `auto` chooses here and why."""
     from importlib.metadata import PackageNotFoundError, version
 
     from ..model import registry

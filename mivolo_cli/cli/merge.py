@@ -22,7 +22,7 @@ mivolo merge 1.parquet 2.parquet -o people.parquet"""
 def merge(
     tables: Annotated[
         list[Path],
-        typer.Argument(help="The Parquet tables of all shards: files, or folders of files."),
+        typer.Argument(help="Parquet tables of all shards: files, or folders of files."),
     ],
     output: Annotated[
         list[Path],
@@ -40,7 +40,7 @@ def merge(
         bool,
         typer.Option(
             "--spreadsheet-safe",
-            help="In CSV, put ' before text that a spreadsheet would take for a formula.",
+            help="In CSV, put ' before text that a spreadsheet would run as a formula.",
             rich_help_panel=RESULT,
         ),
     ] = False,
@@ -48,7 +48,7 @@ def merge(
     as_json: AsJson = False,
     log: Log = None,
 ) -> None:
-    """Join the tables of a scan that was done in shards (`scan --shard`), if none is missing."""
+    """Merge the tables of a sharded scan (`scan --shard`), if none is missing."""
     from ..scan.merge import MergeOptions
     from ..scan.merge import merge as join
     from ..storage import place

@@ -13,7 +13,7 @@ Model = Annotated[
     str,
     typer.Option(
         "--model",
-        help="auto, published (with its detector), a name of `mivolo weights list`, or a file.",
+        help="auto, published (with its detector), a name from `mivolo weights list`, or a file.",
         rich_help_panel=MODEL,
     ),
 ]
@@ -25,7 +25,7 @@ MinScore = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help="Leave out people whose face (or body, without a face) scored less.",
+        help="Skip people whose face (or body, without a face) has a lower detection score.",
         rich_help_panel=RESULT,
     ),
 ]
@@ -33,23 +33,22 @@ Root = Annotated[
     list[str] | None,
     typer.Option(
         metavar="[OLD=]NEW",
-        help="The photos have moved: their folder (OLD, if there are several) is NEW now;"
-        " repeatable.",
+        help="The folder the photos have moved to (from OLD, if there are several); repeatable.",
         rich_help_panel=FIND,
     ),
 ]
-SAY = "What is said"
+SAY = "Output and logging"
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print nothing but errors.", rich_help_panel=SAY)
+    bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=SAY)
 ]
 AsJson = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object, for scripts.", rich_help_panel=SAY)
+    bool, typer.Option("--json", help="Print one JSON object instead of text.", rich_help_panel=SAY)
 ]
 Log = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Add what happens to a log, one JSON object a line.",
+        help="Append events to a log, one JSON object per line.",
         rich_help_panel=SAY,
     ),
 ]
@@ -57,20 +56,20 @@ Flip = Annotated[
     bool | None,
     typer.Option(
         "--flip/--no-flip",
-        help="Look at everybody mirrored, too: a little better, twice the work. "
-        "Default: only at people of doubtful gender, if the model was trained by mivolo.",
+        help="Average with the mirrored image: slightly better, 2x slower. "
+        "Default: only people of doubtful gender, if the model was trained by mivolo.",
         rich_help_panel=MODEL,
     ),
 ]
 Use = Annotated[
     Literal["both", "face", "body"],
-    typer.Option(help="What the model looks at.", rich_help_panel=MODEL),
+    typer.Option(help="Which inputs the model gets.", rich_help_panel=MODEL),
 ]
 Images = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Where the pictures are that a CSV names.",
+        help="Folder of the pictures named in a CSV.",
         show_default="beside it",
         rich_help_panel=DATA,
     ),
@@ -78,11 +77,11 @@ Images = Annotated[
 Pictures = Annotated[
     Literal["face", "body", "photo"],
     typer.Option(
-        help="What pictures without boxes show; in a photo the largest person counts.",
+        help="Content of pictures without boxes; in a photo, the largest person is used.",
         rich_help_panel=DATA,
     ),
 ]
 Invalid = Annotated[
     Literal["refuse", "skip"],
-    typer.Option(help="What to do with rows that cannot be used.", rich_help_panel=DATA),
+    typer.Option(help="How to handle unusable rows.", rich_help_panel=DATA),
 ]

@@ -22,18 +22,18 @@ def purge(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Tables, or folders with tables, whose finished work to remove.",
+            help="Tables, or folders with tables, whose intermediate results to delete.",
             show_default="this folder",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be removed.")
+        bool, typer.Option("--dry-run", help="Show what would be removed, without removing it.")
     ] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove finished work that is kept beside tables, what killed commands have left, and the
-    program's cache. Tables and photos stay."""
+    """Delete intermediate results, leftovers of killed commands, and the program's cache.
+    Tables and photos stay."""
     from ..scan import workdir
     from ..storage import place
 

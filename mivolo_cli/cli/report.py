@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from ..report import HtmlReport
 
 PICTURES = "Pictures"
-HELP = (
-    "Make one page to look at: figures, charts, and a gallery to "
-    "search and filter. It needs no network."
-)
+HELP = "Create a self-contained page with figures, charts and a gallery. It works offline."
 EXAMPLES = """Examples:
 
 mivolo report people.parquet -o report.html
@@ -31,25 +28,25 @@ mivolo report people.parquet -o report.html --no-pictures # to share without fac
 
 
 def report(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A table of `mivolo scan`.")],
+    results: Annotated[
+        Path, typer.Argument(metavar="RESULTS", help="A table written by `mivolo scan`.")
+    ],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="The page to write, .html.", rich_help_panel=RESULT),
+        typer.Option("--output", "-o", help="Page to write (.html).", rich_help_panel=RESULT),
     ],
     title: Annotated[
-        str, typer.Option(help="What stands at the top.", rich_help_panel=RESULT)
+        str, typer.Option(help="Page title.", rich_help_panel=RESULT)
     ] = "People in photos",
     replace: Annotated[
         bool,
-        typer.Option(
-            "--replace", help="Replace any file of that name; a report is replaced anyway."
-        ),
+        typer.Option("--replace", help="Overwrite any existing file, not only reports."),
     ] = False,
     no_pictures: Annotated[
         bool,
         typer.Option(
             "--no-pictures",
-            help="Leave out pictures and links to photos.",
+            help="Omit pictures and links to photos.",
             rich_help_panel=PICTURES,
         ),
     ] = False,
@@ -57,7 +54,7 @@ def report(
         bool,
         typer.Option(
             "--beside",
-            help="Put the pictures into a folder beside the page, not into it.",
+            help="Store the pictures in a folder next to the page.",
             rich_help_panel=PICTURES,
         ),
     ] = False,
@@ -73,7 +70,7 @@ def report(
     workers: Annotated[
         int,
         typer.Option(
-            min=0, help="Threads that read photos; 0 means one a core.", rich_help_panel=PICTURES
+            min=0, help="Threads that read photos; 0 means one per core.", rich_help_panel=PICTURES
         ),
     ] = 0,
     min_score: MinScore = 0.0,

@@ -129,7 +129,7 @@ def scan(
     as_json: AsJson = False,
     log: Log = None,
 ) -> None:
-    """Find the people in photos, and estimate the age and gender of each."""
+    """Find the people in photos and estimate the age and gender of each."""
     given = locals()
     from ..scan import shards
     from ..scan.options import ScanOptions

@@ -12,7 +12,7 @@ from .options import CLUSTER, FIND, MODEL, RESULT
 Paths = Annotated[
     list[Path],
     typer.Argument(
-        help="Files, folders, URLs of buckets (s3://, gs://, az://);"
+        help="Files, folders or bucket URLs (s3://, gs://, az://);"
         " - reads a list from standard input."
     ),
 ]
@@ -21,7 +21,7 @@ Output = Annotated[
     typer.Option(
         "--output",
         "-o",
-        help="Table to write: .parquet, .csv, .jsonl; repeatable.",
+        help="Table to write (.parquet, .csv or .jsonl); repeatable.",
         rich_help_panel=RESULT,
     ),
 ]
@@ -29,7 +29,7 @@ Annotate = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Also draw boxes and labels into pictures in DIR.",
+        help="Also save copies with boxes and labels in DIR.",
         rich_help_panel=RESULT,
     ),
 ]
@@ -43,7 +43,7 @@ Boxes = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Your own boxes (CSV or Parquet), for the detector `given`.",
+        help="Your own boxes (CSV or Parquet), for `--detector given`.",
         rich_help_panel=MODEL,
     ),
 ]
@@ -58,7 +58,7 @@ Int8Samples = Annotated[
     typer.Option(
         "--int8-samples",
         metavar="DIR",
-        help="Photos of people, for the precision int8.",
+        help="Photos of people to calibrate `--precision int8` with.",
         show_default="those of the first scan",
         rich_help_panel=MODEL,
     ),
@@ -67,21 +67,21 @@ Compile = Annotated[
     bool,
     typer.Option(
         "--compile",
-        help="On a GPU: minutes more at the start, then less a photo.",
+        help="Use torch.compile on a GPU: slow start-up, faster inference.",
         rich_help_panel=MODEL,
     ),
 ]
 Workers = Annotated[
     int,
     typer.Option(
-        min=0, help="Threads that decode photos; 0 means one a core.", rich_help_panel=MODEL
+        min=0, help="Threads that decode photos; 0 means one per core.", rich_help_panel=MODEL
     ),
 ]
 Memory = Annotated[
     str,
     typer.Option(
         metavar="SIZE",
-        help="For photos that are decoded at a time: auto (half of the machine's), 2GB, 700MB.",
+        help="Memory for decoding photos: auto (half of the machine's), 2GB, 700MB.",
         rich_help_panel=MODEL,
     ),
 ]
@@ -90,7 +90,7 @@ MaxPixels = Annotated[
     typer.Option(
         min=0,
         metavar="N",
-        help="Refuse photos of more than N pixels; 0 means only those that do not fit the memory.",
+        help="Refuse photos with more than N pixels; 0 means only those that do not fit into memory.",
         rich_help_panel=MODEL,
     ),
 ]
@@ -98,7 +98,7 @@ FullResolution = Annotated[
     bool,
     typer.Option(
         "--full-resolution",
-        help="Decode large JPEGs whole, even where people on them are made smaller anyway: slower.",
+        help="Decode large JPEGs at full size, even if people are scaled down anyway: slower.",
         rich_help_panel=MODEL,
     ),
 ]
@@ -107,7 +107,7 @@ MinFaceScore = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help="Leave out faces that score less: fewer false faces, more missed ones.",
+        help="Skip faces with a lower score: fewer false faces, more missed ones.",
         show_default="the detector's own",
         rich_help_panel=MODEL,
     ),
@@ -117,7 +117,7 @@ MinPersonScore = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help="Leave out persons that score less: fewer false bodies, more missed ones.",
+        help="Skip persons with a lower score: fewer false bodies, more missed ones.",
         show_default="the detector's own",
         rich_help_panel=MODEL,
     ),
@@ -127,14 +127,14 @@ MinFace = Annotated[
     typer.Option(
         min=0,
         metavar="PIXELS",
-        help="Leave out faces whose longer side is shorter, in pixels of the photo.",
+        help="Skip faces whose longer side is shorter, in pixels of the photo.",
         rich_help_panel=MODEL,
     ),
 ]
 Level = Annotated[
     Literal["auto", "on", "off"],
     typer.Option(
-        help="Turn heads that lean upright for the model; auto: if it was trained so.",
+        help="Turn tilted heads upright for the model; auto: if it was trained that way.",
         rich_help_panel=MODEL,
     ),
 ]
@@ -142,23 +142,27 @@ AnyWayUp = Annotated[
     bool,
     typer.Option(
         "--any-way-up/--no-any-way-up",
-        help="Turn photos on which only a quarter or half turn shows faces.",
+        help="Rotate photos that show faces only after a quarter or half turn.",
         rich_help_panel=MODEL,
     ),
 ]
 Include = Annotated[
     list[str] | None,
-    typer.Option(metavar="GLOB", help="Only these, as '2024/**' or '*.jpg'.", rich_help_panel=FIND),
+    typer.Option(
+        metavar="GLOB",
+        help="Only scan paths matching GLOB, e.g. '2024/**' or '*.jpg'.",
+        rich_help_panel=FIND,
+    ),
 ]
 Exclude = Annotated[
     list[str] | None,
-    typer.Option(metavar="GLOB", help="Not these files and folders.", rich_help_panel=FIND),
+    typer.Option(metavar="GLOB", help="Skip paths matching GLOB.", rich_help_panel=FIND),
 ]
 Archives = Annotated[
     bool,
     typer.Option(
         "--archives",
-        help="Also the pictures in .zip, .tar, .tar.gz and .parquet files in folders.",
+        help="Also scan .zip, .tar, .tar.gz and .parquet files found in folders.",
         rich_help_panel=FIND,
     ),
 ]
@@ -166,22 +170,26 @@ SystemFolders = Annotated[
     bool,
     typer.Option(
         "--system-folders",
-        help="Also folders of systems and programs: recycle bins, @eaDir, thumbnails.",
+        help="Include folders of systems and programs: recycle bins, @eaDir, thumbnails.",
         rich_help_panel=FIND,
     ),
 ]
 Hidden = Annotated[
-    bool, typer.Option("--hidden", help="Hidden files and folders, too.", rich_help_panel=FIND)
+    bool, typer.Option("--hidden", help="Include hidden files and folders.", rich_help_panel=FIND)
 ]
 KeepMissing = Annotated[
     bool,
-    typer.Option("--keep-missing", help="Keep the rows of deleted photos.", rich_help_panel=RESULT),
+    typer.Option(
+        "--keep-missing",
+        help="Keep the rows of photos that no longer exist.",
+        rich_help_panel=RESULT,
+    ),
 ]
 SpreadsheetSafe = Annotated[
     bool,
     typer.Option(
         "--spreadsheet-safe",
-        help="In CSV, put ' before text that a spreadsheet would take for a formula.",
+        help="In CSV, put ' before text that a spreadsheet would run as a formula.",
         rich_help_panel=RESULT,
     ),
 ]
@@ -190,7 +198,7 @@ ShardOf = Annotated[
     typer.Option(
         "--shard",
         metavar="I/N",
-        help="The I-th of N parts; see `mivolo merge`.",
+        help="Scan the I-th of N parts; see `mivolo merge`.",
         rich_help_panel=FIND,
     ),
 ]
@@ -198,7 +206,7 @@ SkipTagged = Annotated[
     bool,
     typer.Option(
         "--skip-tagged",
-        help="Not photos with tags of the same model in them.",
+        help="Skip photos already tagged by the same model.",
         rich_help_panel=FIND,
     ),
 ]
@@ -206,8 +214,8 @@ OnRay = Annotated[
     bool,
     typer.Option(
         "--ray",
-        help="Work on a Ray cluster of this machine;"
-        " an output with no suffix is a folder of Parquet files.",
+        help="Start a Ray cluster on this machine;"
+        " an output without a suffix is a folder of Parquet files.",
         rich_help_panel=CLUSTER,
     ),
 ]
@@ -215,7 +223,7 @@ RayAddress = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="Work on the cluster there: HOST:PORT, or auto.",
+        help="Use an existing Ray cluster: HOST:PORT, or auto.",
         rich_help_panel=CLUSTER,
     ),
 ]
@@ -223,7 +231,7 @@ Tag = Annotated[
     bool,
     typer.Option(
         "--tag",
-        help="Then put the results into the photos, as `mivolo tag`.",
+        help="Then write the results into the photos, like `mivolo tag`.",
         rich_help_panel=RESULT,
     ),
 ]

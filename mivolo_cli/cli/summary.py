@@ -32,21 +32,23 @@ APART = ("not judged", "no people", "unreadable")
 """Those that only the last lines tell, so that a table fits a terminal."""
 By = Annotated[
     Literal["all", "year", "month", "folder"],
-    typer.Option(help="Count by one of them only.", rich_help_panel=RESULT),
+    typer.Option(help="Group by one of these only.", rich_help_panel=RESULT),
 ]
 
 
 def summary(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A table of `mivolo scan`.")],
+    results: Annotated[
+        Path, typer.Argument(metavar="RESULTS", help="A table written by `mivolo scan`.")
+    ],
     by: By = "all",
     min_score: MinScore = 0.0,
     quiet: Quiet = False,
     as_json: AsJson = False,
     log: Log = None,
 ) -> None:
-    """Count photos and judged people, their ages and genders, by year, month and folder.
+    """Count photos, people, ages and genders by year, month and folder.
 
-    A photo counts for the folder it is in, and not for those above."""
+    A photo counts for its own folder, not for the folders above."""
     from ..storage import place
     from ..tables.summary import summarise as run
 

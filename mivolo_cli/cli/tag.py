@@ -37,15 +37,17 @@ mivolo untag ~/Pictures --dry-run
 
 mivolo untag people.parquet"""
 REPORT = typer.Option(
-    metavar="FILE", help="Write what became of every photo as CSV.", rich_help_panel=RESULT
+    metavar="FILE", help="Write the outcome for each photo as CSV.", rich_help_panel=RESULT
 )
 DRY_RUN = typer.Option(
     "--dry-run", help="Write nothing; show what would change.", rich_help_panel=CARE
 )
 DIFF = typer.Option(
-    "--diff", help="With --dry-run: every line of XMP that would change.", rich_help_panel=CARE
+    "--diff", help="With --dry-run: show every line of XMP that would change.", rich_help_panel=CARE
 )
-BACKUP = typer.Option("--backup", help="Keep the old file as NAME_original.", rich_help_panel=CARE)
+BACKUP = typer.Option(
+    "--backup", help="Keep a copy of each original file as NAME_original.", rich_help_panel=CARE
+)
 EXIF_FIELDS = {"usercomment": "UserComment", "imagedescription": "ImageDescription"}
 LABELS = {
     "tagged": "tagged",
@@ -70,12 +72,12 @@ WOULD = {
 }
 """The same in a dry run."""
 
-Results = Annotated[Path, typer.Argument(help="A table that `mivolo scan` has written.")]
+Results = Annotated[Path, typer.Argument(help="A table written by `mivolo scan`.")]
 Sidecar = Annotated[
     bool | None,
     typer.Option(
         "--sidecar/--no-sidecar",
-        help="Sidecars for all photos, or for none; those that are there are kept up to date.",
+        help="Write sidecars for all photos, or for none; existing ones are kept up to date.",
         show_default="for those that cannot be changed",
         rich_help_panel=WRITE,
     ),
@@ -84,62 +86,70 @@ SidecarNames = Annotated[
     Literal["photo.jpg.xmp", "photo.xmp"],
     typer.Option(
         "--sidecar-name",
-        help="How new sidecars are named: as for darktable and digiKam, or as for Lightroom.",
+        help="Naming of new sidecars: as in darktable and digiKam, or as in Lightroom.",
         rich_help_panel=WRITE,
     ),
 ]
 Keywords = Annotated[
     bool,
-    typer.Option("--keywords", help="Also keywords, as mivolo/age/30-39.", rich_help_panel=WRITE),
+    typer.Option(
+        "--keywords", help="Also write keywords, e.g. mivolo/age/30-39.", rich_help_panel=WRITE
+    ),
 ]
 Microsoft = Annotated[
     bool,
-    typer.Option("--microsoft", help="Also Microsoft's face regions.", rich_help_panel=WRITE),
+    typer.Option("--microsoft", help="Also write Microsoft's face regions.", rich_help_panel=WRITE),
 ]
 Subjects = Annotated[
     bool,
     typer.Option(
         "--subjects",
-        help="With --keywords: also in dc:subject, as 'age 30-39'.",
+        help="With --keywords: also write dc:subject, e.g. 'age 30-39'.",
         rich_help_panel=WRITE,
     ),
 ]
 Named = Annotated[
     Literal["extend", "leave"],
     typer.Option(
-        help="A face that somebody has named: add age and gender to its region, or leave it alone.",
+        help="For faces that already have a name: add age and gender to their region, or leave them alone.",
         rich_help_panel=WRITE,
     ),
 ]
 Bodies = Annotated[
     bool,
     typer.Option(
-        "--bodies", help="Also regions of people without a visible face.", rich_help_panel=WRITE
+        "--bodies",
+        help="Also write regions of people without a visible face.",
+        rich_help_panel=WRITE,
     ),
 ]
 Exif = Annotated[
     str | None,
     typer.Option(
         metavar="FIELD",
-        help="Also a line in EXIF: UserComment or ImageDescription.",
+        help="Also write a line to EXIF: UserComment or ImageDescription.",
         rich_help_panel=WRITE,
     ),
 ]
 Overwrite = Annotated[
     bool,
-    typer.Option("--overwrite", help="Even if that EXIF field has a text.", rich_help_panel=WRITE),
+    typer.Option(
+        "--overwrite", help="Overwrite existing text in that EXIF field.", rich_help_panel=WRITE
+    ),
 ]
 RequireReversible = Annotated[
     bool,
     typer.Option(
         "--require-reversible",
-        help="Only photos whose bytes `untag` can restore.",
+        help="Skip photos whose original bytes `untag` could not restore.",
         rich_help_panel=CARE,
     ),
 ]
 Check = Annotated[
     bool,
-    typer.Option("--check", help="Write nothing; compare tags with results.", rich_help_panel=CARE),
+    typer.Option(
+        "--check", help="Write nothing; compare tags with the table.", rich_help_panel=CARE
+    ),
 ]
 
 
@@ -166,10 +176,10 @@ def tag(
     as_json: AsJson = False,
     log: Log = None,
 ) -> None:
-    """Put the results of a scan into the photos' own metadata (XMP face regions), or into sidecars.
+    """Write scan results into the photos' own metadata (XMP face regions), or into sidecars.
 
-    The coded picture stays as it is, byte for byte; a photo that cannot be changed safely is left
-    alone, and named.
+    The coded picture stays the same, byte for byte. Photos that cannot be changed safely are
+    skipped and listed.
     """
     from ..tagging.tag import TagOptions
 
@@ -206,13 +216,13 @@ def tag(
 def untag(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Photos, folders, or tables that `mivolo scan` has written."),
+        typer.Argument(help="Photos, folders, or tables written by `mivolo scan`."),
     ],
     dry_run: Annotated[bool, DRY_RUN] = False,
     diff: Annotated[bool, DIFF] = False,
     backup: Annotated[bool, BACKUP] = False,
     hidden: Annotated[
-        bool, typer.Option("--hidden", help="Hidden files and folders, too.")
+        bool, typer.Option("--hidden", help="Include hidden files and folders.")
     ] = False,
     report: Annotated[Path | None, REPORT] = None,
     root: Root = None,
@@ -220,7 +230,7 @@ def untag(
     as_json: AsJson = False,
     log: Log = None,
 ) -> None:
-    """Take our entries out of photos and sidecars again; others' entries stay."""
+    """Remove mivolo's tags from photos and sidecars; other metadata stays."""
     from ..tagging.untag import UntagOptions
     from ..tagging.untag import untag as run
 

@@ -30,38 +30,38 @@ mivolo train labels.csv --images photos -o run --resume"""
 Data = Annotated[
     list[Path],
     typer.Argument(
-        help="Labelled pictures: Parquet with them, CSV that names them, or a folder as UTKFace's. "
-        "People are found on photos, and faces on pictures of faces, once."
+        help="Labelled pictures: Parquet with images, CSV with paths, or a folder in the style of "
+        "UTKFace. Faces and bodies are detected once and stored."
     ),
 ]
 Out = Annotated[
     Path,
     typer.Option(
-        "--output", "--out", "-o", metavar="DIR", help="For the model, its logs and checkpoint."
+        "--output", "--out", "-o", metavar="DIR", help="Folder for the model, logs and checkpoint."
     ),
 ]
 Validation = Annotated[
     list[Path] | None,
-    typer.Option(help="Labelled pictures to measure on; repeatable.", rich_help_panel=DATA),
+    typer.Option(help="Labelled pictures for validation; repeatable.", rich_help_panel=DATA),
 ]
 Recipe = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="TOML file of settings.", rich_help_panel=RECIPE),
+    typer.Option(
+        metavar="FILE", help="TOML file with the training settings.", rich_help_panel=RECIPE
+    ),
 ]
 Epochs = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="How often to see all data.",
+        help="Number of epochs.",
         show_default="the recipe's",
         rich_help_panel=RECIPE,
     ),
 ]
 Seed = Annotated[
     int | None,
-    typer.Option(
-        help="Of all that is random.", show_default="the recipe's", rich_help_panel=RECIPE
-    ),
+    typer.Option(help="Random seed.", show_default="the recipe's", rich_help_panel=RECIPE),
 ]
 Fusion = Annotated[
     str | None,
@@ -72,16 +72,18 @@ Fusion = Annotated[
 Init = Annotated[
     str | None,
     typer.Option(
-        help="Fine-tune this model (auto, name or file); without --recipe, in small steps.",
+        help="Fine-tune this model (auto, name or file); small learning rates unless --recipe is given.",
         rich_help_panel=MODEL,
     ),
 ]
 Backbones = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Start with these backbones.", rich_help_panel=MODEL),
+    typer.Option(
+        metavar="FILE", help="Start from these pretrained backbones.", rich_help_panel=MODEL
+    ),
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder.")
+    bool, typer.Option("--resume", help="Resume from the last checkpoint in the folder.")
 ]
 Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Also log to DIR/tensorboard.")]
 
@@ -106,7 +108,7 @@ def train(
     as_json: AsJson = False,
     log: Log = None,
 ) -> None:
-    """Train a model on labelled faces and bodies, and calibrate it on the validation data."""
+    """Train a model on labelled faces and bodies, and calibrate it on validation data."""
     from ..model import checkpoint
     from ..pipeline import defaults
     from ..training.recipe import read_recipe

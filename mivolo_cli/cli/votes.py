@@ -26,28 +26,27 @@ def votes(
         Path,
         typer.Argument(metavar="VOTES", help="CSV or Parquet with item, annotator, vote (years)."),
     ],
-    controls: Annotated[
-        Path, typer.Option(metavar="FILE", help="Items whose age is known: item, age.")
-    ],
+    controls: Annotated[Path, typer.Option(metavar="FILE", help="Items of known age (item, age).")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="CSV of labels to write.")
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Labels to write (CSV).")
     ],
     truth: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Ages (item, age) to compare the votes with."),
+        typer.Option(metavar="FILE", help="True ages (item, age) to evaluate the votes against."),
     ] = None,
     compare: Annotated[
         Path | None,
-        typer.Option(metavar="RESULTS", help="A scan of the items, measured beside the people."),
+        typer.Option(
+            metavar="RESULTS", help="Scan results of the items, to evaluate next to the annotators."
+        ),
     ] = None,
     min_controls: Annotated[
-        int, typer.Option(min=1, help="Controls that an annotator must have voted on.")
+        int, typer.Option(min=1, help="Minimum number of controls an annotator must have voted on.")
     ] = 3,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make age labels out of annotators' votes, weighing each by the annotator's error on control
-    items."""
+    """Combine annotators' votes into age labels, weighted by their error on control items."""
     from ..evaluation.votes import VotesOptions, combine_votes
 
     read = (source, controls, truth, compare)

@@ -18,7 +18,7 @@ from .text import echo, wrapped
 
 
 def list_(as_json: AsJson = False) -> None:
-    """All known weights: where they are and under which licence."""
+    """List all known weights, with location and licence."""
     from ..model import registry
 
     rows = registry.status()
@@ -42,12 +42,13 @@ def list_(as_json: AsJson = False) -> None:
 
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Names of `mivolo weights list`.", show_default="all")
+        list[str] | None,
+        typer.Argument(help="Names from `mivolo weights list`.", show_default="all"),
     ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the files here with their registered hashes."""
+    """Compare local files with their registered hashes."""
     from ..model import registry
 
     checked = registry.verify(names)
@@ -60,13 +61,17 @@ def verify(
 
 
 def add(
-    file: Annotated[Path, typer.Argument(help="A file of weights that you have.")],
-    name: Annotated[str | None, typer.Option(help="The name to use it by.")] = None,
+    file: Annotated[Path, typer.Argument(help="A weights file.")],
+    name: Annotated[str | None, typer.Option(help="The name to register it under.")] = None,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Allow a pickle that can run any code, from now on.")
+        bool,
+        typer.Option(
+            "--trust",
+            help="Trust this file even if it is a pickle, which can execute arbitrary code.",
+        ),
     ] = False,
 ) -> None:
-    """Check a local file of weights and keep a copy under a name."""
+    """Check a local weights file and register a copy under a name."""
     from ..model import install
     from ..runtime.openvino_engine import check_graph
 
@@ -78,13 +83,13 @@ def fetch(
     name: Annotated[
         str,
         typer.Argument(
-            help="A name of `mivolo weights list`, or published: the model and the detector of"
+            help="A name from `mivolo weights list`, or published: model and detector of"
             " MiVOLO's authors."
         ),
     ],
-    offline: Annotated[bool, typer.Option("--offline", help="Refuse to use the network.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not use the network.")] = False,
 ) -> None:
-    """Download published weights; their licences are shown first."""
+    """Download published weights, after showing their licences."""
     from ..model import install
 
     entries = install.named(name)
@@ -99,7 +104,7 @@ def fetch(
         echo("use them with --model published")
 
 
-app = App(help="Models and detectors: which there are, fetch, add, verify.")
+app = App(help="List, download, add and verify models and detectors.")
 for name, command, example in (
     ("list", list_, "mivolo weights list"),
     ("verify", verify, "mivolo weights verify mivolo-xs"),
