@@ -34,8 +34,8 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """The Python API, imported when it is asked for: `Mivolo` needs heavy libraries, and the
-    command line does not."""
+    """Import the Python API on first use, because `Mivolo` needs heavy libraries and the command
+    line does not."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_MODULES[name]}", __name__), name)

@@ -1,5 +1,5 @@
-"""For scripts and notebooks: `from mivolo_cli import Mivolo`, the stages of a scan on pictures in
-memory or on disk."""
+"""The Python API for scripts and notebooks: runs the stages of a scan on pictures in memory or on
+disk."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What was found on one picture.
+    """The people found in one picture.
 
-    `result` says which photo it was, its size and who is on it, or why it could not be read.
-    `pixels` (height, width, 3) uint8 RGB or `data`, the bytes of a file, are those that were given;
-    of a file they are read again when needed.
+    `result` contains the photo, its size and people, or the reason why it could not be read.
+    `pixels` (height, width, 3) uint8 RGB or `data` (bytes of a file) are set if they were passed
+    in; files on disk are read again when needed.
     """
 
     result: Result | Failure
@@ -41,22 +41,22 @@ class Answer:
 
     @property
     def file(self) -> Path | None:
-        """Where the picture came from; None for one from memory."""
+        """The path of the picture; None if it was passed in from memory."""
         return None if self.result.photo.root == MEMORY else self.result.photo.file
 
     @property
     def people(self) -> Sequence[tuple[Person, Prediction | None]]:
-        """From left to right; boxes in pixels of the upright picture, ages in years. No prediction
-        where no crop was usable."""
+        """People from left to right, with boxes in pixels of the upright picture and ages in years.
+        The prediction is None if no crop was usable."""
         return () if isinstance(self.result, Failure) else self.result.people
 
     @property
     def error(self) -> str | None:
-        """The stable code of why the picture could not be read; `result.message` says more."""
+        """Stable error code if the picture could not be read; see also `result.message`."""
         return self.result.code if isinstance(self.result, Failure) else None
 
     def draw(self) -> PIL.Image.Image:
-        """The picture with boxes and labels. Raises PhotoError if it cannot be read."""
+        """Draw boxes and labels on the picture. Raises PhotoError if it cannot be read."""
         if isinstance(self.result, Failure):
             raise PhotoError(self.result.code, self.result.message)
         if self.pixels is not None:
@@ -69,7 +69,7 @@ class Answer:
 
 
 class Answers(Sequence[Answer]):
-    """One answer a picture, in order; as a table, one row a person."""
+    """A sequence with one answer per picture, in order; as a table, one row per person."""
 
     def __init__(self, answers: Iterable[Answer]) -> None:
         self._answers = list(answers)
@@ -91,18 +91,18 @@ class Answers(Sequence[Answer]):
         return f"<{len(self)} pictures, {people} people>"
 
     def to_arrow(self) -> pa.Table:
-        """The table that a scan writes, with all its columns; polars takes it as
+        """Return the table of a scan, with all its columns; for polars, use
         `polars.from_arrow(...)`."""
         return pa.Table.from_pylist(
             [row for answer in self for row in rows(answer.result)], schema=SCHEMA
         )
 
     def to_pandas(self) -> pd.DataFrame:
-        """The same as a DataFrame, whose columns have the same types whatever was found, also for
-        no rows: text is `string`, whole numbers are Int64 or Int32 with <NA> where there is none,
-        other numbers float64 with NaN, and `taken_at` is datetime64[ms].
+        """Return the table as a DataFrame. Column types do not depend on the content, even without
+        rows: text is `string`, whole numbers are Int64 or Int32 (missing: <NA>), other numbers
+        float64 (missing: NaN), and `taken_at` is datetime64[ms].
 
-        Raises MivoloError where pandas is not installed.
+        Raises MivoloError if pandas is not installed.
         """
         try:
             import pandas as pd
@@ -119,11 +119,11 @@ class Answers(Sequence[Answer]):
 
 
 class Mivolo:
-    """A model and a detector, opened once.
+    """A model and a detector, loaded once.
 
-    The keywords are the fields of InferenceOptions, which are the options of `mivolo scan`:
-    `Mivolo(device="cuda", use="face")`. What happens on the way, as a GPU that fails and is left
-    for the CPU, goes to the logger `mivolo_cli` as a warning. Raises BadInput and WeightsError.
+    Keywords are the fields of InferenceOptions, which match the options of `mivolo scan`:
+    `Mivolo(device="cuda", use="face")`. Events such as a fallback from a failing GPU to the CPU are
+    logged as warnings of the logger `mivolo_cli`. Raises BadInput and WeightsError.
     """
 
     def __init__(self, options: InferenceOptions | None = None, **settings: Any) -> None:
@@ -136,14 +136,14 @@ class Mivolo:
         self._components = open_components(self._options)
 
     def predict(self, pictures: Picture | Iterable[Picture]) -> Answers:
-        """Find the people of one picture or many: paths of files and folders, bytes of files, open
-        files, arrays (height, width, 3) uint8 RGB, pictures of Pillow's. Those that cannot be read
-        or are no pictures become answers with an `error`."""
+        """Find people in one picture or many: paths of files and folders, bytes of files, open
+        files, arrays (height, width, 3) uint8 RGB, or Pillow images. Unreadable pictures become
+        answers with an `error`."""
         return Answers(self.stream(pictures))
 
     def stream(self, pictures: Picture | Iterable[Picture]) -> Iterator[Answer]:
-        """The same one by one, for more pictures than memory holds; batches of people cross
-        pictures."""
+        """Like `predict`, but yield answers one by one, for more pictures than fit into memory.
+        Batches of people span pictures."""
         memory = Memory()
         with closing(Sandbox()) as sandbox:
             for result in self._results(_listed(pictures), memory, sandbox):

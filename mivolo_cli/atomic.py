@@ -23,8 +23,8 @@ from . import storage
 from .errors import BadInput, OutputError
 from .storage import Url
 
-ROOM = "make room or choose another folder, and run the same command again"
-MOVE_AWAY = "choose another name or move that file or folder away"
+ROOM = "free some disk space or choose another folder, then run the same command again"
+MOVE_AWAY = "choose another name, or move the existing file or folder"
 PART = re.compile(r"\.(.+)\.[0-9a-f]{8}\.part", re.DOTALL)
 """The name of a temporary file or folder, with the name that it was going to take."""
 LONGEST_NAME = 240
@@ -131,7 +131,7 @@ def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     for path in outputs:
         if any(is_same(path, other) for other in inputs):
             raise BadInput(
-                f"{path} is read by this command, and would be overwritten",
+                f"{path} is an input of this command and would be overwritten",
                 hint="choose another name for the output",
             )
 
@@ -142,7 +142,7 @@ def refuse_twins(outputs: Sequence[Path]) -> None:
     for place, path in enumerate(files):
         if any(is_same(path, other) for other in files[:place]):
             raise BadInput(
-                f"{path} is given twice as an output", hint="give every output another name"
+                f"{path} is given as an output twice", hint="give each output its own name"
             )
 
 
@@ -357,6 +357,6 @@ def check_parent(path: Path) -> None:
         )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise BadInput(
-            f"no permission to write into {folder}",
+            f"no permission to write to {folder}",
             hint="choose another folder or change its permissions",
         )

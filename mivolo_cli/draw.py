@@ -433,7 +433,7 @@ def save_annotated(
     target = annotated_path(folder, photo, roots)
     if not Path(os.path.realpath(target.parent)).is_relative_to(os.path.realpath(folder)):
         raise BadInput(
-            f"a link leads from {target.parent} out of {folder}",
+            f"a link leads from {target.parent} to outside {folder}",
             hint="choose another folder for the pictures",
         )
     # a link in its place is replaced, not followed: it could lead anywhere
@@ -441,7 +441,7 @@ def save_annotated(
         raise DRAWING.refusal(target)
     picture = Pictures.fromarray(annotate(pixels, people))
     picture.thumbnail((JPEG_MAX_SIDE, JPEG_MAX_SIDE))
-    with reported(target, hint="make room or choose another folder for the pictures"):
+    with reported(target, hint="free some disk space or choose another folder for the pictures"):
         target.parent.mkdir(parents=True, exist_ok=True)
         with draft(target) as new:
             picture.save(new.file, "JPEG", quality=JPEG_QUALITY, subsampling=0, comment=MARK)

@@ -1,4 +1,4 @@
-"""What can go wrong for the user, each kind with its exit code and a hint at what to do next."""
+"""Errors shown to users. Each class has an exit code; each error has a hint at what to do next."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """How a command ends. Scripts rely on these: a number never gets another meaning."""
+    """Exit codes of commands. Scripts rely on them: a number never changes its meaning."""
 
     OK = 0
-    """All is done."""
+    """Everything succeeded."""
     FAILURE = 1
-    """An error that no other code is for."""
+    """Any error without a code of its own."""
     BAD_INPUT = 2
-    """The command cannot begin, and nothing has been touched; of unknown options, too."""
+    """The command could not start and changed nothing; also for unknown options."""
     PHOTOS_FAILED = 3
-    """All is done except for some photos, which are named."""
+    """Done except for some photos, which are listed."""
     STOPPED = 4
-    """The command had to stop midway. Finished work is kept."""
+    """The command stopped midway. Finished work is kept."""
     INTERRUPTED = 130
-    """Stopped with Ctrl-C: 128 and the number of the signal, as shells have it."""
+    """Interrupted with Ctrl-C: 128 plus the signal number, as in shells."""
 
 
 class MivoloError(Exception):
-    """An error to show to the user: one sentence, and a hint that says what to do next."""
+    """An error for the user: one sentence, and a hint at what to do next."""
 
     exit_code = ExitCode.FAILURE
 
@@ -33,8 +33,7 @@ class MivoloError(Exception):
 
 
 class BadInput(MivoloError):
-    """The command cannot begin as it was given: a wrong option, path or file. Nothing has been
-    touched."""
+    """An invalid option, path or file: the command could not start and changed nothing."""
 
     exit_code = ExitCode.BAD_INPUT
 
@@ -46,20 +45,19 @@ class WeightsError(MivoloError):
 
 
 class OutputError(MivoloError):
-    """A result could not be written; what stood under its name before is unharmed."""
+    """A result could not be written; an existing file of that name is intact."""
 
     exit_code = ExitCode.STOPPED
 
 
 class Stopped(MivoloError):
-    """The run had to stop midway. Finished work is kept, and the same command goes on from
-    there."""
+    """The run stopped midway. Finished work is kept; the same command resumes."""
 
     exit_code = ExitCode.STOPPED
 
 
 class PhotoError(MivoloError):
-    """One photo could not be read. `code` is stable: scripts may rely on it."""
+    """A photo could not be read. `code` is stable across versions."""
 
     exit_code = ExitCode.PHOTOS_FAILED
 

@@ -1,4 +1,4 @@
-"""What travels through a scan, and the one schema of its results."""
+"""Records that flow through a scan, and the schema of result tables."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Points = NDArray[np.float32]
 Use = Literal["both", "face", "body"]
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip", ".parquet")
-"""How files end that hold photos."""
+"""Suffixes of archives."""
 IN_ARCHIVE = re.compile(
     rf"(.+?(?:{'|'.join(map(re.escape, ARCHIVES))}))/(.+)", re.IGNORECASE | re.DOTALL
 )
 
 CODED_BYTE = re.compile(r"\\x([89a-f][0-9a-f])")
-"""A byte of a file name that is not UTF-8, in a table."""
+"""How tables encode a byte of a file name that is not UTF-8."""
 
 SCHEMA_VERSION = "2"
 BOX_COLUMNS = ("x1", "y1", "x2", "y2", "score")
@@ -57,18 +57,18 @@ SCHEMA = pa.schema(
     ]
 )
 LATER_COLUMNS = ("roll",)
-"""Columns that tables of schema version 1 do not have; they are read as empty."""
+"""Columns missing in tables of schema version 1; they are read as empty."""
 FIRST_COLUMNS = [name for name in SCHEMA.names if name not in LATER_COLUMNS]
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A file that should hold a picture: `path` is relative to the absolute folder `root`, with
-    forward slashes.
+    """A file to read a picture from: `path` is relative to the absolute folder `root`, with forward
+    slashes.
 
-    `root` may be the URL of a folder in a bucket, and `path` may go on inside of an archive (see
-    archive_of). `bytes` is the file's size, `mtime_ns` when it was changed last, in nanoseconds
-    since 1970; both are None where the file could not be asked for them.
+    `root` may be the URL of a folder in a bucket, and `path` may continue inside an archive (see
+    archive_of). `bytes` is the file's size, `mtime_ns` its modification time in nanoseconds since
+    1970; both are None if unknown.
     """
 
     root: str
@@ -78,27 +78,26 @@ class Photo:
 
     @property
     def file(self) -> Path:
-        """On this computer; no file of that name is there for a photo in a bucket or in an
-        archive. A table has names that are not UTF-8 as `text` writes them."""
+        """Local path. Photos in buckets or archives have no such file. Names that are not UTF-8 are
+        decoded from the form that `text` writes to tables."""
         return _existing(self.folder, self.path)
 
     @property
     def folder(self) -> Path:
-        """The root, on this computer."""
+        """The root as a local path."""
         return _existing(Path(), self.root)
 
     @property
     def address(self) -> str:
-        """The whole path or URL."""
+        """The full path or URL."""
         return f"{self.root}/{self.path}" if "://" in self.root else self.file.as_posix()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
-    """A decoded photo: `pixels` (height, width, 3) uint8 RGB, turned upright.
+    """A decoded photo: `pixels` (height, width, 3) uint8 RGB, upright.
 
-    `original_size` is the photo's width and height where it was decoded to fewer pixels than it
-    has.
+    `original_size` is the photo's width and height if it was decoded at reduced size.
     """
 
     photo: Photo
@@ -117,7 +116,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A photo that could not be read: `code` is stable and meant for scripts, `message` is for
+    """A photo that could not be read: `code` is stable across versions, `message` is for
     people."""
 
     photo: Photo
@@ -127,9 +126,9 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle in pixels of the upright photo, from its upper left corner: x1 <= x < x2 to the
-    right and y1 <= y < y2 downwards, not rounded. `score` (0 to 1) is the detector's, None where
-    the user drew the box."""
+    """A rectangle in pixels of the upright photo: x1 <= x < x2 to the right and y1 <= y < y2
+    downwards from the top left corner, not rounded. `score` (0 to 1) is the detector's, or None for
+    the user's own boxes."""
 
     x1: float
     y1: float
@@ -153,22 +152,20 @@ class Box:
         return max(self.x2 - self.x1, self.y2 - self.y1)
 
     def scaled(self, x: float, y: float) -> Box:
-        """On a picture so many times as wide and as high."""
+        """Scaled to a picture x times as wide and y times as high."""
         return Box(self.x1 * x, self.y1 * y, self.x2 * x, self.y2 * y, self.score)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """What a detector saw on one photo: boxes (n, 4) and scores (n,) float32 of persons and of
-    faces.
+    """A detector's output for one photo: boxes (n, 4) and scores (n,) float32 of persons and faces.
 
-    Boxes are xyxy in pixels of the upright photo. A score is NaN where none is known. `upscaled`
-    says that the detector had to enlarge a part of the photo, so that more pixels would have told
-    it more. `points` (faces, 5, 2) float32 are x, y of each face's right eye, left eye, nose, right
-    and left corner of the mouth, "right" being the person's; NaN where a detector has none, as they
-    are if left out. `pairable` (persons, faces) says which face can belong to which person; None:
-    any. `doubtful` says that all faces may be none, as the detector finds them on photos that lie
-    on their side or upside down.
+    Boxes are xyxy in pixels of the upright photo. Unknown scores are NaN. `upscaled` is set if the
+    detector had to upscale a part of the photo, so that more pixels would have helped. `points` (faces, 5, 2) float32 are x, y of each face's right eye, left eye, nose, right
+    and left corner of the mouth, where "right" is the person's; NaN if the detector gives none, which
+    is the default. `pairable` (persons, faces) says which face can belong to which person; None:
+    any. `doubtful` means that all faces may be false, as happens on photos that are sideways or
+    upside down.
     """
 
     persons: Boxes
@@ -209,10 +206,10 @@ class Detections:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A face and the body it belongs to; one of them may be missing.
+    """A face and its body; one of them may be missing.
 
-    `roll` is by how many degrees the head leans clockwise on the upright photo, from -180 to 180;
-    None where the detector gives no points of the face.
+    `roll` is the clockwise tilt of the head on the upright photo in degrees, -180 to 180; None if
+    the detector gives no facial landmarks.
     """
 
     face: Box | None
@@ -220,7 +217,7 @@ class Person:
     roll: float | None = None
 
     def scaled(self, x: float, y: float) -> Person:
-        """On a picture so many times as wide and as high."""
+        """Scaled to a picture x times as wide and y times as high."""
         return Person(
             self.face and self.face.scaled(x, y), self.body and self.body.scaled(x, y), self.roll
         )
@@ -228,11 +225,11 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model says of one person.
+    """The model's estimates for one person.
 
-    `age` is in years (None: a body alone that tells too little of it), as are `age_low` and
-    `age_high`, between which 80 of 100 true ages are (None: not calibrated). `gender` is male or
-    female, `gender_score` its probability, 0.5 to 1 (both None from a model of age only). `used`
+    `age` is in years (None: seen only from a body that says too little about age). `age_low` and
+    `age_high` are an 80 % prediction interval (None: the model is uncalibrated). `gender` is male
+    or female, `gender_score` its probability, 0.5 to 1 (both None from an age-only model). `used`
     is what the model saw: face+body, face or body.
     """
 
@@ -249,8 +246,8 @@ PREDICTION_COLUMNS = tuple(column.name for column in fields(Prediction))
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A photo that was read, and its people from left to right; a prediction is None where no crop
-    was usable. `width` and `height` are pixels of the upright photo, `taken_at` local time."""
+    """A photo that was read, and its people from left to right; a prediction is None if no crop was
+    usable. `width` and `height` are in pixels of the upright photo, `taken_at` is local time."""
 
     photo: Photo
     width: int
@@ -260,7 +257,7 @@ class Result:
 
 
 def rows(result: Result | Failure) -> Iterator[dict[str, Any]]:
-    """The photo's rows of the table; every row has every column of SCHEMA."""
+    """Table rows of a photo; each has all columns of SCHEMA."""
     blank: dict[str, Any] = dict.fromkeys(SCHEMA.names)
     photo = result.photo
     blank |= {
@@ -284,7 +281,7 @@ def rows(result: Result | Failure) -> Iterator[dict[str, Any]]:
 
 
 def from_rows(rows: Sequence[Mapping[str, Any]]) -> Result | Failure:
-    """The photo that these rows are about: `rows` turned round."""
+    """Inverse of `rows`: the photo described by these rows."""
     first = rows[0]
     photo = photo_of(first)
     if first["status"] == "error":
@@ -294,7 +291,7 @@ def from_rows(rows: Sequence[Mapping[str, Any]]) -> Result | Failure:
 
 
 def people_of(rows: Iterable[Mapping[str, Any]]) -> list[tuple[Person, Prediction | None]]:
-    """Who is on the photo of these rows."""
+    """People in the photo of these rows."""
     return [(person_of(row), prediction_of(row)) for row in rows if row["person"] is not None]
 
 
@@ -307,29 +304,29 @@ def person_of(row: Mapping[str, Any]) -> Person:
 
 
 def box_of(row: Mapping[str, Any], kind: str) -> Box | None:
-    """The box of a row's face or body; None where one of its corners is not known."""
+    """Box of a row's face or body; None if any edge is missing."""
     values = [row[f"{kind}_{column}"] for column in BOX_COLUMNS]
     return None if None in values[:4] else Box(*values)
 
 
 def prediction_of(row: Mapping[str, Any]) -> Prediction | None:
-    """None where the model saw nothing of the row's person."""
+    """None if the row's person was not judged."""
     if row["used"] is None:
         return None
     return Prediction(**{column: row[column] for column in PREDICTION_COLUMNS})
 
 
 def archive_of(path: str) -> tuple[str, str]:
-    """The path of the archive that a photo's path goes through, and the rest, which is
-    empty for others."""
+    """Split a photo's path into the archive and the member inside it, which is empty for plain
+    files."""
     match = IN_ARCHIVE.fullmatch(path)
     return (match[1], match[2]) if match else (path, "")
 
 
 def same_time(now: int, scanned: int) -> bool:
-    """Whether a file's time in nanoseconds is the one in a table, which other programs may have
-    written again: they round it to ten microseconds, or to seconds. A drive to which photos were
-    moved since may keep hundredths of seconds, or every other second only."""
+    """Whether a file's time in nanoseconds equals the one in a table, allowing for rounding: other
+    programs that save the table round to ten microseconds or to seconds, and drives to which photos
+    were moved store hundredths of seconds, or even seconds only."""
     second = 10**9
     steps = [step for step in (second // 100, second, 2 * second) if now % step == 0]
     steps += [second] if scanned % second == 0 else []
@@ -337,8 +334,7 @@ def same_time(now: int, scanned: int) -> bool:
 
 
 def stays_inside(path: str) -> bool:
-    """Whether a path below a root leads nowhere else, on any system: tables may come from
-    strangers."""
+    """Whether a path stays below its root, on any system: tables may come from strangers."""
     if os.name == "posix":  # Windows has no names with bytes that are not UTF-8
         path = CODED_BYTE.sub("?", path)
     parts = path.replace("\\", "/").split("/")
@@ -352,23 +348,23 @@ def stays_inside(path: str) -> bool:
 
 
 def same_file(name: str) -> str:
-    """What names have in common that are one file on some system: Windows and macOS ignore case,
-    macOS also whether an accent is a character of its own."""
+    """A key that is equal for names that are the same file on some system: Windows and macOS
+    ignore case, and macOS also how accents are encoded."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def text(name: str) -> str:
-    """A file name as valid Unicode: bytes that are not UTF-8 are written as \\xNN."""
+    """A file name as valid Unicode, with bytes that are not UTF-8 written as \\xNN."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def whole_years(age: float) -> int:
-    """An age as it is shown: half a year counts as a whole one."""
+    """An age rounded for display; half years are rounded up."""
     return math.floor(age + 0.5)
 
 
 def _existing(folder: Path, name: str) -> Path:
-    """What is called so in a folder; where nothing is, the name may be as `text` has written it."""
+    """A path in a folder; if it does not exist, decode a name written by `text`."""
     if CODED_BYTE.search(name) and not os.path.lexists(folder / name):
         name = CODED_BYTE.sub(lambda code: os.fsdecode(bytes.fromhex(code[1])), name)
     return folder / name
@@ -400,6 +396,6 @@ def _prediction(prediction: Prediction) -> dict[str, Any]:
 
 
 def _shortest(value: float) -> float:
-    """The double with the fewest digits that is still this float32: every format shows 0.4, not
-    0.4000000059."""
+    """The double with the fewest digits that still equals this float32, so that all formats show
+    0.4, not 0.4000000059."""
     return float(str(np.float32(value)))

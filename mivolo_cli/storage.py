@@ -214,10 +214,10 @@ def hint(error: OSError, url: str) -> str:
     if isinstance(error, Unavailable):
         return f"pip install 'mivolo-cli[{store.extra}]'"
     if isinstance(error, FileNotFoundError):
-        return "check the spelling, and which account you are logged in to"
+        return "check the spelling and the account you are logged in with"
     if isinstance(error, PermissionError):
         return store.login
-    return "check the network, and run the same command again: it goes on where it stopped"
+    return "check the network and run the same command again to resume"
 
 
 def stat(url: str) -> Stat:
@@ -397,7 +397,7 @@ def _plain(error: Exception, url: str) -> OSError:
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(errno.ENOENT, "there is no such bucket or object", url)
     if type(error).__name__ in store.credentials:
-        return PermissionError(errno.EACCES, f"no credentials, or none that count ({said})", url)
+        return PermissionError(errno.EACCES, f"no valid credentials ({said})", url)
     if isinstance(error, PermissionError) or status in HTTP_DENIED or said.startswith("Forbidden"):
         return PermissionError(errno.EACCES, f"no permission ({said})", url)
-    return ConnectionError(errno.EIO, f"the store does not answer as it should ({said})", url)
+    return ConnectionError(errno.EIO, f"the store does not answer properly ({said})", url)

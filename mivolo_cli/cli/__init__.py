@@ -117,6 +117,7 @@ def _found_settings() -> Path | None:
     if file is None or confine.is_own(file):
         return file
     typer.echo(
-        f"note: {file} belongs to somebody else and is not read; --settings {file} does", err=True
+        f"note: {file} belongs to another user and is ignored; use --settings {file} to read it",
+        err=True,
     )
     return None

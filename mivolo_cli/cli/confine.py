@@ -21,7 +21,7 @@ ADDRESSES = ("ray-address", "url")
 PLAIN = ("title", "include", "exclude", "path")
 """Options whose text is never a path; that of all others may be one."""
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\]|.*://", re.DOTALL)
-HINT = "if you trust it, name it: mivolo --settings {file} ..., or use --no-settings"
+HINT = "if you trust it, use mivolo --settings {file} ...; otherwise use --no-settings"
 
 
 def is_own(file: Path) -> bool:
@@ -57,12 +57,12 @@ def _reason(key: str, text: str, folder: Path) -> str:
     if key in ADDRESSES or URL.match(text):
         return "names an address"
     if text.startswith("~") or (text and not stays_inside(text)):
-        return "leads out of the folder of that file"
+        return "points outside the folder of that file"
     # the names of models are looked for in the current folder
     if not all(_is_inside(place / text, folder) for place in (folder, Path.cwd())):
-        return "leads through a link out of the folder of that file"
+        return "points outside the folder of that file through a link"
     if key in OUTPUTS and any(re.match(r"\.[^.]", part) for part in Path(text).parts):
-        return "would write a hidden file, and a shell may run it when it starts"
+        return "would write a hidden file, which a shell might run at start-up"
     return ""
 
 

@@ -100,7 +100,7 @@ class Console:
         except OSError as error:
             raise OutputError(
                 f"cannot write the log {self._path}: {error.strerror}",
-                hint="make room, or leave --log out",
+                hint="free some disk space, or omit --log",
             ) from error
 
     def finish(

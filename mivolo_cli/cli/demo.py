@@ -59,7 +59,7 @@ def _demo_photos() -> list[Path]:
     photos = [folder / "assets" / name for folder in folders for name in ("bus.jpg", "zidane.jpg")]
     if not photos or not all(photo.is_file() for photo in photos):
         raise BadInput(
-            "the demo's photos, bus.jpg and zidane.jpg of ultralytics, are not here",
+            "the demo photos, bus.jpg and zidane.jpg of ultralytics, were not found",
             hint="pip install ultralytics",
         )
     return photos

@@ -56,8 +56,8 @@ Data = Annotated[
 ]
 PLOT_NAME = re.compile(r".+-(ages|errors|intervals)\.png")
 GROUPS = {"used": "seen from", "gender": "gender", "age": "age"}
-ECE = "ECE: by how much gender_score differs from the share of right genders, on average"
-HELD = "held: the part of true ages between age_low and age_high, which is meant to be 80 %"
+ECE = "ECE: mean difference between gender_score and the share of correct genders"
+HELD = "held: share of true ages between age_low and age_high; the target is 80 %"
 
 
 def evaluate(
@@ -167,9 +167,11 @@ def calibrate(
         with counting("calibrate", " people", quiet) as show:
             checks = run(options, show)
         lines = [
-            f"{check.used}: the intervals hold {share(check.coverage)} of "
-            f"{check.coverage.count} people, each half by those of the other; "
-            f"{check.width.value:.1f} years wide on average"
+            (
+                f"{check.used}: intervals cover {share(check.coverage)} of "
+                f"{check.coverage.count} people (cross-checked between two halves); mean "
+                f"width {check.width.value:.1f} years"
+            )
             for check in checks
         ]
         facts = {"model": out, "checks": [asdict(check) for check in checks]}
@@ -227,7 +229,10 @@ def _lines(found: EvalReport, level: float, notes: Sequence[str]) -> list[str]:
             *_table(item, level),
         ]
     if found.problems:
-        lines += ["", f"{len(found.problems)} rows were left out, as {found.problems[0].place}:"]
+        lines += [
+            "",
+            (f"{len(found.problems)} rows were skipped, for example {found.problems[0].place}:"),
+        ]
         lines += [f"  {problem.message}" for problem in found.problems[:1]]
     legend = ["MAE, bias and width are in years", UNCERTAINTY]
     legend[1:1] = [ECE] if any(item.score.gender_ece for item in found.evaluations) else []

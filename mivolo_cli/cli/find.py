@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 WHO = "Which people"
 FAILED = {
-    "outside": "photos left out because their rows lead out of the folder that was scanned",
-    "not_copied": "photos not copied, because they are gone, have changed or are no pictures",
-    "not_linked": "photos not linked, because they are gone, have changed or are no files here",
-    "not_listed": "photos not in the playlist, because they are in archives or have odd names",
+    "outside": "photos skipped because their paths lead outside the scanned folder",
+    "not_copied": ("photos not copied because they are missing, have changed or are not pictures"),
+    "not_linked": (
+        "photos not linked because they are missing, have changed or are not local files"
+    ),
+    "not_listed": ("photos not in the playlist because they are in archives or have unusual names"),
 }
 EXAMPLES = """Examples:
 

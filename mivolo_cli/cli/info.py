@@ -14,7 +14,7 @@ from .help import SETTINGS
 from .options import AsJson
 from .text import wrapped
 
-UNRELIABLE = "ages under 5, over 65 and of bodies without a face; the gender of children under 10"
+UNRELIABLE = "ages under 5, over 65 and from bodies without a face; gender of children under 10"
 
 
 def info(ctx: typer.Context, as_json: AsJson = False) -> None:
@@ -85,7 +85,7 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
                 f"{ctx.meta.get(SETTINGS) or 'none (no mivolo.toml here or in a folder above)'}",
             ),
             ("unreliable", UNRELIABLE),
-            ("network", "used by `mivolo weights fetch` alone"),
+            ("network", "used only by `mivolo weights fetch`"),
         ]
     )
 

@@ -25,7 +25,7 @@ def reading(
 
     for place in data:
         if not os.path.lexists(place):
-            raise BadInput(f"there is no labelled data {place}", hint="check the spelling")
+            raise BadInput(f"labelled data not found: {place}", hint="check the spelling")
         if place.suffix.lower() in TABLES:
             _require_pictures(place, images)
     return DataOptions(images, pictures, invalid)
@@ -38,12 +38,12 @@ def _require_pictures(table: Path, images: Path | None) -> None:
     if not names or any((folder / name).is_file() for name in names):
         return
     hint = (
-        "say with --images DIR where they are"
+        "use --images DIR to give their folder"
         if images is None
-        else "--images is the folder that the names in the table start from"
+        else "--images must be the folder that names in the table are relative to"
     )
     raise BadInput(
-        f"none of the pictures that {table} names is there: no {folder / names[0]}", hint=hint
+        f"none of the pictures named in {table} exists, for example {folder / names[0]}", hint=hint
     )
 
 

@@ -23,13 +23,15 @@ def check_inputs(paths: Iterable[Path], scans: bool = False) -> None:
     patterns = []
     for path in paths:
         if (address := web_address(path)) and not os.path.lexists(path):
-            hint = f"download it first, and give the file or folder; {BUCKETS}"
-            raise BadInput(f"{address} is on the network, and nothing is downloaded", hint=hint)
+            hint = f"download it first and give the local file or folder; {BUCKETS}"
+            raise BadInput(
+                f"{address} is a web address, and mivolo does not download photos", hint=hint
+            )
         if is_pattern(path):
             patterns.append(path)
     if patterns:
         raise BadInput(
-            f"there is no file or folder {_named(patterns)}", hint=_without_pattern(patterns, scans)
+            f"no such file or folder: {_named(patterns)}", hint=_without_pattern(patterns, scans)
         )
 
 
@@ -37,17 +39,19 @@ def check_outputs(paths: Iterable[Path]) -> None:
     """Refuse addresses that nothing can be written to. Raises BadInput."""
     for path in paths:
         if address := web_address(path):
-            hint = f"write a file on this computer, and upload it; {BUCKETS}"
-            raise BadInput(f"nothing can be written to {address}", hint=hint)
+            hint = f"write to a local file and upload it; {BUCKETS}"
+            raise BadInput(f"cannot write to {address}", hint=hint)
 
 
 def check_model(name: str) -> None:
     """Refuse the address of a model. Raises BadInput."""
     if address := web_address(name):
         raise BadInput(
-            f"{address} is on the network, and nothing is downloaded while a command runs",
-            hint="`mivolo weights list` names models, `mivolo weights fetch NAME` downloads one;"
-            " give any other one as a file",
+            f"{address} is a web address, and models are not downloaded automatically",
+            hint=(
+                "`mivolo weights list` shows models and `mivolo weights fetch NAME` "
+                "downloads one; give any other model as a file"
+            ),
         )
 
 
@@ -71,7 +75,7 @@ def _named(paths: list[Path]) -> str:
 
 
 def _without_pattern(patterns: list[Path], scans: bool) -> str:
-    hint = "a pattern needs no quotes: the shell puts the names in its place"
+    hint = "remove the quotes, so that the shell expands the pattern"
     if not scans:
         return hint
     parts = patterns[0].parts

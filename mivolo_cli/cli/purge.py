@@ -48,4 +48,4 @@ def purge(
         f"{word} {one.folder} ({one.files} files, {one.bytes / 1e6:.1f} MB)" for one in removed
     ]
     facts = {"dry_run": dry_run, "removed": [asdict(one) for one in removed]}
-    Console("purge", quiet, as_json).finish(lines or ["there is nothing to remove"], facts)
+    Console("purge", quiet, as_json).finish(lines or ["nothing to remove"], facts)

@@ -104,11 +104,13 @@ def _lines(made: HtmlReport) -> list[str]:
     megabytes = made.page.stat().st_size / 1e6
     people = f"people {made.people}" + f", not judged {made.not_judged}" * bool(made.not_judged)
     lines = [f"page: {made.page} ({megabytes:.1f} MB), photos {made.photos}, {people}"]
-    lines += [f"pictures: {made.folder} (keep it beside the page)"] if made.folder else []
+    lines += [f"pictures: {made.folder} (keep it next to the page)"] if made.folder else []
     return [*lines, *(f"note: {warning}" for warning in _warnings(made))]
 
 
 def _warnings(made: HtmlReport) -> list[str]:
     if not made.missing:
         return []
-    return [f"photos without a picture, because they are gone or have changed: {made.missing}"]
+    return [
+        (f"photos shown without a picture because they are missing or have changed: {made.missing}")
+    ]

@@ -73,11 +73,11 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 1.5
 """After Ctrl-C: a large model may be busy with its batch for longer."""
 STOPPED = (
-    "stopped: finished photos are kept, tables are unchanged; the same command goes on from here"
+    "stopped: finished photos are kept, tables are unchanged; run the same command again to resume"
 )
 NOT_IDENTITY = (
-    "Ages are how old people look, not identity documents;"
-    " they are least reliable under 5 and over 65, genders under 10."
+    "Ages are how old people look, not proof of age. They are least reliable under 5 "
+    "and over 65; gender is unreliable under 10."
 )
 EXAMPLES = """Examples:
 
@@ -209,7 +209,7 @@ def _kept_results(options: ScanOptions) -> Path:
     make_folder(folder, hint.format("you"), 0o700)
     if part := private.writable_by_others(folder, cache_folder()):
         raise BadInput(
-            f"others can write to {part}, and could change what is tagged",
+            f"other users can write to {part}, and could change what is tagged",
             hint=hint.format("you alone"),
         )
     return folder / "people.parquet"
@@ -265,7 +265,7 @@ def summary_lines(options: ScanOptions, progress: Progress) -> list[str]:
         f"{_count(progress.photos, 'photo')} in {progress.seconds:.1f} s ({pace:.1f} photos/s)"
     ]
     if progress.reused:
-        lines += [f"  {progress.reused} of them unchanged since an earlier run and not done again"]
+        lines += [f"  {progress.reused} of them unchanged since an earlier run, skipped"]
     lines += [f"  {_count(progress.people, 'person', 'people')} found"]
     if progress.no_usable_crop:
         lines += [f"  {progress.no_usable_crop} of them too small or hidden to judge"]
@@ -273,7 +273,9 @@ def summary_lines(options: ScanOptions, progress: Progress) -> list[str]:
         [f"  {_count(progress.no_people, 'photo')} without people"] if progress.no_people else []
     )
     lines += (
-        [f"  {_count(progress.skipped, 'photo')} with tags left out"] if progress.skipped else []
+        [f"  {_count(progress.skipped, 'photo')} already tagged, skipped"]
+        if progress.skipped
+        else []
     )
     if progress.failed:
         codes = ", ".join(f"{count} {code}" for code, count in progress.failures.most_common())
@@ -300,7 +302,7 @@ def make_folder(folder: Path, hint: str, mode: int = 0o777) -> None:
         private.make_folder(folder, mode)
     except OSError as error:
         raise OutputError(
-            f"cannot make the folder {folder}: {error.strerror}", hint=hint
+            f"cannot create the folder {folder}: {error.strerror}", hint=hint
         ) from error
 
 
@@ -313,9 +315,8 @@ def _paths_from_stdin() -> list[str]:
     if paths and not any(is_url(path) or os.path.lexists(path) for path in paths):
         check_inputs(map(Path, paths[:1]))
         raise BadInput(
-            f"none of the {len(paths)} paths in the list is there; the first is {paths[0]}",
-            hint=f"give one path a line; those without {os.sep} at the beginning are looked for"
-            f" in {os.getcwd()}",
+            f"none of the {len(paths)} paths in the list exists; the first is {paths[0]}",
+            hint=f"give one path per line; relative paths are looked up in {os.getcwd()}",
         )
     return paths
 
@@ -329,8 +330,8 @@ def _without_mark(data: bytes) -> bytes:
         return os.fsencode(data.decode("utf-16"))
     except UnicodeError as error:
         raise BadInput(
-            "the list begins with a byte order mark of UTF-16, and is not UTF-16",
-            hint="write the list in UTF-8",
+            "the list starts with a UTF-16 byte order mark but is not UTF-16",
+            hint="save the list as UTF-8",
         ) from error
 
 

@@ -90,7 +90,7 @@ MaxPixels = Annotated[
     typer.Option(
         min=0,
         metavar="N",
-        help="Refuse photos with more than N pixels; 0 means only those that do not fit into memory.",
+        help="Refuse photos with more than N pixels; 0 means only those too large for the memory.",
         rich_help_panel=MODEL,
     ),
 ]

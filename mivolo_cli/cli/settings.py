@@ -47,7 +47,7 @@ def read(
     except ValueError as error:
         raise BadInput(
             f"the settings {file} are not valid TOML: {error}",
-            hint="text is written in quotes: model = 'auto'",
+            hint="put text into quotes: model = 'auto'",
         ) from error
     defaults = _group(tables, program, context, file, "")
     if found:
@@ -102,7 +102,8 @@ def _value(
     settable = [name for name in options if name not in SAID_EACH_TIME]
     if key in SAID_EACH_TIME and key in options:
         raise BadInput(
-            f"{file}: --{key} of `mivolo {command}` cannot be set there", hint="say it each time"
+            f"{file}: --{key} of `mivolo {command}` is not allowed in a settings file",
+            hint="say it each time",
         )
     if key not in settable:
         _refuse(file, f"{command}.{key}", key, settable, f"an option of `mivolo {command}`")
@@ -112,7 +113,7 @@ def _value(
     if not all(type(one) in wanted for one in values):
         names = " or ".join(kind.__name__ for kind in wanted)
         raise BadInput(
-            f"{file}: {command}.{key} is {value!r}, and has to be {names}",
+            f"{file}: {command}.{key} is {value!r}, but must be {names}",
             hint=f"see `mivolo {command} --help`",
         )
     if Path in kinds(option):

@@ -25,7 +25,7 @@ mivolo summary people.parquet --by year --min-score 0.6
 mivolo summary people.parquet --json | jq '.by_year[] | [.year, .ages["0-4"]]'"""
 Part = Literal["year", "month", "folder"]
 PARTS: tuple[Part, ...] = ("year", "month", "folder")
-NOTICE = "Ages are how old people look, least reliable under 5 and over 65."
+NOTICE = "Ages are how old people look; they are least reliable under 5 and over 65."
 RARE = ("no gender", "no age")
 """Columns that are left out where nobody is counted in them."""
 APART = ("not judged", "no people", "unreadable")

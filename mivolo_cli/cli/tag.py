@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..tagging.tag import TagOptions
 
 STOPPED = (
-    "stopped: every photo is whole, with its tags or without them; the same command does the others"
+    "stopped: every photo is intact, tagged or untagged; run the same command again to do the rest"
 )
 WRITE, CARE = "What is written", "Care"
 TAG_EXAMPLES = """Examples:
@@ -111,7 +111,7 @@ Subjects = Annotated[
 Named = Annotated[
     Literal["extend", "leave"],
     typer.Option(
-        help="For faces that already have a name: add age and gender to their region, or leave them alone.",
+        help="Faces with a name: add age and gender to their region, or leave them alone.",
         rich_help_panel=WRITE,
     ),
 ]
@@ -188,7 +188,7 @@ def tag(
     if exif is not None and field is None:
         raise BadInput(f"--exif cannot be {exif!r}", hint="use UserComment or ImageDescription")
     if subjects and not keywords:
-        raise BadInput("--subjects is about keywords", hint="add --keywords")
+        raise BadInput("--subjects needs --keywords", hint="add --keywords")
     _require_dry_run(diff, dry_run)
     options = TagOptions(
         results,
@@ -244,9 +244,7 @@ def untag(
 
 def _require_dry_run(diff: bool, dry_run: bool) -> None:
     if diff and not dry_run:
-        raise BadInput(
-            "--diff shows what would change, and belongs to --dry-run", hint="add --dry-run"
-        )
+        raise BadInput("--diff needs --dry-run", hint="add --dry-run")
 
 
 def run_tag(options: TagOptions, console: Console, diff: bool = False) -> Tally:
@@ -283,7 +281,7 @@ class TagProgress:
             for line in outcome.diff.splitlines():
                 self._console.say(line)
         for file in outcome.updated if self._dry_run else ():
-            self._say(f"{outcome.photo.path}: its sidecar {file.name} would be brought up to date")
+            self._say(f"{outcome.photo.path}: its sidecar {file.name} would be updated")
         if outcome.code or outcome.status in ("differs", "untagged") or outcome.message:
             facts = {"status": outcome.status, "code": outcome.code, "message": outcome.message}
             self._console.log("failure", root=outcome.photo.root, path=outcome.photo.path, **facts)
@@ -324,12 +322,12 @@ def tally_lines(tally: Tally, dry_run: bool = False, report: Path | None = None)
     labels = _labels(dry_run)
     lines += [f"  {count} {labels[status]}" for status, count in tally.statuses.most_common()]
     lines += (
-        [f"  {tally.irreversible} of them untag cannot restore byte for byte"]
+        [f"  {tally.irreversible} of them cannot be restored byte for byte by untag"]
         if tally.irreversible
         else []
     )
     if tally.updated:
-        what = "would be brought up to date" if dry_run else "brought up to date"
+        what = "would be updated" if dry_run else "brought up to date"
         lines += [f"  {tally.updated} sidecar{'s' * (tally.updated > 1)} beside them {what}"]
     if tally.codes:
         lines += [

@@ -22,7 +22,7 @@ INTERNAL = re.compile(
     r"\[(Errno|WinError) -?\d+\] ?| ?'?<[\w.]+ object at 0x[0-9a-f]+>'?| input source '<Buffer>'"
 )
 NOT_UTF8 = re.compile(r"'utf-?8' codec can't decode .*?: [a-z ]+")
-UNCERTAINTY = "±: half of a 95 % interval, by bootstrap over people"
+UNCERTAINTY = "±: half-width of a 95 % bootstrap interval over people"
 
 
 def shown(text: str) -> str:
@@ -33,7 +33,7 @@ def shown(text: str) -> str:
 
 def without_internals(message: str) -> str:
     """A message of a library without the numbers and objects of Python in it."""
-    return INTERNAL.sub("", NOT_UTF8.sub("it is not coded as UTF-8", message))
+    return INTERNAL.sub("", NOT_UTF8.sub("it is not encoded as UTF-8", message))
 
 
 def _is_control(char: str) -> bool:

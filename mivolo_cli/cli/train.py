@@ -72,7 +72,7 @@ Fusion = Annotated[
 Init = Annotated[
     str | None,
     typer.Option(
-        help="Fine-tune this model (auto, name or file); small learning rates unless --recipe is given.",
+        help="Fine-tune this model (auto, name or file); small steps unless --recipe is given.",
         rich_help_panel=MODEL,
     ),
 ]
@@ -191,7 +191,7 @@ def _stopped(out: Path) -> str:
 
     if not (out / LAST).exists():
         return "stopped before the first checkpoint; run the same command again"
-    return f"stopped; {out / LAST} is kept: run the same command with --resume to go on"
+    return f"stopped; {out / LAST} is kept: run the same command with --resume to continue"
 
 
 def _short(value: object) -> str:

@@ -80,9 +80,9 @@ def _lines(found: VotesReport) -> list[str]:
     ]
     lines = [*aligned([head, *rows]), "", f"{found.items} items labelled"]
     left_out = sum(annotator.mae is None for annotator in found.annotators)
-    lines += [f"  {left_out} annotators with too few controls are not weighed"] if left_out else []
+    lines += [f"  {left_out} annotators had too few controls and got no weight"] if left_out else []
     lines += (
-        [f"  {found.unweighed} items have the median: none who voted is weighed"]
+        [f"  {found.unweighed} items got the median, since no voter has a weight"]
         if found.unweighed
         else []
     )

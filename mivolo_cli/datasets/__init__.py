@@ -54,9 +54,9 @@ def read_dataset(place: Path, options: DataOptions = DataOptions()) -> Dataset:
     samples = [item for item in found if isinstance(item, Sample)]
     if problems and (options.invalid == "refuse" or not samples):
         hint = (
-            "mend them, or leave them out with --invalid skip"
+            "correct them, or skip them with --invalid skip"
             if samples
-            else "none is left to work with"
+            else "no usable rows are left"
         )
         raise BadInput(describe(place, problems, len(found)), hint=hint)
     return Dataset(place.stem, samples, problems)
@@ -85,7 +85,7 @@ def _read(place: Path, options: DataOptions) -> Iterator[Sample | Problem]:
     if place.suffix.lower() in (".csv", ".tsv", ".txt"):
         return read_csv(place, options.images, options.shows)
     raise BadInput(
-        f"{place} is no labelled data that is known here",
+        f"{place} is not a known format of labelled data",
         hint="give a Parquet file, a CSV table, or a folder of pictures named as in UTKFace",
     )
 
@@ -103,7 +103,7 @@ def _read_folder(folder: Path, shows: Shows) -> Iterator[Sample | Problem]:
         try:
             if match is None:
                 raise RowError(
-                    "name", "its name does not begin with age_gender_, as in 26_1_...jpg"
+                    "name", "its name does not start with age_gender_, as in 26_1_...jpg"
                 )
             row = {"age": match["age"], "gender": UTKFACE_GENDERS[match["gender"]]}
             yield sample_of(file.relative_to(folder).as_posix(), file, row, shows)

@@ -54,9 +54,7 @@ def parse_gender(value: object) -> str | None:
     for gender, words in GENDERS.items():
         if word in words:
             return gender
-    raise ValueError(
-        f"{value!r} is no gender that is known here: write male, female, or leave it empty"
-    )
+    raise ValueError(f"unknown gender {value!r}: write male, female, or leave it empty")
 
 
 def parse_age(value: object) -> tuple[float, float] | None:
@@ -79,7 +77,7 @@ def age_range(low: float, high: float) -> tuple[float, float]:
     """The same ends, if they are a range of human ages. Raises ValueError otherwise."""
     if not 0 <= low <= high <= OLDEST_BELIEVABLE:
         shown = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-        raise ValueError(f"{shown} is no human age: ages run from 0 to {OLDEST_BELIEVABLE:g}")
+        raise ValueError(f"{shown} is not a human age: ages run from 0 to {OLDEST_BELIEVABLE:g}")
     return low, high
 
 
@@ -95,7 +93,7 @@ def _ends(word: str, value: object) -> tuple[float, float]:
     try:
         return float(word), float(word)
     except ValueError:
-        raise ValueError(f"{value!r} is no age: write years (30) or a range (25-32)") from None
+        raise ValueError(f"{value!r} is not an age: write years (30) or a range (25-32)") from None
 
 
 def _word(value: object) -> str:

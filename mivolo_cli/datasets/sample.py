@@ -71,7 +71,7 @@ class Sample:
         if isinstance(found, Failure):
             raise BadInput(
                 f"the labelled picture {self.name} cannot be read: {found.message}",
-                hint="correct or remove its row of the labels",
+                hint="correct or remove its row in the labels",
             )
         return found.pixels
 

@@ -72,7 +72,7 @@ def _people(
             if not name:
                 raise RowError("picture", "the picture has no name")
             if not picture.is_file():
-                raise RowError("picture", f"there is no picture {picture}")
+                raise RowError("picture", f"no such picture: {picture}")
             sample = sample_of(name, picture, row, shows)
             samples.append(sample if has_boxes(row) else _labelled(sample))
         except RowError as error:
@@ -118,7 +118,7 @@ def _table(file: Path, read: Any) -> pa.Table:
     if not any(name in names for name in LABELS):
         raise BadInput(
             f"{file} has neither a column age nor gender",
-            hint="labelled data needs at least one of them",
+            hint="labelled data needs at least one of these columns",
         )
     if not table.num_rows:
         raise BadInput(f"{file} is empty", hint="give labelled data with at least one row")

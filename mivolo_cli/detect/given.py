@@ -33,8 +33,9 @@ POINTS = tuple(
 """A face's points, "right" being the person's; a table has all of these columns or none."""
 KINDS = ("person", "face")
 HINT = (
-    "the columns are path, kind (person or face), x1, y1, x2, y2 in pixels of the upright photo,"
-    " and perhaps score and a face's points: right_eye_x, right_eye_y, left_eye_x ... left_mouth_y"
+    "the columns are path, kind (person or face), x1, y1, x2, y2 in pixels of the "
+    "upright photo, and optionally score and facial landmarks: right_eye_x, "
+    "right_eye_y, left_eye_x ... left_mouth_y"
 )
 
 
@@ -61,7 +62,7 @@ class GivenDetector:
 
     def __init__(self, file: Path) -> None:
         if not file.is_file():
-            raise BadInput(f"there is no table of boxes {file}", hint="check the path of --boxes")
+            raise BadInput(f"no such table of boxes: {file}", hint="check the path of --boxes")
         self.sha256, self.streams = sha256(file), os.cpu_count() or 1
         self._photos: dict[str, _Given] = {}
         for path, kind, corners, score, points in _check(file, _read(file)):
@@ -115,7 +116,9 @@ def _read(file: Path) -> pa.Table:
     readers = {".csv": csv.parsed, ".parquet": pyarrow.parquet.read_table}
     reader = readers.get(file.suffix.lower())
     if reader is None:
-        raise BadInput(f"{file} is neither .csv nor .parquet", hint="save the boxes as one of them")
+        raise BadInput(
+            f"{file} is neither .csv nor .parquet", hint="save the boxes in one of these formats"
+        )
     try:
         with storage.open_file(file) as opened:
             table = reader(opened)

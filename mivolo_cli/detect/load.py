@@ -52,7 +52,7 @@ def open_detector(
         return GivenDetector(boxes)
     if boxes is not None:
         raise BadInput(
-            f"a table of boxes is no use to the detector {name!r}", hint="use --detector given"
+            f"the detector {name!r} does not take a table of boxes", hint="use --detector given"
         )
     if name == "embedded":
         from .embedded import EmbeddedDetector
@@ -92,7 +92,7 @@ def _weights(name_or_path: str) -> Path:
         return registry.find(name_or_path)
     if path.suffix or path.name != name_or_path:
         raise BadInput(
-            f"there is no detector file {path}", hint="check the path, or use --detector embedded"
+            f"no such detector file: {path}", hint="check the path, or use --detector embedded"
         )
     near = difflib.get_close_matches(name_or_path, NAMES, n=1)
     hint = (
@@ -100,7 +100,7 @@ def _weights(name_or_path: str) -> Path:
         if near
         else f"use {', '.join(NAMES)} or the path of a detector's weights"
     )
-    raise BadInput(f"there is no detector {name_or_path!r}", hint=hint)
+    raise BadInput(f"unknown detector: {name_or_path!r}", hint=hint)
 
 
 def _reader(weights: Path) -> str:

@@ -64,7 +64,7 @@ class RetinaFaceDetector:
     ) -> None:
         file = find(REGISTERED) if file is None else file
         if not file.is_file():
-            raise BadInput(f"there is no detector file {file}", hint="check the path")
+            raise BadInput(f"no such detector file: {file}", hint="check the path")
         network = _load(file)
         self._variance, self._steps, self._sizes = (
             network.cfg[key] for key in ("variance", "steps", "min_sizes")
@@ -140,7 +140,7 @@ def _engine(module: _FromPixels, weights: str, device: str, engine: str) -> Engi
             graph, _ = open_graph(f"retinaface-points-{weights[:16]}", "fp32", make)
             return FallbackEngine(graph, lambda: TorchEngine(module, "cpu"))
         except NotConverted as error:
-            logger.warning(f"{error}: the detector works in PyTorch, with the same answers")
+            logger.warning(f"{error}: the detector runs in PyTorch instead, with the same results")
     return TorchEngine(module, device)
 
 
@@ -172,7 +172,7 @@ def _load(file: Path) -> Any:
     kind = next((network for sign, network in NETWORKS.items() if sign in tensors), None)
     if kind is None:
         raise WeightsError(
-            f"{file} is not RetinaFace of facexlib: it has none of {' or '.join(NETWORKS)}",
+            f"{file} is not a RetinaFace model of facexlib: it has none of {' or '.join(NETWORKS)}",
             hint="`mivolo weights list` shows the files that are",
         )
     with warnings.catch_warnings():

@@ -64,7 +64,7 @@ class YoloDetector:
     ) -> None:
         file = find(PUBLISHED) if file is None else file
         if not file.exists():
-            raise BadInput(f"there is no detector file {file}", hint="check the path")
+            raise BadInput(f"no such detector file: {file}", hint="check the path")
         if not file.name.lower().endswith(YOLO_SUFFIXES):
             raise BadInput(
                 f"{file} is not a model of ultralytics",
@@ -156,7 +156,7 @@ class YoloDetector:
                 lambda: (_graph(self._model), {}),
             )
         except NotConverted as error:
-            logger.warning(f"{error}: the detector works in PyTorch, with the same answers")
+            logger.warning(f"{error}: the detector runs in PyTorch instead, with the same results")
             return
         self._predictor = _predictor(graph)
 
@@ -164,8 +164,8 @@ class YoloDetector:
         """Answer once, so that a model that cannot work here is found before any work begins."""
         if self._model.task not in TASKS:
             raise BadInput(
-                f"{file} is a model to {self._model.task}, not to detect",
-                hint=f"use one to {', '.join(TASKS)}",
+                f"{file} is a model for the task {self._model.task}, not for detection",
+                hint=f"use a model for {', '.join(TASKS)}",
             )
         try:
             self._predict([np.zeros((64, 64, 3), np.uint8)], {})
@@ -181,12 +181,12 @@ class YoloDetector:
         known = {name: names[name] for name in CLASSES if name in names}
         if not known:
             raise BadInput(
-                f"{file} finds neither persons nor faces but {', '.join(sorted(names)[:10])}",
+                f"{file} detects neither persons nor faces, but {', '.join(sorted(names)[:10])}",
                 hint="use a model with a class named person or face",
             )
         for name in CLASSES:
             if name not in known:
-                logger.warning(f"{file.name} has no class {name}, so it finds none")
+                logger.warning(f"{file.name} has no class {name}, so none are found")
         return known
 
 

@@ -109,7 +109,7 @@ def _sources(
 ) -> Iterable[tuple[str, Predict]]:
     if options.combine and (options.predictions or options.compare):
         raise BadInput(
-            "combined pairs are on no photo of a scan", hint="leave out --predictions and --compare"
+            "combined pairs do not appear in any scan", hint="omit --predictions and --compare"
         )
     if options.predictions:
         yield options.predictions.name, from_table(options.predictions)
@@ -132,7 +132,7 @@ def _kinds(
         pairs = combine([sample for data in sets for sample in data.samples])
         if not pairs:
             raise BadInput(
-                "no face of the data fits a body",
+                "no face in the data fits a body",
                 hint="--combine needs faces with ages, and bodies with age ranges",
             )
         yield "combined pairs", "face+body", pairs

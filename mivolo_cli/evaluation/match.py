@@ -50,8 +50,8 @@ def from_table(file: Path) -> Predict:
         absent = [person.name for person, there in zip(people, found, strict=True) if not there]
         if absent:
             logger.warning(
-                f"{file} does not have {len(absent)} of {len(people)} labelled people,"
-                f" as {absent[0]}: not answered"
+                f"{file} lacks {len(absent)} of {len(people)} labelled people, for example "
+                f"{absent[0]}: counted as not answered"
             )
         return [_match(seen, person) for seen, person in zip(found, people, strict=True)]
 

@@ -123,8 +123,8 @@ def answers(predictions: Sequence[Prediction | None]) -> list[Prediction | None]
     many people."""
     if lost := sum(not _is_finite(prediction) for prediction in predictions):
         logger.warning(
-            f"{lost} of {len(predictions)} people are not answered: what the model says of them is"
-            " infinite or no number"
+            f"{lost} of {len(predictions)} people are counted as not answered: the "
+            "model's output is not a finite number"
         )
     return [prediction if _is_finite(prediction) else None for prediction in predictions]
 

@@ -33,8 +33,8 @@ SMALLEST_MAE = 1e-3
 """Years; an annotator without any error outweighs all others, and only them."""
 METHODS = ("weighted_mean", "mean", "median", "winsorized_mean")
 HINT = (
-    "votes are a CSV or Parquet table with the columns item, "
-    "annotator, vote; controls and truth have item, age"
+    "votes are a CSV or Parquet table with the columns item, annotator and vote; "
+    "controls and truth have item and age"
 )
 
 
@@ -119,13 +119,13 @@ def combine_votes(options: VotesOptions) -> VotesReport:
     mae = {annotator.name: annotator.mae for annotator in annotators if annotator.mae is not None}
     if not mae:
         raise BadInput(
-            f"no annotator has voted on {options.min_controls} controls or more",
-            hint="check that items are called the same in both tables, or lower --min-controls",
+            f"no annotator has voted on at least {options.min_controls} controls",
+            hint=("check that items have the same names in both tables, or lower --min-controls"),
         )
     items = [combine(name, given, mae) for name, given in votes.items() if name not in controls]
     if not items:
         raise BadInput(
-            f"all items of {options.votes} are controls", hint="there is nothing left to label"
+            f"all items of {options.votes} are controls", hint="add items whose age is unknown"
         )
     _write(items, options.out)
     return VotesReport(

@@ -57,7 +57,7 @@ def export(options: ExportOptions) -> Exported:
     and OutputError."""
     if options.format not in FORMATS:
         raise BadInput(
-            f"there is no export format {options.format!r}", hint=f"use one of {', '.join(FORMATS)}"
+            f"unknown export format: {options.format!r}", hint=f"use one of {', '.join(FORMATS)}"
         )
     format = FORMATS[options.format]
     if format.SUFFIX:

@@ -15,7 +15,7 @@ from ..tables.results import Results
 
 KINDS = ("person", "face")
 """The classes of boxes; a body's box is called person, as in COCO and in MiVOLO's detectors."""
-NOTICE = "Estimates of how old people look, by a model; not who they are."
+NOTICE = "A model's estimates of how old people look, not of who they are."
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def name(photo: Photo, results: Results) -> str:
 def failed_note(results: Results) -> tuple[str, ...]:
     """A line about photos that were left out, if there are any."""
     failed = sum(isinstance(result, Failure) for result in results)
-    return (f"photos left out because they could not be read: {failed}",) if failed else ()
+    return (f"photos skipped because they could not be read: {failed}",) if failed else ()
 
 
 def write_json(data: Any, target: Path) -> None:

@@ -169,7 +169,7 @@ def _facts(results: Results, counts: Counts) -> Iterator[tuple[str, str]]:
         yield key.capitalize(), value
     yield (
         "What this is not",
-        f"{NOTICE} Ages are least reliable under 5 and over 65. No proof of age, no identity.",
+        (f"{NOTICE} Ages are least reliable under 5 and over 65. Not proof of age or identity."),
     )
-    yield "Sure", "The probability of the gender that is named, from 50 % (a guess) to 100 %."
+    yield "Sure", "Probability of the gender shown, from 50 % (a guess) to 100 %."
     yield "Boxes", "In pixels of the upright photo: left, top, right, bottom."

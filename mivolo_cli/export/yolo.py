@@ -70,14 +70,11 @@ def write(results: Results, target: Path, settings: Settings) -> Exported:
         (folder / "labels").mkdir(exist_ok=True)
     notes = (
         *failed_note(results),
-        *([f"photos left out because they could not be copied: {gone}"] if gone else []),
+        *([f"photos skipped because they could not be copied: {gone}"] if gone else []),
     )
     if unread:
         kinds = ", ".join(sorted(unread))
-        notes += (
-            "photos whose suffix ultralytics does not know and "
-            f"leaves out ({kinds}): {unread.total()}",
-        )
+        notes += (f"photos with a suffix that ultralytics ignores ({kinds}): {unread.total()}",)
     if not settings.copy_photos:
         notes += (f"put the photos into {target / 'images'}, named as photos.csv says",)
     return Exported((target,), photos, people, notes)

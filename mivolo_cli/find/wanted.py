@@ -112,7 +112,7 @@ def numbers(option: str, text: str) -> Span:
     """`2-5`, `6+` or `3`. Raises BadInput."""
     match = NUMBERS.fullmatch(text.strip())
     if match is None:
-        raise BadInput(f"{option} {text!r} is not a range", hint="write 2-5, 6+ or 3")
+        raise BadInput(f"{option} {text!r} is not a valid range", hint="write 2-5, 6+ or 3")
     low = int(match[1])
     high = None if match[3] else int(match[2] or low)
     return _ordered(option, text, Span(low, high))
@@ -137,7 +137,7 @@ def inputs(option: str, text: str) -> frozenset[str]:
     """What the model saw, as `face,face+body`. Raises BadInput."""
     found = frozenset(word.strip() for word in text.split(","))
     if unknown := sorted(found - set(WORDS["used"])):
-        hint = f"use some of {', '.join(WORDS['used'])}, with commas between them"
+        hint = f"use one or more of {', '.join(WORDS['used'])}, separated by commas"
         raise BadInput(f"{option} {unknown[0]!r} is unknown", hint=hint)
     return found
 
@@ -153,12 +153,12 @@ def _day(text: str, last: bool) -> date:
 
 def _no_days(option: str, text: str) -> BadInput:
     hint = "write 2015..2018, 2015-06..2015-08, 2015.. or 2015-06-30"
-    return BadInput(f"{option} {text!r} is not a time", hint=hint)
+    return BadInput(f"{option} {text!r} is not a valid time", hint=hint)
 
 
 def _ordered(option: str, text: str, span: Span) -> Span:
     if span.low is not None and span.high is not None and span.low > span.high:
-        raise BadInput(f"{option} {text!r} ends before it begins", hint="put the smaller one first")
+        raise BadInput(f"{option} {text!r} ends before it starts", hint="put the smaller one first")
     return span
 
 

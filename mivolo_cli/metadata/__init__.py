@@ -5,41 +5,39 @@ from __future__ import annotations
 from ..errors import PhotoError
 
 REASONS = {
-    "missing": "there is no such file, or no longer",
+    "missing": "the file does not exist, or no longer does",
     "unreadable": "the file could not be read",
-    "outside": "its path or a link leads out of the folder that was scanned",
+    "outside": "its path or a link leads outside the scanned folder",
     "unverified": (
-        "the results do not say which size and time the file had, so it may be another one: "
-        "scan it again"
+        "the table lacks the size and time of the file, so it may be a different one: scan it again"
     ),
     "changed": "the file has changed since it was scanned: scan it again",
     "read_only": "the file is write-protected",
-    "hard_linked": "the file has another name (a hard link), which would be cut off",
-    "no_permission": "there is no permission to write into its folder",
-    "name_too_long": "its name is too long for a file beside it: give the photo a shorter one",
+    "hard_linked": "the file has a second name (a hard link), which would be disconnected",
+    "no_permission": "no permission to write to its folder",
+    "name_too_long": "its name is too long to add a file next to it: rename the photo",
     "shared_sidecar": (
-        "other pictures would have the same sidecar: leave out --sidecar-name photo.xmp for them"
+        "other pictures would share the same sidecar: omit --sidecar-name photo.xmp for them"
     ),
-    "not_written": "the new file could not be written; the old one is unharmed",
-    "format": "metadata cannot be put into files of this format",
-    "bad_container": "the file is built in a way that cannot be changed safely",
-    "bad_xmp": "the XMP that is there already cannot be understood",
+    "not_written": "the new file could not be written; the old one is intact",
+    "format": "metadata cannot be written into files of this format",
+    "bad_container": "the structure of the file cannot be changed safely",
+    "bad_xmp": "its existing XMP cannot be parsed",
     "bad_exif": "the EXIF data cannot be changed safely",
-    "exif_taken": "the EXIF field holds a text already: --overwrite replaces it",
-    "exif_in_text": "its EXIF is in a text chunk, and a new one would hide it from other programs",
-    "no_exif": "the EXIF text can only be put into JPEG, PNG and WebP files",
-    "too_large": "the metadata do not fit into this file",
+    "exif_taken": "the EXIF field already has text: use --overwrite to replace it",
+    "exif_in_text": ("its EXIF is in a text chunk, and new EXIF would hide it from other programs"),
+    "no_exif": "EXIF text can only be written into JPEG, PNG and WebP files",
+    "too_large": "the metadata does not fit into this file",
     "extended_xmp": (
         "its regions or keywords are in extended XMP, where nothing can be added safely"
     ),
-    "other_size": "its face regions were made for a picture of another shape",
-    "other_picture": "the picture has not the size that the results say",
+    "other_size": "its face regions were made for a picture of a different shape",
+    "other_picture": "the picture's size differs from the table",
     "not_reversible": (
-        "the original bytes could not be restored later, and --require-reversible asks for that"
+        "the original bytes could not be restored later, as --require-reversible demands"
     ),
     "failed_check": (
-        "the changed file did not pass the check before it was "
-        "put in place; the old one is unharmed"
+        "the changed file failed the check before replacing the old one, which is intact"
     ),
 }
 """Why metadata were not written: the stable codes, and what they mean."""

@@ -150,12 +150,12 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     except pickle.UnpicklingError as error:
         raise WeightsError(
             (
-                f"{file} is damaged, or holds more than weights and could "
-                "only be read by running code inside it"
+                f"{file} is damaged, or contains more than weights and could only be loaded "
+                "by executing code in it"
             ),
             hint=(
-                "get the model as safetensors; a detector that you "
-                "trust: mivolo weights add --trust FILE"
+                "get the model as safetensors; for a detector that you trust, run mivolo "
+                "weights add --trust FILE"
             ),
         ) from error
     except (SafetensorError, *DAMAGED) as error:
@@ -183,9 +183,9 @@ def file_format(file: Path) -> Literal["safetensors", "torch"]:
     is_page = head.lstrip().startswith(b"<")
     raise WeightsError(
         f"{file} is {'a web page' if is_page else 'neither a safetensors nor a PyTorch file'}",
-        hint="download the file itself, not the page about it"
+        hint="download the file itself, not its web page"
         if is_page
-        else "is it the right file, and whole?",
+        else "check that it is the right file and complete",
     )
 
 
@@ -279,14 +279,14 @@ def _ages(
             return *ages, sum(ages) / 2 if average is None else float(average)
         except (TypeError, ValueError, RuntimeError) as error:
             raise WeightsError(
-                f"the ages that {file} is for are no numbers: {low}, {high}, {average}"
+                f"the age range of {file} is not numeric: {low}, {high}, {average}"
             ) from error
     missing = [key for key in ("min_age", "max_age") if about.get(key) is None]
     raise WeightsError(
-        f"{file} does not say which ages it is for: it lacks {' and '.join(missing)}",
+        f"{file} does not specify its age range: it lacks {' and '.join(missing)}",
         hint=(
-            'put a config.json beside it that says them: {"min_age": 1, '
-            '"max_age": 95} for the IMDB-clean models'
+            'put a config.json next to it, for example {"min_age": 1, "max_age": 95} for '
+            "the IMDB-clean models"
         ),
     )
 
@@ -297,7 +297,7 @@ def _config(file: Path) -> Mapping[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        raise WeightsError(f"cannot read {file}, which lies beside the model: {error}") from error
+        raise WeightsError(f"cannot read {file} next to the model: {error}") from error
     return config if isinstance(config, dict) else {}
 
 
@@ -378,8 +378,8 @@ def require_finite(tensors: Mapping[str, Tensor], file: Path) -> None:
     odd = [name for name, value in tensors.items() if not value.isfinite().all()]
     if odd:
         raise WeightsError(
-            f"{file} holds weights that are infinite or no numbers: {_some(odd)}",
-            hint="it is damaged, or its training failed: get it again",
+            f"{file} contains weights that are not finite numbers: {_some(odd)}",
+            hint="it is damaged, or its training failed: download it again",
         )
 
 
@@ -393,7 +393,7 @@ def _stored(name: str, value: Tensor, dtype: Literal["fp16", "fp32"]) -> Tensor:
         value = value.half()
     if not value.isfinite().all():
         raise WeightsError(
-            f"{name} holds values that are infinite or no numbers in {dtype}",
+            f"{name} contains values that are not finite numbers in {dtype}",
             hint="save it as fp32",
         )
     return value

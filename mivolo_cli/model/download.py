@@ -63,7 +63,7 @@ def download(source: Source, part: Path, on_progress: Progress | None = None) ->
     except OSError as error:  # those of the network are WeightsErrors by now
         raise OutputError(
             f"cannot write {part}: {error.strerror or error}",
-            hint="make room, or choose another folder by MIVOLO_HOME",
+            hint="free some disk space, or set MIVOLO_HOME to another folder",
         ) from error
     return digest.hexdigest()
 
@@ -107,7 +107,7 @@ def _ask(source: Source, offset: int, part: Path) -> HTTPResponse:
         response.close()
         discard(part)
         raise WeightsError(
-            f"{source.url} sent another part than it was asked for",
+            f"{source.url} sent a different part than requested",
             hint="run the same command again",
         )
     return response
@@ -124,7 +124,7 @@ def _open(url: str, headers: dict[str, str], source: Source) -> HTTPResponse | N
         if error.code == 416 and "Range" in headers:
             return None
         raise WeightsError(
-            f"{url} answers {error.code} {error.reason}", hint=source.hint
+            f"{url} returned {error.code} {error.reason}", hint=source.hint
         ) from error
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
@@ -144,7 +144,7 @@ class _Redirects(HTTPRedirectHandler):
     ) -> Request | None:
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
             raise WeightsError(
-                f"{req.full_url} leads to {newurl}, which is not encrypted", hint=self.hint
+                f"{req.full_url} redirects to {newurl}, which is not encrypted", hint=self.hint
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -227,9 +227,7 @@ def _behind_page(
         if response is None or not _is_page(response):
             return response
         response.close()
-    raise WeightsError(
-        f"{source.url} answers with a web page instead of the file", hint=source.hint
-    )
+    raise WeightsError(f"{source.url} returned a web page instead of the file", hint=source.hint)
 
 
 def _read_page(page: HTTPResponse, source: Source) -> str:

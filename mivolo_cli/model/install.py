@@ -78,11 +78,11 @@ def add(
     cannot be written.
     """
     if not file.is_file():
-        raise BadInput(f"there is no file {file}")
+        raise BadInput(f"no such file: {file}")
     if name is not None and not NAME.fullmatch(name):
         raise BadInput(
-            f"{name!r} cannot be a name",
-            hint="use small letters, digits, dots, dashes and underscores",
+            f"{name!r} is not a valid name",
+            hint="use lower-case letters, digits, dots, dashes and underscores",
         )
     try:
         digest = weights.sha256(file)
@@ -115,13 +115,13 @@ def _require_permission(entry: Entry, offline: bool) -> None:
         None,
     )
     if offline or variable:
-        because = "you asked to stay offline" if offline else f"{variable} is set"
+        because = "--offline is set" if offline else f"{variable} is set"
         raise WeightsError(f"{entry.url} was not downloaded: {because}", hint=_by_hand(entry))
 
 
 def _by_hand(entry: Entry) -> str:
     if entry.embedded:
-        return "it travels with the program: install mivolo-cli again"
+        return "it ships with the package: reinstall mivolo-cli"
     command = f"mivolo weights add FILE --name {entry.name}"
     return f"download {entry.page or entry.url} by hand, then: {command}" if entry.url else command
 
@@ -136,12 +136,12 @@ def _own_folder(entry: Entry) -> Iterator[Path]:
             yield folder
     except Timeout as error:
         raise WeightsError(
-            f"another mivolo is bringing in {entry.name} just now", hint="wait for it to end"
+            f"another mivolo process is installing {entry.name}", hint="wait for it to end"
         ) from error
     except OSError as error:
         raise OutputError(
             f"cannot write to {folder}: {error.strerror or error}",
-            hint="make room, or choose another folder by MIVOLO_HOME",
+            hint="free some disk space, or set MIVOLO_HOME to another folder",
         ) from error
 
 
@@ -174,9 +174,7 @@ def _own_entry(file: Path, name: str, trust: bool) -> Entry:
     kind: weights.Kind = "detector" if is_onnx or is_pickle else "model"
     stored = f"{name}{weights.suffix(file) or '.bin'}"
     if any(entry.file == stored for entry in weights.registry().values()):
-        raise BadInput(
-            f"{stored} is the file of other weights", hint="choose another name by --name"
-        )
+        raise BadInput(f"{stored} belongs to other weights", hint="choose another name with --name")
     return Entry(name, kind, stored, licence=weights.terms(file), pickle=is_pickle)
 
 
@@ -204,7 +202,7 @@ def _require_room(entry: Entry, digest: str) -> None:
             and path.is_file()
         ):
             raise WeightsError(
-                f"other weights are called {entry.name} already",
+                f"other weights already have the name {entry.name}",
                 hint=f"give another --name, or delete {path}",
             )
 
@@ -216,8 +214,8 @@ def _require_right(file: Path, entry: Entry, digest: str, trust: bool) -> None:
     elif digest != entry.sha256:
         raise WeightsError(
             (
-                f"what came for {entry.name} is not what it must be: its "
-                f"sha256 is {digest}, not {entry.sha256}"
+                f"the download of {entry.name} has the wrong content: its sha256 is {digest}"
+                f", not {entry.sha256}"
             ),
             hint=f"try again; if the publisher has changed the file, {_by_hand(entry)}",
         )

@@ -132,17 +132,13 @@ def get(name: str) -> Entry:
     entries = known()
     if name in entries:
         return entries[name]
-    raise WeightsError(f"there are no weights named {name!r}", hint=suggestion(name))
+    raise WeightsError(f"no weights named {name!r}", hint=suggestion(name))
 
 
 def suggestion(name: str) -> str:
     """A hint for a name that is not known: the names that come near."""
     near = difflib.get_close_matches(name, known())
-    return (
-        f"did you mean {' or '.join(near)}?"
-        if near
-        else "`mivolo weights list` shows what there is"
-    )
+    return f"did you mean {' or '.join(near)}?" if near else "see `mivolo weights list`"
 
 
 def find(name: str) -> Path:
@@ -151,15 +147,17 @@ def find(name: str) -> Path:
     entry = get(name)
     path = locate(entry)
     if path is None:
-        raise WeightsError(f"the weights {name!r} are not here yet", hint=_how_to_get(entry))
+        raise WeightsError(
+            f"the weights {name!r} have not been downloaded yet", hint=_how_to_get(entry)
+        )
     if entry.sha256 is None and not _shipped(path):
         raise WeightsError(
-            f"{path} was never checked",
+            f"{path} has not been verified",
             hint=f"`mivolo weights add {path}` checks it",
         )
     if not matches(path, entry):
         raise WeightsError(
-            f"{path} does not have the sha256 that {name!r} must have, so it is not used",
+            f"{path} does not have the registered sha256 of {name!r}, so it is not used",
             hint="install mivolo-cli again"
             if _shipped(path)
             else f"delete it, then {_how_to_get(entry)}",
@@ -183,12 +181,10 @@ def model_file(name_or_path: str | Path) -> Path:
         return find(name)
     if path.is_dir():
         raise WeightsError(
-            f"{path} is a folder, not a model", hint="name the file of weights in it"
+            f"{path} is a folder, not a model", hint="give the weights file inside it"
         )
     if not path.is_file():
-        raise WeightsError(
-            f"there is no model named {name!r}, and no such file", hint=suggestion(name)
-        )
+        raise WeightsError(f"no model or file named {name!r}", hint=suggestion(name))
     return path
 
 
@@ -252,9 +248,9 @@ def require_layers_alone(file: Path, called: str = "") -> None:
 
     if reason := restricted.why_not(file, called):
         raise WeightsError(
-            f"{file} can run any program when it is opened, and nobody has vouched for it: "
-            f"{reason}",
-            hint=f"if you trust where it comes from: mivolo weights add --trust {file}",
+            f"{file} is a pickle and can execute arbitrary code when loaded; it is not "
+            f"trusted yet: {reason}",
+            hint=f"if you trust its source, run: mivolo weights add --trust {file}",
         )
 
 
@@ -268,10 +264,12 @@ def require_own_folder(file: Path) -> None:
     """Raises WeightsError where others could have said that this pickle is trusted."""
     if part := others_may_write():
         raise WeightsError(
-            f"{file} can run any program when it is opened, and others can write to {part}, where"
-            " is kept which of them are trusted",
-            hint=f"make {part} yours alone (chmod go-w), or choose another folder by MIVOLO_HOME;"
-            " then add the file again",
+            f"{file} is a pickle and can execute arbitrary code when loaded, and other "
+            f"users can write to {part}, where the list of trusted files is stored",
+            hint=(
+                f"remove other users' write access to {part} (chmod go-w), or set "
+                "MIVOLO_HOME to another folder; then add the file again"
+            ),
         )
 
 
@@ -280,8 +278,8 @@ def _warn_of_others(name: str, part: Path | None) -> None:
     """Once."""
     if part is not None:
         logger.warning(
-            f"others can write to {part}: the hash of {name} that is kept there does not tell who"
-            " wrote the file (MIVOLO_HOME chooses another folder)"
+            f"other users can write to {part}: the hash of {name} stored there does not "
+            "prove who wrote the file (set MIVOLO_HOME to use another folder)"
         )
 
 
@@ -297,7 +295,7 @@ def records() -> dict[str, Record]:
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise WeightsError(
-            f"{path}, the list of checked weights, cannot be read: {error}",
+            f"cannot read {path}, the list of verified weights: {error}",
             hint="delete it and add or fetch your weights again",
         ) from error
 
@@ -308,7 +306,7 @@ def remember(file: str, record: Record) -> None:
     Raises OutputError where it cannot be written.
     """
     path = user_folder() / RECORDS
-    hint = "MIVOLO_HOME chooses another folder"
+    hint = "set MIVOLO_HOME to use another folder"
     with reported(path, hint):
         private.make_folder(path.parent, private.READABLE)
         with FileLock(path.with_suffix(".lock")), replacing(path, hint) as out:

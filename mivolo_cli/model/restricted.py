@@ -70,7 +70,7 @@ def why_not(file: Path, called: str = "") -> str:
     """Why a file, which may get another name, may do more than hold a model of known layers; an
     empty text where it does not."""
     if not (called or file.name).lower().endswith(SUFFIX):
-        return f"only {SUFFIX} files can be read without running what is inside them"
+        return f"only {SUFFIX} files can be loaded without executing their code"
     from torch import load
     from torch.serialization import get_unsafe_globals_in_checkpoint
 
@@ -78,7 +78,7 @@ def why_not(file: Path, called: str = "") -> str:
         with _only([]):
             unknown = sorted(set(get_unsafe_globals_in_checkpoint(file)) - ALLOWED)
         if unknown:
-            return f"it names {_some(unknown)}, which is no layer that is known here"
+            return f"it contains {_some(unknown)}, which is not a known layer"
         with _only([(_Nothing, name) for name in ALLOWED]):
             content = load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a file makes PyTorch complain of, it is refused
@@ -86,7 +86,7 @@ def why_not(file: Path, called: str = "") -> str:
     parts = [content.get(key) for key in ("model", "ema")] if isinstance(content, dict) else []
     if any(type(part) is _Nothing for part in parts):
         return ""
-    return "it holds no model of ultralytics"
+    return "it does not contain an ultralytics model"
 
 
 @contextmanager

@@ -55,8 +55,8 @@ class ModelSpec:
         allowed = {3: ("face", "body"), 6: ("face+body",)}
         if self.inputs not in allowed.get(self.in_chans, ()) or self.num_classes not in (1, 3):
             raise WeightsError(
-                f"{self.name}: {self.in_chans} channels, the inputs "
-                f"{self.inputs!r} and {self.num_classes} outputs do not go together"
+                f"{self.name}: {self.in_chans} channels, the inputs {self.inputs!r} and "
+                f"{self.num_classes} outputs are inconsistent"
             )
         if (
             not all(map(math.isfinite, (self.min_age, self.avg_age, self.max_age)))

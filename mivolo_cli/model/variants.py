@@ -60,7 +60,7 @@ def parse_variant(variant: str) -> tuple[Variant, int]:
     match = VARIANT.fullmatch(variant)
     if match is None:
         raise BadInput(
-            f"there is no model variant {variant!r}",
+            f"unknown model variant: {variant!r}",
             hint="variants look like mivolo_xs or mivolo_d1_224",
         )
     size = SIZES[match["size"]]

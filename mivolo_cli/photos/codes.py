@@ -13,14 +13,14 @@ from .sandbox import CRASHED, TIMEOUT
 from .zipped import ENCRYPTED
 
 CODES = {
-    "missing": "there is no such file, or no longer",
+    "missing": "the file does not exist, or no longer does",
     "no_permission": "there is no permission to read it",
-    "not_a_file": "it is not a file that could hold a picture",
+    "not_a_file": "it is not a regular file",
     "empty": "the file is empty (zero bytes)",
-    "not_a_picture": "the file holds no picture of a format that can be read",
+    "not_a_picture": "the file is not a picture in a supported format",
     "truncated": "the picture is incomplete: the end of the file is missing",
-    "too_large": "the picture is too large to be decoded safely",
-    "corrupt": "the picture is damaged, or of a kind that cannot be read",
+    "too_large": "the picture is too large to decode safely",
+    "corrupt": "the picture is damaged, or uses an unsupported feature",
     "unreadable": "the file could not be read",
     "raw": "it is a camera raw file, of which no picture can be read",
     "no_decoder": "a package that reads files of this format is not installed",

@@ -107,8 +107,8 @@ def _choice(pattern: str, brackets: str) -> Fits:
         choice = re.compile(f"[{'^/' if negated else ''}{escaped}]", re.IGNORECASE)
     except re.error as error:
         raise BadInput(
-            f"the pattern {pattern!r} cannot be understood: {error}",
-            hint="for a bracket that is part of a name write [[]",
+            f"invalid pattern {pattern!r}: {error}",
+            hint="write [[] for a literal bracket",
         ) from error
     return lambda letter: choice.fullmatch(letter) is not None
 

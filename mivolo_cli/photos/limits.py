@@ -97,10 +97,10 @@ def limits(memory: str = "auto", max_pixels: int = 0) -> Limits:
         return Limits(max_pixels=max_pixels)
     match = SIZE.fullmatch(memory.strip())
     if match is None:
-        raise BadInput(f"--memory cannot be {memory!r}", hint="write auto, 2GB or 700MB")
+        raise BadInput(f"invalid --memory {memory!r}", hint="write auto, 2GB or 700MB")
     size = int(float(match[1]) * {"M": MB, "G": GB}[match[2].upper()])
     if size < LEAST:
-        raise BadInput(f"--memory {memory} is too little", hint=f"give {LEAST // MB}MB or more")
+        raise BadInput(f"--memory {memory} is too small", hint=f"give {LEAST // MB}MB or more")
     return Limits(size, max_pixels)
 
 
@@ -123,7 +123,7 @@ class Budget:
         with self._change:
             while not self._change.wait_for(lambda: self._may_have(share, size), PATIENCE):
                 if next(iter(self._queue)) is share and self._moved + PATIENCE <= monotonic():
-                    logger.warning("photos are kept longer than they should be: memory may grow")
+                    logger.warning("photos are kept longer than expected: memory use may grow")
                     break
             if self._closed:
                 raise PhotoError(*ENDED)

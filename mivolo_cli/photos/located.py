@@ -12,7 +12,7 @@ from ..atomic import real
 from ..errors import PhotoError
 from ..records import Photo, stays_inside
 
-OUTSIDE = ("outside", "its path or a link leads out of the folder that was scanned")
+OUTSIDE = ("outside", "its path or a link leads outside the scanned folder")
 
 
 def located(photo: Photo, beside: Callable[[Path], Path] | None = None) -> Path:

@@ -52,7 +52,7 @@ def admit(picture: PIL.Image.Image | Announced, room: Room, min_size: MinSize | 
             scale *= 2
     if need(picture, scale) > room.largest:
         allowed = (
-            f"{need(picture, scale) // MB} MB of memory are needed, {room.largest // MB} there"
+            f"it needs {need(picture, scale) // MB} MB of memory; the limit is {room.largest // MB}"
         )
         raise _too_large(picture, f"{allowed}: see --memory")
     room.take(need(picture, scale))

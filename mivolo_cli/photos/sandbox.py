@@ -32,8 +32,8 @@ SECONDS = 60.0
 """The longest that a photo may take, reading it from a slow drive included."""
 MAX_LINE = 65_536
 FACTS = "bytes", "mtime_ns"
-TIMEOUT = "timeout", "decoding it took too long, and was stopped"
-CRASHED = "crashed", "the decoder broke down on it"
+TIMEOUT = "timeout", "decoding took too long and was stopped"
+CRASHED = "crashed", "the decoder crashed"
 
 
 STRANGE = (OSError, EOFError, ValueError, TypeError, LookupError, OverflowError, RecursionError)

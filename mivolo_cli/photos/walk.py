@@ -44,7 +44,7 @@ def check_paths(paths: Iterable[Path]) -> None:
             "check the spelling; names that do not begin with "
             f"{os.sep} are looked for in {os.getcwd()}"
         )
-        raise BadInput(f"there is no file or folder {names}", hint=hint)
+        raise BadInput(f"no such file or folder: {names}", hint=hint)
 
 
 def roots(paths: Iterable[Path]) -> list[str]:
@@ -118,7 +118,7 @@ def _in_archive(archive: Photo, passed: PassedOver) -> Iterator[Photo | Failure]
             if _is_of_macos(photo.path):
                 continue
             if not stays_inside(photo.path):
-                yield Failure(photo, "not_a_file", "its name leads out of its folder")
+                yield Failure(photo, "not_a_file", "its name leads outside its folder")
             elif _extension(archive.path) == ".parquet" or _is_taken(_extension(photo.path)):
                 yield photo
             else:
@@ -182,7 +182,7 @@ class _Search:
             for key, size, time in storage.listing(url):
                 if self._takes_key(url, key) and self._is_first(*os.path.split(f"{url}/{key}")):
                     photo = Photo(url, key, size, time)
-                    outside = Failure(photo, "not_a_file", "its name leads out of its folder")
+                    outside = Failure(photo, "not_a_file", "its name leads outside its folder")
                     yield photo if stays_inside(key) else outside
         except OSError as error:
             raise Stopped(

@@ -16,9 +16,12 @@ from ..errors import PhotoError
 
 ENCRYPTED = (
     "encrypted",
-    "it is encrypted: unpack the archive with its password, and scan the folder",
+    "it is encrypted: extract the archive with its password and scan the folder",
 )
-OTHER_METHOD = "unreadable", "it is compressed in a way that cannot be read: unpack the archive"
+OTHER_METHOD = (
+    "unreadable",
+    ("its compression is not supported: extract the archive and scan the folder"),
+)
 DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, OverflowError, LookupError)
 IS_ENCRYPTED = 1
 """The bit of a member's flags."""

@@ -72,14 +72,14 @@ def choose_model(wanted: str, device: str) -> Choice:
     here = [name for name in MODELS if _is_here(name)]
     if not here:
         return Choice(
-            EMBEDDED_MODEL, "it travels with the program, and no published model has been fetched"
+            EMBEDDED_MODEL, "it ships with the package, and no published model has been downloaded"
         )
     if device == "cpu":
         return Choice(
             EMBEDDED_MODEL,
             f"it is fast on a CPU; --model {here[0]} is more accurate and much slower",
         )
-    return Choice(here[0], "the most accurate model here, and there is a GPU for it")
+    return Choice(here[0], "it is the most accurate model available, and there is a GPU for it")
 
 
 def choose_detector(wanted: str, boxes: Path | None, device: str) -> Choice:
@@ -93,14 +93,14 @@ def choose_detector(wanted: str, boxes: Path | None, device: str) -> Choice:
     if boxes is not None:
         return Choice("given", "boxes were given")
     if device != "cpu" and _is_here(YOLO):
-        return Choice("yolo", "the published detector is here, and there is a GPU for it")
-    return Choice("embedded", "it travels with the program and is fast on a CPU")
+        return Choice("yolo", "the published detector is available, and there is a GPU for it")
+    return Choice("embedded", "it ships with the package and is fast on a CPU")
 
 
 def _here(name: str) -> str:
     if not _is_here(name):
         raise WeightsError(
-            f"the published weights {name!r} are not here yet",
+            f"the published weights {name!r} have not been downloaded yet",
             hint="mivolo weights fetch published",
         )
     return name

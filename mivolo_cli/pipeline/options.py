@@ -1,4 +1,4 @@
-"""With what, and how, people are found and judged: one object for scan, eval and the Python API."""
+"""Options of detection and prediction, shared by scan, eval and the Python API."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..records import Use
 
 
 class Affects(Enum):
-    """What another value of an option changes."""
+    """What changing an option affects."""
 
-    CONTENT = "results, by the content of the file that it names"
+    CONTENT = "results, through the content of the named file"
     RESULTS = "results"
-    ROUNDING = "results in the last digits, and by more where the precision is not fp32"
-    SPEED = "nothing but the pace and the memory"
+    ROUNDING = "results in the last digits, or more unless the precision is fp32"
+    SPEED = "speed and memory only"
 
 
 def _option(default: Any, affects: Affects) -> Any:
@@ -27,26 +27,26 @@ def _option(default: Any, affects: Affects) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class InferenceOptions:
-    """The options of the model and the detector, under the names that the command line has.
+    """Options of model and detector, with the same names as on the command line.
 
-    `model` and `detector` are names or files; `boxes` is the table of the detector `given`.
-    `int8_samples` is a folder of photos of people to calibrate int8 with; without one, the photos
-    of the first scan in int8 serve. `full_resolution` decodes large JPEGs whole even where detector
-    and model would make people smaller anyway. `batch_size` counts people, `workers` are threads
-    that decode photos.
+    `model` and `detector` are names or files; `boxes` is the table for the detector `given`.
+    `int8_samples` is a folder of photos of people to calibrate int8 with; by default, the photos of
+    the first int8 scan are used. `full_resolution` decodes large JPEGs at full size even if people
+    are scaled down anyway. `batch_size` is in people; `workers` is the number of threads that
+    decode photos.
 
-    Faces and persons that score less than `min_face_score` and `min_person_score` (0 to 1; None:
-    the detector's own thresholds) are left out, and faces of fewer than `min_face` pixels of the
-    photo. `level` turns heads that lean upright before the model sees them: auto (if the model
-    wants that), on or off. `flip` looks at everybody a second time, mirrored, or at nobody; None:
-    at people whose gender is doubtful, with models that were trained by this program.
-    `any_way_up` tries all four ways up where no face is surely upright.
+    Faces and persons with scores below `min_face_score` and `min_person_score` (0 to 1; None: the
+    detector's own thresholds) are skipped, and so are faces smaller than `min_face` pixels of the
+    photo. `level` turns tilted heads upright for the model: auto (if it was trained that way), on
+    or off. `flip` averages with the mirrored image for all people (True) or none (False); None:
+    for people of doubtful gender, with models trained by this program. `any_way_up` tries all four
+    rotations if no face is clearly upright.
 
-    `memory` is for the photos that are decoded at a time: auto (half of the machine's), or a size
-    such as 2GB. A JPEG that does not fit is read in fewer pixels, any other photo fails, as does
-    one of more than `max_pixels` (0: no limit but the memory).
+    `memory` limits the photos being decoded: auto (half of the machine's memory), or a size such as
+    2GB. A JPEG that does not fit is read at reduced size; any other photo fails, and so does one
+    with more than `max_pixels` (0: limited by memory only).
 
-    Each field says in its metadata what it affects; a run's fingerprint is made from that.
+    The metadata of each field says what it affects; a run's fingerprint is derived from that.
     """
 
     model: str = _option("auto", Affects.CONTENT)
@@ -73,18 +73,18 @@ class InferenceOptions:
     )
 
     def files(self) -> list[Path]:
-        """All that may be the name of a file or folder to read; those of models are no paths if
-        they are in the registry."""
+        """All options that may be paths to read; models and detectors may also be registered
+        names."""
         named = (self.model, self.detector, self.boxes, self.int8_samples)
         return [Path(name) for name in named if name]
 
     @property
     def limits(self) -> Limits:
-        """Those of `memory` and `max_pixels`. Raises BadInput."""
+        """Limits given by `memory` and `max_pixels`. Raises BadInput."""
         return limits(self.memory, self.max_pixels)
 
     def affecting(self, *kinds: Affects) -> dict[str, Any]:
-        """The options of these kinds, by name, in the order of their definition."""
+        """Options of these kinds by name, in definition order."""
         return {
             option.name: getattr(self, option.name)
             for option in fields(self)

@@ -32,7 +32,7 @@ Decode = Callable[[Photo], Image | Failure]
 MIN_SIZE = 1600, 416
 """The longer and the shorter side of photos that are reduced on reading, in pixels: no detector is
 given a whole photo with more, but DEIMv2 stretches the shorter side, too."""
-NO_ANSWER = "no_answer", "the model's answer is infinite or no number"
+NO_ANSWER = "no_answer", "the model's output is not a finite number"
 MAX_WAITING = 1024
 """Photos that wait at most for a batch of people to fill up."""
 

@@ -33,8 +33,8 @@ from . import page
 SUFFIX = ".html"
 REPORT = Kind("report of mivolo", page.is_ours, "choose another name, or add --replace")
 OURS = (
-    "These pictures belong to a report of mivolo, which "
-    "replaces the folder when it is made again.\n"
+    "These pictures belong to a mivolo report. The folder is replaced when the "
+    "report is created again.\n"
 )
 NOTE = "mivolo.txt"
 PICTURE = re.compile(r"\d+\.webp")
@@ -152,6 +152,6 @@ def _check_pictures(folder: Path) -> None:
         ours = ours and all(PICTURE.fullmatch(name) for name in names - {NOTE})
     if not ours:
         raise BadInput(
-            f"{folder} exists and holds more than a report's pictures",
+            f"{folder} exists and contains more than a report's pictures",
             hint="choose another name for the page",
         )

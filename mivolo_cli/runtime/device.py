@@ -27,11 +27,11 @@ def choose_device(wanted: str = "auto", several: bool = False) -> tuple[str, str
     """
     if not DEVICE.fullmatch(wanted):
         raise BadInput(
-            f"there is no device {wanted!r}", hint="use auto, cpu, cuda, cuda:0 (1, 2 ...) or mps"
+            f"unknown device: {wanted!r}", hint="use auto, cpu, cuda, cuda:0 (1, 2 ...) or mps"
         )
     if "," in wanted and not several:
         raise BadInput(
-            f"this command works on one GPU, not on {wanted}",
+            f"this command uses a single GPU, not {wanted}",
             hint=f"use {wanted.partition(',')[0]}",
         )
     if wanted == "cpu":
@@ -40,11 +40,11 @@ def choose_device(wanted: str = "auto", several: bool = False) -> tuple[str, str
     present = [device for device in candidates if _driver_may_be_here() and _present(device)]
     if not present:
         missing = "no GPU" if wanted == "auto" else f"no {wanted}"
-        return "cpu", f"there is {missing} that PyTorch can use, so the CPU is used"
+        return "cpu", f"PyTorch finds {missing}, so the CPU is used"
     troubles = {device: _trouble(device) for device in present}
     working = [device for device, trouble in troubles.items() if trouble is None]
     if working and wanted == "auto":
-        return working[0], "the first GPU that works"
+        return working[0], "it is the first working GPU"
     if len(working) == len(candidates):
         return wanted, "as asked"
     ill = "; ".join(f"{device} {trouble}" for device, trouble in troubles.items() if trouble)

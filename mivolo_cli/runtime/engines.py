@@ -136,9 +136,9 @@ def choose_engine(wanted: str, device: str, precision: str) -> str:
     not have.
     """
     if wanted not in ENGINES:
-        raise BadInput(f"there is no engine {wanted!r}", hint=f"use {', '.join(ENGINES)}")
+        raise BadInput(f"unknown engine: {wanted!r}", hint=f"use {', '.join(ENGINES)}")
     if precision not in PRECISIONS:
-        raise BadInput(f"there is no precision {precision!r}", hint=f"use {', '.join(PRECISIONS)}")
+        raise BadInput(f"unknown precision: {precision!r}", hint=f"use {', '.join(PRECISIONS)}")
     if device != "cpu" and wanted == "openvino":
         raise BadInput(
             f"the engine openvino is for the CPU, not for {device}", hint="add --device cpu"
@@ -152,7 +152,7 @@ def choose_engine(wanted: str, device: str, precision: str) -> str:
 
 def fallback_note(failed: str, instead: str, error: Exception) -> str:
     """One line for the user about a GPU, or an engine, that failed during the work."""
-    return f"{failed} failed ({first_line(error)}): going on with {instead}"
+    return f"{failed} failed ({first_line(error)}): continuing with {instead}"
 
 
 def first_line(error: Exception) -> str:

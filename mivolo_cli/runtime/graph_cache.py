@@ -49,8 +49,8 @@ Load = Callable[[], tuple["FromPixels", ModelSpec]]
 GraphInfo = dict[str, str]
 """What is kept beside a graph."""
 FIRST_COUNTS = (
-    "int8 of {label} is calibrated with these photos, for later scans of others, too"
-    " (`mivolo purge` forgets it; --int8-samples DIR chooses the photos)"
+    "int8 of {label} is calibrated on these photos and reused by later scans "
+    "(`mivolo purge` resets it; --int8-samples DIR selects other photos)"
 )
 
 
@@ -86,7 +86,7 @@ def open_converted(
         if precision == "int8" and int8_samples is None:
             raise BadInput(
                 f"{label} has not been calibrated for int8 on this machine",
-                hint="run `mivolo scan --precision int8` once, over photos with people",
+                hint="run `mivolo scan --precision int8` once on photos of people",
             )
         module, spec = load()
         graph = convert(module, spec)
@@ -127,10 +127,10 @@ def open_graph(
             return kept
         engine = _unkept(graph, precision)
     except _refusals() as error:
-        raise NotConverted(f"OpenVINO cannot take the model ({first_line(error)})") from error
+        raise NotConverted(f"OpenVINO cannot convert the model ({first_line(error)})") from error
     logger.warning(
-        f"the converted model cannot be kept in {place.parent}"
-        f" ({trouble or 'it cannot be read back'})"
+        f"the converted model cannot be stored in {place.parent} ("
+        f"{trouble or 'it cannot be read back'})"
     )
     engine.int8_key = uuid4().hex if precision == "int8" else ""  # the next one may differ
     return engine, info
@@ -196,8 +196,9 @@ def _keep(graph: openvino.Model, info: GraphInfo, place: Path) -> str:
         private.make_folder(place.parent)
         if part := _others_may_write(place.parent):
             return (
-                f"others can write to {part}, and hashes do not tell who wrote a model: make that"
-                " yours alone (chmod go-w), or choose another folder by XDG_CACHE_HOME"
+                f"other users can write to {part}, and hashes do not prove who wrote a "
+                "model: remove their write access (chmod go-w), or set XDG_CACHE_HOME to "
+                "another folder"
             )
         with new_folder(place, replace=True) as folder:
             _write(graph, folder)

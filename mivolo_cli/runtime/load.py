@@ -38,7 +38,7 @@ def open_model(
             opened, spec = open_converted(name, precision, partial(load, name), int8_samples)
             return FallbackEngine(opened, partial(_in_pytorch, name, opened.precision)), spec
         except NotConverted as error:
-            logger.warning(f"{error}: it works in PyTorch, with the same answers")
+            logger.warning(f"{error}: it runs in PyTorch instead, with the same results")
     module, spec = load(name)
     gpus = [TorchEngine(module, gpu, _exact(precision), compiled) for gpu in each_gpu(device)]
     return gpus[0] if len(gpus) == 1 else MultiGpuEngine(gpus), spec

@@ -43,7 +43,7 @@ class OnnxEngine:
             ) from error
         if not file.is_file():
             raise WeightsError(
-                f"there is no file {file}", hint="`mivolo weights verify` shows what is missing"
+                f"no such file: {file}", hint="`mivolo weights verify` shows what is missing"
             )
         cores = threads or os.cpu_count() or 1
         streams = {"NUM_STREAMS": str(cores)} if device == "cpu" else {}
@@ -54,8 +54,9 @@ class OnnxEngine:
         except RuntimeError as error:
             raise WeightsError(
                 f"OpenVINO cannot run {file} on {device}: {first_line(error)}",
-                hint="if the file came by download,"
-                " `mivolo weights verify` tells whether it is whole",
+                hint=(
+                    "if you downloaded it, `mivolo weights verify` checks whether it is complete"
+                ),
             ) from error
         _require_finite(graph, file)
         self._requests = _Requests(compiled)
@@ -83,7 +84,7 @@ class OpenVinoEngine:
         if precision in ("bf16", "fp16") and precision.upper() not in core.get_property(
             "CPU", "OPTIMIZATION_CAPABILITIES"
         ):
-            logger.warning(f"this processor has no {precision}: the model works in fp32")
+            logger.warning(f"this processor does not support {precision}: the model runs in fp32")
             self.precision = "fp32"
         settings = _settings(self.precision, threads)
         self._requests = _Requests(core.compile_model(graph, "CPU", settings))
@@ -148,8 +149,8 @@ def _require_finite(graph: openvino.Model, file: Path) -> None:
         values = node.get_data(dtype=np.float32)
         if np.isnan(values).any() or (values.size > 1 and np.isinf(values).any()):
             raise WeightsError(
-                f"{file} holds weights that are infinite or no numbers: {node.get_friendly_name()}",
-                hint="it is damaged, or its training failed: get it again",
+                f"{file} contains weights that are not finite numbers: {node.get_friendly_name()}",
+                hint="it is damaged, or its training failed: download it again",
             )
 
 

@@ -22,7 +22,7 @@ class _Owner:
                 self._process = self._process or os.getpid()
         if self._process != os.getpid():
             raise MivoloError(
-                "this process was forked from one in which a model was open",
+                "this process was forked from one that had a model loaded",
                 hint="start workers with multiprocessing.get_context('spawn'), or open the first"
                 " Mivolo in the workers (gunicorn: without --preload)",
             )

@@ -42,7 +42,7 @@ def quantize(graph: openvino.Model, batches: Batches) -> openvino.Model:
     count = sum(len(present) for _, present in examples)
     if count < LEAST:
         raise BadInput(
-            f"int8 is calibrated with {LEAST} people or more, and the photos have {count}",
+            f"int8 needs at least {LEAST} people to calibrate on, but the photos have {count}",
             hint="give --int8-samples a folder with more photos of people",
         )
     logging.getLogger("nncf").setLevel(logging.ERROR)

@@ -40,9 +40,7 @@ class TorchEngine:
         self, module: nn.Module, device: str, precision: str = "fp32", compiled: bool = False
     ) -> None:
         if precision not in PRECISIONS:
-            raise BadInput(
-                f"there is no precision {precision!r}", hint=f"use {', '.join(PRECISIONS)}"
-            )
+            raise BadInput(f"unknown precision: {precision!r}", hint=f"use {', '.join(PRECISIONS)}")
         self.device = device
         self.precision = precision
         self._compiled = compiled and device != "cpu"
@@ -65,7 +63,8 @@ class TorchEngine:
     def _halve(self, most: int) -> None:
         if self._most == sys.maxsize:
             logger.warning(
-                f"{self.device} has too little memory for a batch of {most}: going on with fewer"
+                f"{self.device} has too little memory for a batch of {most}: continuing "
+                "with smaller batches"
             )
         self._most = max(1, min(self._most, most) // 2)
 
@@ -93,7 +92,9 @@ class TorchEngine:
         if not self._compiled:
             self._fall_back(error)
             return self._forward(inputs)
-        logger.warning(f"the model cannot be compiled ({first_line(error)}): going on without")
+        logger.warning(
+            f"the model cannot be compiled ({first_line(error)}): continuing without compilation"
+        )
         self._compiled = False
         self._move()
         return self._in_parts(inputs)

@@ -34,9 +34,9 @@ def require_some(boxes: GivenDetector, options: ScanOptions, found: Iterable[Fou
             return
     if boxes.paths and first:
         raise BadInput(
-            f"{options.inference.boxes} has boxes of none of the photos: it names "
-            f"{_named(boxes.paths)}, and a photo is {first}",
-            hint="name photos by their path below the scanned folder, or by the whole path",
+            f"{options.inference.boxes} has no boxes for any of the photos: it names "
+            f"{_named(boxes.paths)}, but the first photo is {first}",
+            hint="give photo paths relative to the scanned folder, or absolute paths",
         )
 
 
@@ -49,8 +49,8 @@ def noted(boxes: GivenDetector, found: Iterable[Found]) -> Iterator[Found]:
         yield item
     if missing:
         logger.warning(
-            f"boxes of photos that were not found: {len(missing)} of {len(boxes.paths)} "
-            f"({_named(missing)})"
+            f"photos named in --boxes that were not found: {len(missing)} of "
+            f"{len(boxes.paths)} ({_named(missing)})"
         )
 
 

@@ -112,8 +112,8 @@ def _photos(table: _Table) -> Generator[Rows, None, None]:
         for (_, path), rows in groupby(_rows(table), lambda row: (row["root"], row["path"])):
             if not table.shard.holds(path):
                 raise BadInput(
-                    f"{table.path} says that it is shard {table.shard}, but {path} is in another",
-                    hint="it was changed since it was written: scan this shard again",
+                    f"{table.path} claims to be shard {table.shard}, but {path} belongs to another",
+                    hint="it has been modified: scan this shard again",
                 )
             yield list(rows)
     except UNREADABLE as error:
@@ -162,14 +162,14 @@ def _is_list_of_text(text: str) -> bool:
 def _check(tables: Sequence[_Table]) -> None:
     """Raises BadInput unless these are all shards of one scan."""
     if not tables:
-        raise BadInput("there is nothing to merge", hint="name the tables of all shards")
+        raise BadInput("nothing to merge", hint="name the tables of all shards")
     first = tables[0]
     seen: dict[int, Path] = {}
     for table in tables:
         if table.shard.count != first.shard.count:
             raise BadInput(
                 f"{first.path} is shard {first.shard}, but {table.path} is shard {table.shard}",
-                hint="merge shards of one division only",
+                hint="merge only shards of the same scan",
             )
         for name, meaning in (
             (store.FINGERPRINT, "with another model or settings"),

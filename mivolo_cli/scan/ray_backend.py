@@ -73,8 +73,8 @@ ACTOR_CORES = 2
 GPU_BATCH = 8
 """Photos that a detector on a GPU sees at once."""
 DETECTORS_ON_GPU = ("yolo", "retinaface")
-GONE = CRASHED[0], "every process that worked on it broke down"
-STUCK = TIMEOUT[0], "no process that worked on it came to an end"
+GONE = CRASHED[0], "every process that worked on it crashed"
+STUCK = TIMEOUT[0], "no process that worked on it finished"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +126,8 @@ class RayBackend:
         """Those that Ray gave up, each in a task of its own; an error for those whose fault it is.
         Raises Stopped."""
         logger.warning(
-            f"{len(lost)} photos are done again, one by one:"
-            " processes that worked on them broke down"
+            f"{len(lost)} photos are retried one by one, because processes that worked on "
+            "them crashed"
         )
         left = dict(enumerate(lost))
         for number, result in self._run(lost, one_by_one=True):
@@ -135,7 +135,7 @@ class RayBackend:
                 yield left.pop(number), result
         if self._stuck and len(left) == len(lost) > 1:
             raise Stopped(
-                f"nothing moved on the cluster for {PATIENCE / 60:.0f} minutes", hint=GO_ON
+                f"the cluster made no progress for {PATIENCE / 60:.0f} minutes", hint=GO_ON
             )
         for photo in left.values():
             yield photo, Failure(photo, *(STUCK if self._stuck else GONE))

@@ -16,7 +16,7 @@ from .options import ScanOptions
 PATIENCE = 900.0
 """Seconds without any movement after which a window is given up; what decodes risky photos has a
 minute for each."""
-GO_ON = "`ray status` shows its machines; the same command goes on from here"
+GO_ON = "`ray status` shows its machines; run the same command again to resume"
 CHECK_ADDRESS = "check --ray-address; without it, --ray starts a cluster on this machine"
 REACHED_SECONDS = 5.0
 INSTALL = "pip install 'mivolo-cli[ray]', on every machine of the cluster"
@@ -59,7 +59,7 @@ def connect(options: ScanOptions) -> bool:
         )
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         raise BadInput(
-            f"there is no Ray cluster to work on: {_last_line(error)}", hint=CHECK_ADDRESS
+            f"cannot connect to a Ray cluster: {_last_line(error)}", hint=CHECK_ADDRESS
         ) from error
     return True
 
@@ -73,7 +73,7 @@ def _require_reachable(address: str | None) -> None:
         socket.create_connection((host.strip("[]"), int(port)), REACHED_SECONDS).close()
     except (OSError, ValueError, OverflowError) as error:
         raise BadInput(
-            f"there is no Ray cluster to work on: nothing answers at {address}", hint=CHECK_ADDRESS
+            f"cannot connect to a Ray cluster: nothing answers at {address}", hint=CHECK_ADDRESS
         ) from error
 
 
@@ -122,7 +122,7 @@ def _machines() -> list[float]:
 
 
 def stopped(error: Exception) -> Stopped:
-    return Stopped(f"the cluster gave up: {_last_line(error)}", hint=GO_ON)
+    return Stopped(f"the cluster failed: {_last_line(error)}", hint=GO_ON)
 
 
 def _last_line(error: Exception) -> str:

@@ -26,7 +26,7 @@ def check(options: ScanOptions, passed: PassedOver) -> Iterator[Photo | Failure]
     Raises BadInput."""
     if not options.outputs and options.annotate is None:
         raise BadInput(
-            "the scan has nowhere to put its results",
+            "no output given",
             hint="add -o people.parquet (or .csv, .jsonl)",
         )
     if options.skip_tagged and any(isinstance(path, storage.Url) for path in options.paths):
@@ -38,12 +38,12 @@ def check(options: ScanOptions, passed: PassedOver) -> Iterator[Photo | Failure]
     if options.ray and options.inference.precision == "int8" and not options.inference.int8_samples:
         raise BadInput(
             "on a cluster, int8 needs photos to calibrate with",
-            hint="add --int8-samples FOLDER, which every machine sees",
+            hint="add --int8-samples FOLDER, readable by every machine",
         )
     if options.annotate is not None and options.ray:
         raise BadInput(
             "--annotate draws on one machine only",
-            hint="leave it out; the same scan without --ray adds the pictures",
+            hint="omit it; the same scan without --ray adds the pictures",
         )
     if options.annotate is not None:
         _check_drawings(options.annotate, options.paths)
@@ -64,7 +64,7 @@ def _no_photos(passed: PassedOver) -> BadInput:
     hints = ["check the folder, and --include, --exclude and --hidden"]
     if any(map(RAW.fullmatch, passed.files)):
         hints = [f"{raw.INSTALL}, or {raw.OTHERWISE}"]
-    hints += ["--system-folders takes those folders"] if passed.folders else []
+    hints += ["--system-folders includes those folders"] if passed.folders else []
     found = "; ".join(filter(None, (passed.files_text, passed.folders_text)))
     return BadInput(
         "there are no photos to scan" + (f": {found}" if found else ""), hint="; ".join(hints)
@@ -92,7 +92,7 @@ def _check_drawings(folder: Path, paths: Sequence[Path]) -> None:
     inside = [path for path in local if path.resolve().is_relative_to(folder.resolve())]
     if inside:
         raise BadInput(
-            f"the annotated pictures would go among the photos: {inside[0]} is in {folder}",
+            f"the annotated pictures would be mixed with the photos: {inside[0]} is in {folder}",
             hint="give --annotate a folder of its own; it may lie inside the scanned one",
         )
 

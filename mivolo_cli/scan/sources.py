@@ -9,7 +9,7 @@ from .. import storage
 from ..errors import Stopped
 from ..records import Photo
 
-CONNECT = "{remedy} and run the same command: it goes on where it stopped"
+CONNECT = "{remedy} and run the same command again to resume"
 
 
 class Sources:
@@ -27,9 +27,9 @@ class Sources:
         """Raises Stopped where a folder can no longer be read, or another one is in its place."""
         for folder, known in self._identities.items():
             if identity(folder) != known:
-                remedy = "connect its drive again"
+                remedy = "reconnect its drive"
                 if storage.is_url(folder):
-                    remedy = "connect to it, log in again"
+                    remedy = "check the connection, log in again"
                 raise Stopped(
                     f"the folder {folder} can no longer be read", hint=CONNECT.format(remedy=remedy)
                 )
@@ -54,9 +54,11 @@ class Sources:
             gone = is_gone(Photo(root, path))
             if gone and root not in found and not keep_missing and not listed:
                 raise Stopped(
-                    f"there are no photos in {root} any more, where the last scan found some",
-                    hint="is its drive connected? If they are really gone, leave that folder out"
-                    " or add --keep-missing",
+                    f"{root} has no photos any more, but the last scan found some",
+                    hint=(
+                        "check that its drive is connected; if they are really gone, omit that "
+                        "folder or add --keep-missing"
+                    ),
                 )
             if gone is None or (gone and keep_missing):
                 yield key

@@ -281,8 +281,10 @@ def _read_group(new_roots: Mapping[str, str], file: Path, number: int) -> pa.Tab
             return _keyed(opened.read_row_group(number), new_roots)
     except UNREADABLE as error:
         raise OutputError(
-            f"{file}, which holds finished work, cannot be read any more: {error}",
-            hint="if it is damaged, delete it; the same command then does those photos again",
+            f"cannot read intermediate results in {file}: {error}",
+            hint=(
+                "if it is damaged, delete it; the same command then processes those photos again"
+            ),
         ) from error
 
 

@@ -33,7 +33,7 @@ PUBLISHED = re.compile(r"published-\d{5,}\.parquet")
 PART = re.compile(r"part-(\d{6,})\.parquet")
 COUNTS = ("photos", "people", "no_people", "no_usable_crop")
 """The numbers in the counts of a receipt, besides those of failures."""
-OTHER_RUN = "wait for it to end, or stop it, or give this run another output"
+OTHER_RUN = "wait for it to finish, stop it, or choose another output"
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,19 +230,20 @@ def _locked(folder: Path, output: Path) -> Iterator[None]:
     removed."""
     if folder.is_symlink():
         raise BadInput(
-            f"{folder} is a link", hint="remove it: finished work is kept in a folder of that name"
+            f"{folder} is a link",
+            hint=("remove it: intermediate results are stored in a folder of that name"),
         )
     if (folder / LOCK).is_symlink():
-        raise BadInput(f"{folder / LOCK} is a link", hint="remove it: it could lead anywhere")
+        raise BadInput(f"{folder / LOCK} is a link", hint="remove it: it could point anywhere")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK, timeout=0)
         lock.acquire()
     except Timeout as error:
-        raise BadInput(f"another run is at work on {output}", hint=OTHER_RUN) from error
+        raise BadInput(f"another run is already writing {output}", hint=OTHER_RUN) from error
     except OSError as error:
         raise OutputError(
-            f"cannot keep finished work in {folder}: {error.strerror or error}",
+            f"cannot store intermediate results in {folder}: {error.strerror or error}",
             hint="choose another folder for -o",
         ) from error
     try:

@@ -129,7 +129,7 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except UNREADABLE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        hint = "give a table that mivolo scan has written"
+        hint = "give a table written by mivolo scan"
         if isinstance(path, Url) and isinstance(error, OSError):
             hint = storage.hint(error, str(path))
         raise BadInput(f"cannot read {path}: {reason}", hint=hint) from error
@@ -157,7 +157,7 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
         named = ", ".join(missing[:3]) + (" and others" if len(missing) > 3 else "")
         raise BadInput(
             f"{path} is not a result table of mivolo: it has no column {named}",
-            hint="give a table that mivolo scan has written",
+            hint="give a table written by mivolo scan",
         )
 
 

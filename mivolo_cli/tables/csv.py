@@ -93,7 +93,7 @@ def _header(file: BinaryIO) -> str:
     try:
         return line.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
-        raise ValueError("it is not coded as UTF-8: save it as CSV UTF-8") from error
+        raise ValueError("it is not encoded as UTF-8: save it as CSV UTF-8") from error
 
 
 def _separator(header: str) -> str:

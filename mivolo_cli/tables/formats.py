@@ -58,7 +58,7 @@ def format_of(path: Path) -> TableFormat:
             table = path.with_suffix(".parquet").name
             verb = VERBS[suffix].format(table=table, stem=path.stem, name=path.name)
             hint = f"write a table, {table}, and then: mivolo {verb}"
-        raise BadInput(f"{path} is no table: its suffix is of no known format", hint=hint)
+        raise BadInput(f"{path} is not a table: unknown suffix", hint=hint)
     return FORMATS[suffix]
 
 
@@ -68,8 +68,8 @@ def format_to_read(path: Path) -> TableFormat:
     if suffix not in FORMATS:
         hint = f"give a table of mivolo scan ({', '.join(FORMATS)}): mivolo scan PATH -o people.csv"
         if VERBS.get(suffix, "").startswith("export {table} --to xlsx"):
-            hint = "give the table that mivolo scan has written, or save the sheet as CSV"
-        raise BadInput(f"{path} is no table: its suffix is of no known format", hint=hint)
+            hint = "give the table written by mivolo scan, or save the sheet as CSV"
+        raise BadInput(f"{path} is not a table: unknown suffix", hint=hint)
     return FORMATS[suffix]
 
 

@@ -28,7 +28,9 @@ def new_roots(given: Sequence[str], roots: Collection[str]) -> dict[str, str]:
         moved |= _moved(option, roots)
     after = Counter(moved.get(root, root) for root in roots)
     if twice := [root for root, count in after.items() if count > 1]:
-        raise BadInput(f"--root: two folders of the table would be {twice[0]}", hint=_hint(roots))
+        raise BadInput(
+            f"--root: two folders of the table would become {twice[0]}", hint=_hint(roots)
+        )
     return {old: new for old, new in moved.items() if old != new}
 
 
@@ -94,8 +96,8 @@ def _inside(folder: str, rest: str, root: str) -> str:
         leaves = not real(Path(place)).is_relative_to(real(Path(folder)))
     if leaves:
         raise BadInput(
-            f"--root: {root} of the table would lead out of {folder}",
-            hint="name the folder that it is meant to be: --root OLD=NEW",
+            f"--root: {root} of the table would lead outside {folder}",
+            hint="give its new folder: --root OLD=NEW",
         )
     return place
 
@@ -108,7 +110,7 @@ def _folder(new: str) -> str:
     whole = os.path.abspath(os.path.expanduser(path))
     if not os.path.isdir(whole):
         raise BadInput(
-            f"--root {new}: there is no such folder",
+            f"--root {new}: no such folder",
             hint="give the folder in which the photos are now, or OLD=NEW",
         )
     return text(whole)

@@ -69,7 +69,7 @@ def _faults(table: pa.Table) -> Iterator[Fault]:
         unknown = pc.and_(
             pc.is_valid(table[name]), pc.invert(pc.is_in(table[name], pa.array(words)))
         )
-        yield Fault(name, unknown, f"is none of {', '.join(words)}")
+        yield Fault(name, unknown, f"is not one of {', '.join(words)}")
     when = table["taken_at"]
     yield Fault(
         "taken_at",
@@ -88,7 +88,9 @@ def _box_faults(table: pa.Table, kind: str) -> Iterator[Fault]:
     some = pc.or_(pc.or_(known[0], known[1]), pc.or_(known[2], known[3]))
     for name, there in zip(names, known, strict=True):
         yield Fault(
-            name, pc.and_(some, pc.invert(there)), "is empty, and the box is only half there"
+            name,
+            pc.and_(some, pc.invert(there)),
+            "is empty, but the other edges of the box are not",
         )
     yield Fault(names[2], pc.less(x2, x1), f"is left of {names[0]}")
     yield Fault(names[3], pc.less(y2, y1), f"is above {names[1]}")

@@ -33,7 +33,7 @@ SURE_DIGITS = 7
 EPOCH = datetime(1970, 1, 1)
 DAY_FIRST = ("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y")
 """Times as only one order of day and month writes them."""
-AGAIN = "correct it there, or give the table as mivolo scan has written it"
+AGAIN = "correct it there, or use the original table of mivolo scan"
 SHOWN = 40
 """Characters of a value that a message shows."""
 
@@ -187,7 +187,7 @@ def _time(value: Any) -> datetime | None:
         except ValueError:
             continue
         if time.utcoffset():
-            raise Unclear("has a time zone, and photos have none")
+            raise Unclear("has a time zone, but times of photos have none")
         return time.replace(tzinfo=None, microsecond=time.microsecond // 1000 * 1000)
     raise Unclear("is not a time such as 2021-05-04T10:11:12")
 

@@ -42,8 +42,8 @@ def _shows_bodies(tags: Tags | None) -> bool:
 def _difference(there: Tags, wanted: Tags) -> str:
     if there.provenance.model_sha256 != wanted.provenance.model_sha256:
         return (
-            f"tagged by {there.provenance.model or 'an unknown model'}, the results are of "
-            f"{wanted.provenance.model or 'another'}"
+            f"tagged by {there.provenance.model or 'an unknown model'}, but the table is "
+            f"from {wanted.provenance.model or 'another'}"
         )
     there_now, results = (regions.summary(tags.people.regions) for tags in (there, wanted))
-    return f"the photo says {there_now or 'nothing'}, the results {results or 'nothing'}"
+    return f"the photo has {there_now or 'nothing'}, the table {results or 'nothing'}"

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 NAMELESS = (
-    "does not say which model made it, so that the tags do not either, and scan --skip-tagged "
-    "will not know them; tag from the Parquet table of the scan"
+    "does not name its model, so the tags will not either, and scan --skip-tagged "
+    "will not recognise them; tag from the Parquet table of the scan"
 )
 
 
@@ -92,9 +92,7 @@ def tag(
         logger.warning(f"{options.results.name} {NAMELESS}")
     faceless = sum(row["age"] is not None and row["face_x1"] is None for row in rows)
     if faceless and not options.bodies and not options.check:
-        logger.warning(
-            f"people without a visible face left out: {faceless}; --bodies takes them in"
-        )
+        logger.warning(f"people without a visible face skipped: {faceless}; --bodies includes them")
     with open_report(options.report) as report:
         for photo, group in _photos(rows):
             outcome = _outcome(photo, group, provenance, options)

@@ -55,7 +55,7 @@ def untag(
     if not tally.photos:
         raise BadInput(
             "there are no photos",
-            hint="give folders, photos, or a table that mivolo scan has written",
+            hint="give folders, photos, or a table written by mivolo scan",
         )
     return tally
 
@@ -170,8 +170,11 @@ def _remark(restored: bool, promised: bool) -> str:
     if restored:
         return ""
     if promised:
-        return "another program has written to it since: our entries are gone, and its changes stay"
+        return (
+            "another program has written to it since: mivolo's entries are removed, and "
+            "its changes stay"
+        )
     return (
-        "our entries are gone; that the original bytes could not "
-        "be restored was said when it was tagged"
+        "mivolo's entries are removed; the original bytes could not be restored, as "
+        "announced when tagging"
     )

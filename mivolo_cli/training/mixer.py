@@ -137,8 +137,8 @@ class Mixer:
         unseen = [sample for sample, kinds in found if not kinds]
         if unseen:
             logger.warning(
-                f"{len(unseen)} of {len(samples)} labelled people cannot be seen on their "
-                f"pictures, as {unseen[0].name}: left out"
+                f"{len(unseen)} of {len(samples)} labelled people were not found in their "
+                f"pictures, for example {unseen[0].name}: skipped"
             )
         return [(sample, kinds) for sample, kinds in found if kinds]
 
@@ -179,9 +179,9 @@ class Mixer:
         for samples in (*self.pools["face"], *self.pools["body"]):
             if not any(id(sample) in drawn for sample in samples):
                 raise BadInput(
-                    f"the recipe has no share for {len(samples)} of the labelled people, "
-                    f"as {samples[0].name}",
-                    hint=f"leave them out, or set shares for {', '.join(KINDS)}",
+                    f"the recipe has no share for {len(samples)} of the labelled people, for "
+                    f"example {samples[0].name}",
+                    hint=f"remove them, or set shares for {', '.join(KINDS)}",
                 )
         if not drawable:
             raise BadInput(

@@ -99,12 +99,12 @@ class Recipe:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(
-                    f"{name} is {getattr(self, name)!r}, and can be {', '.join(allowed)}"
+                    f"{name} is {getattr(self, name)!r}, but must be one of {', '.join(allowed)}"
                 )
         if self.batch_size % self.accumulate:
             raise ValueError("batch_size must be a multiple of accumulate")
         if not self.shares.keys() <= set(KINDS) or any(share < 0 for share in self.shares.values()):
-            raise ValueError(f"shares are numbers from 0 on for {', '.join(KINDS)}")
+            raise ValueError(f"shares are numbers of at least 0 for {', '.join(KINDS)}")
 
     @property
     def in_chans(self) -> int:

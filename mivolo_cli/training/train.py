@@ -93,8 +93,8 @@ def train(
     recipe, last = options.recipe, options.out / LAST
     if last.exists() and not options.resume:
         raise BadInput(
-            f"{options.out} holds a training already",
-            hint="add --resume to go on, or choose another folder",
+            f"{options.out} already contains a training",
+            hint="add --resume to continue, or choose another folder",
         )
     if recipe.patience and not options.validation:
         raise BadInput(
@@ -171,7 +171,9 @@ def with_pseudo_genders(data: Dataset, options: TrainOptions) -> Dataset:
     """The data with the genders that the initial model is sure of, for people without a known one
     (Lee, "Pseudo-Label", 2013). Raises BadInput without an initial model."""
     if options.init is None:
-        raise BadInput("pseudo_gender needs a model to ask", hint="add --init, or set it to 0")
+        raise BadInput(
+            "pseudo_gender needs a model for its estimates", hint="add --init, or set it to 0"
+        )
     unknown = [s for s in data.samples if s.label.gender is None and s.face is not None]
     model, spec = checkpoint.load(options.init)
     predictor = Predictor(TorchEngine(FromPixels(model), options.device, "bf16"), spec, 64)

@@ -148,7 +148,7 @@ class Trainer:
         except (OSError, pickle.UnpicklingError, *checkpoint.DAMAGED) as error:
             raise BadInput(
                 f"the checkpoint {file} is damaged",
-                hint="begin again in another folder, perhaps with --init",
+                hint="start again in another folder, perhaps with --init",
             ) from error
 
     def _require_same(self, file: Path, recipe: dict[str, Any], steps: int) -> None:
@@ -156,12 +156,12 @@ class Trainer:
         changed = [name for name, value in own.items() if recipe.get(name) != value]
         if changed:
             raise BadInput(
-                f"{file} is of a training with another {', '.join(changed)}",
+                f"{file} belongs to a training with a different {', '.join(changed)}",
                 hint="resume it with its own recipe",
             )
         if steps != self.steps:
             raise BadInput(
-                f"{file} is of a run of {steps} steps, not {self.steps}",
+                f"{file} belongs to a run of {steps} steps, not {self.steps}",
                 hint="resume it with its own data",
             )
 
@@ -181,7 +181,7 @@ def begin_with(model: MiVOLO, init: str, variant: str) -> ModelSpec:
         model.load_state_dict(loaded.state_dict())
     except RuntimeError as error:
         raise BadInput(
-            f"the model {init} is no {variant}, or has other inputs or outputs",
+            f"the model {init} is not a {variant}, or has different inputs or outputs",
             hint="use a recipe with the model's variant, inputs and gender",
         ) from error
     return spec
@@ -204,8 +204,8 @@ def begin_with_backbones(model: MiVOLO, file: Path) -> None:
     ]
     if odd or not backbones:
         raise BadInput(
-            f"{file} holds no backbones for this model",
-            hint="make them by bench/backbones.py, for mivolo_xs",
+            f"{file} contains no backbones for this model",
+            hint="create them with bench/backbones.py, for mivolo_xs",
         )
     model.patch_embed.load_state_dict(own | backbones)
 

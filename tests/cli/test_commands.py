@@ -347,7 +347,7 @@ def test_purge_removes_what_is_kept_and_says_so(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{album}"], "nowhere to put"),
+        (["{album}"], "no output given"),
         (["{album}", "-o", "{tmp}/people.xlsx"], "people.xlsx is no table"),
         (["{album}", "-o", "{tmp}/nowhere/people.csv"], "does not exist"),
         (["{album}", "-o", "{tmp}/foreign.csv"], "foreign.csv exists and is not"),

@@ -160,7 +160,7 @@ def test_what_is_somebody_elses_is_not_read(
     file.write_text("[scna]\n")
     monkeypatch.setattr(os, "geteuid", lambda: file.stat().st_uid + 1)
     out = mivolo("weights", "verify", "mivolo-xs")
-    assert out.exit_code == 0 and "belongs to somebody else and is not read" in out.stderr
+    assert out.exit_code == 0 and "belongs to another user and is ignored" in out.stderr
     assert isinstance(mivolo("--settings", file, "info").exception, BadInput), "named, it is read"
 
 

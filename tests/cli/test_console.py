@@ -304,7 +304,7 @@ def test_info_fits_the_terminal() -> None:
     [
         ("cannot read x: [Errno 2] No such file", "cannot read x: No such file"),
         ("not valid: 'utf-8' codec can't decode byte 0xea in position 1: invalid start byte",
-         "not valid: it is not coded as UTF-8"),
+         "not valid: it is not encoded as UTF-8"),
         ("cannot identify image file <_io.BytesIO object at 0x7f01>", "cannot identify image file"),
         ("Could not open Parquet input source '<Buffer>': bad", "Could not open Parquet: bad"),
         ("a [1] photo <b>", "a [1] photo <b>"),

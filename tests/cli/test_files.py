@@ -228,7 +228,7 @@ def test_inputs_are_refused(
             before = contents(world)
             out = mivolo(*words(command, **{option: name}), *more)
             assert_refused(out, world, before)
-            assert "is read by this command" in str(out.exception)
+            assert "is an input of this command" in str(out.exception)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_no_two_outputs_are_one_file(world: Path, mivolo: Mivolo, command: str) 
         for name in (target, world / "link.log"):
             out = mivolo(*words(command, **{first: target, other: name}))
             assert_refused(out, world, {})
-            assert "given twice" in str(out.exception)
+            assert "given as an output twice" in str(out.exception)
             assert not target.exists()
 
 

@@ -87,8 +87,8 @@ def test_models_are_fetched_by_name(command: str) -> None:
 @pytest.mark.parametrize("pattern", ["*.jpg", "trip/IMG_[0-9]?.jpg", "people-*.parquet"])
 def test_patterns_that_no_shell_has_replaced(command: str, pattern: str) -> None:
     error = refused(command, pattern)
-    assert f"there is no file or folder {pattern}" in str(error)
-    assert "no quotes" in error.hint
+    assert f"no such file or folder: {pattern}" in str(error)
+    assert "remove the quotes" in error.hint
     assert ("--include" in error.hint) == (command.split()[0] == "scan")
 
 

@@ -113,7 +113,7 @@ def test_boxes_of_other_photos_are_named(tmp_path: Path, album: Path, scan: Scan
     boxes.write_text("path,kind,x1,y1,x2,y2\nalbum/a.jpg,face,20,10,45,40\n")
     out = scan(album, given=boxes)
     assert isinstance(out.exception, BadInput) and not (tmp_path / "people.csv").exists()
-    assert "it names album/a.jpg, and a photo is a.jpg" in str(out.exception)
+    assert "it names album/a.jpg, but the first photo is a.jpg" in str(out.exception)
     boxes.write_text(boxes.read_text("utf-8") + "a.jpg,face,20,10,45,40\n", "utf-8-sig")
     out = scan(album, "--json", given=boxes)
     assert out.exit_code == 0, out.output
@@ -145,7 +145,7 @@ def test_boxes_of_other_photos_are_refused_for_every_kind_of_input(
     out = scan(*what, given=boxes, input=listed)
     assert isinstance(out.exception, BadInput) and not (tmp_path / "people.csv").exists()
     assert "of none of the photos: it names b.jpg" in str(out.exception) and out.exception.hint
-    name = str(out.exception).partition("and a photo is ")[2]
+    name = str(out.exception).partition("but the first photo is ")[2]
     boxes.write_text(boxes.read_text("utf-8-sig").replace("b.jpg", name), "utf-8-sig")
     out = scan(*what, given=boxes, input=listed)
     assert out.exit_code == 0, out.output

@@ -133,7 +133,7 @@ def test_no_sidecar_is_written_through_a_link(mivolo: Mivolo, tmp_path: Path, se
     photo.with_name("a.jpg.xmp").symlink_to("../secret/profile")
     table = write_results(tmp_path / "people.parquet", rows_of(photo))
     out = mivolo("tag {table} --sidecar", table)
-    assert out.exit_code == 3 and "leads out of the folder" in out.output
+    assert out.exit_code == 3 and "leads outside the scanned folder" in out.output
     assert not (tmp_path / "secret" / "profile").exists()
 
 

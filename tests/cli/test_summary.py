@@ -67,7 +67,7 @@ def test_a_table_for_each_kind_of_part(mivolo: Mivolo, results: Path) -> None:
         "",
         "photos: 4, without people 1, unreadable 1",
         "judged people: 3, not judged 1",
-        "Ages are how old people look, least reliable under 5 and over 65.",
+        "Ages are how old people look; they are least reliable under 5 and over 65.",
     ]
 
 

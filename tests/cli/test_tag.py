@@ -159,7 +159,7 @@ def test_scan_and_tag_go_on_after_an_interruption(
     with monkeypatch.context() as patch:
         patch.setattr(Tally, "count", interrupt)
         out = mivolo(*command)
-    assert out.exit_code == 130 and "the same command does the others" in out.stderr
+    assert out.exit_code == 130 and "run the same command again to do the rest" in out.stderr
     assert [tags_of(file) is not None for file in sorted(album.rglob("*.jpg"))] == [
         True,
         False,

@@ -170,7 +170,7 @@ def test_a_box_a_pixel_over_the_edge_is_clipped(tmp_path: Path, photo: Path) -> 
 @pytest.mark.parametrize(
     "row, code, said",
     [
-        ("a.png,200,male,1,1,9,9", "age", "no human age"),
+        ("a.png,200,male,1,1,9,9", "age", "not a human age"),
         ("a.png,many,male,1,1,9,9", "age", "no age"),
         ("a.png,3,x,1,1,9,9", "gender", "no gender"),
         ("b.png,3,male,1,1,9,9", "picture", "no picture"),
@@ -283,7 +283,7 @@ def postscript() -> bytes:
 
 @pytest.mark.parametrize("kind", ["file", "bytes"])
 @pytest.mark.parametrize(
-    ("make", "complaint"), [(scans, "more than 200 scans"), (postscript, "no picture of a format")]
+    ("make", "complaint"), [(scans, "more than 200 scans"), (postscript, "not a picture in a supported format")]
 )
 def test_labelled_pictures_are_read_with_the_limits_of_a_scan(
     tmp_path: Path,

@@ -132,7 +132,7 @@ def test_an_unknown_name_is_answered_with_the_near_one() -> None:
 
 @pytest.mark.parametrize("path", ["nothing.pt", "some/where", "nothing.pth", "nothing.tiff"])
 def test_a_missing_file_is_named(tmp_path: Path, path: str) -> None:
-    with pytest.raises(BadInput, match="no detector file"):
+    with pytest.raises(BadInput, match="no such detector file"):
         open_detector(str(tmp_path / path))
 
 
@@ -158,7 +158,7 @@ def test_a_model_that_could_run_code_is_refused_unread(
     monkeypatch.setenv("MIVOLO_HOME", str(tmp_path / "home"))
     monkeypatch.setitem(sys.modules, "ultralytics", None)
     (tmp_path / file).write_bytes(b"evil")
-    with pytest.raises(WeightsError, match="nobody has vouched") as caught:
+    with pytest.raises(WeightsError, match="not trusted yet") as caught:
         open_detector(str(tmp_path / file))
     assert "--trust" in caught.value.hint
 
@@ -168,7 +168,7 @@ def test_registered_weights_open_by_their_name(
 ) -> None:
     monkeypatch.setenv("MIVOLO_HOME", str(tmp_path))
     for name in ("retinaface-mobile0.25", "retinaface", "yolo", "yolov8x-person-face"):
-        with pytest.raises(WeightsError, match="are not here yet") as caught:
+        with pytest.raises(WeightsError, match="have not been downloaded yet") as caught:
             open_detector(name)
         assert "mivolo weights" in caught.value.hint
 
@@ -176,7 +176,7 @@ def test_registered_weights_open_by_their_name(
 def test_an_age_model_or_half_a_detector_is_no_detector() -> None:
     for name in ("mivolo-xs", "deimv2-femto-416"):
         assert name in registry.known()
-        with pytest.raises(BadInput, match="there is no detector"):
+        with pytest.raises(BadInput, match="unknown detector"):
             open_detector(name)
 
 

@@ -201,7 +201,7 @@ def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(BadInput, match=name):
             GivenDetector(table(tmp_path, content, name))
-    with pytest.raises(BadInput, match="no table of boxes .*nothing.csv"):
+    with pytest.raises(BadInput, match="no such table of boxes: .*nothing.csv"):
         GivenDetector(tmp_path / "nothing.csv")
 
 

@@ -169,7 +169,7 @@ def test_weights_that_do_not_fit_are_refused_by_their_names(network: Any, tmp_pa
         (cut, "fpn.output1.0.weight is missing"),
         (good | {"extra": torch.zeros(1)}, "extra is not expected"),
         (reshaped, r"ssh1.conv3X3.0.weight has the shape \(2, 3\) instead of"),
-        ({"conv1.weight": torch.zeros(3)}, "is not RetinaFace of facexlib"),
+        ({"conv1.weight": torch.zeros(3)}, "is not a RetinaFace model of facexlib"),
         ({name: good[name] for name in list(good)[:200]}, "and 97 more"),
     ):
         torch.save(tensors, tmp_path / "other.pth")

@@ -192,7 +192,7 @@ def test_tables_may_be_parquet(tmp_path: Path) -> None:
         (VOTES, "item\nc1\n", "no column age"),
         ("item,annotator,vote\n", CONTROLS, "no votes"),
         (VOTES + "e.jpg,ann,old\n", CONTROLS, "row 12.*no age"),
-        (VOTES + "e.jpg,ann,300\n", CONTROLS, "no human age"),
+        (VOTES + "e.jpg,ann,300\n", CONTROLS, "not a human age"),
         (VOTES + "e.jpg,ann,20-30\n", CONTROLS, "range"),
         (VOTES + ",ann,20\n", CONTROLS, "not named"),
         (VOTES, "item,age\nx,3\n", "no annotator has voted on 2"),

@@ -34,7 +34,7 @@ def test_ranges_of_numbers(text: str, span: tuple[int, int | None]) -> None:
 
 @pytest.mark.parametrize("text", ["", "-", "5-", "-5", "a-b", "1-2-3", "5-2+", "1.5", "60++"])
 def test_what_is_no_range_is_refused(text: str) -> None:
-    with pytest.raises(BadInput, match="--age .* is not a range") as caught:
+    with pytest.raises(BadInput, match="--age .* is not a valid range") as caught:
         numbers("--age", text)
     assert "6+" in caught.value.hint
 
@@ -60,14 +60,14 @@ def test_spans_of_days(text: str, low: date | None, high: date | None) -> None:
     ["", "..", "2015-2018", "2015..x", "2015-13", "2015-02-30", "0000", "15", "2015..2016.."],
 )
 def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(BadInput, match="--taken .* is not a time") as caught:
+    with pytest.raises(BadInput, match="--taken .* is not a valid time") as caught:
         days("--taken", text)
     assert "2015..2018" in caught.value.hint
 
 
 def test_spans_do_not_end_before_they_begin() -> None:
     for read, text in ((numbers, "5-2"), (days, "2018..2015"), (days, "2015-06..2015-05")):
-        with pytest.raises(BadInput, match="ends before it begins"):
+        with pytest.raises(BadInput, match="ends before it starts"):
             read("--option", text)
 
 

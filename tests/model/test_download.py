@@ -174,7 +174,7 @@ def test_when_more_is_here_than_there_it_begins_again(part: Path) -> None:
 
 def test_another_range_than_asked_for_is_not_taken(part: Path) -> None:
     part.write_bytes(CONTENT[:1000])
-    with open_shop(wrong_range=True) as shop, pytest.raises(WeightsError, match="another part"):
+    with open_shop(wrong_range=True) as shop, pytest.raises(WeightsError, match="a different part"):
         download(source(shop), part)
     assert not part.exists()
 

@@ -187,7 +187,7 @@ def test_weights_of_a_detector_need_not_be_those_of_a_model(house: House) -> Non
 
 
 def test_nothing_is_asked_for_offline(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(WeightsError, match="you asked to stay offline") as error:
+    with pytest.raises(WeightsError, match="--offline is set") as error:
         fetch("unhashed", offline=True)
     assert error.value.hint == (
         "download https://publisher.test/page by hand, then:"
@@ -316,7 +316,7 @@ def test_own_weights_are_not_replaced_by_accident(
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "Ü", ".hidden", "A"])
 def test_names_that_could_be_paths_are_refused(house: House, published: Path, name: str) -> None:
-    with pytest.raises(BadInput, match="cannot be a name"):
+    with pytest.raises(BadInput, match="is not a valid name"):
         add(published, name=name)
 
 
@@ -325,7 +325,7 @@ def test_a_name_cannot_take_the_place_of_another_file(
 ) -> None:
     file = tmp_path / "x.pth"
     file.write_bytes(published.read_bytes())
-    with pytest.raises(BadInput, match="is the file of other weights"):
+    with pytest.raises(BadInput, match="belongs to other weights"):
         add(file, name="detection")
     with pytest.raises(WeightsError):
         add(file, name="large")
@@ -367,7 +367,7 @@ def test_a_pickle_gets_in_by_trust_alone_and_is_not_opened(
     with pytest.raises(WeightsError) as error:
         add(path)
     assert "--trust" in error.value.hint
-    with pytest.raises(WeightsError, match="nobody has vouched"):
+    with pytest.raises(WeightsError, match="not trusted yet"):
         registry.require_trusted_pickle(path)
     assert house.left() == set()
     entry = add(path, trust=True)
@@ -399,7 +399,7 @@ def test_a_file_that_is_not_there_is_told(house: House, tmp_path: Path) -> None:
 def test_a_file_of_the_users_folder_may_be_added_itself(house: House, published: Path) -> None:
     house.user.mkdir(parents=True)
     (house.user / "unhashed.pth.tar").write_bytes(published.read_bytes())
-    with pytest.raises(WeightsError, match="never checked"):
+    with pytest.raises(WeightsError, match="not been verified"):
         registry.find("unhashed")
     add(house.user / "unhashed.pth.tar")
     assert registry.find("unhashed").read_bytes() == published.read_bytes()

@@ -88,7 +88,7 @@ def test_fetched_in_one_word_and_used_by_one(
 ) -> None:
     from ultralytics.utils import ASSETS
 
-    with pytest.raises(WeightsError, match="not here yet") as caught:
+    with pytest.raises(WeightsError, match="not been downloaded yet") as caught:
         defaults.resolve(InferenceOptions(model="published", device="cpu"))
     assert caught.value.hint == "mivolo weights fetch published"
 

@@ -141,7 +141,7 @@ def test_what_is_not_here_is_refused_with_the_way_to_get_it(
     house: Path, name: str, hint: str
 ) -> None:
     (registry.folder() / "small.safetensors").unlink()
-    with pytest.raises(WeightsError, match="not here yet") as error:
+    with pytest.raises(WeightsError, match="not been downloaded yet") as error:
         registry.find(name)
     assert error.value.hint == hint
 
@@ -149,13 +149,13 @@ def test_what_is_not_here_is_refused_with_the_way_to_get_it(
 def test_an_altered_file_is_never_used(house: Path) -> None:
     file = house / "large.safetensors"
     file.write_bytes(b"wrong")
-    with pytest.raises(WeightsError, match="does not have the sha256") as error:
+    with pytest.raises(WeightsError, match="does not have the registered sha256") as error:
         registry.find("large")
     assert error.value.hint == "delete it, then mivolo weights fetch large"
     file.write_bytes(b"large")
     assert registry.find("large") == file
     file.write_bytes(b"worse!")
-    with pytest.raises(WeightsError, match="does not have the sha256"):
+    with pytest.raises(WeightsError, match="does not have the registered sha256"):
         registry.find("large")
     (registry.folder() / "small.safetensors").write_bytes(b"Small")
     with pytest.raises(WeightsError) as error:
@@ -166,10 +166,10 @@ def test_an_altered_file_is_never_used(house: Path) -> None:
 def test_a_file_that_was_only_put_there_is_not_used(house: Path) -> None:
     (house / "unhashed.pth").write_bytes(b"anything")
     (house / "trap.pt").write_bytes(b"anything")
-    with pytest.raises(WeightsError, match="never checked") as error:
+    with pytest.raises(WeightsError, match="not been verified") as error:
         registry.find("unhashed")
     assert error.value.hint == f"`mivolo weights add {house / 'unhashed.pth'}` checks it"
-    with pytest.raises(WeightsError, match="never checked") as error:
+    with pytest.raises(WeightsError, match="not been verified") as error:
         registry.find("trap")
     assert error.value.hint == f"`mivolo weights add {house / 'trap.pt'}` checks it"
 
@@ -180,14 +180,14 @@ def test_the_hash_of_the_first_use_is_checked_from_then_on(house: Path) -> None:
     assert registry.find("unhashed") == house / "unhashed.pth"
     assert registry.get("unhashed").sha256 == sha(b"first")
     (house / "unhashed.pth").write_bytes(b"second")
-    with pytest.raises(WeightsError, match="does not have the sha256"):
+    with pytest.raises(WeightsError, match="does not have the registered sha256"):
         registry.find("unhashed")
 
 
 def test_a_record_never_replaces_a_registered_hash(house: Path) -> None:
     (house / "large.safetensors").write_bytes(b"other")
     registry.remember("large.safetensors", Record("large", "model", sha(b"other")))
-    with pytest.raises(WeightsError, match="does not have the sha256"):
+    with pytest.raises(WeightsError, match="does not have the registered sha256"):
         registry.find("large")
 
 
@@ -232,7 +232,7 @@ def test_an_unknown_name_is_answered_with_those_that_come_near(house: Path) -> N
     assert error.value.hint == "did you mean large?"
     with pytest.raises(WeightsError) as error:
         registry.find("zzz")
-    assert error.value.hint == "`mivolo weights list` shows what there is"
+    assert error.value.hint == "see `mivolo weights list`"
 
 
 def test_the_list_shows_what_is_here_and_how_large(house: Path) -> None:
@@ -290,15 +290,15 @@ def test_trust_that_others_can_have_written_is_none(
     assert warned(caplog) == []
     path = {"folder": house, "file": house / registry.RECORDS, "above": house.parent}[where]
     path.chmod(0o777)
-    with pytest.raises(WeightsError, match=f"others can write to {path}") as error:
+    with pytest.raises(WeightsError, match=f"other users can write to {path}") as error:
         registry.require_trusted_pickle(file)
     assert "MIVOLO_HOME" in error.value.hint
-    with pytest.raises(WeightsError, match="others can write to"):
+    with pytest.raises(WeightsError, match="other users can write to"):
         install.add(file, name="again", trust=True)
     registry.find("yolo")
     registry.find("yolo")
     (note,) = warned(caplog, "model.registry")
-    assert f"others can write to {path}" in note and "yolo" in note
+    assert f"other users can write to {path}" in note and "yolo" in note
     file.write_bytes(b"large")
     registry.require_trusted_pickle(file)  # the program itself knows this one
 

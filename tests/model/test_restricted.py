@@ -82,7 +82,7 @@ def test_code_is_refused_and_not_run(
 ) -> None:
     file, witness = tmp_path / "trap.pt", tmp_path / "went-off"
     torch.save(wrap(Trap(witness)), file, _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(WeightsError, match="nobody has vouched") as caught:
+    with pytest.raises(WeightsError, match="not trusted yet") as caught:
         registry.require_trusted_pickle(file)
     assert legacy or "system, which is no layer" in str(caught.value)
     assert f"mivolo weights add --trust {file}" in caught.value.hint
@@ -121,7 +121,7 @@ def test_every_way_to_name_a_function_is_refused(detector: Path, tmp_path: Path)
 )
 def test_what_is_no_model_is_no_detector(tmp_path: Path, content: Any) -> None:
     torch.save(content, tmp_path / "weights.pt")
-    assert restricted.why_not(tmp_path / "weights.pt") == "it holds no model of ultralytics"
+    assert restricted.why_not(tmp_path / "weights.pt") == "it does not contain an ultralytics model"
 
 
 def test_layers_that_are_not_known_are_refused(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_a_drive_that_is_pulled_out_stops_the_run(folder: Path, scan: Scan) -> N
             scan(6, lambda: subprocess.run(["umount", "-l", album], check=True))
     finally:
         subprocess.run(["umount", "-l", album], capture_output=True)
-    assert error.value.exit_code == 4 and "connect its drive again" in error.value.hint
+    assert error.value.exit_code == 4 and "reconnect its drive" in error.value.hint
     assert [name for name in contents(folder / "results") if not name.startswith(".")] == []
     shutil.copytree(copy, album, dirs_exist_ok=True)
     assert scan().photos == 10

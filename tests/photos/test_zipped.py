@@ -131,7 +131,7 @@ def test_what_cannot_be_unpacked_is_a_failure_that_says_what_to_do(
     file = patched(save_zip(tmp_path / "x.zip", {"a.jpg": b"abc"}), local, central, value)
     (photo,) = found_in(file)
     assert isinstance(photo, Photo)
-    with pytest.raises(PhotoError, match="unpack the archive") as caught:
+    with pytest.raises(PhotoError, match="extract the archive") as caught:
         archives.read(photo)
     assert caught.value.code == code and code in CODES
 

@@ -97,7 +97,7 @@ def test_devices() -> None:
         defaults.choose_device("gpu")
     assert defaults.choose_device("auto", "openvino").name == "cpu"
     assert defaults.choose_device("cuda:97,98", several=True).name == "cpu"
-    with pytest.raises(BadInput, match="one GPU"):
+    with pytest.raises(BadInput, match="a single GPU"):
         defaults.choose_device("cuda:97,98")
 
 

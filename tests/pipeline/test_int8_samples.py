@@ -128,7 +128,7 @@ def test_int8_is_near_and_calibrated_once(
     assert 0 < np.abs(answers - exact.run(pixels, present)).mean() < 0.15
     assert engine.precision == "int8" and engine.int8_key != "" == exact.int8_key
     (note,) = warned(caplog, "runtime.graph_cache")
-    assert "for later scans" in note and "mivolo purge" in note and "--int8-samples" in note
+    assert "by later scans" in note and "mivolo purge" in note and "--int8-samples" in note
     again, _ = load.open_model(str(tiny_model), "cpu", "int8")
     assert again.int8_key == engine.int8_key and (again.run(pixels, present) == answers).all()
     load.open_model(str(tiny_model), "cpu", "int8", int8_samples=samples("other"))

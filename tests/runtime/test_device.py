@@ -46,9 +46,9 @@ def test_a_gpu_that_does_not_work_gives_the_cpu_and_says_so(
     ("present", "broken", "expected"),
     [
         ((), (), ("cpu", "there is no GPU that PyTorch can use, so the CPU is used")),
-        (("cuda", "mps"), (), ("cuda", "the first GPU that works")),
-        (("mps",), (), ("mps", "the first GPU that works")),
-        (("cuda", "mps"), ("cuda",), ("mps", "the first GPU that works")),
+        (("cuda", "mps"), (), ("cuda", "it is the first working GPU")),
+        (("mps",), (), ("mps", "it is the first working GPU")),
+        (("cuda", "mps"), ("cuda",), ("mps", "it is the first working GPU")),
         (("cuda",), ("cuda",), ("cpu", "cuda is ill, so the CPU is used")),
     ],
 )
@@ -85,7 +85,7 @@ def test_several_gpus_are_named_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
         "of cuda:0,2,7,3, these work (cuda:2 is ill)",
     )
     assert choose_device("cuda:2", several=True)[0] == "cpu"
-    with pytest.raises(BadInput, match="one GPU") as caught:
+    with pytest.raises(BadInput, match="a single GPU") as caught:
         choose_device("cuda:0,1")
     assert caught.value.hint == "use cuda:0"
 

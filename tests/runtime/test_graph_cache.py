@@ -251,8 +251,8 @@ def test_what_others_can_have_planted_in_the_cache_is_not_read(
     if open_to_all in ("model", "file"):  # replaced by one of our own
         assert notes == [] and not place.stat().st_mode & 0o022
     else:
-        assert len(notes) == 2 and f"others can write to {path}" in notes[0]
-        assert "XDG_CACHE_HOME" in notes[0] and "hashes do not tell" in notes[0]
+        assert len(notes) == 2 and f"other users can write to {path}" in notes[0]
+        assert "XDG_CACHE_HOME" in notes[0] and "hashes do not prove" in notes[0]
 
 
 def test_the_cache_is_closed_to_others_whatever_the_mask(cache: Path) -> None:
@@ -275,7 +275,7 @@ def test_a_cache_that_takes_nothing_is_said_and_does_no_harm(
     filled.write_text("a file where the folder should be")
     engine, _ = open_model(str(file), "cpu")
     (note,) = warned(caplog, MODULE)
-    assert "cannot be kept" in note and str(filled) in note and "\n" not in note
+    assert "cannot be stored" in note and str(filled) in note and "\n" not in note
     np.testing.assert_allclose(engine.run(*people()), expected, atol=1e-5)
 
 

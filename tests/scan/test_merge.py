@@ -102,7 +102,7 @@ def test_what_does_not_belong_together_is_refused(
 ) -> None:
     out = tmp_path / "out.parquet"
     assert "there twice" in refused([*tables, tables[0]], out)
-    assert "is read by this command" in refused(tables, tables[0])
+    assert "is an input of this command" in refused(tables, tables[0])
     scan_given(album, boxes=boxes, outputs=[other := tmp_path / "other.parquet"], shard=Shard(1, 2))
     assert "is shard 1/2" in refused([*tables, other], out)
     scan_given(album, boxes=boxes, outputs=[other], shard=Shard(1, SHARDS), use="face")
@@ -117,7 +117,7 @@ def test_what_does_not_belong_together_is_refused(
 def test_a_row_in_the_wrong_shard_is_seen(tables: list[Path], tmp_path: Path) -> None:
     first, second = (pq.read_table(file) for file in tables[:2])
     pq.write_table(first.replace_schema_metadata(second.schema.metadata), tables[1])
-    assert "is in another" in refused(tables, tmp_path / "out.csv")
+    assert "belongs to another" in refused(tables, tmp_path / "out.csv")
 
 
 def test_the_shard_of_a_path_never_changes() -> None:

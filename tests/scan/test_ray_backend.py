@@ -388,7 +388,7 @@ def test_a_photo_that_never_comes_back_has_a_code(
 
 def test_a_cluster_on_which_nothing_moves_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     everything = set(range(20))
-    with pytest.raises(Stopped, match="nothing moved"):
+    with pytest.raises(Stopped, match="made no progress"):
         run_windows(monkeypatch, 20, lost=everything, poison=everything, stuck=True)
 
 

@@ -378,7 +378,7 @@ def test_an_annotate_folder_without_permission_is_refused(
 
 
 def test_photos_inside_the_annotate_folder_are_refused(run: Run, album: Path, boxes: Path) -> None:
-    with pytest.raises(BadInput, match="among the photos"):
+    with pytest.raises(BadInput, match="mixed with the photos"):
         run(album, boxes=boxes, annotate=album)
     assert sorted(file.name for file in album.rglob("*.*")) == ["a.jpg", "b.png", "c.webp"]
 

@@ -399,7 +399,7 @@ def test_foreign_files_are_refused(tmp_path: Path, suffix: str) -> None:
         path.write_bytes(content)
         with pytest.raises(BadInput, match="not a result table") as error:
             check_outputs([path])
-        assert error.value.hint == "choose another name or move that file or folder away"
+        assert error.value.hint == "choose another name, or move the existing file or folder"
         assert path.read_bytes() == content
 
 

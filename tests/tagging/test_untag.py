@@ -86,7 +86,7 @@ def test_what_was_not_promised_is_said(tmp_path: Path) -> None:
     tag_all(photo.parent, keywords=True)
     outcomes: list[TagOutcome] = []
     tally = untag(UntagOptions([photo]), outcomes.append)
-    assert (outcomes[0].status, tally.failed) == ("removed", 0) and "was said" in outcomes[
+    assert (outcomes[0].status, tally.failed) == ("removed", 0) and "as announced" in outcomes[
         0
     ].message
 

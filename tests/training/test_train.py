@@ -195,7 +195,7 @@ def test_unknown_genders_are_those_that_the_initial_model_is_sure_of(
         assert all(a == b for a, b in zip(after, known, strict=True) if b is not None)
         told = [a for a, s in zip(after, before.samples, strict=True) if s.face is not None]
         assert told.count(None) == missing
-    with pytest.raises(BadInput, match="needs a model to ask"):
+    with pytest.raises(BadInput, match="needs a model for its estimates"):
         train.with_pseudo_genders(before, replace(sure, init=None))
 
 
@@ -255,7 +255,7 @@ def test_a_folder_that_holds_a_training_is_not_written_over(data: Path, tmp_path
     out = tmp_path / "out"
     out.mkdir()
     (out / "last.pt").write_bytes(b"hours of work")
-    with pytest.raises(BadInput, match="holds a training"):
+    with pytest.raises(BadInput, match="contains a training"):
         train.train(options(data, out))
     assert (out / "last.pt").read_bytes() == b"hours of work"
 

@@ -84,7 +84,7 @@ def test_backbones_that_learned_before_are_taken(
 def test_backbones_of_another_shape_are_refused(backbones: Path) -> None:
     found = load_file(backbones)
     save_file(found | {"conv1.conv_stem.weight": torch.zeros(8, 3, 3, 3)}, backbones)
-    with pytest.raises(BadInput, match="holds no backbones"):
+    with pytest.raises(BadInput, match="contains no backbones"):
         Trainer(TINY, 6, "cpu", None, 30.0, backbones)
 
 
