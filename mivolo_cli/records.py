@@ -160,12 +160,13 @@ class Box:
 class Detections:
     """A detector's output for one photo: boxes (n, 4) and scores (n,) float32 of persons and faces.
 
-    Boxes are xyxy in pixels of the upright photo. Unknown scores are NaN. `upscaled` is set if the
-    detector had to upscale a part of the photo, so that more pixels would have helped. `points` (faces, 5, 2) float32 are x, y of each face's right eye, left eye, nose, right
-    and left corner of the mouth, where "right" is the person's; NaN if the detector gives none, which
-    is the default. `pairable` (persons, faces) says which face can belong to which person; None:
-    any. `doubtful` means that all faces may be false, as happens on photos that are sideways or
-    upside down.
+    Boxes are xyxy in pixels of the upright photo. Unknown scores are NaN. `upscaled` is set if
+    the detector had to upscale a part of the photo, so that more pixels would have helped. `points`
+    (faces, 5, 2) float32 are x, y of each face's right eye, left eye, nose, right and left corner
+    of the mouth, where "right" is the person's; NaN if the detector gives none, which is the
+    default. `pairable` (persons, faces) says which face can belong to which person; None: any.
+    `doubtful` means that all faces may be false, as happens on photos that are sideways or upside
+    down.
     """
 
     persons: Boxes

@@ -267,7 +267,7 @@ def test_a_gpu_that_is_left_for_the_cpu_is_logged(
     assert warned(caplog) == []
     mivolo = Mivolo(given, device="cuda:99")
     assert warned(caplog, "pipeline.defaults") == [
-        "device cpu: there is no cuda:99 that PyTorch can use, so the CPU is used"
+        "device cpu: PyTorch finds no cuda:99, so the CPU is used"
     ]
     assert len(mivolo.predict(draw_scene(150, 110))[0].people) == 1
 

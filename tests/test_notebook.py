@@ -37,7 +37,7 @@ def test_the_notebook_runs(
     assert (
         len(re.findall(r"^\d+ \(\d+-\d+\) years, (fe)?male \(\d+%\), seen from", text, re.M)) >= 2
     )
-    assert "missing - there is no such file" in text and "weights list" in text
+    assert "missing - the file does not exist" in text and "weights list" in text
     said = [out.text for out in outputs if out.output_type == "stream" and out.name == "stderr"]
     assert not [line for line in said if "tqdm" not in line]  # which misses Jupyter's widgets
 

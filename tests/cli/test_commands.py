@@ -319,9 +319,9 @@ def test_a_second_scan_says_that_nothing_has_changed(
     tmp_path: Path, mivolo: Mivolo, album: Path, options: list[object]
 ) -> None:
     command = ["scan", album, "-o", tmp_path / "people.csv", *options]
-    assert "not done again" not in mivolo(*command).stdout
+    assert "unchanged since" not in mivolo(*command).stdout
     again = mivolo(*command).stdout
-    assert "2 of them unchanged since an earlier run and not done again" in again
+    assert "2 of them unchanged since an earlier run, skipped" in again
     assert f"table (already up to date): {tmp_path / 'people.csv'}" in again
     assert "2 people found" in again
 
@@ -348,7 +348,7 @@ def test_purge_removes_what_is_kept_and_says_so(
     ("arguments", "message"),
     [
         (["{album}"], "no output given"),
-        (["{album}", "-o", "{tmp}/people.xlsx"], "people.xlsx is no table"),
+        (["{album}", "-o", "{tmp}/people.xlsx"], "people.xlsx is not a table"),
         (["{album}", "-o", "{tmp}/nowhere/people.csv"], "does not exist"),
         (["{album}", "-o", "{tmp}/foreign.csv"], "foreign.csv exists and is not"),
         (["{tmp}/no such folder", "-o", "{tmp}/people.csv"], "no such folder"),
@@ -561,7 +561,7 @@ def test_eval_prints_a_table_and_draws(
         and "CS@10" in lines[1]
         and "in range" not in lines[1]
     )
-    for part in ("all ", "seen from face", "gender female", "age 65+", "95 % interval"):
+    for part in ("all ", "seen from face", "gender female", "age 65+", "95 % bootstrap interval"):
         assert part in out.stdout
     assert len({len(line) for line in lines[1:11]}) == 1, "aligned"
     assert len(list((tmp_path / "plots").glob("*.png"))) == 2 and out.stdout.count("plot: ") == 2
@@ -583,8 +583,8 @@ def test_eval_says_what_it_left_out(mivolo: Mivolo, tiny_model: Path, tmp_path: 
     out = mivolo("eval", bad, "--model", tiny_model, "--device", "cpu", "--invalid", "skip")
     assert (
         out.exit_code == 0
-        and "1 rows were left out" in out.stdout
-        and "500 is no human age" in out.stdout
+        and "1 rows were skipped" in out.stdout
+        and "500 is not a human age" in out.stdout
     )
 
 
@@ -596,8 +596,7 @@ def test_calibrate_says_how_the_intervals_do(
     )
     assert out.exit_code == 0, out.output
     assert (
-        out.stdout.startswith("face: the intervals hold ")
-        and (tmp_path / "new.safetensors").is_file()
+        out.stdout.startswith("face: intervals cover ") and (tmp_path / "new.safetensors").is_file()
     )
 
 

@@ -65,7 +65,7 @@ each_option = pytest.mark.parametrize("command, option", TEXTS, ids=NAMES)
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a link that leads out of it."""
+    """The current folder, with a link that points outside of it."""
     folder = tmp_path / "photos"
     folder.mkdir()
     (tmp_path / "elsewhere").mkdir()
@@ -126,7 +126,7 @@ def test_no_hidden_file_is_written(folder: Path, key: str, name: str) -> None:
 
 def test_old_names_are_no_way_out(folder: Path) -> None:
     (folder / "mivolo.toml").write_text('[scan]\ncalibration = "/etc"\n')
-    with pytest.raises(BadInput, match="scan.calibration leads out"):
+    with pytest.raises(BadInput, match="scan.calibration points outside"):
         settings.read(
             folder / "mivolo.toml", PROGRAM, PROGRAM.make_context("m", ["info"]), found=True
         )

@@ -31,14 +31,14 @@ def test_pictures_that_are_not_beside_their_table(command: str, labels: Path) ->
     assert isinstance(error, BadInput) and "--images DIR" in error.hint
     assert "none of the pictures" in str(error) and "trip/gone.jpg" in str(error)
     error = CliRunner().invoke(cli.app, [*words, "--images", "photos/trip"]).exception
-    assert isinstance(error, BadInput) and "start from" in error.hint
+    assert isinstance(error, BadInput) and "relative to" in error.hint
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_data_that_is_not_there(command: str, labels: Path) -> None:
     words = [word.format("gone.parquet") for word in command.split()]
     error = CliRunner().invoke(cli.app, words).exception
-    assert isinstance(error, BadInput) and "no labelled data gone.parquet" in str(error)
+    assert isinstance(error, BadInput) and "labelled data not found: gone.parquet" in str(error)
 
 
 def test_one_picture_is_enough(labels: Path) -> None:

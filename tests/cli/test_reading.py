@@ -104,7 +104,7 @@ def test_a_list_may_begin_with_a_byte_order_mark(
 def test_a_list_of_which_nothing_is_there_is_refused(tmp_path: Path, scan: Scan) -> None:
     out = scan("-", input=b"gone.jpg\nalso.jpg\n")
     assert isinstance(out.exception, BadInput)
-    assert "none of the 2 paths in the list is there" in str(out.exception) and out.exception.hint
+    assert "none of the 2 paths in the list exists" in str(out.exception) and out.exception.hint
     assert not (tmp_path / "people.csv").exists()
 
 
@@ -118,7 +118,7 @@ def test_boxes_of_other_photos_are_named(tmp_path: Path, album: Path, scan: Scan
     out = scan(album, "--json", given=boxes)
     assert out.exit_code == 0, out.output
     assert json.loads(out.stdout)["warnings"] == [
-        "boxes of photos that were not found: 1 of 2 (album/a.jpg)"
+        "photos named in --boxes that were not found: 1 of 2 (album/a.jpg)"
     ]
 
 
@@ -144,7 +144,10 @@ def test_boxes_of_other_photos_are_refused_for_every_kind_of_input(
     listed = f"{photo}\n".encode() if kind == "list" else None
     out = scan(*what, given=boxes, input=listed)
     assert isinstance(out.exception, BadInput) and not (tmp_path / "people.csv").exists()
-    assert "of none of the photos: it names b.jpg" in str(out.exception) and out.exception.hint
+    assert (
+        "no boxes for any of the photos: it names b.jpg" in str(out.exception)
+        and out.exception.hint
+    )
     name = str(out.exception).partition("but the first photo is ")[2]
     boxes.write_text(boxes.read_text("utf-8-sig").replace("b.jpg", name), "utf-8-sig")
     out = scan(*what, given=boxes, input=listed)

@@ -56,7 +56,7 @@ def test_export_says_what_was_written(tmp_path: Path, mivolo: Mivolo, results: P
     assert (
         "coco: photos 1, people 1" in out.stdout and f"written: {tmp_path / 'c.json'}" in out.stdout
     )
-    assert "left out because they could not be read: 1" in out.stdout
+    assert "skipped because they could not be read: 1" in out.stdout
     out = mivolo("export", results, "--to", "coco", "-o", tmp_path / "c.json", "--replace", "-q")
     assert (out.exit_code, out.stdout) == (0, "")
 
@@ -71,7 +71,7 @@ def test_report_says_how_large_the_page_is(
     assert f"pictures: {tmp_path / 'r_pictures'}" in out.stdout and "note:" not in out.stdout
     (tmp_path / "photos" / "a.jpg").unlink()
     out = mivolo("report", results, "-o", tmp_path / "r.html")
-    assert "gone or have changed: 1" in out.stdout
+    assert "missing or have changed: 1" in out.stdout
     out = mivolo("report", results, "-o", tmp_path / "r.html", "--no-pictures", "-q")
     assert (out.exit_code, out.stdout) == (0, "")
 

@@ -193,7 +193,7 @@ def test_a_table_that_names_no_model_is_told_of(
     )
     people.rename(tmp_path / "other.jsonl")
     out = mivolo("tag", tmp_path / "other.jsonl")
-    assert "note: other.jsonl does not say which model made it" in out.stdout
+    assert "note: other.jsonl does not name its model" in out.stdout
     tags = tags_of(photo)
     assert tags is not None and tags.provenance.model == ""
 
@@ -210,7 +210,7 @@ def test_scan_and_tag_and_skip(tmp_path: Path, mivolo: Mivolo, options: list[obj
     assert tags is not None and len(tags.provenance.model_sha256) == 64
     assert (album / "b.jpg").read_bytes() == before["b.jpg"]
     out = mivolo("scan", album, "-o", tmp_path / "people.csv", "--skip-tagged", *options)
-    assert out.exit_code == 0 and "1 photo with tags left out" in out.stdout
+    assert out.exit_code == 0 and "1 photo already tagged, skipped" in out.stdout
     assert [row["path"] for row in table(tmp_path / "people.csv")] == ["b.jpg"]
     out = mivolo("scan", album / "a.jpg", "--tag", "--skip-tagged", *options)
     assert out.exit_code == 0

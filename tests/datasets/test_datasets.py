@@ -171,9 +171,9 @@ def test_a_box_a_pixel_over_the_edge_is_clipped(tmp_path: Path, photo: Path) -> 
     "row, code, said",
     [
         ("a.png,200,male,1,1,9,9", "age", "not a human age"),
-        ("a.png,many,male,1,1,9,9", "age", "no age"),
-        ("a.png,3,x,1,1,9,9", "gender", "no gender"),
-        ("b.png,3,male,1,1,9,9", "picture", "no picture"),
+        ("a.png,many,male,1,1,9,9", "age", "not an age"),
+        ("a.png,3,x,1,1,9,9", "gender", "unknown gender"),
+        ("b.png,3,male,1,1,9,9", "picture", "no such picture"),
         (",3,male,1,1,9,9", "picture", "no name"),
         ("broken.png,3,male,1,1,9,9", "picture", "cannot be read"),
         ("a.png,3,male,9,1,1,9", "box", "no area"),

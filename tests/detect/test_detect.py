@@ -147,7 +147,7 @@ def test_given_and_boxes_need_each_other(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="needs a table") as caught:
         open_detector("given")
     assert "--boxes" in caught.value.hint
-    with pytest.raises(BadInput, match="no use to the detector 'embedded'"):
+    with pytest.raises(BadInput, match="'embedded' does not take a table"):
         open_detector("embedded", boxes=tmp_path / "boxes.csv")
 
 

@@ -189,7 +189,7 @@ def test_a_model_of_one_class_works_and_says_so(
     detector = opened(FakeModel({0: "cat", 1: "dog", 2: "person"}), file, monkeypatch)
     (found,) = detect(detector, np.zeros((10, 10, 3), np.uint8))
     assert len(found.persons) == 2 and len(found.faces) == 0
-    assert notes == ["model.onnx has no class face, so it finds none"]
+    assert notes == ["model.onnx has no class face, so none are found"]
 
 
 def test_a_model_of_other_things_is_refused_with_their_names(
@@ -203,7 +203,7 @@ def test_a_model_of_other_things_is_refused_with_their_names(
 def test_a_model_that_does_not_detect_is_refused(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(BadInput, match="a model to classify"):
+    with pytest.raises(BadInput, match="a model for the task classify"):
         opened(FakeModel({0: "person"}, task="classify"), file, monkeypatch)
 
 
@@ -307,7 +307,7 @@ def test_the_real_ultralytics_works_in_silence_and_writes_to_our_cache_alone(
             np.testing.assert_allclose(answers[again][number], answers["torch"][place], atol=1e-3)
     np.testing.assert_allclose(answers["alone"][0], answers["torch"][0], atol=1e-3)
     np.testing.assert_allclose(answers["alone"][1], answers["torch"][1], atol=1e-3)
-    assert answers["notes"] == ["openvino failed (ill): going on with torch"]
+    assert answers["notes"] == ["openvino failed (ill): continuing with torch"]
     assert len(answers["adapter"]) > 20
     assert np.allclose(answers["adapter"], answers["direct"], atol=1e-5)
     written = {

@@ -117,7 +117,10 @@ def test_answers_that_are_no_numbers_are_none_and_that_is_said(
     assert found.score.mae is not None and math.isfinite(found.score.mae.value)
     json.dumps(found.to_dict(), allow_nan=False)
     note = notes[-1]
-    assert note.startswith("1 of 3 people are not answered") and "no number" in note
+    assert (
+        note.startswith("1 of 3 people are counted as not answered")
+        and "not a finite number" in note
+    )
 
 
 # --- results of a scan ---

@@ -81,7 +81,7 @@ def test_coco_is_read_by_pycocotools(tmp_path: Path, run: Export, album: Path) -
     assert (done.photos, done.people, done.notes) == (
         4,
         3,
-        ("photos left out because they could not be read: 1",),
+        ("photos skipped because they could not be read: 1",),
     )
     coco = COCO(str(tmp_path / "people.json"))
     assert [image["file_name"] for image in coco.loadImgs(coco.getImgIds())] == [

@@ -266,7 +266,7 @@ def test_paths_that_lead_elsewhere_are_not_printed(
     rows = [row(path, root), row("b.jpg", "/p"), row("c.jpg", "s3://b"), row("d.jpg", "C:\\p")]
     file = write_results(tmp_path / "people.parquet", rows)
     out = mivolo("find", file)
-    assert out.exit_code == 3 and "lead out of the folder" in out.stderr
+    assert out.exit_code == 3 and "lead outside the scanned folder" in out.stderr
     assert len(out.stdout.splitlines()) == 3 and path not in out.stdout
 
 

@@ -84,7 +84,7 @@ def test_code_is_refused_and_not_run(
     torch.save(wrap(Trap(witness)), file, _use_new_zipfile_serialization=not legacy)
     with pytest.raises(WeightsError, match="not trusted yet") as caught:
         registry.require_trusted_pickle(file)
-    assert legacy or "system, which is no layer" in str(caught.value)
+    assert legacy or "system, which is not a known layer" in str(caught.value)
     assert f"mivolo weights add --trust {file}" in caught.value.hint
     with pytest.raises(WeightsError):
         add(file, name="trap")

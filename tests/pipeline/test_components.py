@@ -134,8 +134,8 @@ def test_of_a_model_that_nobody_knows_no_licence_is_told(
 @pytest.mark.parametrize(
     ("asked", "chosen", "reason"),
     [
-        ("cuda:99", "cpu", "there is no cuda:99 that PyTorch can use, so the CPU is used"),
-        ("mps", "cpu", "there is no mps that PyTorch can use, so the CPU is used"),
+        ("cuda:99", "cpu", "PyTorch finds no cuda:99, so the CPU is used"),
+        ("mps", "cpu", "PyTorch finds no mps, so the CPU is used"),
         ("cuda:0,7", "cuda:0", "of cuda:0,7, these work"),
     ],
 )
@@ -241,7 +241,7 @@ def test_what_is_missing_is_told_once_for_all_components(
 ) -> None:
     open_components(replace(given, device="cuda:99"))
     assert warned(caplog, "pipeline.defaults") == [
-        "device cpu: there is no cuda:99 that PyTorch can use, so the CPU is used"
+        "device cpu: PyTorch finds no cuda:99, so the CPU is used"
     ]
 
 

@@ -27,7 +27,7 @@ def test_a_device_that_does_not_exist_is_refused(name: str) -> None:
 def test_a_gpu_that_is_not_there_gives_the_cpu_and_says_so() -> None:
     assert choose_device("cuda:97") == (
         "cpu",
-        "there is no cuda:97 that PyTorch can use, so the CPU is used",
+        "PyTorch finds no cuda:97, so the CPU is used",
     )
 
 
@@ -45,7 +45,7 @@ def test_a_gpu_that_does_not_work_gives_the_cpu_and_says_so(
 @pytest.mark.parametrize(
     ("present", "broken", "expected"),
     [
-        ((), (), ("cpu", "there is no GPU that PyTorch can use, so the CPU is used")),
+        ((), (), ("cpu", "PyTorch finds no GPU, so the CPU is used")),
         (("cuda", "mps"), (), ("cuda", "it is the first working GPU")),
         (("mps",), (), ("mps", "it is the first working GPU")),
         (("cuda", "mps"), ("cuda",), ("mps", "it is the first working GPU")),

@@ -122,7 +122,7 @@ def test_an_engine_that_fails_in_the_middle_gives_way_once_with_the_same_answers
     for _ in range(2):
         assert engine.run(pixels, np.ones((2, 2), bool)).tolist() == (before + 0.25).tolist()
     assert len(made) == 1 and fake.calls == 2 and engine.precision == "fp32"
-    assert warned(caplog, MODULE) == ["openvino failed (oneDNN is ill): going on with torch"]
+    assert warned(caplog, MODULE) == ["openvino failed (oneDNN is ill): continuing with torch"]
 
 
 def test_threads_that_fail_at_once_are_given_one_backup(caplog: pytest.LogCaptureFixture) -> None:
@@ -150,7 +150,7 @@ def test_what_the_backup_cannot_do_either_is_not_hidden(caplog: pytest.LogCaptur
     for _ in range(2):
         with pytest.raises(RuntimeError, match="wrong shapes"):
             engine.run(*batch())
-    assert warned(caplog, MODULE) == ["openvino failed (wrong shapes): going on with openvino"]
+    assert warned(caplog, MODULE) == ["openvino failed (wrong shapes): continuing with openvino"]
 
 
 def test_batches_are_dealt_to_engines_that_are_idle_and_come_back_to_those_who_asked() -> None:

@@ -58,7 +58,7 @@ def test_the_last_layers_are_the_heads(variant: str, heads: int) -> None:
 @pytest.mark.slow
 def test_spared_layers_compute_in_fp32(tmp_path: Path) -> None:
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        pytest.skip("this processor has no bf16")
+        pytest.skip("this processor does not support bf16")
     whole, file = graph("mivolo_xs_32"), tmp_path / "graph.xml"
     openvino.save_model(whole, file, compress_to_fp16=False)
     before = precisions(file)

@@ -65,8 +65,8 @@ def test_a_gpu_without_memory_gives_way_to_the_cpu(caplog: pytest.LogCaptureFixt
     engine = TorchEngine(Hungry(), GPU)
     assert engine.run(*batch())[1].tolist() == [0.25]
     assert warned(caplog, MODULE) == [
-        f"{GPU} has too little memory for a batch of 2: going on with fewer",
-        f"{GPU} failed (CUDA out of memory. Tried to allocate 9 GiB): going on with the CPU",
+        f"{GPU} has too little memory for a batch of 2: continuing with smaller batches",
+        f"{GPU} failed (CUDA out of memory. Tried to allocate 9 GiB): continuing with the CPU",
     ]
 
 
@@ -79,7 +79,7 @@ def test_a_gpu_that_takes_no_weights_gives_way_to_the_cpu(
 
     engine = TorchEngine(Stuck(), GPU)
     assert engine.device == "cpu"
-    assert warned(caplog, MODULE) == [f"{GPU} failed (CUDA out of memory): going on with the CPU"]
+    assert warned(caplog, MODULE) == [f"{GPU} failed (CUDA out of memory): continuing with the CPU"]
     assert engine.run(*batch())[1].tolist() == [0.25]
 
 
@@ -117,7 +117,7 @@ def test_a_batch_that_memory_does_not_hold_is_halved_until_it_does_and_stays_so(
     assert (engine.run(pixels[:5], present[:5]) == expected[:5]).all()
     assert module.seen == [2, 2, 1]
     assert warned(caplog, MODULE) == [
-        "cpu has too little memory for a batch of 16: going on with fewer"
+        "cpu has too little memory for a batch of 16: continuing with smaller batches"
     ]
 
 
@@ -170,7 +170,9 @@ def test_a_model_that_cannot_be_compiled_works_without(
     for _ in range(2):
         assert engine.run(*batch())[1].tolist() == [0.25]
     assert engine.device == "mps"
-    assert warned(caplog, MODULE) == ["the model cannot be compiled (no backend): going on without"]
+    assert warned(caplog, MODULE) == [
+        "the model cannot be compiled (no backend): continuing without compilation"
+    ]
     assert asked == [{"dynamic": False}]
     TorchEngine(Sums(), "cpu", compiled=True)
     assert len(asked) == 1

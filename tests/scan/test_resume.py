@@ -453,7 +453,7 @@ def test_a_folder_that_has_lost_all_photos_is_not_believed(
 
 def test_a_second_run_on_an_output_is_refused(scan: Scan, place: Path) -> None:
     with workdir.claim([place / "a.csv", place / "people.csv"]):
-        with pytest.raises(BadInput, match="another run is at work on .*people.csv"):
+        with pytest.raises(BadInput, match="another run is already writing .*people.csv"):
             scan("b.parquet", "people.csv")
         scan("b.parquet")
     scan("people.csv")

@@ -53,7 +53,7 @@ def test_another_process_is_kept_away_until_it_dies(tmp_path: Path) -> None:
     (tmp_path / "link.csv").symlink_to("a.csv")
     for name in ("a.csv", "link.csv"):
         with (
-            pytest.raises(BadInput, match="another run is at work on") as error,
+            pytest.raises(BadInput, match="another run is already writing") as error,
             claim([tmp_path / name]),
         ):
             pytest.fail("both have it")

@@ -283,7 +283,7 @@ def test_people_without_a_face_only_on_request(
     }  # fmt: skip
     rows = rows_of(photo, [body])
     _, (outcome,) = run(tmp_path, rows)
-    assert outcome.status == "nobody" and "without a visible face left out: 1" in notes[0]
+    assert outcome.status == "nobody" and "without a visible face skipped: 1" in notes[0]
     notes.clear()
     _, (outcome,) = run(tmp_path, rows, bodies=True)
     assert outcome.status == "tagged" and notes == []

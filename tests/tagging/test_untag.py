@@ -114,7 +114,7 @@ def test_a_backup_is_kept(album: Path) -> None:
 def test_nothing_to_look_at_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no photos"):
         untag(UntagOptions([tmp_path]))
-    with pytest.raises(BadInput, match="there is no file"):
+    with pytest.raises(BadInput, match="no such file"):
         untag(UntagOptions([tmp_path / "gone"]))
 
 
