@@ -283,7 +283,8 @@ def postscript() -> bytes:
 
 @pytest.mark.parametrize("kind", ["file", "bytes"])
 @pytest.mark.parametrize(
-    ("make", "complaint"), [(scans, "more than 200 scans"), (postscript, "not a picture in a supported format")]
+    ("make", "complaint"),
+    [(scans, "more than 200 scans"), (postscript, "not a picture in a supported format")],
 )
 def test_labelled_pictures_are_read_with_the_limits_of_a_scan(
     tmp_path: Path,
