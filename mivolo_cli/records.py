@@ -7,7 +7,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any, Literal
@@ -166,7 +166,7 @@ class Detections:
     of the mouth, where "right" is the person's; NaN if the detector gives none, which is the
     default. `pairable` (persons, faces) says which face can belong to which person; None: any.
     `doubtful` means that all faces may be false, as happens on photos that are sideways or upside
-    down.
+    down. Persons without a face that score less than `alone_score` are reported, but not judged.
     """
 
     persons: Boxes
@@ -177,6 +177,7 @@ class Detections:
     points: Points = field(default_factory=lambda: np.full((0, 5, 2), np.nan, np.float32))
     pairable: NDArray[np.bool_] | None = None
     doubtful: bool = False
+    alone_score: float = 0.0
 
     def __post_init__(self) -> None:
         faces, persons = len(self.faces), len(self.persons)
@@ -210,17 +211,21 @@ class Person:
     """A face and its body; one of them may be missing.
 
     `roll` is the clockwise tilt of the head on the upright photo in degrees, -180 to 180; None if
-    the detector gives no facial landmarks.
+    the detector gives no facial landmarks. `judged` is False for an uncertain body
+    without a face, which the model does not see.
     """
 
     face: Box | None
     body: Box | None
     roll: float | None = None
+    judged: bool = True
 
     def scaled(self, x: float, y: float) -> Person:
         """Scaled to a picture x times as wide and y times as high."""
-        return Person(
-            self.face and self.face.scaled(x, y), self.body and self.body.scaled(x, y), self.roll
+        return replace(
+            self,
+            face=self.face and self.face.scaled(x, y),
+            body=self.body and self.body.scaled(x, y),
         )
 
 

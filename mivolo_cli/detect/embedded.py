@@ -26,6 +26,9 @@ WAY_UP_SIDE, WAY_UP_SCORE = 320, 0.75
 SAME_AS_ANIMAL, ANIMAL_SHARE = 0.7, 0.8
 """A person without a face is an animal if one was found there, with this IoU and this share of the
 person's score."""
+ALONE_SCORE = 0.5
+"""Of persons without a face that score less, all six on the COCO photos with labels were knees, an
+arm, or somebody who was judged by the face already."""
 COVERED, PART, SIMILAR = 0.8, 0.6, 4
 """A body without a face is no second person if it covers the first share of the body of a face, or
 lies in it with the second share of its own area, unless one is so many times as large as the other:
@@ -82,6 +85,7 @@ class EmbeddedDetector:
             upscaled=scale > 1,
             pairable=can_belong(found.persons, found.faces),
             doubtful=bool(found.face_scores.max(initial=0) < SURE_SCORE),
+            alone_score=ALONE_SCORE,
         )
 
 

@@ -64,7 +64,7 @@ def cut(
         others = bodies[:i] + bodies[i + 1 :]
         body_crop = (
             None
-            if body is None or use == "face"
+            if body is None or use == "face" or not people[i].judged
             else cut_body(pixels, body, stacked(others), stacked(faces), size)
         )
         side = None if face is None else float((face[2:] - face[:2]).max())

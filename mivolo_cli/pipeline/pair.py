@@ -39,8 +39,11 @@ def pair(detections: Detections) -> list[Person]:
     rolls = [None if np.isnan(lean) else lean for lean in boxes.roll(detections.points).tolist()]
     people = [Person(faces[face], bodies[person], rolls[face]) for person, face in matches]
     matched_bodies, matched_faces = {person for person, _ in matches}, {face for _, face in matches}
+    unsure = detections.person_scores < detections.alone_score
     people += [
-        Person(None, body) for index, body in enumerate(bodies) if index not in matched_bodies
+        Person(None, body, judged=not unsure[index])
+        for index, body in enumerate(bodies)
+        if index not in matched_bodies
     ]
     people += [
         Person(face, None, rolls[index])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..records import Box, Person
 
 
@@ -13,7 +15,7 @@ def turned_person(person: Person, quarters: int, width: float, height: float) ->
         width, height = height, width
     if roll is not None:
         roll = (roll - 90.0 * quarters + 180.0) % 360.0 - 180.0
-    return Person(face, body, roll)
+    return replace(person, face=face, body=body, roll=roll)
 
 
 def turned_back(person: Person, quarters: int, width: float, height: float) -> Person:

@@ -265,6 +265,16 @@ def test_a_photo_without_a_sure_face_is_doubtful(
     assert len(found.faces) == 2 and found.doubtful is doubtful
 
 
+@pytest.mark.parametrize(("score", "judged"), [(0.49, False), (0.5, True)])
+def test_a_doubtful_person_without_a_face_is_found_but_not_judged(
+    score: float, judged: bool, detector: EmbeddedDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = objects((100, 100, 200, 400, score, PERSON))
+    monkeypatch.setattr(Deim, "find", lambda *_: some)
+    (found,) = detector.detect([image(np.zeros((500, 300, 3), np.uint8))])
+    assert [person.judged for person in pair(found)] == [judged]
+
+
 def test_photos_keep_their_order_and_do_not_depend_on_one_another(
     photos: dict[str, Pixels], detector: EmbeddedDetector
 ) -> None:

@@ -177,6 +177,11 @@ def test_one_kind_of_input_may_be_left_out(use: Use, used: str) -> None:
     assert crops.used == used
 
 
+def test_the_model_does_not_see_who_is_not_judged() -> None:
+    doubtful = Person(None, Box(100, 0, 200, 100), judged=False)
+    assert [crops.used for crops in cut(WHITE, [doubtful, doubtful.scaled(2, 2)], 40)] == [None] * 2
+
+
 def test_a_face_is_blackened_even_when_only_bodies_are_used() -> None:
     (crops,) = cut(WHITE, [Person(Box(140, 20, 160, 40), Box(100, 0, 200, 100))], 100, "body")
     assert black_share(crops.body) == pytest.approx(0.04)

@@ -129,3 +129,11 @@ def test_a_face_is_not_paired_with_a_body_that_it_cannot_belong_to() -> None:
     found = detections([BODY], [HEAD])
     assert len(pair(found)) == 1
     assert len(pair(replace(found, pairable=np.array([[False]])))) == 2
+
+
+def test_a_person_without_a_face_is_judged_only_if_the_detector_is_sure_enough() -> None:
+    found = detections([BODY, [300, 0, 400, 300], [500, 0, 600, 300], [700, 0, 800, 300]], [HEAD])
+    scores = np.array([0.4, 0.4, 0.5, np.nan], np.float32)
+    people = pair(replace(found, person_scores=scores, alone_score=0.5))
+    assert [person.judged for person in people] == [True, False, True, True]
+    assert all(person.judged for person in pair(replace(found, person_scores=scores)))

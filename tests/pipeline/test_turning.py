@@ -55,7 +55,7 @@ def test_rolls_are_turned_as_the_eyes_are(quarters: int) -> None:
 
 
 @pytest.mark.parametrize("quarters", QUARTERS)
-@pytest.mark.parametrize("person", PEOPLE)
+@pytest.mark.parametrize("person", [*PEOPLE, Person(None, BODY, judged=False)])
 def test_turning_back_is_the_inverse(person: Person, quarters: int) -> None:
     turned = turned_person(person, quarters, WIDTH, HEIGHT)
     assert turned_back(turned, quarters, WIDTH, HEIGHT) == person
