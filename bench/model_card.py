@@ -22,6 +22,8 @@ from mivolo_cli.model import checkpoint, registry
 
 MODEL = "mivolo-xs"
 NAMES = ("photos", "wide", "wild_faces", "faces", "bodies")
+PHOTOS = ("photos", "wide")
+"""Those that are also measured turned, smaller and by one input; the others are chips."""
 COLUMNS = {
     "people": ("people", "{:,}"),
     "answered": ("answered", "{:,}"),
@@ -50,7 +52,9 @@ def main() -> None:
     options = parser.parse_args()
     model, spec = checkpoint.load(MODEL)
     found = {
-        name: rows(measure(file, only_plain=options.plain, peer=options.peer))
+        name: rows(
+            measure(file, only_plain=options.plain or name not in PHOTOS, peer=options.peer)
+        )
         for name, file in zip(NAMES, options.data, strict=True)
     }
     here = Path(__file__).parent
