@@ -30,7 +30,7 @@ TRACES = [
     mark.encode(encoding)
     for mark in ("<x:xmpmeta", "<?xpacket begin", "<rdf:RDF", bmff.XMP_TYPE.decode())
     for encoding in ENCODINGS
-]
+] + [bmff.PACKED + bmff.JXL_XMP]
 HIDDEN = "a sidecar would hide what other programs read there"
 
 
@@ -77,7 +77,8 @@ def clean(found: bytes) -> bytes:
 def _packets(data: bytes) -> list[bytes]:
     """All packets, however their author wrote them. Raises Refused for those that cannot be
     unpacked, and for files that cannot be searched but hold something like one."""
-    for format in formats_of(data[:32]):
+    formats = ["CR3"] if data[4:12] == b"ftypcrx " else formats_of(data[:32])
+    for format in formats:
         if format not in READERS:
             continue
         try:
@@ -113,4 +114,7 @@ READERS: Mapping[str, Callable[[bytes], Iterator[bytes] | list[bytes]]] = {
     "GIF": _gif,
     "AVIF": bmff.packets,
     "HEIF": bmff.packets,
+    "JPEG2000": bmff.outer_packets,
+    "JXL": bmff.outer_packets,
+    "CR3": bmff.outer_packets,
 }

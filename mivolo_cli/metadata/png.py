@@ -112,6 +112,14 @@ def packets(data: bytes) -> Iterator[bytes]:
         yield from _profiles(data, XMP_PROFILES, XMP)
 
 
+def exif_blocks(data: bytes) -> Iterator[bytes]:
+    """The TIFF blocks in chunks of every kind. Raises Refused."""
+    found = _exif(data)
+    if found is not None:
+        yield found.body(data)
+    yield from _profiles(data, EXIF_PROFILES, EXIF)
+
+
 def _chunks(data: bytes) -> Iterator[_Chunk]:
     at, kind = 8, b""
     while kind != b"IEND":

@@ -20,6 +20,10 @@ NAMESPACES = {
     "digiKam": "http://www.digikam.org/ns/1.0/",
     "lr": "http://ns.adobe.com/lightroom/1.0/",
     "xmpNote": "http://ns.adobe.com/xmp/note/",
+    "xmp": "http://ns.adobe.com/xap/1.0/",
+    "exif": "http://ns.adobe.com/exif/1.0/",
+    "photoshop": "http://ns.adobe.com/photoshop/1.0/",
+    "MicrosoftPhoto": "http://ns.microsoft.com/photo/1.0",
     "mivolo": OURS,
 }
 SKELETON = (

@@ -14,6 +14,10 @@ from functools import reduce
 
 XMP_TYPE = b"application/rdf+xml"
 XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+JXL_XMP, PACKED = b"xml ", b"brob"
+"""Boxes of JPEG XL: XMP; and another box, compressed with Brotli, which starts with its name."""
+TIFF_STARTS = (b"II*\0", b"MM\0*")
+JP2_EXIF = b"JpgTiffExif->JP2"
 LARGEST_PACKET = 64 * 2**20
 MOST = 100_000
 """Boxes and items that are looked at; photos have a few hundred."""
@@ -113,10 +117,39 @@ def packets(data: bytes) -> list[bytes]:
         for item, (_, content_type, encoding) in meta.types.items()
         if content_type == XMP_TYPE and meta.primary in meta.described.get(item, [meta.primary])
     ]
+    return found + outer_packets(data)
+
+
+def outer_packets(data: bytes) -> list[bytes]:
+    """XMP in boxes of its own, as in JPEG 2000 and JPEG XL. Raises BrokenBoxes."""
+    found = []
     for kind, box in _Box(data, 0, len(data)).boxes():
-        if kind == b"uuid" and box.take(16) == XMP_UUID:
+        if kind == PACKED and box.take(4) == JXL_XMP:
+            raise BrokenBoxes("its XMP is compressed with Brotli")
+        if kind == b"uuid" and box.take(16) == XMP_UUID or kind == JXL_XMP and data[4:8] == b"JXL ":
             found.append(box.take(box.end - box.at))
     return found
+
+
+def exif_blocks(data: bytes) -> Iterator[bytes]:
+    """The TIFF blocks of EXIF. Raises BrokenBoxes."""
+    for kind, box in _Box(data, 0, len(data)).boxes():
+        if kind == b"uuid" and box.take(16) == JP2_EXIF:
+            yield box.take(box.end - box.at)
+        elif kind == b"Exif":
+            yield _behind_offset(box.take(box.end - box.at))
+        elif kind == b"meta":
+            meta = _meta(data)
+            for item, (name, *_) in meta.types.items():
+                if name == b"Exif":
+                    yield _behind_offset(_content(data, meta, item))
+
+
+def _behind_offset(content: bytes) -> bytes:
+    """Behind the number that says how much more is before the block; some programs leave it out."""
+    if content[:4] in TIFF_STARTS:
+        return content
+    return content[4 + int.from_bytes(content[:4], "big") :]
 
 
 def _then(first: Turn, second: Turn) -> Turn:

@@ -20,9 +20,9 @@ from ..metadata import (
     ABOUT_EXIF,
     WITHOUT_SIDECAR,
     Refused,
+    carried,
     embed,
     judge,
-    own_xmp,
     packet,
     regions,
     replace,
@@ -252,7 +252,7 @@ def _write_sidecar(job: _Job, options: TagOptions, reason: Refused | None) -> Ta
 
 def _sidecar(job: _Job, options: TagOptions, file: Path) -> Sidecar:
     """A sidecar, written if there is something to write. Raises Refused."""
-    own = partial(own_xmp.own_xmp, job.data)
+    own = partial(carried.own_metadata, job.data)
     photo_file(job.photo, lambda photo: file)
     done = sidecar.plan(job.photo.file, own, job.tags, options.entries, file)
     if done.unchanged or not _people(done.new):

@@ -1,0 +1,122 @@
+"""The EXIF that a photo has itself, wherever its format keeps it, and fields of it as text."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+
+from ..photos import bmff
+from ..photos.formats import formats_of
+from . import Refused, jpeg, png, tiff, webp
+
+MAIN, PHOTO, GPS = None, 0x8769, 0x8825
+"""Directories, by the field of the first one that points to them."""
+LARGEST_TEXT = 64 * 1024
+PREFIX = b"Exif\0\0"
+CHARSETS = {b"ASCII\0\0\0": "utf-8", b"UNICODE\0": "utf-16", bytes(8): "utf-8"}
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def own_exif(data: bytes) -> Exif | None:
+    """None where there is none that can be read: then other programs do not see it, either."""
+    for format in formats_of(data[:32]):
+        with suppress(Refused, bmff.BrokenBoxes):
+            block = READERS[format](data) if format in READERS else None
+            if block is not None:
+                return Exif(block.removeprefix(PREFIX))
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Exif:
+    """A TIFF block. What is damaged in it says nothing."""
+
+    block: bytes
+
+    def text(self, tag: int, through: int | None = MAIN) -> str:
+        """In UTF-8 as most programs write it, or in Latin-1 as old ones do."""
+        return decoded(self._content(tag, through).partition(b"\0")[0])
+
+    def windows_text(self, tag: int) -> str:
+        """As Windows writes it, in UTF-16."""
+        return _clean(self._content(tag, MAIN).decode("utf-16-le", "ignore"))
+
+    def comment(self, tag: int) -> str:
+        """A text behind the name of its character set."""
+        content = self._content(tag, PHOTO)
+        encoding = CHARSETS.get(content[:8])
+        if encoding == "utf-16":
+            encoding = "utf-16-le" if self._order == "<" else "utf-16-be"
+            return _clean(content[8:].decode(encoding, "ignore").removeprefix("\ufeff"))
+        return decoded(content[8:]) if encoding else ""
+
+    def number(self, tag: int) -> int | None:
+        content = self._content(tag, MAIN)
+        return int.from_bytes(content, "little" if self._order == "<" else "big") or None
+
+    def time(self, tag: int, fraction: int, zone: int) -> str:
+        """As XMP writes it; empty where the clock was not set."""
+        text = self.text(tag, PHOTO)
+        try:
+            time = datetime.strptime(text[:19], "%Y:%m:%d %H:%M:%S")
+        except ValueError:
+            return ""
+        part, offset = self.text(fraction, PHOTO), self.text(zone, PHOTO)
+        part = f".{part}" if re.fullmatch(r"\d{1,9}", part) else ""
+        return time.isoformat() + part + (offset if re.fullmatch(r"[+-]\d\d:\d\d", offset) else "")
+
+    def degrees(self, tag: int, reference: int) -> str:
+        """A latitude or longitude, as XMP writes it: degrees, and minutes with a fraction."""
+        content, side = self._content(tag, GPS), self.text(reference, GPS)[:1]
+        if len(content) != 24 or side not in ("N", "S", "E", "W"):
+            return ""
+        numbers = struct.unpack(f"{self._order}6L", content)
+        if 0 in numbers[1::2]:
+            return ""
+        degrees, minutes, seconds = map(Fraction, numbers[::2], numbers[1::2])
+        whole = degrees * 60 + minutes + seconds / 60
+        return f"{int(whole // 60)},{float(whole % 60):.8f}{side}"
+
+    @property
+    def _order(self) -> str:
+        return "<" if self.block[:2] == b"II" else ">"
+
+    def _content(self, tag: int, through: int | None) -> bytes:
+        with suppress(Refused):
+            found = tiff.read_field(self.block, tag, through)
+            return b"" if found is None else found.content[:LARGEST_TEXT]
+        return b""
+
+
+def decoded(content: bytes) -> str:
+    """Text in UTF-8, or else in Latin-1."""
+    try:
+        return _clean(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        return _clean(content.decode("latin-1"))
+
+
+def _clean(text: str) -> str:
+    """Without what XML cannot hold."""
+    return NOT_XML.sub("", text.rstrip("\0")).strip()
+
+
+def _first(found: Iterator[bytes]) -> bytes | None:
+    return next(found, None)
+
+
+READERS: Mapping[str, Callable[[bytes], bytes | None]] = {
+    "JPEG": jpeg.read_exif,
+    "PNG": lambda data: _first(png.exif_blocks(data)),
+    "WEBP": webp.read_exif,
+    "TIFF": lambda data: data,
+    "AVIF": lambda data: _first(bmff.exif_blocks(data)),
+    "HEIF": lambda data: _first(bmff.exif_blocks(data)),
+    "JPEG2000": lambda data: _first(bmff.exif_blocks(data)),
+    "JXL": lambda data: _first(bmff.exif_blocks(data)),
+}
