@@ -1,9 +1,9 @@
-"""Files and folders that get their names only when they are complete: the one place that writes
-beside a target, syncs, and renames; and the one rule of what may be replaced.
+"""Write files and folders atomically: they get their names only when complete.
 
-What is not new, empty or of the program's own kind is refused, and so are a command's inputs:
-`check_file`. Every writer leaves nothing behind where it fails or is interrupted, and follows a
-link, so that a link stays one.
+This module is the only place that writes next to a target, syncs and renames, and it decides what
+may be replaced (`check_file`): only missing or empty files and those of the program's own kind, and
+never a command's inputs. Writers that fail or are interrupted leave nothing behind. Links are
+followed, so a link stays a link.
 """
 
 from __future__ import annotations

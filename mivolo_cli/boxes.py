@@ -1,4 +1,4 @@
-"""Box arithmetic: boxes are (n, 4) float32 arrays of x1, y1, x2, y2 in pixels, x2 and y2
+"""Box arithmetic. Boxes are (n, 4) float32 arrays of x1, y1, x2, y2 in pixels; x2 and y2 are
 exclusive."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Boxes and labels onto a copy of the photo: one colour a person, text that can be read on any
+"""Draw boxes and labels on a copy of the photo: one colour per person, with text readable on any
 background."""
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Object stores (S3, Google Cloud Storage, Azure) by their URLs, through fsspec: list, read, write.
-And files of this computer, where pipes and devices are no files.
+"""Object stores (S3, Google Cloud Storage, Azure) by URL, through fsspec: list, read, write; and
+local files, where pipes and devices do not count as files.
 
-Every complaint of a library leaves this module as an OSError: FileNotFoundError, PermissionError
-(also where credentials are missing), ConnectionError for the rest; `hint` says what to do about it.
-Credentials, endpoints and retries are the libraries' own.
+All library errors leave this module as OSErrors: FileNotFoundError, PermissionError (also for
+missing credentials), and ConnectionError for the rest; `hint` suggests a remedy. Credentials,
+endpoints and retries are handled by the libraries.
 """
 
 from __future__ import annotations

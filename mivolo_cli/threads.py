@@ -1,4 +1,4 @@
-"""Work in threads whose results come in the order of what they were made from."""
+"""Run work in threads, with results in the order of the inputs."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The command line: parse, call a verb, print, exit. Heavy libraries are imported by the command
-that needs them."""
+"""The command line: parse, call a command, print, exit. Each command imports heavy libraries only
+when it needs them."""
 
 from __future__ import annotations
 

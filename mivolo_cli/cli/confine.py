@@ -1,7 +1,8 @@
-"""What a settings file that was found may name: nothing outside of its folder, no URL, no address.
+"""Restrict what a settings file that was found may refer to: nothing outside its folder, no URL, no
+address.
 
-It may have come with photos from somebody else, who would otherwise choose which files are written
-and read, and whom the program talks to.
+The file may have arrived with somebody else's photos, who would otherwise decide which files are
+read and written and which servers are contacted.
 """
 
 from __future__ import annotations

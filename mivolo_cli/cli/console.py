@@ -1,5 +1,5 @@
-"""What a command says: lines for people or one JSON object for scripts, and a log with one JSON
-object a line."""
+"""Console output of commands: lines for people or one JSON object for scripts, and a log with one
+JSON object per line."""
 
 from __future__ import annotations
 

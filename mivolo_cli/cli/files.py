@@ -1,6 +1,6 @@
-"""The files of a command line: no output is an input, and no two outputs are one file.
+"""Check the files of a command line: no output is an input, and no two outputs are the same file.
 
-Which parameters name files follows from their types, so that a new one is not forgotten.
+Parameters that name files are recognised by their types, so that new ones are not forgotten.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Commands whose help says every default, and which say where their settings come from."""
+"""Commands whose help shows every default and which record where their settings come from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C that is obeyed soon, whatever the program is busy with."""
+"""Make Ctrl-C take effect quickly, whatever the program is doing."""
 
 from __future__ import annotations
 

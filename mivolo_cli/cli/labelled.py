@@ -1,4 +1,4 @@
-"""The options of labelled data, and what is found out about it before any work."""
+"""Options for labelled data, and the checks made before any work."""
 
 from __future__ import annotations
 

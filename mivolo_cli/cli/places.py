@@ -1,4 +1,4 @@
-"""Addresses and patterns in the place of a path: what was meant, and how to say it."""
+"""Detect web addresses and glob patterns given as paths, and explain what to do instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal, and now and then a line where nobody sees bars."""
+"""Progress: a bar on a terminal, an occasional line elsewhere."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The settings file: options that somebody would otherwise type each time, a table for each
-command."""
+"""The settings file: default options, with a table for each command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full or gone, and SIGTERM: neither loses work."""
+"""Handle standard streams that are closed, full or gone, and SIGTERM, without losing work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labelled pictures to measure and train on, in the formats that data sets come in."""
+"""Labelled pictures for evaluation and training, in the formats of common data sets."""
 
 from __future__ import annotations
 

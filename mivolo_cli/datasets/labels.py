@@ -1,5 +1,4 @@
-"""What is known about a person in labelled data: an age or a range of ages, and a gender; and how
-people write them."""
+"""Labels of a person: an age or a range of ages, and a gender; and how they are written."""
 
 from __future__ import annotations
 

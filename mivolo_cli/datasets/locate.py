@@ -1,5 +1,4 @@
-"""Find the labelled people on pictures with a detector, as a scan would, and remember where they
-were."""
+"""Find labelled people in pictures with a detector, as a scan would, and store where they are."""
 
 from __future__ import annotations
 

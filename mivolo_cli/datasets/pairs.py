@@ -1,4 +1,4 @@
-"""People put together from a face and a body, for data that has no pictures of both."""
+"""Combine faces and bodies into people, for data without pictures of both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a row of labelled data to a sample, or to what is wrong with it."""
+"""Convert a row of labelled data to a sample, or to a description of what is wrong with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One labelled person on a picture."""
+"""One labelled person in a picture."""
 
 from __future__ import annotations
 

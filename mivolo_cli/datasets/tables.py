@@ -1,4 +1,4 @@
-"""Labelled data in tables: Parquet files that hold the pictures, and CSV files that name them."""
+"""Labelled data in tables: Parquet files with pictures, and CSV files with paths."""
 
 from __future__ import annotations
 

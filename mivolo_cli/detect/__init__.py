@@ -1,1 +1,1 @@
-"""Find persons and faces: one adapter a file behind one small protocol."""
+"""Detect persons and faces: one adapter per file, behind a small protocol."""

@@ -1,4 +1,4 @@
-"""DEIMv2-femto: persons and animals in a whole photo or in parts of it."""
+"""DEIMv2-femto: detects persons and animals in a whole photo or in parts of it."""
 
 from __future__ import annotations
 

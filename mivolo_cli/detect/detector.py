@@ -1,4 +1,4 @@
-"""What all detectors share: the protocol, clean boxes, batches of one shape, several GPUs."""
+"""Shared by all detectors: the protocol, box clean-up, batches of equal shape, several GPUs."""
 
 from __future__ import annotations
 

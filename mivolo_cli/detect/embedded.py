@@ -1,5 +1,4 @@
-"""The detector that needs nothing: DEIMv2 finds persons, YuNet finds faces, and both ship with the
-package."""
+"""The default detector: DEIMv2 for persons and YuNet for faces, both shipped with the package."""
 
 from __future__ import annotations
 

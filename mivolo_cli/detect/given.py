@@ -1,4 +1,4 @@
-"""The user's own boxes, from a table: no detector at all."""
+"""The user's own boxes from a table, instead of a detector."""
 
 from __future__ import annotations
 

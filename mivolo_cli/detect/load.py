@@ -1,4 +1,4 @@
-"""Open a detector by its name, or by the file of its weights."""
+"""Open a detector by name or by its weights file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fit pixels to the size that a network wants."""
+"""Resize pixels to the input size of a network."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""facexlib's RetinaFace finds the faces, with the user's weights; DEIMv2, shipped with the package,
-finds the persons.
+"""facexlib's RetinaFace for faces, with the user's weights, and DEIMv2 for persons.
 
-facexlib is used for its network alone: its loader downloads and unpickles, and the rest guesses the
+Only the network of facexlib is used: its loader downloads and unpickles, and other parts guess the
 device.
 """
 

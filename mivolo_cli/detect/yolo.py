@@ -1,4 +1,4 @@
-"""Any ultralytics model that knows persons or faces, such as the one published with MiVOLO."""
+"""Any ultralytics model with the classes person or face, such as the one published with MiVOLO."""
 
 from __future__ import annotations
 

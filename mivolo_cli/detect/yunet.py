@@ -1,4 +1,4 @@
-"""YuNet-n: faces with five points each, in pixels of any size."""
+"""YuNet-n: detects faces with five landmarks each, at any image size."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Measure predictions on labelled data, and calibrate their intervals."""
+"""Evaluate predictions on labelled data, and calibrate prediction intervals."""

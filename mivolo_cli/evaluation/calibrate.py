@@ -1,4 +1,4 @@
-"""Calibrate the intervals and the gender scores of a model on labelled data."""
+"""Calibrate a model's intervals and gender scores on labelled data."""
 
 from __future__ import annotations
 

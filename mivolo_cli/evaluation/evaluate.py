@@ -1,4 +1,4 @@
-"""Measure a model, or the results of a scan, on labelled data."""
+"""Evaluate a model or scan results on labelled data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find labelled people again in the results of a scan."""
+"""Match labelled people to scan results."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""How far predictions are from labels, and how sure one can be of that.
-
-Every figure is a mean over people, so one bootstrap serves them all.
-"""
+"""Metrics and their uncertainty. Every metric is a mean over people, so one bootstrap serves all of
+them."""
 
 from __future__ import annotations
 

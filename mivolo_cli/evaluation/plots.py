@@ -1,5 +1,4 @@
-"""Pictures of an evaluation: predicted against true age, error by age, and how often intervals hold
-the truth."""
+"""Plots of an evaluation: predicted against true age, error by age, and interval coverage."""
 
 from __future__ import annotations
 

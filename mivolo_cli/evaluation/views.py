@@ -1,4 +1,4 @@
-"""Labelled people in all the ways in which a scan may come to see them, for calibration."""
+"""For calibration, present labelled people in all the ways a scan may see them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Export results to the formats of other programs: one module a format, and the table that finds
-them."""
+"""Export results to other programs' formats: one module per format, and a table of them."""
 
 from __future__ import annotations
 

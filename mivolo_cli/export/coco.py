@@ -1,5 +1,4 @@
-"""COCO detection JSON: images, and an annotation for each box with age and gender in
-`attributes`."""
+"""COCO detection JSON: images, and one annotation per box with age and gender in `attributes`."""
 
 from __future__ import annotations
 

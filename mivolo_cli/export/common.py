@@ -1,5 +1,4 @@
-"""What the formats share: settings, what was done, the people's boxes in order, and the names of
-photos."""
+"""Shared by all formats: options, summaries, people's boxes in order, and names of photos."""
 
 from __future__ import annotations
 

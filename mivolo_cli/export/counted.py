@@ -1,4 +1,4 @@
-"""The sheets "By year" and "By folder": a line for each, and numbers of photos and people."""
+"""The sheets "By year" and "By folder" with numbers of photos and people."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""COCO JSON as FiftyOne reads it: further fields of an annotation, not `attributes`, become those
-of a detection."""
+"""COCO JSON for FiftyOne: extra fields of an annotation, not `attributes`, become fields of a
+detection."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Label Studio tasks with predictions: boxes in percent, age and gender a region, face and body
+"""Label Studio tasks with predictions: boxes in percent, age and gender per region, face and body
 linked.
 
-Format: https://labelstud.io/guide/predictions. Beside the tasks goes the labelling interface that
-they need.
+Format: https://labelstud.io/guide/predictions. The matching labelling interface is written next to
+the tasks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Each person's own small picture, cut out of the photo."""
+"""A small picture of each person, cropped from the photo."""
 
 from __future__ import annotations
 

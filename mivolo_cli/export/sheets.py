@@ -1,7 +1,7 @@
-"""What the sheets of a spreadsheet share: columns, formats, a header that stays, and cells.
+"""Shared by all sheets of a spreadsheet: columns, formats, the frozen header, and cells.
 
-Text stays text: no formula and no link is ever made from a name, and what begins like a formula is
-marked as text, so that it stays one when the cell is edited.
+Text stays text: names never become formulas or links, and text that looks like a formula is marked
+as text, so that it stays text when the cell is edited.
 """
 
 from __future__ import annotations

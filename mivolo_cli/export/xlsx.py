@@ -1,5 +1,5 @@
-"""A spreadsheet for people: formatted columns, filters, a frozen header, faces by option, sheets
-that count them by year and folder, and one about it."""
+"""A spreadsheet with formatted columns, filters, a frozen header, optional faces, counts by year
+and folder, and a sheet about the data."""
 
 from __future__ import annotations
 

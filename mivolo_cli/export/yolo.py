@@ -1,7 +1,7 @@
-"""A YOLO data set as ultralytics trains on: images/, labels/ with a text file a photo, and
-data.yaml.
+"""A YOLO data set for ultralytics: images/, labels/ with one text file per photo, and data.yaml.
 
-Photos are copied, never linked: ultralytics rewrites a JPEG in place that it takes for damaged.
+Photos are copied, never linked, because ultralytics rewrites JPEGs that it considers damaged in
+place.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Find: the photos of a result table that show whom the user wants, as a list, a table, a playlist,
-copies or links."""
+"""Find photos of certain people in a result table, and list, copy or link them."""
 
 from __future__ import annotations
 

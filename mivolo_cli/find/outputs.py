@@ -1,5 +1,5 @@
-"""Where found photos go: each output is a function that takes a photo, and is opened on a stack at
-whose end it appears."""
+"""Outputs of `find`: each is a function that takes a photo, opened on a stack and published when
+the stack closes."""
 
 from __future__ import annotations
 

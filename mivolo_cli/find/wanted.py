@@ -1,5 +1,5 @@
-"""Which photos and people are wanted, how that is written on the command line, and whether the rows
-of a photo are so."""
+"""Conditions for photos and people, how they are written on the command line, and whether rows meet
+them."""
 
 from __future__ import annotations
 

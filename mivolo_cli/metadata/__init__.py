@@ -1,4 +1,4 @@
-"""Predictions inside the photos' own metadata: regions, XMP packets, containers, sidecars, EXIF."""
+"""Predictions in the photos' own metadata: regions, XMP packets, containers, sidecars, EXIF."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Our entries in a photo's own bytes, in memory: put in, taken out, and checked by decoding the
-picture and by Exiv2.
+"""Insert and remove mivolo's entries in a photo's bytes, in memory, and check the result by
+decoding it and with Exiv2.
 
-The bytes around the packet are kept by the containers of this package; `judge` says why.
+The containers of this package keep the bytes around the packet; `judge` explains why.
 """
 
 from __future__ import annotations

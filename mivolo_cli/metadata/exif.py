@@ -1,9 +1,8 @@
-"""A short text in EXIF's UserComment or ImageDescription, in a block that otherwise keeps every
-byte in its place.
+"""A short text in EXIF's UserComment or ImageDescription; all other bytes of the block stay in
+place.
 
-piexif reads every changed block back. It does not write them: it would lay them out anew, and maker
-notes, which hold offsets of their own, would point to nowhere; and in its own blocks values overlap
-a directory, as exiftool remarks.
+piexif reads every changed block back but does not write it: it would rearrange the block and break
+the offsets in maker notes, and in its own blocks values overlap a directory, as exiftool warns.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The part of a JPEG's XMP that did not fit into one segment, put together with the other."""
+"""Extended XMP: the part of a JPEG's XMP that did not fit into one segment, joined with the
+rest."""
 
 from __future__ import annotations
 

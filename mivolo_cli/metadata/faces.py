@@ -1,7 +1,6 @@
-"""Faces that other programs have marked already: which of ours they are, and what is added to them.
+"""Match our faces to those that other programs have marked, and extend their regions.
 
-A second region on a face that somebody has named would be one without a name, which programs then
-ask about again.
+A second, unnamed region on a named face would make programs ask about the face again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""JPEG files as bytes: the XMP and Exif segments read, put in, taken out. Every other byte stays as
-it is.
+"""JPEG files as bytes: read, insert and remove XMP and Exif segments. All other bytes stay the
+same.
 
-One number follows: where an index of further pictures (MPF) says how long the first one is,
-metadata included.
+One number is adjusted: the length of the first picture in an index of further pictures (MPF), which
+includes the metadata.
 """
 
 from __future__ import annotations

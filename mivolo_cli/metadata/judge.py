@@ -1,8 +1,7 @@
-"""What Exiv2, the library of digiKam, reads in a file before and after a change: the judge of what
-the modules of this package write.
+"""Check with Exiv2, the library of digiKam, what a file contains before and after a change.
 
-It does not write itself: Exiv2 0.28 lays out packets again, moves segments, drops Photoshop blocks
-that it cannot read, and cannot take XMP out of a WebP.
+Exiv2 is not used for writing: version 0.28 reformats packets, moves segments, drops Photoshop
+blocks that it cannot read, and cannot remove XMP from a WebP.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Originals kept inside our own entries, for what cannot be restored by taking out what we put in:
-packets compressed by other programs, empty ones, elements without inside that got one."""
+"""Store originals inside our own entries if removing our entries would not restore them: packets
+compressed by other programs, empty packets, and empty elements that were filled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keywords in the lists that programs keep them in: which are missing, which are ours."""
+"""Keywords in the lists where programs store them: which are missing, and which are ours."""
 
 from __future__ import annotations
 

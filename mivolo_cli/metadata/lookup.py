@@ -1,5 +1,5 @@
-"""Which entries of ours a photo has, in itself or in its sidecar; and whether it is, but for them,
-the photo that was scanned."""
+"""Find our entries in a photo or its sidecar, and check whether the photo is otherwise the one that
+was scanned."""
 
 from __future__ import annotations
 

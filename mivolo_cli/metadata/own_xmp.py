@@ -1,7 +1,7 @@
-"""The XMP that a photo has itself, wherever its format or other programs keep it.
+"""Read a photo's own XMP, wherever its format or other programs store it.
 
-Programs that find a sidecar look at the photo no more, so that a new sidecar has to begin with all
-of this. Files are read as ExifTool reads them, broken ones as far as they go.
+Programs that find a sidecar ignore the XMP in the photo, so a new sidecar must start with all of
+it. Files are read as ExifTool reads them, broken ones as far as possible.
 """
 
 from __future__ import annotations

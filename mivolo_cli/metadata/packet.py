@@ -1,8 +1,7 @@
-"""An XMP packet with our entries in it: merge, take out, read. Every byte that others wrote stays
-as it is.
+"""Merge, remove and read our entries in an XMP packet. Every byte written by others stays the same.
 
-Ours are: regions with something of our namespace inside, the keywords that we noted, and properties
-of our namespace.
+Ours are: regions that contain something of our namespace, the keywords we noted, and properties of
+our namespace.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""What a decoder sees in a file: the orientation, the upright size, and a fingerprint of every
-pixel."""
+"""What a decoder sees in a file: orientation, upright size, and a fingerprint of all pixels."""
 
 from __future__ import annotations
 

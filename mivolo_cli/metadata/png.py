@@ -1,5 +1,5 @@
-"""PNG files as bytes: the XMP and Exif chunks read, put in, taken out. Every other byte stays as it
-is."""
+"""PNG files as bytes: read, insert and remove XMP and Exif chunks. All other bytes stay the
+same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An XMP packet as RDF, whichever of RDF's ways of writing its author chose."""
+"""Read an XMP packet as RDF, in any of RDF's notations."""
 
 from __future__ import annotations
 

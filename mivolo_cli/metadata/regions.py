@@ -1,8 +1,7 @@
-"""What is said of the people on a photo, and where they are: MWG regions in the frame that the file
-stores.
+"""Descriptions and positions of people as MWG regions, in the frame stored in the file.
 
-The Metadata Working Group's guidelines (2.0, section 5.9) measure a region by its centre, width and
-height, as shares of the picture as it is stored, before EXIF's orientation turns it.
+The Metadata Working Group's guidelines (2.0, section 5.9) define a region by centre, width and
+height, as fractions of the stored picture, before EXIF's orientation is applied.
 """
 
 from __future__ import annotations

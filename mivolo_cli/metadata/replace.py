@@ -1,5 +1,5 @@
-"""Put a changed file in the place of the old one: at every moment the whole old file or the whole
-new one is there."""
+"""Replace a file by a changed one: at any moment, either the complete old file or the complete new
+one exists."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Sidecars, `photo.jpg.xmp` or `photo.xmp`: XMP packets in files of their own, for photos that
-cannot or should not be changed, and for programs that prefer them."""
+"""Sidecars, `photo.jpg.xmp` or `photo.xmp`: XMP packets in separate files, for photos that cannot
+or should not be changed, and for programs that prefer them."""
 
 from __future__ import annotations
 

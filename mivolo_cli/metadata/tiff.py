@@ -1,9 +1,8 @@
-"""TIFF files, and the TIFF blocks of Exif, as bytes: an entry is changed by adding a new directory
-at the end.
+"""TIFF files, and the TIFF blocks of Exif, as bytes: an entry is changed by appending a new
+directory.
 
-Everything in a TIFF finds everything else by its distance from the start, so what was there before
-stays where it was: pictures, maker notes, whatever other programs keep. Only a pointer to the
-directory changes.
+Everything in a TIFF is located by its offset from the start, so existing data stays in place:
+pictures, maker notes, and whatever else programs store. Only the pointer to the directory changes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""What lies behind the picture of a JPEG and is found by its distance from the start: it would be
-lost if the metadata grew.
+"""Data after the picture of a JPEG that is located by an offset and would be lost if the metadata
+grew.
 
-Pictures of an MPF index count from the index, videos of phones from the end: they stay in place.
+Pictures of an MPF index are located relative to the index and videos of phones relative to the end,
+so they stay valid.
 """
 
 from __future__ import annotations

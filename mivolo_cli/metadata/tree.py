@@ -1,9 +1,8 @@
-"""XML with the place of every element in the bytes, so that a change touches nothing but what is
-changed.
+"""XML with the byte range of every element, so that a change touches only what it must.
 
-A tree that is written anew has other quotes, other white space, and sometimes other content; other
-programs' entries must keep every byte. Only the standard library's expat says where an element
-stands. Documents with a DOCTYPE are refused, and with it entities.
+A rewritten tree has different quotes and white space, and sometimes different content, but other
+programs' entries must keep every byte. Only the standard library's expat reports where an element
+starts. Documents with a DOCTYPE, and thus entities, are refused.
 """
 
 from __future__ import annotations

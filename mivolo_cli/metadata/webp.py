@@ -1,8 +1,7 @@
-"""WebP files as bytes: the XMP and Exif chunks read, put in, taken out. Every other chunk stays as
-it is.
+"""WebP files as bytes: read, insert and remove XMP and Exif chunks. All other chunks stay the same.
 
-A simple file has one chunk, the picture; metadata need the extended form, whose first chunk says
-what there is.
+A simple file has one chunk, the picture. Metadata needs the extended form, whose first chunk lists
+what the file contains.
 """
 
 from __future__ import annotations

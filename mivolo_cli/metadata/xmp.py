@@ -1,4 +1,4 @@
-"""The words of XMP: namespaces by their prefixes, and elements to be put into a packet."""
+"""XMP vocabulary: namespaces by prefix, and elements to insert into a packet."""
 
 from __future__ import annotations
 

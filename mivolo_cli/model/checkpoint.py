@@ -1,7 +1,7 @@
-"""Files of age models: read what was published, write our own.
+"""Files of age models: read published ones, write our own.
 
-What a file is shows in its content, and what the model is shows in the shapes of its weights; names
-are never believed. No file gets to run code: those of PyTorch are read with `weights_only=True`.
+The file type is detected by content, and the model by the shapes of its weights, never by names. No
+file may execute code: PyTorch files are read with `weights_only=True`.
 """
 
 from __future__ import annotations

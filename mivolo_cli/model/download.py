@@ -1,8 +1,7 @@
-"""Download one file so that a later call can go on after a break.
+"""Download a file so that a later call can resume.
 
-What has come lies in `part`, and beside it in `part.tag` the server's mark of this version (its
-ETag): the rest is only asked for where that mark or a known hash makes sure that both halves belong
-together.
+The partial file is `part`, and `part.tag` next to it holds the server's version tag (ETag). The
+rest is requested only if that tag or a known hash ensures that both parts belong together.
 """
 
 from __future__ import annotations

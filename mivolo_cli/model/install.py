@@ -1,5 +1,5 @@
-"""Bring weights into the user's folder, from the network or from a file at hand; only what is right
-gets in."""
+"""Install weights into the user's folder, from the network or from a local file, after verifying
+them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Intervals around predicted ages that hold a stated share of the true ones: how they are kept, and
-applied. `evaluation.conformal` fits them."""
+"""Store and apply prediction intervals for ages. `evaluation.conformal` fits them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""VOLO's outlook attention without the generic unfold and fold, which copy and transpose what they
-need not."""
+"""VOLO's outlook attention without the generic unfold and fold, which copy and transpose
+needlessly."""
 
 from timm.models.volo import OutlookAttention
 from torch import Tensor, nn, stack

@@ -1,7 +1,7 @@
-"""Whether nobody but the user and the system can have written a file: what is kept for later runs
-is believed only then.
+"""Check that only the user and the system can have written a file; stored data is trusted only
+then.
 
-Where files have no owners and modes (Windows), nothing is looked at.
+Nothing is checked where files have no owners and modes (Windows).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Which weights there are, where they lie, and whether they are still the files that were let in.
+"""The known weights: where they are stored, and whether they are unchanged.
 
-Nothing is loaded or downloaded here. Known are the weights of `registry.toml` and those that the
-user added.
+Nothing is loaded or downloaded here. Known are the weights of `registry.toml` and those added by
+the user.
 """
 
 from __future__ import annotations

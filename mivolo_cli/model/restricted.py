@@ -1,8 +1,8 @@
-"""Whether a checkpoint of ultralytics holds nothing but a model of known layers.
+"""Check that an ultralytics checkpoint contains nothing but a model of known layers.
 
-Such a file is a pickle, and a pickle can name any function of any package to be called. Here it is
-read with PyTorch's restricted loader, which calls nothing that is not on its list, and the list is
-fixed. What stands for the layers is empty: no code of ultralytics runs, either.
+Such a file is a pickle, which can name any function of any package to be called. Here it is read
+with PyTorch's restricted loader, which calls only functions on its list, and the list is fixed.
+Empty classes stand in for the layers, so no code of ultralytics runs either.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a model takes and what its answers mean, without the model."""
+"""A model's inputs and the meaning of its outputs, without the model itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sizes of MiVOLO, and their names."""
+"""The sizes of MiVOLO and their names."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Photos: found, read and turned into pixels."""
+"""Find, read and decode photos."""

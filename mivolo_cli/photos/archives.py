@@ -1,9 +1,9 @@
-"""Pictures inside of files: ZIP, tar (plain as WebDataset's, or compressed), and Parquet with a
+"""Pictures inside archives: ZIP, tar (plain, as in WebDataset, or compressed), and Parquet with a
 column of pictures.
 
-Such a file is a folder to a scan: `train-000.tar/0001.jpg` is the member 0001.jpg,
-`train.parquet/17/cat.jpg` the row 17, whose picture calls itself cat.jpg. Size and time of a sample
-are those of the file that holds it.
+An archive is a folder to a scan: `train-000.tar/0001.jpg` is the member 0001.jpg,
+`train.parquet/17/cat.jpg` is row 17, whose picture is named cat.jpg. Size and time of a member are
+those of the archive.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""HEIC and AVIF files as boxes (ISO/IEC 14496-12 and 23008-12): how the picture is turned, and what
-XMP describes it.
+"""HEIC and AVIF files as boxes (ISO/IEC 14496-12 and 23008-12): rotation of the picture, and its
+XMP.
 
-Neither pillow-heif nor Pillow tells whether it has turned a picture, or shows XMP outside of the
-one item that they look for.
+Neither pillow-heif nor Pillow reports whether it has rotated a picture, or finds XMP outside the
+one item where they look.
 """
 
 from __future__ import annotations

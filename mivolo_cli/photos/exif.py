@@ -1,4 +1,4 @@
-"""What EXIF says of a picture: how to turn it upright, and when it was taken."""
+"""EXIF data of a picture: how to turn it upright, and when it was taken."""
 
 from __future__ import annotations
 

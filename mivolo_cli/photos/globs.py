@@ -1,7 +1,7 @@
-"""Globs for paths, matched in time that grows with the length of the path and with nothing else.
+"""Glob patterns for paths, matched in linear time.
 
-A pattern is followed from character to character with all places in it where the match may be, and
-each step is remembered. Regular expressions would try the ways of repeated stars one by one.
+All positions in the pattern that can match are tracked while walking through the path, and each
+step is cached. Regular expressions would try combinations of repeated stars one by one.
 """
 
 from __future__ import annotations

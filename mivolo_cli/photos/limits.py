@@ -1,4 +1,4 @@
-"""How much memory photos may take while they are decoded, and how many pixels they may have."""
+"""Limits on memory and pixels of photos being decoded."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Where the photo of a table's row is. Tables may come from strangers, so a row leads nowhere but
-below its own root: not by its path, and not by a link."""
+"""Locate the photo of a table row. Tables may come from strangers, so a row must not lead outside
+its own root, neither by its path nor by a link."""
 
 from __future__ import annotations
 

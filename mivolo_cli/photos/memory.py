@@ -1,5 +1,5 @@
-"""Pictures that are handed over in memory: bytes of files, open files, arrays, Pillow's. Any of
-them may be unusable, and is a failure of its own then."""
+"""Pictures passed in memory: bytes of files, open files, arrays, Pillow images. Unusable ones
+become failures."""
 
 from __future__ import annotations
 

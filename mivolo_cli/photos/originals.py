@@ -1,5 +1,5 @@
-"""The bytes of photos as they are, wherever they are: to be copied, and only if they are those of a
-picture."""
+"""The original bytes of photos, wherever they are stored; for copying, and only if they are a
+picture's."""
 
 from __future__ import annotations
 

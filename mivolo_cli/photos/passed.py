@@ -1,4 +1,4 @@
-"""What a walk passes over in folders: files that are no photos, and folders that systems and
+"""Count what a walk skips in folders: files that are not photos, and folders that systems and
 programs keep for themselves."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What a file tells without being decoded: whether that is quick, and whether its end is there."""
+"""What can be told about a file without decoding it: whether decoding is quick, and whether the end
+is present."""
 
 from __future__ import annotations
 

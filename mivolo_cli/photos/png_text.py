@@ -1,6 +1,6 @@
-"""PNG files whose texts or colour profile are longer than Pillow allows: they are passed over.
+"""Skip texts and colour profiles in PNG files that are longer than Pillow allows.
 
-Pillow refuses the whole file, lest a few compressed bytes become gigabytes.
+Pillow refuses the whole file, to avoid that a few compressed bytes become gigabytes.
 """
 
 from __future__ import annotations

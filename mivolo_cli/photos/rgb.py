@@ -1,4 +1,4 @@
-"""Make 8-bit sRGB of whatever kind of pixels Pillow has decoded."""
+"""Convert any kind of decoded pixels to 8-bit sRGB."""
 
 from __future__ import annotations
 

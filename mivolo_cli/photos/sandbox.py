@@ -1,8 +1,8 @@
-"""Decode photos in processes of their own: one that crashes, hangs or eats all memory costs that
-photo only.
+"""Decode photos in separate processes: one that crashes, hangs or exhausts memory affects only that
+photo.
 
-The processes run `sandbox_worker`. What they answer is not trusted: a line of JSON, and as many
-pixels as it says.
+The processes run `sandbox_worker`. Their replies are not trusted: one line of JSON, and exactly the
+number of pixels it announces.
 """
 
 from __future__ import annotations

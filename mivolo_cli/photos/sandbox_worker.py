@@ -1,5 +1,4 @@
-"""The process behind `sandbox`: works on the photos that it is asked for, within limits of time and
-memory."""
+"""The process behind `sandbox`: decodes requested photos within time and memory limits."""
 
 from __future__ import annotations
 

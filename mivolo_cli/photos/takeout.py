@@ -1,7 +1,7 @@
-"""When a photo was taken, by the JSON file that Google Takeout puts beside it.
+"""When a photo was taken, according to the JSON file that Google Takeout writes next to it.
 
-Its name is that of the photo with an addition, cut to 46 characters. Takeout numbers photos of one
-name as `IMG(1).jpg`, and their files as `IMG.jpg(1).json`; photos that were edited have the file of
+The file has the name of the photo with a suffix, cut to 46 characters. Takeout numbers photos of
+the same name as `IMG(1).jpg` and their files as `IMG.jpg(1).json`; edited photos use the file of
 the original.
 """
 

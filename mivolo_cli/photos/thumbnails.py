@@ -1,4 +1,4 @@
-"""Small pictures of photos, without anything of the original's metadata."""
+"""Small copies of photos, without any metadata of the original."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Find photos in folders: each file once, in an order that stays the same, while they are asked
-for."""
+"""Find photos in folders lazily: each file once, in a stable order."""
 
 from __future__ import annotations
 

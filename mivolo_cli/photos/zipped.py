@@ -1,5 +1,5 @@
-"""ZIP files, of which one member is unpacked at a time, and compressed tar files, which are
-unpacked whole into a temporary file: no more than photos can be worth."""
+"""ZIP files, extracted one member at a time, and compressed tar files, extracted as a whole into a
+temporary file, with limits on size."""
 
 from __future__ import annotations
 

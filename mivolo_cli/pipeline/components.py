@@ -1,4 +1,4 @@
-"""The model and the detector of some options, opened here or on another machine."""
+"""The model and detector selected by the options, opened on this machine or another."""
 
 from __future__ import annotations
 

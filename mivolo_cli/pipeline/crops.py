@@ -1,4 +1,5 @@
-"""Cut the two pictures that the model sees of a person, by the rules of the published inference."""
+"""Crop the two pictures of a person that the model sees, by the rules of the published
+inference."""
 
 from __future__ import annotations
 

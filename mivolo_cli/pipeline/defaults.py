@@ -1,4 +1,4 @@
-"""What `auto` means for the device, the model, the detector and the engine, and why, in words."""
+"""What `auto` means for device, model, detector and engine, and why."""
 
 from __future__ import annotations
 

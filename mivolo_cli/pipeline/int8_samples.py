@@ -1,4 +1,4 @@
-"""People for the calibration of int8, out of photos as a scan sees them."""
+"""People for int8 calibration, taken from photos as a scan sees them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find out which face belongs to which body."""
+"""Match faces to bodies."""
 
 from __future__ import annotations
 

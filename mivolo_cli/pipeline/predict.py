@@ -1,4 +1,4 @@
-"""Batches of people in, ages and genders out."""
+"""Predict ages and genders for batches of people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People on photos that are turned by quarters."""
+"""People in photos that are rotated by quarter turns."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Report: one page to look at, with everything it needs inside, and pictures inside or beside
-it."""
+"""Create a report: one self-contained page, with pictures inside or next to it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The page of a report: its data as JSON, its assets inside, and a policy that lets the browser
-load nothing else.
+"""The page of a report: data as JSON, embedded assets, and a content security policy that lets the
+browser load nothing else.
 
-Nothing of the results is ever written as HTML: the page's script reads JSON and makes text of it.
+Results are never written as HTML: the page's script reads JSON and turns it into text.
 """
 
 from __future__ import annotations

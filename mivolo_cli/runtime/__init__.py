@@ -1,1 +1,1 @@
-"""What runs a network: engines, devices, and graphs made for them."""
+"""Run networks: engines, devices, and converted graphs."""

@@ -1,4 +1,4 @@
-"""The devices of PyTorch: which are here, which of them work, and which to use."""
+"""PyTorch devices: which exist, which work, and which to use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all engines share: the protocol, the choice of one, and engines made of other engines."""
+"""Shared by all engines: the protocol, the choice of an engine, and engines composed of others."""
 
 from __future__ import annotations
 

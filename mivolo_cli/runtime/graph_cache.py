@@ -1,8 +1,8 @@
-"""Networks as graphs of OpenVINO: converted once, and kept in the user's cache.
+"""Networks as OpenVINO graphs, converted once and stored in the user's cache.
 
-A folder of the cache holds one graph, info about it, and the hashes of all that; it appears whole
-or not at all. The hashes prove that a graph is whole, not who wrote it: what others could have
-written is not read.
+A folder of the cache contains one graph, information about it, and hashes of both; it appears as a
+whole or not at all. The hashes show that a graph is complete, not who wrote it: graphs that others
+could have written are not read.
 """
 
 from __future__ import annotations

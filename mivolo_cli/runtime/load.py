@@ -1,5 +1,4 @@
-"""A model by its name, ready to answer: on which engine, and what becomes of it where that engine
-cannot."""
+"""Load a model by name: on which engine, and what happens if that engine cannot run it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Which layers of a graph bear no rounding, and how to spare them.
+"""Keep those layers of a graph in full precision that do not tolerate rounding.
 
 Measured on the embedded model (`bench/precision.py`): rounding the first layers of its MobileNets,
-which few channels pass through, does nearly all the harm that bf16 does; and in int8, the last
-layer alone costs 15 years.
+which have few channels, causes nearly all the error of bf16; and in int8, the last layer alone
+costs 15 years.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Several of one kind, such as one engine a GPU, each for one thread at a time."""
+"""A pool that lends each of several resources, such as one engine per GPU, to one thread at a
+time."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Networks stay in the process that opened the first of them: a fork takes none of the threads of
-OpenVINO and PyTorch along, and whoever asks them then waits for ever."""
+"""Keep networks in the process that loaded them: a fork does not copy the threads of OpenVINO and
+PyTorch, so calls in the child would hang."""
 
 from __future__ import annotations
 

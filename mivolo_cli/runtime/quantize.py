@@ -1,4 +1,4 @@
-"""Graphs in int8, by NNCF's post-training quantisation; NNCF is an extra, for who asks for it."""
+"""Quantise graphs to int8 with NNCF's post-training quantisation. NNCF is an optional extra."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the photos of a scan are worked on: on this machine, or on a cluster."""
+"""Where the photos of a scan are processed: on this machine or on a cluster."""
 
 from __future__ import annotations
 

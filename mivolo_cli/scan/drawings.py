@@ -1,4 +1,4 @@
-"""The annotated pictures of a scan."""
+"""Annotated pictures of a scan."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What made a table: the models and options of a scan, as they stand in a table's metadata and
-tell it from others."""
+"""The models and options that produced a table, as stored in its metadata, to distinguish it from
+others."""
 
 from __future__ import annotations
 

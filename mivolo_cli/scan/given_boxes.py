@@ -1,4 +1,4 @@
-"""Whether the user's own boxes are of the photos that are scanned."""
+"""Check that the user's own boxes match the photos being scanned."""
 
 from __future__ import annotations
 

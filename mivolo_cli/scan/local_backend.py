@@ -1,4 +1,4 @@
-"""The work of a scan on this machine."""
+"""Process a scan on this machine."""
 
 from __future__ import annotations
 

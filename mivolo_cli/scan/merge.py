@@ -1,4 +1,4 @@
-"""Join the tables of a scan that was done in shards, once all of them are there."""
+"""Merge the tables of a sharded scan if none is missing."""
 
 from __future__ import annotations
 

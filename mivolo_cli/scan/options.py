@@ -1,4 +1,4 @@
-"""What a scan is asked to do, and how far it has come."""
+"""Options and progress of a scan."""
 
 from __future__ import annotations
 

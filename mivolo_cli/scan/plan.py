@@ -1,5 +1,5 @@
-"""The plan of a run: which photos have results, which are to be done, and the order of all of them
-in the table."""
+"""The plan of a run: which photos have results, which must be processed, and their order in the
+table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write the tables of a scan, and count what is in them."""
+"""Write the tables of a scan and count their content."""
 
 from __future__ import annotations
 

@@ -1,14 +1,12 @@
-"""A scan on a Ray cluster: the stages of the pipeline as operators of Ray Data, each with resources
-of its own.
+"""A scan on a Ray cluster: the pipeline stages as Ray Data operators, each with its own resources.
 
-read and decode in tasks -> detect, pair and crop in actors -> predict in actors -> here, where
-alone results are kept
+    read and decode in tasks -> detect, pair and crop in actors -> predict in actors -> here
 
-Photos go in by windows, each larger than the one before, so that the folders are listed while the
-cluster works. A window's photos are dealt out in chunks; answers come back in any order. Ray does
-again what a broken process, actor or machine has lost. What it gives up, because every process that
-takes it on breaks down, comes last, photo by photo, so that nothing is lost but the photo whose
-fault it is.
+Only this process stores results. Photos enter in windows, each larger than the one before, so that
+folders are listed while the cluster works. A window's photos are split into chunks, whose results
+arrive in any order. Ray repeats work lost by a failing process, actor or machine. Chunks that Ray
+gives up on, because every process that takes them crashes, are processed last, photo by photo, so
+that only the photo causing the crash is lost.
 """
 
 from __future__ import annotations

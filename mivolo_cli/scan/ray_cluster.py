@@ -1,4 +1,4 @@
-"""The Ray cluster itself: join it or start it, and what its machines have."""
+"""The Ray cluster itself: connect to it or start it, and query its resources."""
 
 from __future__ import annotations
 

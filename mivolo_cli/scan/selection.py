@@ -1,4 +1,4 @@
-"""Which photos a scan is of, and what it refuses before any work."""
+"""Select the photos of a scan, and refuse invalid requests before any work."""
 
 from __future__ import annotations
 

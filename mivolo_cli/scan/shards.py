@@ -1,5 +1,5 @@
-"""Shards: a collection cut into parts by a hash of the photos' paths, the same on every machine and
-at any time."""
+"""Shards: split a collection into parts by a hash of the photos' paths, identically on every
+machine and at any time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folders and buckets of a scan, watched: a drive that is pulled out deletes no rows."""
+"""Watch the folders and buckets of a scan: unplugging a drive must not delete rows."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Results of photos on disk, in Parquet files that are each complete or absent, and found again by
-the photo's key.
+"""Results of photos on disk, in Parquet files that are either complete or absent, indexed by the
+photo's key.
 
-A part holds the rows of a run of photos in walk order. Its rows are those of the table, and the key
-of their photo.
+A part contains the rows of consecutive photos in walk order: the rows of the table, plus the key of
+the photo.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The hidden folder beside an output: finished parts, what the last run left, and a lock against a
-second run.
+"""The hidden folder next to an output: finished parts, leftovers of the last run, and a lock
+against a second run.
 
-`people.csv` has `.people.csv.mivolo`; of several outputs, the first one's holds the parts and the
-others' a lock. An output in a bucket has its folder on this computer: a bucket has no locks.
+`people.csv` has `.people.csv.mivolo`; with several outputs, the first one's folder contains the
+parts and the others' contain a lock. The folder of an output in a bucket is on this computer,
+because buckets have no locks.
 """
 
 from __future__ import annotations

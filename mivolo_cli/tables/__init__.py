@@ -1,8 +1,5 @@
-"""Result tables on disk: the suffix chooses the format, and a table appears under its name only
-when it is complete.
-
-A name without suffix is a folder of Parquet files.
-"""
+"""Result tables on disk: the suffix selects the format, and a table gets its name only when
+complete. A name without a suffix is a folder of Parquet files."""
 
 from __future__ import annotations
 

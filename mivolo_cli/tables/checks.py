@@ -1,4 +1,4 @@
-"""What an output may not be: refused before any work is done."""
+"""Refuse invalid outputs before any work."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Results as CSV: UTF-8, a header, quotes only where needed. An empty field is null; an empty text
-is `""`.
+"""Results as CSV: UTF-8, with a header, and quotes only where needed. An empty field is null; an
+empty text is `""`.
 
-Tables that a spreadsheet has written are read, too: with semicolons or tabs, and with a byte order
-mark.
+Tables saved by spreadsheets can be read, too: with semicolons or tabs, and with a byte order mark.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Results as a folder of Parquet files, for more rows than one file should hold; a photo's rows are
-all in one file."""
+"""Results as a folder of Parquet files, for more rows than one file should contain; a photo's rows
+are all in the same file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results as JSON Lines: one object a row, every column in each, UTF-8."""
+"""Results as JSON Lines: one object per row with all columns, UTF-8."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Photo libraries that have moved: the folders of a table, and where they are now.
+"""Photo libraries that have moved: maps the folders of a table to where they are now.
 
-`NEW` stands for the table's only root. `OLD=NEW` stands for a root, or for a folder that roots are
-below.
+`NEW` replaces the table's only root. `OLD=NEW` replaces a root, or a folder above roots.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Results as Parquet: what the table was made with stands in the file's key-value metadata."""
+"""Results as Parquet, with provenance in the file's key-value metadata."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Result tables as the photos and people they were written from; every reader of results starts
-here."""
+"""Result tables as photos and people; every reader of results starts here."""
 
 from __future__ import annotations
 

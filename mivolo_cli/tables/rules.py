@@ -1,6 +1,6 @@
-"""What the values of a result table have to be, whoever wrote it: readers rely on it.
+"""Rules that the values of a result table must meet, whoever wrote it.
 
-Scans write only such rows; tables that were edited, or come from strangers, may hold others.
+Scans write only valid rows; tables that were edited or come from strangers may contain others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Leave out people of whom the detector was not sure."""
+"""Skip people with low detection scores."""
 
 from __future__ import annotations
 

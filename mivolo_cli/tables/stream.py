@@ -1,4 +1,4 @@
-"""Result tables of any size, a few thousand rows at a time."""
+"""Read result tables of any size, a few thousand rows at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many photos and people a result table has: in all, and by year, month and folder."""
+"""Count photos and people of a result table: in total, and by year, month and folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outputs on their way: each appears under its name only when it is complete, and last of all."""
+"""Outputs being written: each gets its name only at the very end, when it is complete."""
 
 from __future__ import annotations
 

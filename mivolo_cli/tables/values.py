@@ -1,8 +1,8 @@
-"""The values of a result table in the types of SCHEMA.
+"""Convert the values of a result table to the types of SCHEMA.
 
-Spreadsheets and other programs write tables again in their own way: whole numbers as 12.0, decimal
-commas, NaN for nothing, large numbers rounded. What has one meaning is read; anything else is an
-error that names the column and the row.
+Spreadsheets and other programs change tables when saving them: whole numbers as 12.0, decimal
+commas, NaN for missing values, rounded large numbers. Values with a single meaning are accepted;
+anything else is an error that names column and row.
 """
 
 from __future__ import annotations

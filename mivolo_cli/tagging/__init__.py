@@ -1,1 +1,1 @@
-"""Write predictions into the photos' metadata, and take them out again."""
+"""Write predictions into the photos' metadata, and remove them again."""

@@ -1,4 +1,4 @@
-"""Whether photos say what the results say: `tag --check`."""
+"""Compare photos with results: `tag --check`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `tag` is asked to write, and where."""
+"""What `tag` should write, and where."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of a photo in `tag` and `untag`, and the table of all outcomes."""
+"""The outcome of `tag` and `untag` for each photo, and the table of all outcomes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Tag: put the results of a scan into the photos' own metadata, or into sidecars; or compare the
-two."""
+"""Tag: write scan results into the photos' own metadata or into sidecars, or compare the two."""
 
 from __future__ import annotations
 

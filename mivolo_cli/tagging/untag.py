@@ -1,5 +1,5 @@
-"""Untag: take our entries out of photos and sidecars again, down to the original bytes where that
-was promised."""
+"""Untag: remove our entries from photos and sidecars, restoring the original bytes where that was
+promised."""
 
 from __future__ import annotations
 

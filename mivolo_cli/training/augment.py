@@ -1,5 +1,5 @@
-"""How training changes pictures: boxes as detectors err, heads as levelling leaves them, and
-pictures as photos have them: small, soft, noisy, compressed, dim, grey, half covered."""
+"""Augmentation: boxes as detectors misplace them, heads as levelling leaves them, and pictures as
+photos have them: small, soft, noisy, compressed, dim, grey, partly covered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes the batches of the steps ahead, in a process beside that of the model."""
+"""Prepare batches ahead, in a separate process next to the model's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training minimises: the batches it learns from, and the loss on them."""
+"""The training objective: batches and their loss."""
 
 from __future__ import annotations
 

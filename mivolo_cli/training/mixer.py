@@ -1,8 +1,8 @@
-"""Draws training examples: what inference would cut out of photos of labelled people.
+"""Draw training examples: the crops that inference would make of photos of labelled people.
 
-People whose face and body the data shows come as they are, with one of the two left out, or from
-the body only with the face still visible in it, as if no detector had found it. A face may also be
-given somebody else's body of the same gender and age range.
+People with face and body are used as they are, with one of the two omitted, or from the body only
+with the face still visible, as if no detector had found it. A face may also be combined with
+another person's body of the same gender and age range.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What training keeps of a labelled person: the face and the body, each with some of what is
-around it, so that it can be cut anew each time."""
+"""Stored parts of a labelled person: face and body, each with some margin, so that crops can
+vary."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Recipes: what decides the result of a training, as TOML files with the names of the fields
-here."""
+"""Recipes: the settings that determine the result of a training, as TOML files with the field names
+used here."""
 
 from __future__ import annotations
 

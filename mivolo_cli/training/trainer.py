@@ -1,5 +1,4 @@
-"""A model in training: its optimizers, its average, its steps, and the checkpoints from which it
-goes on."""
+"""A model in training: optimizers, averaged weights, steps, and checkpoints to resume from."""
 
 from __future__ import annotations
 
