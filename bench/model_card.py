@@ -52,9 +52,7 @@ def main() -> None:
     options = parser.parse_args()
     model, spec = checkpoint.load(MODEL)
     found = {
-        name: rows(
-            measure(file, only_plain=options.plain or name not in PHOTOS, peer=options.peer)
-        )
+        name: rows(measure(file, only_plain=options.plain or name not in PHOTOS, peer=options.peer))
         for name, file in zip(NAMES, options.data, strict=True)
     }
     here = Path(__file__).parent

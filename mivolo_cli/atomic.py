@@ -34,10 +34,8 @@ OWNER = stat.S_IRUSR | stat.S_IWUSR
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A temporary file at `path`, open as `file`, that takes the place of `target`.
-
-    `mode` is that of the file it replaces; None where there is none, and the umask decides.
-    """
+    """A temporary file at `path`, opened as `file`, that will replace `target`. `mode` is that of
+    the replaced file, or None for a new one (the umask decides)."""
 
     target: Path
     path: Path
@@ -85,10 +83,10 @@ def check_file(
     inputs: Iterable[Path] = (),
     replace: bool = False,
 ) -> None:
-    """Refuse, before any work, a file that could not be written, is one of the command's inputs, or
-    stands already and is neither empty nor of this kind. Raises BadInput.
+    """Refuse, before any work, an output that cannot be written, is one of the command's inputs, or
+    exists and is neither empty nor of this kind. Raises BadInput.
 
-    With `replace` the user has said that any file may be replaced; an input still may not.
+    With `replace`, the user allows any file to be replaced, but never an input.
     """
     if suffix and path.suffix.lower() != suffix:
         raise BadInput(
@@ -104,12 +102,9 @@ def check_file(
 
 
 def may_replace(path: Path, kind: Kind, *, anyway: bool = False) -> bool:
-    """Whether nothing is lost under this name: there is nothing yet, an empty file, one of this
-    kind, or, with `anyway`, any file.
-
-    A link has to lead to a file of this kind, whatever the user said: a new, empty or other file
-    could be anywhere.
-    """
+    """Whether the name can be overwritten without loss: it does not exist, is empty, is of this
+    kind, or `anyway` is set. A link must always lead to a file of this kind, since any other target
+    could be anywhere."""
     target = real(path)
     if os.path.islink(target):  # a link in circles
         return True
@@ -126,7 +121,7 @@ def may_replace(path: Path, kind: Kind, *, anyway: bool = False) -> bool:
 
 
 def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Raises BadInput where an output is an input, by whatever name or link."""
+    """Raises BadInput if an output is an input under any name or link."""
     inputs = list(inputs)
     for path in outputs:
         if any(is_same(path, other) for other in inputs):
@@ -137,7 +132,8 @@ def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
 
 
 def refuse_twins(outputs: Sequence[Path]) -> None:
-    """Raises BadInput where two outputs are one file; a terminal and the like may be both."""
+    """Raises BadInput if two outputs are the same file; devices such as a terminal may be
+    shared."""
     files = [path for path in outputs if not path.is_char_device()]
     for place, path in enumerate(files):
         if any(is_same(path, other) for other in files[:place]):
@@ -147,8 +143,8 @@ def refuse_twins(outputs: Sequence[Path]) -> None:
 
 
 def is_same(one: Path, other: Path) -> bool:
-    """Whether two names mean one file or folder: by links, hard links, or on a file system that
-    ignores case."""
+    """Whether two names refer to the same file or folder, through links, hard links, or a file
+    system that ignores case."""
     if real(one) == real(other):
         return True
     try:
@@ -178,7 +174,7 @@ def check_folder(path: Path) -> None:
 
 @contextmanager
 def draft(target: Path, folder: Path | None = None) -> Iterator[Draft]:
-    """A temporary file for a target whose links have been followed (`real`): beside it, or in
+    """A temporary file for a target whose links have been followed (`real`): next to it, or in
     another folder. It is deleted at the end unless it was published.
 
     For writers with needs of their own; `new_file` and `replacing` suit all others. Raises OSError.
@@ -212,7 +208,7 @@ def replacing(path: Path, hint: str = ROOM, *, follow: bool = True) -> Iterator[
 
 @contextmanager
 def new_file(path: Path, hint: str = ROOM) -> Iterator[Path]:
-    """As `replacing`, for what is written by its name: an empty temporary file beside `path`.
+    """As `replacing`, for what is written by its name: an empty temporary file next to `path`.
 
     Raises OutputError.
     """
@@ -225,7 +221,7 @@ def new_file(path: Path, hint: str = ROOM) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """A temporary folder beside `path` to fill; it takes the name if the block ends without an
+    """A temporary folder next to `path` to fill; it takes the name if the block ends without an
     exception.
 
     A folder that stands there is empty, unless its content is to be replaced. Raises OutputError.
@@ -264,7 +260,7 @@ def real(path: Path) -> Path:
 
 
 def part_of(target: Path, folder: Path | None = None) -> Path:
-    """A new name for a temporary file or folder: hidden, beside the target, or in another
+    """A new, hidden name for a temporary file or folder, next to the target or in another
     folder."""
     return (folder or target.parent) / f".{_stem(target)}.{secrets.token_hex(4)}.part"
 
@@ -276,7 +272,7 @@ def sync(file: IO[bytes] | IO[str]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on the disk, where the file system can."""
+    """Flush the names in a folder to disk, where the file system supports it."""
     with suppress(OSError):
         opened = os.open(folder, os.O_RDONLY)
         try:
@@ -286,7 +282,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(target: Path) -> None:
-    """Delete what a killed run has left of a target beside it. Nobody may be writing it now."""
+    """Delete leftovers of a killed run next to a target. Nobody may be writing it."""
     with suppress(OSError):
         for file in leftovers(target.parent, target):
             discard(file)

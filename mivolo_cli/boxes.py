@@ -31,7 +31,7 @@ def intersection(a: Boxes, b: Boxes) -> NDArray[np.float32]:
 
 
 def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
-    """Intersection over union: (n, 4), (m, 4) -> (n, m); 0 where both boxes are empty.
+    """Intersection over union: (n, 4), (m, 4) -> (n, m); 0 if both boxes are empty.
 
     >>> iou(np.array([[0, 0, 2, 2]], np.float32), np.array([[0, 0, 2, 4]], np.float32)).tolist()
     [[0.5]]
@@ -85,7 +85,7 @@ def centre(boxes: Boxes) -> NDArray[np.float32]:
 
 def roll(points: Points) -> NDArray[np.float32]:
     """By how many degrees heads lean clockwise: points (n, 5, 2) as in Detections -> (n,), from
-    -180 to 180; NaN where there are no points.
+    -180 to 180; NaN if there are no points.
 
     The turn that brings an upright face nearest to the points, in the sense of least squares: on a
     profile, whose eyes are in nearly one place, nose and mouth decide.

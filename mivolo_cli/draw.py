@@ -50,7 +50,7 @@ MIN_TEXT, MIN_SMALL_TEXT = 11, 10
 JPEG_QUALITY = 92
 JPEG_MAX_SIDE = 65_500
 MARK = b"drawn by mivolo"
-"""The comment in a drawing, by which it is told from a photo."""
+"""A comment that distinguishes drawings from photos."""
 START = 4096
 LONGEST_NAME = 255
 """Bytes of a file name that usual file systems can hold."""
@@ -188,7 +188,7 @@ def labels(prediction: Prediction | None, size: int) -> list[Caption]:
 
 
 def _age(prediction: Prediction) -> str:
-    """In whole years, or the interval where that is all that is known."""
+    """Age in whole years, or the interval if there is no age."""
     if prediction.age is not None:
         return str(whole_years(prediction.age))
     return f"{prediction.age_low or 0:.0f}-{prediction.age_high or 0:.0f}"
@@ -197,7 +197,7 @@ def _age(prediction: Prediction) -> str:
 def place_labels(
     width: int, height: int, people: Annotated, style: Style
 ) -> Iterator[tuple[int, Caption, Rect]]:
-    """Each person's index, label and place, inside of the picture, off faces and other labels where
+    """Each person's index, label and place, inside the picture, off faces and other labels where
     there is room.
 
     People whose shortest label is larger than the picture have none.
@@ -269,7 +269,7 @@ def _overlaps(places: Sequence[Rect], others: Sequence[Rect]) -> NDArray[np.int6
 
 
 def _whole(box: Box, width: int, height: int) -> Rect:
-    """The box in whole pixels, at least one of them, inside of the picture."""
+    """The box in whole pixels, at least one of them, inside the picture."""
     left, top = min(max(round(box.x1), 0), width - 1), min(max(round(box.y1), 0), height - 1)
     return (
         left,
@@ -280,7 +280,7 @@ def _whole(box: Box, width: int, height: int) -> Rect:
 
 
 def _draw_frame(canvas: Pixels, rect: Rect, style: Style, colour: Colour, dashed: bool) -> None:
-    """A line just inside of the rect, with rounded corners and a rim on both of its sides."""
+    """A line just inside the rect, with rounded corners and a rim on both of its sides."""
     for part, along in _edges(rect, style, canvas.shape[1], canvas.shape[0]):
         depth = _depth(part, rect, style.radius)
         dashes = _dashes(part, rect, style, along) if dashed else 1.0
@@ -318,7 +318,7 @@ def _edges(rect: Rect, style: Style, width: int, height: int) -> Iterator[tuple[
 
 
 def _depth(part: Rect, rect: Rect, radius: float) -> NDArray[np.floating]:
-    """How far inside of the rounded rect the centre of each pixel of the part lies; negative
+    """How far inside the rounded rect the centre of each pixel of the part lies; negative
     outside."""
     left, top, right, bottom = rect
     radius = min(radius, (right - left) / 2, (bottom - top) / 2)
@@ -375,8 +375,8 @@ def _blend(canvas: Pixels, part: Rect, colour: Colour, cover: Cover) -> None:
 
 @lru_cache(maxsize=1)
 def root_folders(roots: tuple[str, ...]) -> Mapping[str, str]:
-    """A folder name for each root: its own name, with a number where an earlier root has it
-    already."""
+    """A folder name for each root: its own name, with a number if an earlier root has the same
+    name."""
     names: dict[str, str] = {}
     taken: set[str] = set()
     for root in dict.fromkeys(roots):
@@ -428,8 +428,8 @@ def _fitting(name: str) -> str:
 def save_annotated(
     pixels: Pixels, people: Annotated, folder: Path, photo: Photo, roots: Sequence[str] = ()
 ) -> Path:
-    """Annotate, and write the picture as JPEG to annotated_path(), where nothing else may stand.
-    Raises BadInput and OutputError."""
+    """Draw the picture and write it as JPEG to annotated_path(), which must be free. Raises
+    BadInput and OutputError."""
     target = annotated_path(folder, photo, roots)
     if not Path(os.path.realpath(target.parent)).is_relative_to(os.path.realpath(folder)):
         raise BadInput(

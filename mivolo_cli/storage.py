@@ -31,7 +31,7 @@ NAMED = re.compile(r"([a-z0-9]{2,}):[/\\]+(.*)", re.DOTALL)
 BLOCK = 8 * 1024**2
 """Bytes that are asked for at once of what is read in pieces."""
 TIMES = ("LastModified", "last_modified", "mtime", "created")
-"""Where the libraries put an object's time."""
+"""Field in which the libraries report an object's time."""
 HTTP_DENIED = (401, 403)
 
 
@@ -162,7 +162,7 @@ def open_file(file: Path) -> BinaryIO:
 
 
 def read_file(file: Path, most: int) -> bytes:
-    """The content of a regular file of at most so many bytes. Raises OSError."""
+    """The content of a regular file of at most this many bytes. Raises OSError."""
     with open_file(file) as opened:
         size = os.fstat(opened.fileno()).st_size
         if size > most:
@@ -171,7 +171,7 @@ def read_file(file: Path, most: int) -> bytes:
 
 
 def read_start(file: Path, most: int) -> bytes:
-    """The first bytes of a regular file, at most so many. Raises OSError."""
+    """The first bytes of a regular file, at most this many. Raises OSError."""
     with open_file(file) as opened:
         return opened.read(most)
 
@@ -187,8 +187,7 @@ def cache_folder() -> Path:
 
 
 def place(path: Path | str) -> Path:
-    """What the user means by a path: a Url for a bucket, a plain path for `file:///...` and all
-    others."""
+    """Interpret a path: a Url for a bucket, a plain path for `file:///...` and all others."""
     match = NAMED.fullmatch(str(path))
     if match and match[1] in STORES:
         return path if isinstance(path, Url) else Url(f"{match[1]}://{match[2]}")
@@ -198,7 +197,7 @@ def place(path: Path | str) -> Path:
 
 
 def is_url(text: str) -> bool:
-    """Whether it leads into a bucket, as a root of photos may."""
+    """Whether a root is in a bucket."""
     scheme, separator, _ = text.partition("://")
     return bool(separator) and scheme in STORES
 
@@ -209,7 +208,7 @@ def bucket(url: str) -> str:
 
 
 def hint(error: OSError, url: str) -> str:
-    """What to do about an error of this module."""
+    """Hint for an error of this module."""
     store = STORES[url.partition("://")[0]]
     if isinstance(error, Unavailable):
         return f"pip install 'mivolo-cli[{store.extra}]'"
@@ -221,7 +220,7 @@ def hint(error: OSError, url: str) -> str:
 
 
 def stat(url: str) -> Stat:
-    """What is there: an object, or a folder. Raises OSError."""
+    """Information about an object or a folder. Raises OSError."""
     with _translated(url):
         info = _filesystem(url).info(_key(url))
     return Stat(None, None) if info["type"] == "directory" else Stat(info["size"], _time(info))

@@ -20,14 +20,14 @@ from .files import OUTPUTS
 
 ADDRESSES = ("ray-address", "url")
 PLAIN = ("title", "include", "exclude", "path")
-"""Options whose text is never a path; that of all others may be one."""
+"""Options whose text is never a path; the text of all others may be one."""
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\]|.*://", re.DOTALL)
 HINT = "if you trust it, use mivolo --settings {file} ...; otherwise use --no-settings"
 
 
 def is_own(file: Path) -> bool:
-    """Whether a file belongs to the user, and so does a link to it; where files have no owners, all
-    do."""
+    """Whether a file, and a link to it, belong to the user; always true where files have no
+    owners."""
     if not hasattr(os, "geteuid"):
         return True
     return {file.stat().st_uid, file.lstat().st_uid} == {os.geteuid()}
@@ -52,7 +52,8 @@ def _texts(tables: Mapping[str, Any], under: str = "") -> Iterator[tuple[str, st
 
 
 def _reason(key: str, text: str, folder: Path) -> str:
-    """Why an option of a file in this folder may not be this; empty where it may."""
+    """Why an option in a settings file of this folder is not allowed to have this value; empty if
+    it is."""
     if key in PLAIN:
         return ""
     if key in ADDRESSES or URL.match(text):

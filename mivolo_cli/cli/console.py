@@ -25,8 +25,8 @@ PACKAGE = __name__.partition(".")[0]
 
 
 class Console:
-    """To be entered; an error that leaves the block is logged on its way. Lines for people go to
-    standard error where standard output has the results themselves."""
+    """A context manager that logs errors leaving the block. Lines for people go to standard error
+    if standard output carries the results."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Console:
 
     @property
     def notes(self) -> list[str]:
-        """What the program has logged for the user so far, each text once."""
+        """Messages logged for the user so far, without duplicates."""
         return list(self._notes.texts)
 
     def __enter__(self) -> Console:
@@ -74,7 +74,7 @@ class Console:
 
     @property
     def prints_lines(self) -> bool:
-        """Whether people read standard output."""
+        """Whether standard output is read by people."""
         return not (self.quiet or self.as_json)
 
     def say(self, line: str = "") -> None:

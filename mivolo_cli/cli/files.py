@@ -21,7 +21,7 @@ OUTPUTS = (
 )
 """The parameters that name what a command writes; all other paths are read."""
 MODELS = ("model", "detector", "init")
-"""Those that are a name of the registry, or else a file."""
+"""Parameters that are either a registered name or a file."""
 Values = Mapping[str, Any]
 
 

@@ -15,7 +15,7 @@ from . import files
 from .text import echo, shown
 
 SETTINGS = "mivolo.settings"
-"""Where a context keeps the settings file in force."""
+"""Key of the settings file in a context."""
 METAVARS = {Path: "PATH", str: "TEXT", int: "N", float: "N"}
 
 
@@ -101,15 +101,14 @@ def _described(params: list[Any]) -> list[Any]:
 
 
 def _metavar(option: TyperOption) -> str | None:
-    """What stands for the value: nothing for a flag, and None for words to choose from, which typer
-    lists."""
+    """Placeholder of the value: nothing for a flag, and None for choices, which typer lists."""
     if option.is_flag or option.metavar is not None or option.type_descriptor.is_choice:
         return "" if option.is_flag else option.metavar
     return next((METAVARS[kind] for kind in files.kinds(option) if kind in METAVARS), None)
 
 
 def _default(option: TyperOption) -> str | bool:
-    """In words where typer says nothing."""
+    """The default in words if typer would show nothing."""
     if option.default is None or option.default in ((), []):
         return "none"
     return "off" if option.default is False and not option.secondary_opts else True

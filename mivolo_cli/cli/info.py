@@ -91,7 +91,7 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 
 def _print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
-    """Paths are broken behind a folder, where a line is too short for them."""
+    """Break long paths after a folder."""
     for name, value in pairs:
         indent = 13 if name else 0
         line = f"{name:<12} {value}".rstrip()

@@ -32,13 +32,12 @@ def asked() -> Iterator[threading.Event]:
 
 @contextmanager
 def ending_within(seconds: float, exit_code: int, last_words: str) -> Iterator[None]:
-    """After a Ctrl-C or SIGTERM in the block, end the process at the latest after so many seconds,
-    and say so.
+    """After Ctrl-C or SIGTERM in the block, end the process after at most this many seconds, with a
+    message.
 
-    Python raises KeyboardInterrupt only between two of its own steps, and one step may be a long
-    calculation. The system's signal wakes a thread through a socket meanwhile. Nothing is lost by
-    the sudden end: what is finished lies on the disk, and what is half-written lies under temporary
-    names.
+    Python raises KeyboardInterrupt only between its own steps, and one step may be a long
+    calculation; meanwhile, the signal wakes a thread through a socket. Nothing is lost by the
+    sudden end: finished work is on disk, and incomplete files have temporary names.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

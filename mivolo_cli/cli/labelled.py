@@ -19,8 +19,8 @@ TABLES = (".csv", ".tsv", ".txt")
 def reading(
     data: Sequence[Path], images: Path | None, pictures: Pictures, invalid: Invalid
 ) -> DataOptions:
-    """How labelled data is to be read. Raises BadInput where it is not there, or all its pictures
-    are somewhere else."""
+    """Options for reading labelled data. Raises BadInput if the data does not exist, or if none of
+    its pictures do."""
     from ..datasets import DataOptions
 
     for place in data:
@@ -32,7 +32,7 @@ def reading(
 
 
 def _require_pictures(table: Path, images: Path | None) -> None:
-    """Refuse a table none of whose pictures is where it is looked for."""
+    """Refuse a table if none of its pictures exists."""
     folder = table.parent if images is None else images
     names = list(dict.fromkeys(_names(table)))
     if not names or any((folder / name).is_file() for name in names):

@@ -11,7 +11,7 @@ from ..errors import BadInput
 from ..storage import STORES, Url
 
 ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):[/\\]+(.*)", re.IGNORECASE | re.DOTALL)
-"""Also one whose slashes a Path has made fewer of."""
+"""Matches URLs, also after Path has collapsed their slashes."""
 WILD = re.compile(r"[*?\[]")
 BUCKETS = "buckets are s3://, gs:// and az://"
 SHOWN_PATHS = 3
@@ -64,7 +64,7 @@ def web_address(path: Path | str) -> str:
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether it names nothing and looks as if a shell should have put names in its place."""
+    """Whether a path does not exist and looks like a glob pattern that no shell has expanded."""
     wild = not isinstance(path, Url) and WILD.search(str(path))
     return bool(wild) and not os.path.lexists(path)
 

@@ -18,8 +18,7 @@ LINE_SECONDS = 30.0
 
 
 class Bar:
-    """Call it with the number done so far, the total where it is known, and facts to show
-    beside."""
+    """Call with the number done so far, the total if known, and values to show next to it."""
 
     def __init__(self, verb: str, unit: str, quiet: bool = False, scale: bool = False) -> None:
         from tqdm import tqdm

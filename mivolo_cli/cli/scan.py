@@ -183,8 +183,8 @@ def _inference(given: Mapping[str, Any]) -> InferenceOptions:
 
 
 def _scan_and_tag(options: ScanOptions, console: Console) -> tuple[Progress, Tally | None]:
-    """Tag from an output; where there is none, from a table in the cache, which stays there until
-    all is tagged."""
+    """Tag from an output, or, without one, from a table in the cache that is kept until all photos
+    are tagged."""
     from ..tagging.tag import TagOptions
 
     kept = None if options.outputs else _kept_results(options)
@@ -197,8 +197,7 @@ def _scan_and_tag(options: ScanOptions, console: Console) -> tuple[Progress, Tal
 
 
 def _kept_results(options: ScanOptions) -> Path:
-    """Where the results for these folders are while they are needed: the same place for the same
-    command."""
+    """Place of the cached table for these folders; the same for the same command."""
     from ..model import private
     from ..photos import walk
     from ..storage import cache_folder
@@ -307,8 +306,8 @@ def make_folder(folder: Path, hint: str, mode: int = 0o777) -> None:
 
 
 def _paths_from_stdin() -> list[str]:
-    """One path a line, or separated by NUL bytes as `find -print0` writes them; a byte order mark
-    is none of a path. Raises BadInput where no path leads anywhere."""
+    """Read one path per line, or paths separated by NUL bytes as from `find -print0`, with an
+    optional byte order mark. Raises BadInput if no path exists."""
     data = _without_mark(sys.stdin.buffer.read())
     names = data.split(b"\0") if b"\0" in data else data.splitlines()
     paths = [os.fsdecode(name) for name in names if name]

@@ -34,8 +34,8 @@ def find(start: Path) -> Path | None:
 def read(
     file: Path, program: TyperGroup, context: typer.Context, *, found: bool = False
 ) -> dict[str, Any]:
-    """Defaults for the commands of a program, as parameters by command. Raises BadInput for what it
-    does not know, and, in a file that was `found` and not named, for what leads out of its
+    """Defaults for a program's commands, as parameters by command. Raises BadInput for unknown
+    options, and, in a file that was `found` rather than named, for references outside its
     folder."""
     try:
         tables = tomllib.loads(read_file(file, MOST_BYTES).decode("utf-8"))
@@ -84,7 +84,7 @@ def _group(
 
 
 def _new_name(key: str, options: Collection[str]) -> str:
-    """What an option of version 0.1 is called today."""
+    """Current name of an option of version 0.1."""
     new = OLD_NAMES.get(f"--{key}", "").lstrip("-")
     return new if new in options else key
 

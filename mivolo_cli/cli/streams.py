@@ -18,8 +18,8 @@ BUFFER = 8192
 
 
 class SteadyFile(io.FileIO):
-    """A standard stream whose work goes on where nobody reads, or its disk is full. `trouble` is
-    what the first write that failed met."""
+    """A standard stream that ignores closed readers and full disks. `trouble` is the error of the
+    first failed write."""
 
     trouble: OSError | None = None
 
@@ -45,8 +45,8 @@ def open_all() -> None:
 
 
 def trouble() -> OSError | None:
-    """What kept standard output from arriving. Who stops reading, as `head` does, has read
-    enough."""
+    """Why standard output did not arrive. A reader that stops early, such as `head`, is not an
+    error."""
     sys.stdout.flush()
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     found = raw.trouble if isinstance(raw, SteadyFile) else None
@@ -54,7 +54,8 @@ def trouble() -> OSError | None:
 
 
 def run(program: Callable[[], None]) -> None:
-    """The program, whose end says so where all is done, but what it printed did not arrive."""
+    """Run the program, and report in its exit code if everything was done but its output did not
+    arrive."""
     open_all()
     end_on_sigterm()
     try:
@@ -68,7 +69,7 @@ def run(program: Callable[[], None]) -> None:
 
 
 def end_on_sigterm() -> None:
-    """SIGTERM ends a command as Ctrl-C does: what is finished is kept."""
+    """Treat SIGTERM like Ctrl-C: finished work is kept."""
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
 

@@ -27,9 +27,9 @@ Part = Literal["year", "month", "folder"]
 PARTS: tuple[Part, ...] = ("year", "month", "folder")
 NOTICE = "Ages are how old people look; they are least reliable under 5 and over 65."
 RARE = ("no gender", "no age")
-"""Columns that are left out where nobody is counted in them."""
+"""Columns that are omitted if nobody is counted in them."""
 APART = ("not judged", "no people", "unreadable")
-"""Those that only the last lines tell, so that a table fits a terminal."""
+"""Columns shown only in the last lines, so that a table fits into a terminal."""
 By = Annotated[
     Literal["all", "year", "month", "folder"],
     typer.Option(help="Group by one of these only.", rich_help_panel=RESULT),

@@ -306,7 +306,7 @@ def _labels(dry_run: bool) -> dict[str, str]:
 
 
 def _line(outcome: TagOutcome, dry_run: bool) -> str:
-    """What became of a photo, or would in a dry run, and why."""
+    """Outcome of a photo, or the expected one in a dry run, with the reason."""
     what = _labels(dry_run)[outcome.status] + (
         f" ({outcome.written})" if outcome.written and outcome.code else ""
     )
@@ -314,7 +314,7 @@ def _line(outcome: TagOutcome, dry_run: bool) -> str:
 
 
 def tally_lines(tally: Tally, dry_run: bool = False, report: Path | None = None) -> list[str]:
-    """What became of the photos, for people."""
+    """Summary of all outcomes for people."""
     lines = [
         f"{tally.photos} photo{'' if tally.photos == 1 else 's'}"
         + (", nothing written" if dry_run else "")

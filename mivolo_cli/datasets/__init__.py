@@ -35,7 +35,7 @@ class DataOptions:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """The samples of one file or folder, and the rows that were left out."""
+    """Samples of one file or folder, and the rows that were skipped."""
 
     name: str
     samples: list[Sample]
@@ -68,7 +68,7 @@ def read_samples(places: Sequence[Path], options: DataOptions = DataOptions()) -
 
 
 def describe(place: Path, problems: Sequence[Problem], total: int) -> str:
-    """What is wrong with labelled data: counted by kind, and the first ones named."""
+    """Problems of labelled data, counted by kind, with the first ones listed."""
     kinds = ", ".join(
         f"{count} {code}" for code, count in Counter(p.code for p in problems).most_common()
     )

@@ -23,8 +23,8 @@ UNDER = re.compile(rf"(?:<|under|less than|below)\s*{NUMBER}")
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Ages in completed years: `age_low` to `age_high`, equal where the age is known, both None
-    where it is not."""
+    """Ages in completed years: `age_low` to `age_high`, equal where the age is known, both None if
+    it is not."""
 
     age_low: float | None = None
     age_high: float | None = None
@@ -32,7 +32,7 @@ class Label:
 
     @property
     def age(self) -> float | None:
-        """The age, where it is known exactly."""
+        """The age, if it is known exactly."""
         return self.age_low if self.age_low == self.age_high else None
 
     @property
@@ -59,7 +59,7 @@ def parse_gender(value: object) -> str | None:
 def parse_age(value: object) -> tuple[float, float] | None:
     """The lowest and the highest age, from a number or from a range as data sets write them.
 
-    Ranges: 25-32, (25, 32), 25 to 32, 60+, more than 70, under 3. None where the age is unknown;
+    Ranges: 25-32, (25, 32), 25 to 32, 60+, more than 70, under 3. None if the age is unknown;
     raises ValueError for what is no age or none that people reach.
 
     >>> parse_age("(25, 32)"), parse_age("more than 70"), parse_age(30)

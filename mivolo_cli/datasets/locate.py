@@ -80,8 +80,7 @@ def is_cache(file: Path) -> bool:
 
 
 def largest(people: Sequence[Person]) -> int:
-    """The index of the person with the largest face; where nobody has one, with the largest
-    body."""
+    """Index of the person with the largest face, or with the largest body if nobody has a face."""
 
     def areas(person: Person) -> tuple[float, float]:
         face, body = (0.0 if box is None else box.area for box in (person.face, person.body))
@@ -124,7 +123,7 @@ def _placed(sample: Sample, people: list[Person]) -> Sample:
 
 
 def _read(file: Path) -> dict[str, list[Person]]:
-    """What an earlier call has written; nothing where there is no such file, or a damaged one."""
+    """What an earlier call has written; nothing if there is no such file, or a damaged one."""
     try:
         rows = pq.read_table(file, schema=CACHE).to_pylist()
     except (OSError, pa.ArrowException):

@@ -48,7 +48,7 @@ class CombinedPair:
 
 
 def fits(face: Label, body: Label) -> bool:
-    """Whether the body's known gender and age range are the face's."""
+    """Whether the known gender and age range of the body match the face's."""
     if None in (face.age, body.age_low, body.age_high) or face.gender is None:
         return False
     assert face.age is not None and body.age_low is not None and body.age_high is not None

@@ -24,7 +24,7 @@ CORNERS = {
         ("body_x1", "body_y1", "body_x2", "body_y2"),
     ),
 }
-"""Columns of boxes: as the published annotations name them, and as the results of a scan do."""
+"""Names of box columns, in the published annotations and in scan results."""
 PICTURES = ("path", "image", "img_name", "image_path", "file", "file_name", "filename", "name")
 """Columns that may name the picture, in the order in which they are looked for."""
 SLACK = 1.0
@@ -33,8 +33,8 @@ SLACK = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A row that cannot be used: where it is, a code (age, gender, picture, box, label, name), and
-    what is wrong."""
+    """An unusable row: its position, a code (age, gender, picture, box, label, name), and the
+    problem."""
 
     place: str
     code: str
@@ -111,7 +111,7 @@ def _age_from_ends(low: object, high: object) -> tuple[float, float] | None:
 
 
 def _box(row: Mapping[str, Any], kind: str, size: Size) -> Box | None:
-    """The box of a face or a body; None where the row has none (empty, or -1 as published)."""
+    """The box of a face or a body; None if the row has none (empty, or -1 as published)."""
     for columns in CORNERS[kind]:
         if all(column in row for column in columns):
             values = [_number(row[column], column) for column in columns]

@@ -20,8 +20,7 @@ from ..records import Box, Failure, Person, Photo, Pixels, Use
 from .labels import Label
 
 Shows = Literal["face", "body", "photo"]
-"""What a picture shows where no boxes are given: a face or a body filling it, or a whole photo with
-people in it."""
+"""Content of a picture without boxes: a face or a body filling it, or a whole photo of people."""
 TURNED = (5, 6, 7, 8)
 """EXIF orientations that exchange width and height."""
 ORIENTATION = 0x0112
@@ -62,7 +61,7 @@ class Sample:
 
     def pixels(self) -> Pixels:
         """The upright picture, (height, width, 3) uint8 RGB, read with the limits of a scan. Raises
-        BadInput where it cannot be decoded."""
+        BadInput if it cannot be decoded."""
         if isinstance(self.source, Path):
             photo, data = Photo(str(self.source.parent), self.source.name), None
         else:
@@ -76,8 +75,8 @@ class Sample:
         return found.pixels
 
     def crops(self, size: int, use: Use = "both", level: bool = False) -> Crops:
-        """The model's inputs, cut as a scan cuts them: none where no box is known. With `level`,
-        a head that leans is turned upright."""
+        """The model's inputs, cut as a scan cuts them: none if no box is known. With `level`, a
+        head that leans is turned upright."""
         person = Person(self.face, self.body, self.roll)
         return cut(self.pixels(), [person, *self.neighbours], size, use, level)[0]
 
@@ -89,7 +88,7 @@ class Size(NamedTuple):
 
 def size_of(name: str, source: Path | bytes) -> Size:
     """Of the upright picture, from its first bytes where that is enough. Raises BadInput for what
-    is no picture."""
+    is not a picture."""
     try:
         with storage.open_file(source) if isinstance(source, Path) else BytesIO(source) as file:
             if (size := _announced(file)) is not None:
@@ -101,8 +100,8 @@ def size_of(name: str, source: Path | bytes) -> Size:
 
 
 def _announced(file: IO[bytes]) -> Size | None:
-    """What a JPEG says of itself, or a PNG that cannot be turned; None for others, which would have
-    to be decoded for that."""
+    """Header data of a JPEG, or of a PNG that cannot be rotated; None for other files, which would
+    have to be decoded for that."""
     formats = formats_of(file.read(32))
     if formats == ["PNG"] and any(kind in TURNING for *_, kind in chunks(file)):
         return None

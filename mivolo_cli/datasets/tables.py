@@ -19,7 +19,7 @@ LABELS = ("age", "age_min", "gender", "sex")
 
 def read_parquet(file: Path, shows: Shows) -> Iterator[Sample | Problem]:
     """Rows in the Hugging Face image convention: `image` (struct of bytes and path), labels, and
-    where there are some, `crop` and boxes. Raises BadInput where the file is none."""
+    where there are some, `crop` and boxes. Raises BadInput if the file is none."""
     table = _table(file, lambda: pq.read_table(file))
     if "image" not in table.column_names or not pa.types.is_struct(
         table.schema.field("image").type
@@ -44,8 +44,8 @@ def read_csv(file: Path, images: Path | None, shows: Shows) -> Iterator[Sample |
     perhaps boxes.
 
     These are the published annotations of MiVOLO as well as plain tables of path, age and gender.
-    Rows without a label that have a box are neighbours of the labelled ones. Raises BadInput where
-    the file is no such table.
+    Rows without a label that have a box are neighbours of the labelled ones. Raises BadInput if the
+    file is no such table.
     """
     table = _table(file, lambda: read_text(file))
     named = next((name for name in PICTURES if name in table.column_names), None)
@@ -89,7 +89,7 @@ def _labelled(sample: Sample) -> Sample:
 def read_text(file: Path) -> pa.Table:
     """A CSV file with all columns as they are written; tabs or semicolons may separate them.
 
-    Raises OSError or ArrowException where it cannot be read.
+    Raises OSError or ArrowException if it cannot be read.
     """
     with file.open(encoding="utf-8", errors="replace") as opened:
         first = opened.readline()

@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 
 class Detector(Protocol):
-    """Finds persons and faces in photos.
+    """Detects persons and faces in photos.
 
-    `sha256` tells one set of weights or boxes from another. It likes to be given `batch` photos at
-    once, by as many threads as it has `streams`. Its troubles go to the log, as warnings.
+    `sha256` identifies the weights or boxes. A detector works best with `batch` photos at once,
+    called from `streams` threads. Problems are logged as warnings.
     """
 
     name: str
@@ -33,12 +33,11 @@ class Detector(Protocol):
     streams: int
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """One answer a photo, in order; a photo's answer does not depend on the photos beside
-        it."""
+        """Returns one result per photo, in order; it does not depend on the other photos."""
 
     def way_up(self, pixels: Pixels) -> int:
-        """By how many quarter turns counter-clockwise a picture (height, width, 3) shows faces
-        best; 0 where none is found in any way."""
+        """Number of counter-clockwise quarter turns after which a picture (height, width, 3) shows
+        faces best; 0 if none are found in any orientation."""
 
 
 class SharedDetector:
@@ -89,9 +88,9 @@ def detections(
     scores: None.
 
     They are clipped to the photo, their scores to 0 to 1, and sorted, best first and unknown (NaN)
-    scores last; boxes that are not finite or have no area left are dropped. `points`
-    (faces, 5, 2) stay with their faces, and where they are: they may lie outside the photo. Raises
-    ValueError where boxes and scores or points are not as many.
+    scores last; boxes that are not finite or have no area left are dropped. `points` (faces, 5, 2)
+    stay with their faces, and where they are: they may lie outside the photo. Raises ValueError if
+    boxes and scores or points are not as many.
     """
     bodies, body_scores, _ = _clean(persons, person_scores, width, height)
     boxes, scores, kept = _clean(faces, face_scores, width, height)
@@ -119,7 +118,7 @@ def best_way_up(scores: Sequence[NDArray[np.float32]]) -> int:
 
 
 def turned(pixels: Pixels, quarters: int) -> Pixels:
-    """The picture (height, width, 3) after so many quarter turns counter-clockwise."""
+    """The picture (height, width, 3) after this many quarter turns counter-clockwise."""
     return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters % 4 else pixels
 
 

@@ -30,8 +30,8 @@ ALONE_SCORE = 0.5
 arm, or somebody who was judged by the face already."""
 COVERED, PART, SIMILAR = 0.8, 0.6, 4
 """A body without a face is no second person if it covers the first share of the body of a face, or
-lies in it with the second share of its own area, unless one is so many times as large as the other:
-people stand before one another."""
+lies in it with the second share of its own area, unless one is this many times as large as the
+other: people stand before one another."""
 
 
 class EmbeddedDetector:

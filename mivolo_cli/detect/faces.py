@@ -20,7 +20,7 @@ from .yunet import Faces, YuNet
 FACE_SCORE = 0.80
 DETAIL_PIXELS = 800 * 600
 DETAIL_SIDE = 416
-"""The pass in detail gets the photo with so many pixels, and an elongated one with at least this
+"""The pass in detail gets the photo with this many pixels, and an elongated one with at least this
 shorter side."""
 MAX_SCALE = 2.0
 MAX_PIXELS = 16 * DETAIL_PIXELS
@@ -49,11 +49,11 @@ LEAN, LEVEL, LEVELLINGS = 8, 4, 4
 and so often at most."""
 UPRIGHT_SCORE, FAR = 0.88, 45
 """Upright faces score more than the first. Others may lean so far that their points are wrong, and
-are also levelled beginning with so many degrees more and less."""
+are also levelled beginning with this many degrees more and less."""
 TILT = 20
 """The score of a face that leans by more degrees is that of the levelled pass."""
 CLOSER_REACH = 2.0
-"""A closer pass over a face gets a square of so many times its longer side."""
+"""A closer pass over a face gets a square of this many times its longer side."""
 SAME_PLACE = 0.35
 """The same face is found within this share of its longer side."""
 EXPECTED = 0.08
@@ -128,7 +128,7 @@ class FaceFinder:
         return Faces(boxes, scores, points)
 
     def _find_upright(self, pixels: Pixels, face: Faces) -> Faces:
-        """One face as it is found again with its head upright; none where it is not found again.
+        """One face as it is found again with its head upright; none if it is not found again.
 
         The points of a head that leans far may lie anywhere. So where levelling by them does not
         lead to a good score, it also begins to both sides of it.
@@ -142,8 +142,8 @@ class FaceFinder:
         return best
 
     def _level(self, pixels: Pixels, face: Faces, lean: float) -> Faces:
-        """The face as it is found where the picture is turned as if its head leant by so many
-        degrees, and then by so many as it turns out to lean, until that changes no more."""
+        """The face as it is found where the picture is turned as if its head leant by this many
+        degrees, and then by this many as it turns out to lean, until that changes no more."""
         side = float(longer_side(face.boxes)[0])
         middle, level = centre(face.boxes)[0], face[:0]
         for _ in range(LEVELLINGS):

@@ -111,8 +111,7 @@ def _alike(path: str) -> str:
 
 
 def _read(file: Path) -> pa.Table:
-    """The table with its text untouched. Raises BadInput where it cannot be read or lacks a
-    column."""
+    """The table with its text untouched. Raises BadInput if it cannot be read or lacks a column."""
     readers = {".csv": csv.parsed, ".parquet": pyarrow.parquet.read_table}
     reader = readers.get(file.suffix.lower())
     if reader is None:
@@ -180,14 +179,14 @@ class _Numbers:
             raise BadInput(str(error), hint="write fractions with a point: 1.250") from error
 
     def required(self, value: Any, name: str, where: str) -> float:
-        """Raises BadInput where there is no finite number."""
+        """Raises BadInput if there is no finite number."""
         number = self.optional(value, name, where)
         if math.isnan(number):
             raise BadInput(f"{where}: {name} is {value!r}, not a number", hint=HINT)
         return number
 
     def optional(self, value: Any, name: str, where: str) -> float:
-        """NaN where there is no value."""
+        """NaN if there is no value."""
         try:
             number = self._mark.number(value)
         except values.Unclear as error:

@@ -82,8 +82,8 @@ def _open(
 
 
 def _weights(name_or_path: str) -> Path:
-    """The file of a detector's weights. Raises BadInput where there is neither such a name nor such
-    a file."""
+    """The file of a detector's weights. Raises BadInput if there is neither such a name nor such a
+    file."""
     path = Path(name_or_path)
     if path.exists():
         return path

@@ -159,8 +159,7 @@ def priors_of(
 
 
 def _load(file: Path) -> Any:
-    """facexlib's network with these weights. Raises WeightsError where they are not
-    RetinaFace's."""
+    """facexlib's network with these weights. Raises WeightsError if they are not RetinaFace's."""
     try:
         from facexlib.detection.retinaface import RetinaFace
     except ImportError as error:

@@ -173,8 +173,7 @@ class YoloDetector:
             raise _cannot(file, error) from error
 
     def _known_classes(self, file: Path) -> dict[str, int]:
-        """The model's numbers of the classes person and face. Raises BadInput where it has
-        neither."""
+        """The model's numbers of the classes person and face. Raises BadInput if it has neither."""
         names = {
             str(name).strip().lower(): int(number) for number, name in self._model.names.items()
         }

@@ -48,7 +48,7 @@ class Faces:
         return Faces(self.boxes[kept], self.scores[kept], self.points[kept])
 
     def scaled(self, factor: float) -> Faces:
-        """Those of a picture so many times as large."""
+        """Those of a picture this many times as large."""
         return Faces(self.boxes * factor, self.scores, self.points * factor)
 
     @staticmethod
@@ -87,9 +87,9 @@ class YuNet:
     ) -> Faces:
         """The faces in a square of the pixels, which may reach out of them.
 
-        The square is turned about its centre so that a head that leans clockwise by so many degrees
-        is upright. Boxes stay upright: they are those that the network finds, around the centres
-        turned back.
+        The square is turned about its centre so that a head that leans clockwise by this many
+        degrees is upright. Boxes stay upright: they are those that the network finds, around the
+        centres turned back.
         """
         (x, y), reach = centre, REACH * side
         left, top = max(0, int(x - reach)), max(0, int(y - reach))

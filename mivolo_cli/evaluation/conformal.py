@@ -27,7 +27,7 @@ ENOUGH = 200
 quantiles allow for one more person, who may be anywhere: with few people that makes the intervals
 too wide."""
 FEWEST = 60
-"""Below so many people with the same inputs there are no intervals for them."""
+"""Below this many people with the same inputs there are no intervals for them."""
 STEP = 2.0
 """Years between the ages at which the quantiles are kept; between them they are interpolated."""
 
@@ -96,8 +96,7 @@ def _fit(people: Sequence[tuple[Label, float]], coverage: float) -> Band:
 
 
 def _edges(labels: Sequence[Label]) -> list[float]:
-    """Where the ranges begin, and the last one ends; none where ages are known, or ranges
-    overlap."""
+    """Where the ranges begin, and the last one ends; none if ages are known, or ranges overlap."""
     ranges = sorted(
         {(label.age_low or 0.0, (label.age_high or 0.0) + 1) for label in labels if label.is_range}
     )

@@ -29,7 +29,7 @@ class EvalOptions:
     """`predictions` is a result table of a scan over the labelled pictures, instead of running the
     model on them; `compare` is another one, to be measured beside. `level` is the L of CS@L, in
     years. `combine` also makes people of both inputs from the data's faces and bodies. `limit`
-    takes so many people of each file at most, from all over it. `resamples` 0 leaves out the
+    takes this many people of each file at most, from all over it. `resamples` 0 leaves out the
     bootstrap."""
 
     data: Sequence[Path]

@@ -18,7 +18,7 @@ from .metrics import Outcome
 CHILD, GROWN = 10.0, 15.0
 """Predicted ages up to which people are children, and from which they are none, in years."""
 FEWEST = 100
-"""Below so many people with the same inputs, scores stay as the model tells them."""
+"""Below this many people with the same inputs, scores stay as the model tells them."""
 SMALLEST, LARGEST = 0.1, 5.0
 """Factors that are tried."""
 

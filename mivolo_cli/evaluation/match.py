@@ -26,7 +26,7 @@ def from_table(file: Path) -> Predict:
     """Look the labelled people up in the results of a scan: on a picture the one whose box is most
     like theirs.
 
-    Labelled pictures that are not in the results are logged. Raises BadInput where none is.
+    Labelled pictures that are not in the results are logged. Raises BadInput if none is.
     """
     by_path: dict[str, list[dict[str, Any]]] = {}
     for row in tables.read_table(file).to_pylist():
@@ -69,7 +69,7 @@ def largest_row(seen: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 
 def _match(seen: Sequence[dict[str, Any]], person: Labelled) -> Prediction | None:
     """The prediction for the person with the box most like the labelled one (the largest where that
-    is the whole picture, or unknown); None where nobody is there, or nothing was told."""
+    is the whole picture, or unknown); None if nobody is there, or nothing was told."""
     assert isinstance(person, Sample)
     kind = "body" if person.face is None and person.body is not None else "face"
     wanted = person.body if kind == "body" else person.face

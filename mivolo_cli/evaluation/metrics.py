@@ -39,7 +39,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A mean over `count` people, and its 95 % interval (None where it was not asked for, or one
+    """A mean over `count` people, and its 95 % interval (None if it was not asked for, or one
     person is all)."""
 
     value: float
@@ -50,7 +50,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What can be said of some people; a figure is None where no label allows it.
+    """What can be said of some people; a figure is None if no label allows it.
 
     `mae` and `bias` (mean signed error, prediction - truth) in years; `cs` the cumulative score
     CS@L, the share of people whose age is off by at most L years; `gender` the share of right
@@ -117,7 +117,7 @@ def score(
 
 
 def answers(predictions: Sequence[Prediction | None]) -> list[Prediction | None]:
-    """The predictions, but none for who was answered with what is no number; the log says of how
+    """The predictions, but none for who was answered with what is not a number; the log says of how
     many people."""
     if lost := sum(not _is_finite(prediction) for prediction in predictions):
         logger.warning(
@@ -166,7 +166,7 @@ def groups(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], list[Outcome]]:
 
 
 def age_group(label: Label) -> str | None:
-    """The band of a known age, or the label's own range; None where nothing is known."""
+    """The band of a known age, or the label's own range; None if nothing is known."""
     if label.age_low is None or label.age_high is None:
         return None
     if label.is_range:

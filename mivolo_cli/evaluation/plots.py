@@ -23,7 +23,7 @@ def save_plots(outcomes: Sequence[Outcome], title: str, folder: Path, stem: str)
     """Write PNG files named after `stem`, as many as the labels allow: people of a known age are
     needed.
 
-    Raises OutputError where the folder cannot be written to.
+    Raises OutputError if the folder cannot be written to.
     """
     known = [
         (o.label.age, o.prediction)

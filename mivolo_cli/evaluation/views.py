@@ -74,7 +74,7 @@ def _views(person: Sample | CombinedPair, size: int, level: bool) -> Iterator[Cr
 
 
 def _smaller(person: Sample, side: float) -> Sample:
-    """The same person on a smaller picture, with a face of so many pixels."""
+    """The same person on a smaller picture, with a face of this many pixels."""
     assert person.face is not None
     ratio = side / person.face.longer_side
     pixels = person.pixels()

@@ -42,7 +42,7 @@ HINT = (
 class VotesOptions:
     """`controls` and `truth` are tables of item and age. Annotators with fewer than `min_controls`
     votes on controls are not weighed. `compare` is a table of a scan over the items, to measure
-    beside the people."""
+    next to the people."""
 
     votes: Path
     controls: Path
@@ -54,7 +54,7 @@ class VotesOptions:
 
 @dataclass(frozen=True, slots=True)
 class Annotator:
-    """How somebody did on the controls; `mae` in years, None where there were too few."""
+    """How somebody did on the controls; `mae` in years, None if there were too few."""
 
     name: str
     votes: int
@@ -64,8 +64,8 @@ class Annotator:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """The votes on one item, and the ages made of them; `weighted_mean` is None where nobody who
-    voted is weighed."""
+    """The votes on one item, and the ages made of them; `weighted_mean` is None if nobody who voted
+    is weighed."""
 
     name: str
     votes: list[float]

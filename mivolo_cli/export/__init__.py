@@ -16,7 +16,7 @@ from .common import Exported, Settings
 
 
 class ExportFormat(Protocol):
-    """What a module of this package offers: `SUFFIX` of its file, or "" where it fills a folder."""
+    """Interface of an export module: `SUFFIX` of its file, or "" if it fills a folder."""
 
     SUFFIX: str
 
@@ -39,8 +39,8 @@ EXPORT = Kind("new file", lambda path: False, "choose another name, or add --rep
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
     """`output` is a file, for YOLO and Label Studio a folder; what stands there is refused, a file
-    unless `replace`. People whom the detector gave less than `min_score` are left out. `moved` says
-    where photos are now: see tables.moved."""
+    unless `replace`. People with detection scores below `min_score` are skipped. `moved` says where
+    photos are now: see tables.moved."""
 
     results: Path
     format: str

@@ -58,8 +58,7 @@ def boxes(
 
 
 def attributes(index: int, prediction: Prediction | None) -> dict[str, Any]:
-    """The person's number on the photo and the prediction, each attribute None where it is
-    unknown."""
+    """The person's number on the photo and the prediction, each attribute None if it is unknown."""
     names = ("age", "age_low", "age_high", "gender", "gender_score", "used")
     return {"person": index, **{name: getattr(prediction, name, None) for name in names}}
 
@@ -71,7 +70,7 @@ def name(photo: Photo, results: Results) -> str:
 
 
 def failed_note(results: Results) -> tuple[str, ...]:
-    """A line about photos that were left out, if there are any."""
+    """A line about skipped photos, if there are any."""
     failed = sum(isinstance(result, Failure) for result in results)
     return (f"photos skipped because they could not be read: {failed}",) if failed else ()
 

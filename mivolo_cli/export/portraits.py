@@ -22,7 +22,7 @@ TOLERANCE = 0.02
 
 def portraits(result: Result, side: int) -> Iterator[bytes | None]:
     """A JPEG for each row of the result: the face, or the body where none was found, or the photo
-    where nobody is on it. None where the photo is gone, or has another shape than when it was
+    where nobody is on it. None if the photo is gone, or has another shape than when it was
     scanned."""
     coded = thumbnail(result.photo, PHOTO_SIDE, "JPEG", is_as_scanned)
     photo = None if coded is None else open_picture(BytesIO(coded))

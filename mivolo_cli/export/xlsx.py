@@ -33,7 +33,7 @@ WORDS = {
     "error": "could not be read",
     "face+body": "face and body",
 }
-"""What the codes of the columns `status` and `used` mean."""
+"""Meaning of the codes in the columns `status` and `used`."""
 LAST_PRINTED = "message"
 """The columns behind it are for machines, and would make a printed page too small to read."""
 ROW_HEIGHT = 18

@@ -22,7 +22,8 @@ from .outputs import PLAYLIST, Take, open_folder, open_playlist, open_table
 from .wanted import Rows, Wanted
 
 MADE_BY = ("model", "model_sha256", "detector")
-"""What a table of found people keeps of the scan's; the rest would make it look like a scan."""
+"""Metadata that a table of found people keeps from the scan; the rest would make it look like a
+scan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,8 @@ class Findings:
 
 
 def find(options: FindOptions, on_found: Callable[[Photo], None] = lambda photo: None) -> Findings:
-    """Write what was asked for; `on_found` is called for each photo, in the table's order, while
-    the table is read.
-
-    Outputs appear when all is done. Raises BadInput, and OutputError.
-    """
+    """Write the requested outputs; `on_found` is called for each photo in table order while the
+    table is read. Outputs appear when everything is done. Raises BadInput and OutputError."""
     _check(options)
     tables = stream(options.results, options.moved)
     first = next(tables, SCHEMA.empty_table())

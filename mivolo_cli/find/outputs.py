@@ -19,7 +19,7 @@ from ..tables import BUFFER_ROWS, open_sinks
 from .wanted import Rows
 
 Take = Callable[[Photo, Rows], bool]
-"""Takes a photo with the rows for which it was found, and says whether that could be done."""
+"""Takes a photo and its matching rows, and returns whether it succeeded."""
 HEADER = "#EXTM3U\n# Photos found by mivolo\n"
 
 
@@ -113,7 +113,7 @@ def _numbered(path: PurePosixPath, number: int) -> PurePosixPath:
 
 
 def _link(photo: Photo, target: Path) -> bool:
-    """A link to the photo, which has to be a file of its own on this computer."""
+    """A link to the photo, which must be a file of its own on this computer."""
     if is_url(photo.root) or not photo.file.is_file():
         return False
     try:

@@ -38,11 +38,12 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """All that is said has to hold for one judged person, or with `any_person` for somebody on the
-    photo each. People whom the detector gave less than `min_score` are left out before.
+    """Conditions for photos. All must hold for the same judged person, or with `any_person` each
+    for anybody in the photo.
 
-    `surely` wants the whole interval of an age inside. `people` counts the judged people of a
-    photo, `taken` is a span of days, and one of `globs` has to match its path or its name.
+    People with detection scores below `min_score` are ignored. `surely` requires the whole age
+    interval to be inside. `people` is the number of judged people in a photo, `taken` a span of
+    days, and one of `globs` must match its path or name.
     """
 
     age: Span | None = None
@@ -60,8 +61,8 @@ class Wanted:
             raise BadInput("--surely is about ages", hint="say which: --age 0-12 --surely")
 
     def hits(self, rows: Rows) -> Rows | None:
-        """The rows of a photo for which it is wanted, all of them where nothing is said of people;
-        None for a photo that is not wanted, or could not be read."""
+        """The matching rows of a photo, all of them without conditions on people; None if the photo
+        does not match or could not be read."""
         if rows[0]["status"] == "error" or not self._is_place(rows[0]):
             return None
         judged = [row for row in rows if row["status"] == "ok" and self._is_certain(row)]
@@ -76,7 +77,7 @@ class Wanted:
         return [row for row in judged if _all(tests, row)] or None
 
     def _is_place(self, row: Row) -> bool:
-        """Whether time and path are as they should be."""
+        """Whether time and path match."""
         if self.taken is not None:
             time = row["taken_at"]
             if time is None or time.date() not in self.taken:
@@ -85,7 +86,7 @@ class Wanted:
         return not self.globs or any(glob.matches(name) for glob in self.globs for name in names)
 
     def _tests(self) -> Iterator[Test]:
-        """What has to hold for a person."""
+        """Conditions for a person."""
         if self.age is not None:
             yield self._has_age
         if self.gender is not None:
@@ -134,7 +135,7 @@ def days(option: str, text: str) -> Span:
 
 
 def inputs(option: str, text: str) -> frozenset[str]:
-    """What the model saw, as `face,face+body`. Raises BadInput."""
+    """Parse inputs such as `face,face+body`. Raises BadInput."""
     found = frozenset(word.strip() for word in text.split(","))
     if unknown := sorted(found - set(WORDS["used"])):
         hint = f"use one or more of {', '.join(WORDS['used'])}, separated by commas"

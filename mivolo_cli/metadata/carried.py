@@ -18,7 +18,7 @@ from .tree import Node, apply, insert
 from .xmp import SKELETON
 
 Values = Mapping[str, Sequence[str]]
-"""Qualified names of XMP properties, and what they hold: nothing where nothing is known."""
+"""Qualified names of XMP properties, and what they hold: nothing if nothing is known."""
 LISTS = {
     "dc:title": "Alt", "dc:description": "Alt", "dc:rights": "Alt",
     "dc:subject": "Bag", "dc:creator": "Seq",
@@ -34,8 +34,8 @@ STARS = (1, 13, 38, 63, 88)
 
 
 def own_metadata(data: bytes) -> bytes | None:
-    """The photo's own XMP, with what only its EXIF or IPTC says; None where there is nothing.
-    Raises Refused as own_xmp does."""
+    """The photo's own XMP, with what only its EXIF or IPTC says; None if there is nothing. Raises
+    Refused as own_xmp does."""
     found, block = own_xmp(data), own_exif(data)
     exif, iptc = {} if block is None else _exif(block), _iptc(data)
     names = dict.fromkeys((*exif, *iptc))

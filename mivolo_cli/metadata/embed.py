@@ -112,7 +112,7 @@ def read(data: bytes, kind: str) -> Tags | None:
 
 
 def read_packet(data: bytes, kind: str) -> bytes | None:
-    """The photo's packet; None where it has none, or one that says nothing. Raises Refused."""
+    """The photo's packet; None if it has none, or one that says nothing. Raises Refused."""
     there = CONTAINERS[kind].read_xmp(data)
     return None if there is None or packet.is_blank(there) else there
 

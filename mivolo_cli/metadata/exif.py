@@ -37,7 +37,7 @@ def with_text(
 ) -> bytes:
     """The TIFF block with the text in the field, for a stored picture of this size (width, height).
 
-    Raises Refused where the field is taken, or the block is unsound.
+    Raises Refused if the field is taken, or the block is unsound.
     """
     content = _content(field, text)
     directory, tag, through = FIELDS[field]
@@ -63,8 +63,8 @@ def revert_info(block: bytes | None) -> str:
 
 
 def restored(block: bytes, undo: str) -> bytes | None:
-    """The block before the text was put in; None where there was none. Raises Refused if others
-    have changed it."""
+    """The block before the text was put in; None if there was none. Raises Refused if others have
+    changed it."""
     if undo == "none":
         return None
     before = tiff.cut_back(block, undo)
@@ -120,7 +120,7 @@ def _check_text(
 
 
 def _required(block: bytes, size: tuple[int, int], directory: str) -> dict[int, tiff.Value]:
-    """The fields that a directory of EXIF has to have; they say as little as they may."""
+    """The fields that a directory of EXIF must have; they say as little as they may."""
     order = "<" if block[:2] == b"II" else ">"
 
     def short(value: int) -> tiff.Value:

@@ -39,7 +39,7 @@ class _Segment:
 
 
 def read_xmp(data: bytes) -> bytes | None:
-    """The packet. Raises Refused where there are two."""
+    """The packet. Raises Refused if there are two."""
     found = _xmp(data)
     return None if found is None else found.body(data)[len(XMP) :]
 

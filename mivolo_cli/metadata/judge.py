@@ -40,7 +40,7 @@ class Properties:
 
 
 def check(before: bytes, after: bytes, added: int, field: Field | None = None) -> None:
-    """Refuse a photo or a sidecar in which Exiv2 does not find everything of others', or not so
+    """Refuse a photo or a sidecar in which Exiv2 does not find everything of others', or not this
     many more regions. `field` is the one of EXIF that was written."""
     old, new = properties(before), properties(after)
     _check_exif(old, new, field)
@@ -77,7 +77,7 @@ def contains(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
 
 
 def _check_exif(old: Properties, new: Properties, field: Field | None) -> None:
-    """All but the field that was written is the same; with it may come what EXIF has to have."""
+    """All but the field that was written is the same; with it may come what EXIF must have."""
     passed = POINTERS | ({FIELDS[field]} if field else set())
     before, after = ({k: v for k, v in p.exif.items() if k not in passed} for p in (old, new))
     if field is None and before != after:

@@ -17,7 +17,7 @@ def keep(original: bytes, left: bytes | None) -> str:
 
 
 def kept(text: str, left: bytes | None) -> bytes | None:
-    """The original; None where there is none, or where others have changed the packet since."""
+    """The original; None if there is none, or where others have changed the packet since."""
     known, _, packed = text.partition(":")
     if not text or known != _hash(left):
         return None

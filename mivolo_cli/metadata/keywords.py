@@ -22,7 +22,7 @@ Words = Mapping[str, Sequence[str]]
 
 
 def missing(root: Node, regions: Iterable[Region], *, subjects: bool) -> Words:
-    """The keywords that each list has to get; what somebody has put into it stays theirs. Raises
+    """The keywords that each list must get; what somebody has put into it stays theirs. Raises
     Refused."""
     steps = sorted({keyword for region in regions for keyword in region.keywords})
     wanted = {

@@ -31,7 +31,7 @@ def tagged_packet(file: Path, data: bytes) -> bytes | None:
 
 
 def photo_file(photo: Photo, beside: Callable[[Path], Path] | None = None) -> Path:
-    """The file of a row, or one beside it, as photos.located finds it. Raises Refused."""
+    """The file of a row, or one next to it, as photos.located finds it. Raises Refused."""
     try:
         return located(photo, beside)
     except PhotoError as error:
@@ -124,7 +124,7 @@ def is_current(photo: Photo, model_sha256: str) -> bool:
 
 
 def _embedded(data: bytes, name: str) -> bytes | None:
-    """The photo's packet. Raises Refused where entries of ours may be, but cannot be read."""
+    """The photo's packet. Raises Refused if entries of ours may be, but cannot be read."""
     kind = embed.container(data, name)
     try:
         return embed.read_packet(data, kind) if kind else None
@@ -135,7 +135,7 @@ def _embedded(data: bytes, name: str) -> bytes | None:
 
 
 def _with_ours(found: bytes | None) -> bytes | None:
-    """The packet if something of ours is in it. Raises Refused where that cannot be told."""
+    """The packet if something of ours is in it. Raises Refused if that cannot be told."""
     if found is None or packet.is_blank(found):
         return None
     try:

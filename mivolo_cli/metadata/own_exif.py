@@ -23,7 +23,7 @@ NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def own_exif(data: bytes) -> Exif | None:
-    """None where there is none that can be read: then other programs do not see it, either."""
+    """None if there is none that can be read: then other programs do not see it, either."""
     for format in formats_of(data[:32]):
         with suppress(Refused, bmff.BrokenBoxes):
             block = READERS[format](data) if format in READERS else None
@@ -60,7 +60,7 @@ class Exif:
         return int.from_bytes(content, "little" if self._order == "<" else "big") or None
 
     def time(self, tag: int, fraction: int, zone: int) -> str:
-        """As XMP writes it; empty where the clock was not set."""
+        """As XMP writes it; empty if the clock was not set."""
         text = self.text(tag, PHOTO)
         try:
             time = datetime.strptime(text[:19], "%Y:%m:%d %H:%M:%S")

@@ -35,9 +35,9 @@ HIDDEN = "a sidecar would hide what other programs read there"
 
 
 def own_xmp(data: bytes) -> bytes | None:
-    """The packet, in UTF-8 and with nothing behind its end; None where there is none.
+    """The packet, in UTF-8 and with nothing behind its end; None if there is none.
 
-    Raises Refused where there is one that cannot be read, or another one that says something else.
+    Raises Refused if there is one that cannot be read, or another one that says something else.
     """
     found = {clean(one) for one in _packets(data) if not packet.is_blank(one)}
     if len(found) > 1:

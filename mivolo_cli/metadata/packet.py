@@ -119,7 +119,7 @@ def merge(packet: bytes | None, tags: Tags, entries: TagEntries = TagEntries()) 
 
 
 def remove(packet: bytes) -> bytes | None:
-    """The packet without our entries; None where nothing remains of one that we made. Raises
+    """The packet without our entries; None if nothing remains of one that we made. Raises
     Refused."""
     root = rdf.root(packet)
     ours = keywords.noted(_text(root, _tag("keywords")))
@@ -128,7 +128,7 @@ def remove(packet: bytes) -> bytes | None:
 
 
 def read(packet: bytes) -> Tags | None:
-    """Our entries, or None where there are none. Raises Refused for a packet that cannot be
+    """Our entries, or None if there are none. Raises Refused for a packet that cannot be
     understood."""
     root = rdf.root(packet)
     if not any(map(_speaks_ours, root.walk())):

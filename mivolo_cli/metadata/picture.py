@@ -40,7 +40,7 @@ class PictureInfo:
 
 def examine(data: bytes, name: str = "", *, pixels: bool) -> PictureInfo:
     """The photo of that name, in a process with limits of memory and time. Raises Refused for what
-    is no picture or cannot be decoded to its end."""
+    is not a picture or cannot be decoded to its end."""
     function = f"{__name__}:{examined.__name__}"
     try:
         with Limits().room() as room:
@@ -85,8 +85,8 @@ def _orientation_before_decoding(picture: PIL.Image.Image) -> object:
 
 
 def _turn(data: bytes, format: str) -> int:
-    """How the boxes of a file turn its picture. EXIF only repeats that, and says nothing where it
-    does not (ISO/IEC 23008-12): then viewers turn neither the picture nor regions on it."""
+    """How the boxes of a file turn its picture. EXIF only repeats that, and says nothing if it does
+    not (ISO/IEC 23008-12): then viewers turn neither the picture nor regions on it."""
     try:
         return bmff.orientation(data) if format == "HEIF" else 1
     except bmff.BrokenBoxes:

@@ -44,7 +44,7 @@ class _Text:
 
 
 def read_xmp(data: bytes) -> bytes | None:
-    """The packet. Raises Refused where there are two, or one in a form of other programs' own."""
+    """The packet. Raises Refused if there are two, or one in a form of other programs' own."""
     found = _xmp(data)
     return None if found is None else found.text
 
@@ -83,7 +83,7 @@ def revert(data: bytes, info: str) -> bytes:
 
 
 def read_exif(data: bytes) -> bytes | None:
-    """The TIFF block of the eXIf chunk. Raises Refused where it is in a text chunk instead, which a
+    """The TIFF block of the eXIf chunk. Raises Refused if it is in a text chunk instead, which a
     new one would hide."""
     found = _exif(data)
     if found is None and any(_profiles(data, EXIF_PROFILES, EXIF)):
@@ -101,8 +101,8 @@ def untouched(before: bytes, after: bytes) -> bool:
 
 
 def packets(data: bytes) -> Iterator[bytes]:
-    """The XMP in chunks of every kind, also of a file that breaks off. Raises Refused where one
-    cannot be unpacked."""
+    """The XMP in chunks of every kind, also of a file that breaks off. Raises Refused if one cannot
+    be unpacked."""
     try:
         yield from (text.text for text in _texts(data) if text.keyword == KEYWORD)
     except Refused as error:

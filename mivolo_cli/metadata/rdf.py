@@ -34,7 +34,7 @@ def about(root: Node) -> str:
 
 
 def find_property(root: Node, name: tuple[str, str]) -> Node | None:
-    """A property of the photo. Raises Refused where it is there twice."""
+    """A property of the photo. Raises Refused if it is there twice."""
     found = [node for block in root.children for node in block.children if node.name == name]
     if len(found) > 1:
         raise Refused("bad_xmp", f"{name[1]} is there {len(found)} times")

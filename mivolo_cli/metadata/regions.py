@@ -87,7 +87,7 @@ class People:
 
     def in_frame(self, width: float | None, height: float | None) -> People | None:
         """The same as shares of a picture of this size: of the stored one, or of the upright one,
-        which some programs measure. None where it has the shape of neither."""
+        which some programs measure. None if it has the shape of neither."""
         if not width or not height or _same_shape(self.size, (width, height)):
             return self
         if self.orientation not in LYING or not _same_shape(self.size[::-1], (width, height)):
@@ -126,7 +126,7 @@ def stored_area(
     """The area in the stored picture of a box (xyxy) on the upright one, whose size is (width,
     height).
 
-    None where nothing of the box is on the picture.
+    None if nothing of the box is on the picture.
     """
     width, height = size
     x1, x2 = (min(max(value / width, 0.0), 1.0) for value in corners[0::2])

@@ -22,7 +22,7 @@ WRITE_BITS = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 def status(file: Path) -> os.stat_result:
-    """Raises Refused where there is no file."""
+    """Raises Refused if it is not a file."""
     try:
         info = file.stat()
     except OSError as error:
@@ -120,7 +120,7 @@ def remove_file(file: Path) -> None:
 
 @contextmanager
 def _written(target: Path, data: bytes) -> Iterator[Draft]:
-    """A complete temporary file beside the target, on the disk and read back, to publish. Raises
+    """A complete temporary file next to the target, on the disk and read back, to publish. Raises
     Refused."""
     try:
         with draft(target) as new:

@@ -44,7 +44,7 @@ class Sidecar:
 
 @dataclass(frozen=True, slots=True)
 class StrippedSidecar:
-    """A sidecar without our entries: `data` is None where nothing is left, `tags` where there were
+    """A sidecar without our entries: `data` is None if nothing is left, `tags` where there were
     none of ours.
 
     `superfluous` says that the file was made by us, and that nobody else has written to it.
@@ -92,7 +92,7 @@ def require_own(photo: Path, name: SidecarName) -> None:
 
 
 def content(file: Path) -> bytes | None:
-    """What a sidecar holds; None where there is none. Raises Refused."""
+    """What a sidecar holds; None if there is none. Raises Refused."""
     try:
         return read_file(file, MAX_BYTES)
     except OSError as error:

@@ -113,7 +113,7 @@ def revert(data: bytes, info: str) -> bytes:
 
 
 def cut_back(data: bytes, undo: str) -> bytes | None:
-    """Without what was added behind the end that `undo` knows; None where nothing was."""
+    """Without what was added behind the end that `undo` knows; None if nothing was."""
     layout = _layout(data)
     try:
         offset, length = map(int, undo.split(":"))
@@ -139,7 +139,7 @@ def read_field(data: bytes, tag: int, through: int | None = None) -> Value | Non
 
 
 def place_of(data: bytes, tag: int, through: int | None = None) -> int | None:
-    """Where the content of a field begins; None where it is so short that it stands in the
+    """Where the content of a field begins; None if it is so short that it stands in the
     directory."""
     layout = _layout(data)
     entry = _find(data, layout, tag, through)
@@ -201,7 +201,7 @@ def _find(data: bytes, layout: _Layout, tag: int, through: int | None) -> bytes 
 
 
 def _entry(entries: Sequence[bytes], layout: _Layout, tag: int) -> bytes | None:
-    """The one with this tag. Raises Refused where there are two."""
+    """The one with this tag. Raises Refused if there are two."""
     found = [entry for entry in entries if layout.tag(entry) == tag]
     if len(found) > 1:
         raise Refused("bad_container", "a directory holds a field twice")

@@ -14,7 +14,7 @@ from xml.parsers import expat
 
 TAG_END = re.compile(rb"""(?:[^"'>]|"[^"]*"|'[^']*')*>""")
 DEEPEST = 100
-"""Elements inside of each other; XMP needs a dozen."""
+"""Elements inside each other; XMP needs a dozen."""
 Edit = tuple[int, int, bytes]
 """Start and end of the bytes to replace, and what comes in their place."""
 

@@ -49,7 +49,7 @@ def element(name: str, content: str, *, struct: bool = False, alone: bool = Fals
 
 
 def field(name: str, value: str, *, alone: bool = False) -> str:
-    """An element with this text; nothing where there is no text."""
+    """An element with this text; nothing if there is no text."""
     return element(name, escape(value), alone=alone) if value else ""
 
 

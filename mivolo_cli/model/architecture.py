@@ -59,7 +59,7 @@ class Backbone(nn.Module):
         return self.blocks[1:](x)
 
     def freeze(self, stages: int) -> None:
-        """Keep the weights of so many stages from learning; the first includes what lies before
+        """Keep the weights of this many stages from learning; the first includes what lies before
         it."""
         if stages:
             for part in (self.conv_stem, self.bn1, *self.blocks[:stages]):

@@ -57,7 +57,7 @@ DAMAGED = (
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the shapes of the weights tell of a model."""
+    """What can be derived from the shapes of the weights."""
 
     variant: str
     in_chans: int
@@ -73,7 +73,7 @@ def load(name_or_path: str | Path) -> tuple[MiVOLO, ModelSpec]:
     """The model of this name in `mivolo weights list`, or else in this file, ready to predict in
     fp32.
 
-    Raises WeightsError where there is neither, or where the file is no whole MiVOLO checkpoint.
+    Raises WeightsError if there is neither, or where the file is no whole MiVOLO checkpoint.
     """
     file, name = registry.model_file(name_or_path), str(name_or_path)
     return read(file, name if name in registry.known() else registry.plain_name(file))
@@ -114,7 +114,7 @@ def save(
     """Write our format; with fp16 the weights are rounded to half precision, statistics and
     counters never are.
 
-    Raises OutputError where the file cannot be written, WeightsError for a spec that is not this
+    Raises OutputError if the file cannot be written, WeightsError for a spec that is not this
     model's and for weights that are not finite.
     """
     _require_agreement(spec, _layout(model))
@@ -125,7 +125,7 @@ def save(
 
 
 def is_ours(file: Path) -> bool:
-    """Whether a file is a model in our format."""
+    """Whether a file is a model in mivolo's own format."""
     try:
         with safe_open(file, framework="pt") as opened:
             return METADATA_KEY in (opened.metadata() or {})
@@ -137,9 +137,9 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     """The weights in a safetensors or PyTorch file as they are stored, and what the file says about
     them.
 
-    Where a checkpoint holds the average of the weights (`state_dict_ema`) beside the last ones, the
-    average is taken. Raises WeightsError for anything else, and for files that only running their
-    code could read.
+    Where a checkpoint holds the average of the weights (`state_dict_ema`) next to the last ones,
+    the average is taken. Raises WeightsError for anything else, and for files that only running
+    their code could read.
     """
     try:
         tensors, about = (
@@ -192,7 +192,7 @@ def file_format(file: Path) -> Literal["safetensors", "torch"]:
 def detect(shapes: Mapping[str, tuple[int, ...]]) -> Layout:
     """The layout whose weights have these shapes, or the one that comes nearest.
 
-    Raises WeightsError where it is no MiVOLO at all.
+    Raises WeightsError if it is no MiVOLO at all.
     """
     stem = next((name for name in STEMS if name in shapes), None)
     lacking = [name for name in ("pos_embed", "head.weight") if name not in shapes]
@@ -268,7 +268,7 @@ def _require_agreement(spec: ModelSpec, layout: Layout) -> None:
 def _ages(
     file: Path, about: Mapping[str, Any], default: Mapping[str, Any]
 ) -> tuple[float, float, float]:
-    """The lowest, highest and average age: the file says them, a config.json beside it, or the
+    """The lowest, highest and average age: the file says them, a config.json next to it, or the
     publisher did."""
     for source in (about, _config(file.with_name("config.json")), default):
         low, high, average = (source.get(key) for key in ("min_age", "max_age", "avg_age"))

@@ -21,8 +21,7 @@ from ..atomic import sync
 from ..errors import OutputError, WeightsError
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes that are here and those that will be; None where the server does not
-say."""
+"""Called with the bytes received so far and the total, or None if the server does not send it."""
 
 TIMEOUT = 30
 """Seconds without an answer after which a server is given up."""
@@ -47,8 +46,7 @@ def download(source: Source, part: Path, on_progress: Progress | None = None) ->
     """Bring `part` to its full length; returns the sha256 of what is in it, which the caller must
     compare.
 
-    Raises WeightsError where the server does not deliver, OutputError where `part` cannot be
-    written.
+    Raises WeightsError if the server does not deliver, OutputError where `part` cannot be written.
     """
     try:
         offset, digest = _left_behind(part, source)
@@ -78,7 +76,7 @@ def tag_file(part: Path) -> Path:
 
 
 def _left_behind(part: Path, source: Source) -> tuple[int, hashlib._Hash]:
-    """Length and hash of what an earlier call left; nothing where the rest could be of another
+    """Length and hash of what an earlier call left; nothing if the rest could be of another
     version."""
     if not part.is_file() or (source.sha256 is None and not tag_file(part).is_file()):
         return 0, hashlib.sha256()
@@ -113,7 +111,7 @@ def _ask(source: Source, offset: int, part: Path) -> HTTPResponse:
 
 
 def _open(url: str, headers: dict[str, str], source: Source) -> HTTPResponse | None:
-    """None where the server has nothing from the asked offset on."""
+    """None if the server has nothing from the asked offset on."""
     try:
         opener = build_opener(_Redirects(source.hint))
         response: HTTPResponse = opener.open(Request(url, headers=headers), timeout=TIMEOUT)

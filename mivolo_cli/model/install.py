@@ -39,7 +39,7 @@ def fetch(name: str, *, offline: bool = False, on_progress: Progress | None = No
     """Download these weights, unless they are here and right. Returns their file.
 
     It is written to `FILE.part`, which a later call continues, and gets its name when it proved
-    right. Raises WeightsError where it may or can not be downloaded or is not what it must be,
+    right. Raises WeightsError if it may or can not be downloaded or is not what it must be,
     OutputError where it cannot be written.
     """
     entry = weights.get(name)
@@ -208,7 +208,7 @@ def _require_room(entry: Entry, digest: str) -> None:
 
 
 def _require_right(file: Path, entry: Entry, digest: str, trust: bool) -> None:
-    """By its hash; where none is known, by its content."""
+    """Identify a file by its hash, or by its content if no hash is known."""
     if entry.sha256 is None:
         _require_right_content(file, entry, trust)
     elif digest != entry.sha256:

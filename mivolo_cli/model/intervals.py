@@ -63,8 +63,8 @@ class Intervals:
     def around(
         self, age: float, used: str, face: float | None = None
     ) -> tuple[float, float] | None:
-        """The interval for a predicted age in years, of a person whose face has so many pixels (its
-        longer side on the photo; None: unknown); None where these inputs were not calibrated."""
+        """The interval for a predicted age in years, of a person whose face has this many pixels
+        (its longer side on the photo; None: unknown); None if these inputs were not calibrated."""
         bands = self.bands.get(used, ())
         fitting = [band for band in bands if face is None or band.min_face <= face]
         return fitting[-1].around(age) if fitting else None

@@ -19,10 +19,10 @@ SYSTEM = (0, 65534)
 
 def writable_by_others(path: Path, own: Path) -> Path | None:
     """The file, folder or link by which others could have changed what is at `path`: it belongs to
-    somebody else, or others may write it. None where there is none, or nothing there yet.
+    somebody else, or others may write it. None if there is none, or nothing there yet.
 
-    From the folder `own` on, all has to belong to the user alone. Folders above it may belong to
-    the system, and be writable by a group of the user alone, or by all where nobody can rename what
+    From the folder `own` on, all must belong to the user alone. Folders above it may belong to the
+    system, and be writable by a group of the user alone, or by all where nobody can rename what
     belongs to others (as in /tmp).
     """
     if not hasattr(os, "geteuid"):

@@ -43,7 +43,7 @@ OWN_LICENCE = "not known, added by you"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file of weights. `sha256` is None where no hash is known yet; `bytes` where the size was
+    """One file of weights. `sha256` is None if no hash is known yet; `bytes` where the size was
     never stated.
 
     A `pickle` holds more than weights: it is used if it holds nothing but a model of known layers
@@ -66,7 +66,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is kept of a file in the user's folder: its hash on the day it was let in."""
+    """Record of a file in the user's folder: its hash when it was added."""
 
     name: str
     kind: Kind
@@ -77,7 +77,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A row of the list: `path` is None where the file is not here, `bytes` where its size is not
+    """A row of the list: `path` is None if the file is not here, `bytes` where its size is not
     known."""
 
     entry: Entry
@@ -86,7 +86,7 @@ class Status:
 
 
 def folder() -> Path:
-    """The weights that travel with the program: inside the installed package, or beside it in a
+    """The weights that ship with the package: inside the installed package, or next to it in a
     source checkout."""
     package = Path(__file__).resolve().parents[1]
     for place in (package / "_weights", package.parent / "weights"):
@@ -98,7 +98,7 @@ def folder() -> Path:
 
 
 def user_folder() -> Path:
-    """Where fetched and added weights lie; the environment variable MIVOLO_HOME moves it. It may
+    """Folder of downloaded and added weights, set by the environment variable MIVOLO_HOME. It may
     not exist yet."""
     home = os.environ.get("MIVOLO_HOME")
     base = (
@@ -142,8 +142,8 @@ def suggestion(name: str) -> str:
 
 
 def find(name: str) -> Path:
-    """The file of these weights, here and unchanged. Raises WeightsError where it is missing,
-    altered or unchecked."""
+    """Path of these weights, verified. Raises WeightsError if the file is missing, altered or
+    unverified."""
     entry = get(name)
     path = locate(entry)
     if path is None:
@@ -169,8 +169,8 @@ def find(name: str) -> Path:
 
 
 def model_file(name_or_path: str | Path) -> Path:
-    """The file of an age model; its hash is right where one is known. Raises WeightsError where
-    there is none."""
+    """The file of an age model; its hash is right where one is known. Raises WeightsError if there
+    is none."""
     name, path = str(name_or_path), Path(name_or_path)
     if name in known():
         if get(name).kind != "model":
@@ -197,8 +197,8 @@ def locate(entry: Entry) -> Path | None:
 
 
 def matches(path: Path, entry: Entry) -> bool:
-    """Whether the file has the entry's hash; without one, only what travels with the program is
-    taken as it is."""
+    """Whether the file has the entry's hash; without one, only what ships with the package is taken
+    as it is."""
     if entry.sha256 is None:
         return _shipped(path)
     facts = path.stat()
@@ -255,13 +255,13 @@ def require_layers_alone(file: Path, called: str = "") -> None:
 
 
 def others_may_write() -> Path | None:
-    """By what others could have changed what is kept of the weights in the user's folder; None
-    where they cannot have."""
+    """By what others could have changed what is kept of the weights in the user's folder; None if
+    they cannot have."""
     return private.writable_by_others(user_folder() / RECORDS, user_folder())
 
 
 def require_own_folder(file: Path) -> None:
-    """Raises WeightsError where others could have said that this pickle is trusted."""
+    """Raises WeightsError if others could have said that this pickle is trusted."""
     if part := others_may_write():
         raise WeightsError(
             f"{file} is a pickle and can execute arbitrary code when loaded, and other "
@@ -303,7 +303,7 @@ def records() -> dict[str, Record]:
 def remember(file: str, record: Record) -> None:
     """Keep the hash of a file in the user's folder, in place of what was known by the same name.
 
-    Raises OutputError where it cannot be written.
+    Raises OutputError if it cannot be written.
     """
     path = user_folder() / RECORDS
     hint = "set MIVOLO_HOME to use another folder"
@@ -325,7 +325,7 @@ def plain_name(file: Path) -> str:
 
 
 def suffix(file: Path) -> str:
-    """The ending that tells the format of weights, lower case; empty where there is none."""
+    """The ending that tells the format of weights, lower case; empty if there is none."""
     return next((ending for ending in SUFFIXES if file.name.lower().endswith(ending)), "")
 
 

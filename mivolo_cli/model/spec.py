@@ -69,7 +69,7 @@ class ModelSpec:
 
     def years(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """The model's age outputs as years, from 0 to `max_age`; a model may answer ages below its
-        `min_age`, as the published inference does. What is no number stays none."""
+        `min_age`, as the published inference does. What is not a number stays none."""
         with np.errstate(over="ignore", invalid="ignore"):
             ages = outputs * (self.max_age - self.min_age) + self.avg_age
         inside: NDArray[np.float32] = np.clip(ages, 0, self.max_age)

@@ -26,7 +26,7 @@ class Variant:
     """Two class-attention blocks and an auxiliary head; without them the tokens are averaged."""
     residual: bool = False
     """Adds the branches' own tokens to what the feature enhancer makes of them. The published sizes
-    do not: with one input missing, the other has to find its way through the attention alone, which
+    do not: with one input missing, the other must find its way through the attention alone, which
     takes long to learn from scratch."""
     backbones: tuple[str, str] | None = None
     """timm's names of the networks that read the face and the body down to a sixteenth, instead of

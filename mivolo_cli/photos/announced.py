@@ -45,7 +45,7 @@ def announced(file: IO[bytes]) -> Announced | None:
 
 
 def _webp(start: bytes) -> Announced | None:
-    """By its first chunk; None where that is none that can be decoded."""
+    """By its first chunk; None if that is none that can be decoded."""
     kind, body = start[12:16], start[20:]
     if kind == b"VP8X":
         width, height = (int.from_bytes(body[at : at + 3], "little") + 1 for at in (4, 7))

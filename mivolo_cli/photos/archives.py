@@ -51,7 +51,7 @@ class Archive(Protocol):
         """The samples, in the file's order."""
 
     def read(self, name: str) -> bytes:
-        """A sample's bytes. Raises KeyError where there is no such sample."""
+        """A sample's bytes. Raises KeyError if there is no such sample."""
 
 
 def listing(archive: Photo) -> Iterator[Photo]:
@@ -64,8 +64,8 @@ def listing(archive: Photo) -> Iterator[Photo]:
 
 
 def read(photo: Photo) -> bytes | None:
-    """A sample's bytes; None where the photo is a file of its own, in a folder that is called like
-    a archive.
+    """A sample's bytes; None if the photo is a file of its own, in a folder that is named like an
+    archive.
 
     Raises OSError, ValueError and PhotoError.
     """
@@ -235,7 +235,7 @@ class _Shelf:
         self._lock = Lock()
 
     def get(self, root: str, path: str, size: int, mtime_ns: int) -> Archive:
-        """Raises PhotoError where it is not the file that is meant any more."""
+        """Raises PhotoError if it is not the file that is meant any more."""
         key = root, path, size, mtime_ns
         if (found := self._archives.get(key)) is not None:
             return found

@@ -194,7 +194,7 @@ def decode_again(
 
 
 def _dated(found: Image | Failure) -> Image | Failure:
-    """With the time by what is beside the photo, where the photo itself has none."""
+    """With the time by what is next to the photo, where the photo itself has none."""
     if isinstance(found, Failure) or found.taken_at is not None:
         return found
     return replace(found, taken_at=takeout.taken_at(found.photo))

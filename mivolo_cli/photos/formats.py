@@ -96,7 +96,7 @@ def _open(file: IO[bytes], formats: Sequence[str]) -> PIL.Image.Image:
     """As one of these formats.
 
     The plugins are asked directly because ultralytics, once imported, puts a function of its own in
-    the place of PIL.Image.open, which goes and installs packages when it meets a file that is no
+    the place of PIL.Image.open, which goes and installs packages when it meets a file that is not a
     picture.
     """
     if formats == ["JPEG"] and has_many_scans(file):

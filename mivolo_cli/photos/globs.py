@@ -23,7 +23,7 @@ Places = frozenset[int]
 @dataclass(frozen=True, slots=True)
 class _Token:
     """What a character must be like to get past this place (`fits`), or to stay there (`keeps`).
-    Without a character, it is so many places on, too (`skips`)."""
+    Without a character, it is this many places on, too (`skips`)."""
 
     fits: Fits
     keeps: Fits = lambda letter: False

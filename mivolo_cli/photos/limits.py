@@ -43,8 +43,8 @@ class Room(Protocol):
     def max_pixels(self) -> int: ...
 
     def take(self, size: int) -> None:
-        """Wait until there is so much memory. Raises PhotoError where nobody waits for the photo
-        any more."""
+        """Wait until there is so much memory. Raises PhotoError if nobody waits for the photo any
+        more."""
 
 
 @cache
@@ -118,8 +118,8 @@ class Budget:
             self._queue[share] = None
 
     def lend(self, share: Share, size: int) -> None:
-        """Waits; but not for ever for who keeps photos and asks for more. Raises PhotoError where
-        the budget is closed."""
+        """Waits; but not for ever for who keeps photos and asks for more. Raises PhotoError if the
+        budget is closed."""
         with self._change:
             while not self._change.wait_for(lambda: self._may_have(share, size), PATIENCE):
                 if next(iter(self._queue)) is share and self._moved + PATIENCE <= monotonic():

@@ -40,7 +40,7 @@ def opened(
 
 def admit(picture: PIL.Image.Image | Announced, room: Room, min_size: MinSize | None = None) -> int:
     """Take the memory for a picture that is about to be decoded; how many times smaller that will
-    be done. Raises PhotoError where it is too large."""
+    be done. Raises PhotoError if it is too large."""
     width, height = picture.size
     pixels = width * height
     if room.max_pixels and pixels > room.max_pixels:

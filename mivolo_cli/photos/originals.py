@@ -26,11 +26,11 @@ def is_picture(photo: Photo) -> bool:
 
 
 def copy(photo: Photo, target: Path) -> bool:
-    """Copy a picture, with its time, to a new file in a folder that is made; False where it is none
-    or cannot be read.
+    """Copy a picture, with its time, to a new file in a folder that is made; False if it is none or
+    cannot be read.
 
-    Whoever calls has made sure that the photo may be opened. Raises OSError where the copy cannot
-    be written.
+    Whoever calls has made sure that the photo may be opened. Raises OSError if the copy cannot be
+    written.
     """
     pieces = _pieces(photo)
     try:

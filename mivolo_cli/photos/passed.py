@@ -24,7 +24,7 @@ KNOWN = mimetypes.MimeTypes()
 """Suffixes of Python's own list, whatever the system knows besides."""
 UNDETERMINED = re.compile("image/.*|application/octet-stream")
 BACKUP = re.compile("(.+)(_original|~)", re.DOTALL)
-"""How `tag --backup`, ExifTool and editors call the old file that they keep beside a photo."""
+"""How `tag --backup`, ExifTool and editors call the old file that they keep next to a photo."""
 
 SHOWN = 8
 """Kinds that are named to people."""
@@ -55,7 +55,7 @@ class PassedOver:
 
     @property
     def files_text(self) -> str:
-        """For people; empty where there are none."""
+        """For people; empty if there are none."""
         count = self.files.total()
         if not count:
             return ""
@@ -68,7 +68,7 @@ class PassedOver:
 
     @property
     def folders_text(self) -> str:
-        """For people; empty where there are none."""
+        """For people; empty if there are none."""
         count = self.folders.total()
         if not count:
             return ""
@@ -87,8 +87,7 @@ def _named(suffix: str) -> str:
 
 
 def may_hold_a_photo(extension: str) -> bool:
-    """Whether nothing is known of files with this suffix, so that their first bytes have to
-    tell."""
+    """Whether nothing is known of files with this suffix, so that their first bytes must tell."""
     kind, packed = KNOWN.guess_type(f"x{extension}")
     known = kind is not None and not UNDETERMINED.fullmatch(kind)
     return not (known or packed or RAW.fullmatch(extension))

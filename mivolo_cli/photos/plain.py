@@ -18,7 +18,7 @@ PIECE = 16 * 1024
 MAX_SEGMENTS = 1000
 MAX_CHUNKS = 10_000
 MAX_METADATA = 64 * 1024
-"""Bytes of a chunk of PNG that is no picture, such as a profile, a text or EXIF."""
+"""Bytes of a chunk of PNG that is not a picture, such as a profile, a text or EXIF."""
 PASSED = (0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0))
 """Segments of JPEG that may come before the picture: tables, comments, metadata."""
 EXIF = b"Exif"

@@ -56,7 +56,7 @@ def serve(requests: BinaryIO, answers: BinaryIO, seconds: float) -> None:
     """Answer each line with a line, and with pixels where there are some. Ends when there are no
     more requests.
 
-    A line says which photo is meant, and how many bytes of it follow where it is no file on this
+    A line says which photo is meant, and how many bytes of it follow where it is not a file on this
     computer. A photo that takes longer ends the process, even where nobody is left to stop it.
     """
     for line in requests:
@@ -102,7 +102,7 @@ def _set_alarm(seconds: float) -> None:
 
 
 def _limit_memory(more: int) -> None:
-    """Let the process grow by so many bytes, where the system can be told so."""
+    """Let the process grow by this many bytes, where the system can be told so."""
     with suppress(ImportError, OSError, ValueError):
         import resource
 

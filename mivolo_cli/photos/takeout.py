@@ -37,7 +37,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def taken_at(photo: Photo) -> datetime | None:
-    """The time in UTC, without zone; None where no such file is beside the photo. It is not looked
+    """The time in UTC, without zone; None if no such file is next to the photo. It is not looked
     for in buckets and archives."""
     if storage.is_url(photo.root) or archive_of(photo.path)[1]:
         return None

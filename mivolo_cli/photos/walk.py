@@ -129,7 +129,7 @@ def _in_archive(archive: Photo, passed: PassedOver) -> Iterator[Photo | Failure]
 
 
 def _is_of_macos(path: str) -> bool:
-    """Whether a member of an archive is what macOS packs beside each file."""
+    """Whether a member of an archive is what macOS packs next to each file."""
     parts = path.split("/")
     return "__MACOSX" in parts or parts[-1].startswith("._")
 

@@ -63,8 +63,8 @@ class Zip:
 
 
 def unpacked(file: IO[bytes], size: int) -> IO[bytes]:
-    """A gzip file of this size as a temporary one, which the caller closes. Raises ValueError where
-    it is damaged or too much, and OSError."""
+    """A gzip file of this size as a temporary one, which the caller closes. Raises ValueError if it
+    is damaged or too much, and OSError."""
     most = max(UNPACKED_AT_LEAST, TIMES_UNPACKED * size)
     copy = TemporaryFile()  # noqa: SIM115  # the caller closes it
     try:

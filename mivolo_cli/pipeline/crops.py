@@ -27,9 +27,9 @@ MIN_ROLL = 2.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crops:
-    """A person's inputs, each (size, size, 3) uint8 RGB, None where there is none that can be
-    used; `face_side` is the longer side of the face in pixels of the picture that it was cut from,
-    None where unknown."""
+    """A person's inputs, each (size, size, 3) uint8 RGB, None if there is none that can be used;
+    `face_side` is the longer side of the face in pixels of the picture that it was cut from, None
+    if unknown."""
 
     face: Pixels | None
     body: Pixels | None
@@ -90,7 +90,7 @@ def stack(crops: Sequence[Crops], size: int) -> tuple[Pixels, NDArray[np.bool_]]
 
 
 def cut_face(pixels: Pixels, box: Boxes, size: int, roll: float = 0.0) -> Pixels | None:
-    """The face's box (4,), nothing added and nothing cut away; None where the box is empty.
+    """The face's box (4,), nothing added and nothing cut away; None if the box is empty.
 
     The box of a head that leans clockwise by `roll` degrees is turned with it about its centre.
     """
@@ -101,8 +101,8 @@ def cut_face(pixels: Pixels, box: Boxes, size: int, roll: float = 0.0) -> Pixels
 
 
 def cut_body(pixels: Pixels, box: Boxes, persons: Boxes, faces: Boxes, size: int) -> Pixels | None:
-    """The body's box (4,) with the other persons (n, 4) and all faces (m, 4) blackened; None where
-    it is refused."""
+    """The body's box (4,) with the other persons (n, 4) and all faces (m, 4) blackened; None if it
+    is refused."""
     x1, y1, x2, y2 = box
     if min(x2 - x1, y2 - y1) < MIN_BODY_SIDE:
         return None
@@ -111,8 +111,8 @@ def cut_body(pixels: Pixels, box: Boxes, persons: Boxes, faces: Boxes, size: int
 
 
 def blackened_body(pixels: Pixels, box: Boxes, persons: Boxes, faces: Boxes) -> Pixels | None:
-    """What `cut_body` scales, in its own size however small; None where too little of the body is
-    left to see."""
+    """What `cut_body` scales, in its own size however small; None if too little of the body is left
+    to see."""
     crop = inside(pixels, box).copy()
     for person in _meeting(persons, box):
         _blacken(crop, _snap(person - np.tile(box[:2], 2), crop.shape[1], crop.shape[0]))
@@ -156,7 +156,7 @@ def inside(pixels: Pixels, box: Boxes) -> Pixels:
 
 def turned_inside(pixels: Pixels, box: Boxes, degrees: float) -> Pixels:
     """What is in a box (4,) that is turned clockwise about its centre, turned back; black where
-    that is outside of the picture."""
+    that is outside the picture."""
     x1, y1, x2, y2 = (float(side) for side in box)
     width, height = x2 - x1, y2 - y1
     reach = (width + height) / 2  # more than the box reaches, however it is turned

@@ -64,7 +64,7 @@ def choose_device(wanted: str, engine: str = "auto", several: bool = False) -> C
 
 def choose_model(wanted: str, device: str) -> Choice:
     """On a GPU the most accurate model that is here, on a CPU the small one that is embedded.
-    Raises WeightsError where the published one is asked for and not here."""
+    Raises WeightsError if the published one is asked for and not here."""
     if wanted == PUBLISHED:
         return Choice(_here(PUBLISHED_MODEL), "the published model, as asked")
     if wanted != "auto":
@@ -84,7 +84,7 @@ def choose_model(wanted: str, device: str) -> Choice:
 
 def choose_detector(wanted: str, boxes: Path | None, device: str) -> Choice:
     """The user's boxes where there are some; on a GPU the published YOLO if it is here; else the
-    embedded detectors. Raises WeightsError where the published one is asked for and not here."""
+    embedded detectors. Raises WeightsError if the published one is asked for and not here."""
     if wanted == PUBLISHED:
         _here(YOLO)
         return Choice("yolo", "the published detector, as asked")

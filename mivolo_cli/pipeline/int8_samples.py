@@ -45,7 +45,7 @@ def from_photos(
 def from_folder(
     folder: Path, detector: Detector, use: Use, workers: int, limits: Limits | None = None
 ) -> Int8Samples:
-    """By the people in the photos of this folder, while these stay the same. Raises BadInput where
+    """By the people in the photos of this folder, while these stay the same. Raises BadInput if
     there are none."""
     walk.check_paths([folder])
     chosen = [photo for photo in _spread(walk.walk([folder])) if isinstance(photo, Photo)]

@@ -15,7 +15,7 @@ MIN_PAIR_SCORE = 0.0001
 def match(
     persons: Boxes, faces: Boxes, pairable: NDArray[np.bool_] | None = None
 ) -> list[tuple[int, int]]:
-    """The best total assignment as (person, face) indices; those without a partner are left out.
+    """The best total assignment as (person, face) indices; those without a partner are skipped.
 
     A pair's score is the mean of its IoU and of the face's share inside the person, on boxes cut to
     whole pixels (as published). With `pairable` (persons, faces), no other pairs are made.

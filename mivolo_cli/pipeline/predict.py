@@ -101,7 +101,7 @@ def predictions(
     outputs: NDArray[np.float32], spec: ModelSpec, crops: Sequence[Crops]
 ) -> list[Prediction]:
     """The model's outputs (n, 1 or 3) as predictions of the people who were seen by these crops; of
-    those with an output that is infinite or no number, the age is no number."""
+    those with an output that is infinite or no number, the age is not a number."""
     outputs = np.where(np.isfinite(outputs).all(axis=1, keepdims=True), outputs, np.float32("nan"))
     ages = [float(age) for age in spec.years(outputs[:, -1])]
     return [

@@ -67,7 +67,7 @@ def detect_people(
     the detector again where it can then see more; one that can no longer be read fails. With
     `level`, heads that lean are turned upright. With `any_way_up`, so are photos without a sure
     face that show better faces when they are turned. Faces of fewer than `min_face` pixels of the
-    photo are left out. Raises MivoloError in a process that was forked after the detector was
+    photo are skipped. Raises MivoloError in a process that was forked after the detector was
     opened.
     """
     require_own_process()
@@ -149,7 +149,7 @@ def _detect_batch(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Paired:
-    """Who is where on the pixels of an image, after so many quarter turns counter-clockwise.
+    """Who is where on the pixels of an image, after this many quarter turns counter-clockwise.
 
     `upscaled` says that a detector would have made use of more pixels.
     """
@@ -199,7 +199,7 @@ def _pair_all(
 
 
 def _best_way_up(image: Image, upright: Detections, detector: Detector) -> tuple[Detections, int]:
-    """What the detector finds on the image as it is, or after so many quarter turns
+    """What the detector finds on the image as it is, or after this many quarter turns
     counter-clockwise if faces score better then."""
     quarters = detector.way_up(image.pixels)
     if quarters:
@@ -227,7 +227,7 @@ def _with_enough_pixels(
 
 
 def _same_people(small: _Paired, whole: Image | Failure) -> _Paired | None:
-    """The people of the reduced photo on the whole one; None where they must be found anew: more
+    """The people of the reduced photo on the whole one; None if they must be found anew: more
     pixels tell the detector more, or the file is no longer the same."""
     if isinstance(whole, Failure) or small.upscaled:
         return None

@@ -42,8 +42,8 @@ PICTURE = re.compile(r"\d+\.webp")
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
     """`size` is the longer side of a picture in pixels. A report of ours is replaced, another file
-    if `replace`. People whom the detector gave less than `min_score` are left out. `moved` says
-    where photos are now: see tables.moved."""
+    if `replace`. People with detection scores below `min_score` are skipped. `moved` says where
+    photos are now: see tables.moved."""
 
     results: Path
     output: Path

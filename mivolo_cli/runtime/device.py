@@ -75,7 +75,7 @@ def _joined(gpus: Sequence[str]) -> str:
 
 
 def _driver_may_be_here() -> bool:
-    """Whether to ask PyTorch for GPUs at all, for which it has to be loaded: no on a Linux without
+    """Whether to ask PyTorch for GPUs at all, for which it must be loaded: no on a Linux without
     any driver."""
     return sys.platform != "linux" or any(os.path.exists(place) for place in DRIVERS)
 
@@ -95,7 +95,7 @@ def _present(device: str) -> bool:
 
 
 def _trouble(device: str) -> str | None:
-    """What is wrong with a GPU; None where a small calculation on it comes out right."""
+    """What is wrong with a GPU; None if a small calculation on it comes out right."""
     import torch
 
     try:

@@ -38,8 +38,8 @@ class Engine(Protocol):
     def int8_key(self) -> str: ...
 
     def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """The outputs (n, ...) for inputs (n, ...), by position. Raises RuntimeError where they do
-        not fit it.
+        """The outputs (n, ...) for inputs (n, ...), by position. Raises RuntimeError if they do not
+        fit it.
 
         An age model takes pixels (n, s, s, channels) uint8, and which inputs are there (n, 2).
         """

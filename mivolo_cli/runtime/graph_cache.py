@@ -47,7 +47,7 @@ EXAMPLE = 2
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 Load = Callable[[], tuple["FromPixels", ModelSpec]]
 GraphInfo = dict[str, str]
-"""What is kept beside a graph."""
+"""What is kept next to a graph."""
 FIRST_COUNTS = (
     "int8 of {label} is calibrated on these photos and reused by later scans "
     "(`mivolo purge` resets it; --int8-samples DIR selects other photos)"
@@ -174,7 +174,7 @@ def _place(name: str, openvino_version: str, kind: str) -> Path:
 
 
 def _kept(place: Path, precision: str) -> tuple[OpenVinoEngine, GraphInfo] | None:
-    """What the cache holds of a model; None where it is not there, not whole, or where others could
+    """What the cache holds of a model; None if it is not there, not whole, or where others could
     have written it."""
     if any(_others_may_write(place / name) for name in (GRAPH, DATA, ABOUT)):
         return None

@@ -57,6 +57,6 @@ def spare(file: Path, layers: list[str]) -> None:
 
 
 def _width(convolution: Any) -> int:
-    """Of the output, in pixels; 0 where it depends on the input."""
+    """Of the output, in pixels; 0 if it depends on the input."""
     size = convolution.get_output_partial_shape(0)[-1]
     return size.get_length() if size.is_static else 0

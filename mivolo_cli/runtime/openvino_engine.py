@@ -67,8 +67,7 @@ class OnnxEngine:
 
 
 class OpenVinoEngine:
-    """A graph on the CPU, compiled when it is made. Raises RuntimeError where OpenVINO cannot run
-    it.
+    """A graph on the CPU, compiled when it is made. Raises RuntimeError if OpenVINO cannot run it.
 
     A precision that this processor does not have is replaced by fp32; the log says so.
     """
@@ -118,7 +117,7 @@ def import_openvino() -> ModuleType:
     """OpenVINO without its package of telemetry, through which it would report each import to
     Google Analytics.
 
-    Raises ImportError where it is not installed.
+    Raises ImportError if it is not installed.
     """
     with _importing:
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # so that it cannot be imported

@@ -87,7 +87,7 @@ def _files(options: ScanOptions) -> list[Path]:
 
 
 def part(options: ScanOptions) -> dict[str, str]:
-    """What the metadata of a table say of its shard; nothing where the scan is of all photos."""
+    """What the metadata of a table say of its shard; nothing if the scan is of all photos."""
     if options.shard is None:
         return {}
     return {SHARD: str(options.shard), ROOTS: json.dumps(walk.roots(options.paths))}

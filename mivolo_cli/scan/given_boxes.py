@@ -17,7 +17,7 @@ SHOWN = 3
 
 
 def opened(options: ScanOptions) -> GivenDetector | None:
-    """The table of boxes; None where the scan has none, or is of a part of the photos."""
+    """The table of boxes; None if the scan has none, or is of a part of the photos."""
     inference = options.inference
     if inference.boxes is None or options.shard is not None:
         return None
@@ -25,7 +25,7 @@ def opened(options: ScanOptions) -> GivenDetector | None:
 
 
 def require_some(boxes: GivenDetector, options: ScanOptions, found: Iterable[Found]) -> None:
-    """Raises BadInput where the boxes are of none of the photos."""
+    """Raises BadInput if the boxes are of none of the photos."""
     first = ""
     for item in found:
         photo = item.photo if isinstance(item, Failure) else item

@@ -106,7 +106,7 @@ def _place(root: str, path: str, roots: Mapping[str, int]) -> tuple[int, list[st
 
 
 def _photos(table: _Table) -> Generator[Rows, None, None]:
-    """Those of one shard, in its order. Raises BadInput where it is damaged or holds a photo of
+    """Those of one shard, in its order. Raises BadInput if it is damaged or holds a photo of
     another shard."""
     try:
         for (_, path), rows in groupby(_rows(table), lambda row: (row["root"], row["path"])):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Known = Callable[[Photo, int], bool]
-"""Whether a photo shows what it showed when it had so many bytes, be it that it has changed
+"""Whether a photo shows what it showed when it had this many bytes, be it that it has changed
 since."""
 Entry = bytes | Failure
 """A photo in the table: the key of its result, or what the walk said of it."""

@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 FIRST_WINDOW = 8192
 LARGEST_WINDOW = 2**20
 GROWTH = 2
-"""While one photo of a window is done, so many are listed for the next."""
+"""While one photo of a window is done, this many are listed for the next."""
 CHUNK = 128
 """Photos that a task decodes at most; small windows are cut smaller, so that each core has some."""
 CHUNKS_A_CORE = 8

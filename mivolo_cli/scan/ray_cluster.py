@@ -32,7 +32,7 @@ class Pool:
 
 
 def connect(options: ScanOptions) -> bool:
-    """Join the cluster, or start one here; whether it has to be left again. Raises BadInput."""
+    """Join the cluster, or start one here; whether it must be left again. Raises BadInput."""
     try:
         import ray
         import ray.data
@@ -110,7 +110,7 @@ def smallest() -> float:
 
 
 def _machines() -> list[float]:
-    """The cores of each machine. Raises Stopped where there is none."""
+    """The cores of each machine. Raises Stopped if there is none."""
     import ray
 
     cores = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]

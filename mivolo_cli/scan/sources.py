@@ -24,7 +24,7 @@ class Sources:
         self._identities = {folder: known for folder, known in found if known is not None}
 
     def require(self) -> None:
-        """Raises Stopped where a folder can no longer be read, or another one is in its place."""
+        """Raises Stopped if a folder can no longer be read, or another one is in its place."""
         for folder, known in self._identities.items():
             if identity(folder) != known:
                 remedy = "reconnect its drive"
@@ -65,7 +65,7 @@ class Sources:
 
 
 def identity(folder: str) -> tuple[int, int] | None:
-    """What tells a folder from another one mounted in its place; None where it cannot be read.
+    """What tells a folder from another one mounted in its place; None if it cannot be read.
 
     Of a bucket, that it answers, and whether it may be asked: a login that runs out shows.
     """
@@ -81,8 +81,8 @@ def identity(folder: str) -> tuple[int, int] | None:
 
 
 def is_gone(photo: Photo) -> bool | None:
-    """Whether there is no such file; None where that cannot be found out. In a bucket a listing
-    tells all there is."""
+    """Whether there is no such file; None if that cannot be found out. In a bucket a listing tells
+    all there is."""
     if storage.is_url(photo.root):
         return True
     try:

@@ -253,8 +253,8 @@ def roots(files: Iterable[Path], fingerprint: str) -> set[str]:
 def _read_keys(
     new_roots: Mapping[str, str], file: Path, fingerprint: str
 ) -> Iterator[tuple[list[bytes | None], list[str | None]]]:
-    """The keys and error codes of the rows of each row group; nothing where the fingerprint is
-    another one."""
+    """The keys and error codes of the rows of each row group; nothing if the fingerprint is another
+    one."""
     with _opened(file) as opened:
         if not _is_of(opened, fingerprint):
             return

@@ -131,8 +131,8 @@ class Workdir:
 
 
 def made_by(table: Path) -> Mapping[str, Any]:
-    """What made a table of any format, by the receipt beside it; nothing if somebody has written to
-    it since."""
+    """What made a table of any format, by the receipt next to it; nothing if somebody has written
+    to it since."""
     here = json.dumps(_state(table))
     for folder in find(atomic.real(table).parent):
         receipt = _receipt(folder)
@@ -145,8 +145,8 @@ def made_by(table: Path) -> Mapping[str, Any]:
 def claim(outputs: Sequence[Path]) -> Iterator[Workdir]:
     """Keep every other run away from the outputs; what killed runs left half-written is removed.
 
-    Raises BadInput where another run is at work on one of them, and OutputError where nothing can
-    be written.
+    Raises BadInput if another run is at work on one of them, and OutputError where nothing can be
+    written.
     """
     with ExitStack() as stack:
         for output in outputs:
@@ -157,7 +157,7 @@ def claim(outputs: Sequence[Path]) -> Iterator[Workdir]:
 
 
 def folder_of(output: Path) -> Path:
-    """The hidden folder of an output, beside the file that a link leads to."""
+    """The hidden folder of an output, next to the file that a link leads to."""
     target = atomic.real(output)
     return (
         target.staging_dir
@@ -176,8 +176,8 @@ def find(path: Path) -> list[Path]:
 
 
 def purge(folder: Path, *, dry_run: bool = False) -> Purged:
-    """Remove a folder of finished work, and from it nothing but files of ours. Raises BadInput
-    where a run uses it."""
+    """Remove a folder of finished work, and from it nothing but files of ours. Raises BadInput if a
+    run uses it."""
     files = [
         Path(entry)
         for entry in os.scandir(folder)
@@ -193,7 +193,7 @@ def purge(folder: Path, *, dry_run: bool = False) -> Purged:
 
 def purge_leftovers(path: Path, *, dry_run: bool = False) -> list[Purged]:
     """Remove the temporary files that killed commands have left of an output, or of all in a
-    folder: they may hold pictures. Raises BadInput where a run is at work on one."""
+    folder: they may hold pictures. Raises BadInput if a run is at work on one."""
     if isinstance(path, Url):
         return []
     target = atomic.real(path)

@@ -104,7 +104,7 @@ def open_sinks(
 
 def read_table(path: Path) -> pa.Table:
     """A result table of any of the formats with SCHEMA's columns and types, each photo's rows
-    together; further columns are left out.
+    together; further columns are skipped.
 
     Parquet's metadata stays on the schema. Raises BadInput for what is not such a table, and for
     values that cannot be.

@@ -57,7 +57,7 @@ def _check_bucket(path: Url) -> None:
 
 
 def _facts(path: Url) -> storage.Stat | None:
-    """Of the object; None where only its bucket is there. Raises OSError."""
+    """Of the object; None if only its bucket is there. Raises OSError."""
     try:
         return storage.stat(str(path))
     except FileNotFoundError:

@@ -87,7 +87,7 @@ def parsed(file: BinaryIO, **options: Any) -> pa.Table:
 
 
 def _header(file: BinaryIO) -> str:
-    """The first line. Raises ValueError where it is not UTF-8."""
+    """The first line. Raises ValueError if it is not UTF-8."""
     line = file.readline(HEADER_LIMIT)
     try:
         return line.decode("utf-8-sig").rstrip("\r\n")

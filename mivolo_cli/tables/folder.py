@@ -15,7 +15,7 @@ from ..storage import Url
 from . import parquet
 
 FILE_ROWS = 1_000_000
-"""After so many rows a file ends with its photo: about 100 MB."""
+"""Number of rows after which a file ends with its current photo: about 100 MB."""
 FILE = re.compile(r"part-\d{5,}\.parquet")
 DONE = "_SUCCESS"
 """An empty object that says, as Hadoop and Spark do, that a folder in a bucket is complete."""
@@ -93,7 +93,7 @@ def upload(folder: Path, url: Url) -> None:
 
 
 def read(folder: Path) -> pa.Table:
-    """Its rows, with the metadata of the first file. Raises ValueError where there is none."""
+    """Its rows, with the metadata of the first file. Raises ValueError if there is none."""
     tables = [_read(file) for file in files(folder)]
     if not tables:
         raise ValueError("it is a folder without results")

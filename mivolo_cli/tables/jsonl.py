@@ -14,7 +14,7 @@ from ..records import FIRST_COLUMNS, SCHEMA
 
 LINE_LIMIT = 1 << 20
 LINE_SEPARATORS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
-"""JSON allows these inside of text, but many programs would split the line there."""
+"""Allowed in JSON text, but many programs would split the line there."""
 
 
 class JsonlWriter:

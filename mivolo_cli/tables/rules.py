@@ -20,7 +20,7 @@ CORNERS = BOX_COLUMNS[:4]
 FARTHEST = 3.4028235e38
 """The greatest number of 32 bits, in which boxes are computed: sums of greater ones overflow."""
 OLDEST = 200
-"""Years. No model answers so much; decimal points that a spreadsheet has dropped do."""
+"""Maximum in years. No model predicts this much, but dropped decimal points do."""
 RANGES = {
     **dict.fromkeys(("bytes", "width", "height", "person"), (0, None)),
     **dict.fromkeys(("age", "age_low", "age_high"), (0, OLDEST)),

@@ -37,6 +37,6 @@ def with_min_score(table: pa.Table, min_score: float) -> pa.Table:
 
 
 def is_certain(row: Mapping[str, Any], min_score: float) -> bool:
-    """Whether a row stays: the same rule for one."""
+    """Whether a row is kept, by the same rule."""
     score = row["body_score"] if row["face_score"] is None else row["face_score"]
     return score is None or bool(score >= min_score)

@@ -59,7 +59,7 @@ class Counts:
 
 @dataclass(slots=True)
 class Summary:
-    """Counts of all photos, and of parts: years as 2015 and months as "2015-06", both None where
+    """Counts of all photos, and of parts: years as 2015 and months as "2015-06", both None if
     nobody knows when a photo was taken, and folders as root and path below it."""
 
     all: Counts = field(default_factory=Counts)
@@ -68,7 +68,7 @@ class Summary:
     folders: dict[tuple[str, str], Counts] = field(default_factory=lambda: defaultdict(Counts))
 
     def add(self, rows: Sequence[Row], min_score: float = 0.0) -> None:
-        """One photo, by all of its rows; people who scored less are left out."""
+        """One photo, by all of its rows; people who scored less are skipped."""
         time, path = rows[0]["taken_at"], rows[0]["path"]
         folder = rows[0]["root"], path.rpartition("/")[0] or "."
         people = [row for row in rows if is_certain(row, min_score)]

@@ -53,7 +53,7 @@ class _BucketFolder(Target):
 
 @dataclass(frozen=True, slots=True)
 class _File(Target):
-    """In a temporary file: beside the output, or in the staging folder of a Url."""
+    """In a temporary file: next to the output, or in the staging folder of a Url."""
 
     draft: atomic.Draft
 
@@ -84,7 +84,7 @@ def open_target(
 
 
 def remove_leftovers(path: Path) -> None:
-    """Delete what a killed run has left of an output beside it. Nobody may be writing it now."""
+    """Delete what a killed run has left of an output next to it. Nobody may be writing it now."""
     if not isinstance(path, Url):  # what was on its way there is in its staging folder
         atomic.remove_leftovers(real(path))
 

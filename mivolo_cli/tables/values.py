@@ -22,7 +22,7 @@ from ..errors import BadInput
 from ..records import LATER_COLUMNS, SCHEMA
 
 NOTHING = ("", "nan", "na", "n/a", "#n/a", "<na>", "nat", "none", "null")
-"""What programs write, in any case, where a field other than text is empty."""
+"""How programs write missing values in fields other than text, ignoring case."""
 NUMBERS = [
     field.name
     for field in SCHEMA
@@ -57,7 +57,7 @@ class DecimalMark:
     comma: bool = False
 
     def number(self, value: Any) -> Decimal | None:
-        """A number as it was written; None where there is none. Raises Unclear."""
+        """Parse a number; None if it is missing. Raises Unclear."""
         if not isinstance(value, str):
             return _finite(value)
         text = value.strip()
@@ -198,7 +198,7 @@ def _reader(form: str) -> Any:
 
 def decimal_mark(table: pa.Table, names: Iterable[str], origin: Origin) -> DecimalMark:
     """Decimal commas are there if a comma in one of these columns can be nothing else. Raises
-    BadInput where all of them could also divide thousands."""
+    BadInput if all of them could also divide thousands."""
     doubt: tuple[str, int, pa.Scalar] | None = None
     for name, row, value in _with_commas(table, names):
         if re.search(r",(?!\d{3}\s*$)|^\s*[+-]?0,", value.as_py()):

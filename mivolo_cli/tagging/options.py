@@ -19,8 +19,8 @@ Where = Literal["auto", "photo", "sidecar"]
 class TagOptions:
     """`where` auto takes the photo itself if its format and state allow it, and a sidecar
     otherwise; sidecars that are there are brought up to date as well, except with `photo`. People
-    whom the detector gave less than `min_score` are left out. `moved` says where photos are now:
-    see tables.moved."""
+    with detection scores below `min_score` are skipped. `moved` says where photos are now: see
+    tables.moved."""
 
     results: Path
     where: Where = "auto"

@@ -27,12 +27,12 @@ HEADER_LIMIT = 1024
 
 @dataclass(frozen=True, slots=True)
 class TagOutcome:
-    """`written` is the file that was or would be written, `updated` are sidecars beside it that
+    """`written` is the file that was or would be written, `updated` are sidecars next to it that
     were there and got the same; `code` is one of REASONS where something could not be done.
 
-    `reversible` says whether `untag` can give the original bytes back, None where nothing is
-    written. In a dry run, `people` is what is said of whom, and `diff` is the change of the packet,
-    both for people to read.
+    `reversible` says whether `untag` can give the original bytes back, None if nothing is written.
+    In a dry run, `people` is what is said of whom, and `diff` is the change of the packet, both for
+    people to read.
     """
 
     photo: Photo

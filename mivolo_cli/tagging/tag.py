@@ -69,7 +69,7 @@ def tag(
     """Write the results to the photos; a photo that cannot be written to is an outcome with a
     reason, not an error.
 
-    `on_progress` is called after every photo, with the number of all. Raises BadInput where the
+    `on_progress` is called after every photo, with the number of all. Raises BadInput if the
     results are no table of ours.
     """
     check_report(options.report, [options.results])
@@ -273,7 +273,7 @@ def _told(
     written: Path | None = None,
     old: bytes | None = None,
 ) -> TagOutcome:
-    """What became of a photo; `written` is None where there was nothing to write."""
+    """Outcome of a photo; `written` is None if there was nothing to write."""
     tags = packet.read(done.new)
     people = [] if tags is None else tags.people.regions
     shown = written is not None and options.dry_run
@@ -291,7 +291,7 @@ def _told(
 
 
 def _people(new: bytes) -> bool:
-    """Whether a packet says anything of anybody."""
+    """Whether a packet describes anybody."""
     tags = packet.read(new)
     return tags is not None and bool(tags.people.regions)
 

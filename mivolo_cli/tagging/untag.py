@@ -156,8 +156,8 @@ def _untag_sidecar(file: Path, photo: Photo, options: UntagOptions) -> TagOutcom
 
 
 def _or_nothing(data: bytes, strip: Callable[[], T]) -> T | None:
-    """What was never tagged is left alone, be it broken. Raises Refused where entries of ours may
-    be in it."""
+    """Skip files that were never tagged, even broken ones. Raises Refused if they may contain
+    entries of ours."""
     try:
         return strip()
     except Refused:

@@ -163,8 +163,8 @@ class Mixer:
         }
 
     def _partner(self, face: Label, rng: Generator, strength: float) -> Pixels | None:
-        """Somebody's body of the same gender and age range, however rare they are; None where
-        nobody fits."""
+        """Somebody's body of the same gender and age range, however rare they are; None if nobody
+        fits."""
         if face not in self.fitting:
             self.fitting[face] = [body for body in self.bodies if fits(face, body.label)]
         bodies = self.fitting[face]

@@ -22,7 +22,7 @@ class Part:
     """`pixels` (height, width, 3) uint8 RGB show the box (4,) float32 and what is around it.
 
     `roll`: by how many degrees the head leans clockwise. `own_face` (4,): on a body the person's
-    own face, None where it was not found.
+    own face, None if it was not found.
     """
 
     pixels: Pixels
@@ -32,7 +32,7 @@ class Part:
 
 
 class Parts(NamedTuple):
-    """A person's face and body; None where there is none."""
+    """A person's face and body; None if there is none."""
 
     face: Part | None
     body: Part | None
@@ -46,7 +46,7 @@ def parts_of(sample: Sample, size: int) -> Parts:
     """Both parts as inference would cut them out, and no larger than a model of this input size can
     use. Others are blackened out of the body, the own face is not.
 
-    Raises BadInput where the picture cannot be read.
+    Raises BadInput if the picture cannot be read.
     """
     pixels = sample.pixels()
     height, width = pixels.shape[:2]
@@ -66,7 +66,7 @@ def bust(face: Part) -> Part:
 def _body(
     pixels: Pixels, sample: Sample, box: Boxes, own_face: Boxes | None, size: int
 ) -> Part | None:
-    """None where inference would refuse the body even with its own face visible."""
+    """None if inference would refuse the body even with its own face visible."""
     height, width = pixels.shape[:2]
     bodies, faces = (
         crops.stacked([crops.whole_pixels(getattr(p, kind), width, height) for p in others])

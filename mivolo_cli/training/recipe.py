@@ -39,11 +39,11 @@ class Recipe:
     al., "Delving into Deep Imbalanced Regression", 2021), with a kernel of `lds_width` years and
     the deviation `lds_sigma`, to the power `lds_power` (1: the inverse of the smoothed frequency,
     0.5: of its square root). Learning rates: `muon_lr` for matrices where Muon is the optimizer,
-    `adamw_lr` for all else. `patience` ends a training after so many validations without a better
+    `adamw_lr` for all else. `patience` ends a training after this many validations without a better
     `monitor`, and keeps the best (0: never). `ramp` is the part of the steps in which the
     augmentation grows. `shares` say how often each kind of example is drawn, and `balance` how
-    often people of each data set: by its size to that power. With `pseudo_gender`, people without
-    a known gender get that which the initial model tells of their face, where its score is at least
+    often people of each data set: by its size to that power. With `pseudo_gender`, people without a
+    known gender get that which the initial model tells of their face, where its score is at least
     so high (0: never). Backbones that have learned before (`train --backbones`) learn `backbone_lr`
     times as fast as the rest; their first `frozen_stages` stages do not learn at all, and nor do
     the statistics of their normalisation.

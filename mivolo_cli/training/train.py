@@ -53,7 +53,7 @@ OnProgress = Callable[[str, int, int], None]
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
     """`init` is a model by name or path to start from, `backbones` a file of backbones only;
-    `resume` goes on from `out`'s last checkpoint. `detector` finds the people on photos and the
+    `resume` resumes from `out`'s last checkpoint. `detector` finds the people on photos and the
     faces on pictures of faces."""
 
     data: Sequence[Path]

@@ -173,8 +173,8 @@ class Trainer:
 
 
 def begin_with(model: MiVOLO, init: str, variant: str) -> ModelSpec:
-    """Give a new model the weights of another; returns that one's spec. Raises BadInput where they
-    do not fit."""
+    """Give a new model the weights of another; returns that one's spec. Raises BadInput if they do
+    not fit."""
     loaded, spec = checkpoint.load(init)
     try:
         model.load_state_dict(loaded.state_dict())
@@ -187,7 +187,7 @@ def begin_with(model: MiVOLO, init: str, variant: str) -> ModelSpec:
 
 
 def begin_with_backbones(model: MiVOLO, file: Path) -> None:
-    """Give a new model the backbones of `bench/backbones.py`. Raises BadInput where they do not
+    """Give a new model the backbones of `bench/backbones.py`. Raises BadInput if they do not
     fit."""
     backbones, own = checkpoint.read_tensors(file)[0], model.patch_embed.state_dict()
     if model.in_chans == 3:
