@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PARALLEL := -n logical --dist loadgroup
 FAST := -m "not slow and not ray and not browser and not s3 and not root"
 
-.PHONY: help demo test fast coverage lint types check docs site package bench clean
+.PHONY: help demo test fast coverage lint types check docs site templates package bench clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -38,6 +38,9 @@ docs: $(VENV)/installed  ## write docs/commands.md, the reference of commands
 
 site: $(VENV)/installed  ## build the documentation site (build/site/index.html)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+templates: $(VENV)/installed  ## write the graphs of the embedded models (weights/*.template)
+	$(BIN)/python -m mivolo_cli.runtime.template_writer
 
 package: $(VENV)/installed  ## build the wheel and the source distribution (dist/)
 	$(BIN)/python -m build --outdir dist

@@ -17,6 +17,7 @@ import typer
 from ..errors import BadInput, ExitCode, OutputError
 from ..storage import is_url
 from .console import Console
+from .imports import spare_pandas
 from .interrupt import ending_within
 from .options import (
     AsJson,
@@ -218,6 +219,7 @@ def run_scan(options: ScanOptions, console: Console, unnamed: Sequence[Path] = (
     """Run with a progress bar; `unnamed` outputs are not mentioned in a summary of the options."""
     from ..scan.run import scan
 
+    spare_pandas()
     with counting("scan", " photos", console.quiet) as bar:
 
         def show(progress: Progress) -> None:

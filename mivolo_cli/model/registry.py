@@ -150,7 +150,7 @@ def find(name: str) -> Path:
         raise WeightsError(
             f"the weights {name!r} have not been downloaded yet", hint=_how_to_get(entry)
         )
-    if entry.sha256 is None and not _shipped(path):
+    if entry.sha256 is None and not is_shipped(path):
         raise WeightsError(
             f"{path} has not been verified",
             hint=f"`mivolo weights add {path}` checks it",
@@ -159,11 +159,11 @@ def find(name: str) -> Path:
         raise WeightsError(
             f"{path} does not have the registered sha256 of {name!r}, so it is not used",
             hint="install mivolo-cli again"
-            if _shipped(path)
+            if is_shipped(path)
             else f"delete it, then {_how_to_get(entry)}",
         )
     published = registry().get(name)
-    if not _shipped(path) and (published is None or published.sha256 is None):
+    if not is_shipped(path) and (published is None or published.sha256 is None):
         _warn_of_others(name, others_may_write())
     return path
 
@@ -200,7 +200,7 @@ def matches(path: Path, entry: Entry) -> bool:
     """Whether the file has the entry's hash; without one, only what ships with the package is taken
     as it is."""
     if entry.sha256 is None:
-        return _shipped(path)
+        return is_shipped(path)
     facts = path.stat()
     return _hash(path, facts.st_size, facts.st_mtime_ns) == entry.sha256
 
@@ -373,7 +373,8 @@ def _check(entry: Entry) -> Check:
     return "ok" if sha256(path) == entry.sha256 else "mismatch"
 
 
-def _shipped(path: Path) -> bool:
+def is_shipped(path: Path) -> bool:
+    """Whether a file of weights ships with the package."""
     return path.parent == folder()
 
 

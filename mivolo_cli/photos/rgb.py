@@ -51,8 +51,10 @@ def to_pixels(picture: PIL.Image.Image) -> Pixels:
     rows = max(1, STRIP // width)
     for top in range(0, height, rows):
         strip = pixels[top : top + rows]
-        padded = pa.array(picture.crop((0, top, width, top + len(strip)))).flatten().to_numpy()
-        cv2.cvtColor(padded.reshape(len(strip), width, 4), cv2.COLOR_RGBA2RGB, dst=strip)
+        padded = pa.array(picture.crop((0, top, width, top + len(strip)))).flatten()
+        # to_numpy() would import pandas
+        values = np.frombuffer(padded.buffers()[1], np.uint8, len(padded), padded.offset)
+        cv2.cvtColor(values.reshape(len(strip), width, 4), cv2.COLOR_RGBA2RGB, dst=strip)
     return pixels
 
 

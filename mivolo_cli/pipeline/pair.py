@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from .. import boxes
 from ..records import Boxes, Detections, Person
@@ -25,10 +24,21 @@ def match(
     score = (boxes.iou(persons, faces) + boxes.intersection(persons, faces) / face_area) / 2
     if pairable is not None:
         score = np.where(pairable, score, 0)
-    best = zip(*linear_sum_assignment(score, maximize=True), strict=True)
+    best = zip(*_assignment(score), strict=True)
     return [
         (int(person), int(face)) for person, face in best if score[person, face] > MIN_PAIR_SCORE
     ]
+
+
+def _assignment(score: NDArray[np.floating]) -> tuple[NDArray[np.intp], ...]:
+    """Rows and columns of the best total. SciPy, which is slow to import, is only needed if
+    somebody has several possible partners."""
+    possible = score > 0
+    if possible.sum(axis=0).max(initial=0) <= 1 and possible.sum(axis=1).max(initial=0) <= 1:
+        return possible.nonzero()
+    from scipy.optimize import linear_sum_assignment
+
+    return tuple(linear_sum_assignment(score, maximize=True))
 
 
 def pair(detections: Detections) -> list[Person]:

@@ -30,6 +30,7 @@ from .engines import first_line
 from .mixed_precision import first_layers, spare
 from .openvino_engine import OpenVinoEngine, import_openvino
 from .quantize import Batches, quantize
+from .templates import open_template
 
 if TYPE_CHECKING:
     import openvino
@@ -46,6 +47,8 @@ EXAMPLE = 2
 """People in the batch that is followed through the model; the graph then takes any number."""
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 Load = Callable[[], tuple["FromPixels", ModelSpec]]
+Shapes = Sequence[Sequence[int]]
+"""Of a graph's inputs; -1 is any length."""
 GraphInfo = dict[str, str]
 """What is kept next to a graph."""
 FIRST_COUNTS = (
@@ -70,13 +73,15 @@ class NotConverted(MivoloError):
 def open_converted(
     name: str, precision: str, load: Load, int8_samples: Int8Samples | None = None
 ) -> tuple[OpenVinoEngine, ModelSpec]:
-    """The engine and spec of an age model's graph from the cache, or from a new conversion of what
-    `load` gives.
+    """The engine and spec of an age model's graph: from a template in fp32, or from the cache, or
+    from a new conversion of what `load` gives.
 
     Raises WeightsError for the file, NotConverted for all else, and BadInput for int8 that cannot
     be had.
     """
     file = registry.model_file(name)
+    if precision == "fp32" and (opened := _from_template(file)):
+        return opened
     label = name if name in registry.known() else registry.plain_name(file)
     key = (
         f"-{int8_samples.key}" if int8_samples and int8_samples.key and precision == "int8" else ""
@@ -88,8 +93,7 @@ def open_converted(
                 f"{label} has not been calibrated for int8 on this machine",
                 hint="run `mivolo scan --precision int8` once on photos of people",
             )
-        module, spec = load()
-        graph = convert(module, spec)
+        graph, spec = open_template(file, fused=True) or _convert(load)
         if precision == "int8" and int8_samples is not None:
             graph = quantize(graph, int8_samples.people(spec))
             if not key:
@@ -98,6 +102,23 @@ def open_converted(
 
     engine, info = open_graph(f"{label}-{registry.sha256(file)[:16]}{key}", precision, make)
     return engine, ModelSpec.from_metadata(info)
+
+
+def _from_template(file: Path) -> tuple[OpenVinoEngine, ModelSpec] | None:
+    found = open_template(file)
+    if found is None:
+        return None
+    graph, spec = found
+    try:
+        return OpenVinoEngine(graph), spec
+    except RuntimeError as error:
+        logger.debug(f"the template of {spec.variant} is not used: {first_line(error)}")
+        return None
+
+
+def _convert(load: Load) -> tuple[openvino.Model, ModelSpec]:
+    module, spec = load()
+    return convert(module, spec), spec
 
 
 def open_graph(
@@ -139,17 +160,21 @@ def open_graph(
 def convert(module: FromPixels, spec: ModelSpec) -> openvino.Model:
     """The age model as a graph that takes batches of any size; it computes what the module
     computes."""
+    example, shapes = example_of(spec)
+    return graph_of(module, example, shapes)
+
+
+def example_of(spec: ModelSpec) -> tuple[tuple[Tensor, Tensor], Shapes]:
+    """What is followed through an age model, and the shapes that its graph takes."""
     import torch
 
     side, channels = spec.input_size, spec.in_chans
     pixels = torch.zeros((EXAMPLE, side, side, channels), dtype=torch.uint8)
     present = torch.ones((EXAMPLE, 2), dtype=torch.bool)
-    return graph_of(module, (pixels, present), [[-1, side, side, channels], [-1, 2]])
+    return (pixels, present), [[-1, side, side, channels], [-1, 2]]
 
 
-def graph_of(
-    module: nn.Module, example: tuple[Tensor, ...], shapes: Sequence[Sequence[int]]
-) -> openvino.Model:
+def graph_of(module: nn.Module, example: tuple[Tensor, ...], shapes: Shapes) -> openvino.Model:
     """Any module as a graph, followed through with an example of its inputs; -1 in their shapes is
     any length."""
     with warnings.catch_warnings():

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadInput, WeightsError
+from ..model import registry
+from .compiled_cache import compiled_once
 from .engines import PRECISIONS, first_line
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ _importing = threading.Lock()
 
 class OnnxEngine:
     """An ONNX graph, compiled when it is made (under a second), for as many threads
-    as there are cores.
+    as there are cores. One that ships with the package is compiled once: see compiled_cache.
 
     Each call computes on one core: small graphs are slower on two than twice on one. `device` is
     OpenVINO's name for it. On every device it computes in true fp32: OpenVINO would choose less by
@@ -47,10 +49,17 @@ class OnnxEngine:
             )
         cores = threads or os.cpu_count() or 1
         streams = {"NUM_STREAMS": str(cores)} if device == "cpu" else {}
-        try:
-            core = openvino.Core()
+        settings = _settings("fp32", cores) | streams
+        core = openvino.Core()
+
+        def compile() -> Any:
             graph = core.read_model(file)
-            compiled = core.compile_model(graph, device.upper(), _settings("fp32", cores) | streams)
+            _require_finite(graph, file)
+            return core.compile_model(graph, device.upper(), settings)
+
+        try:
+            is_kept = device == "cpu" and registry.is_shipped(file)
+            compiled = compiled_once(core, file, settings, compile) if is_kept else compile()
         except RuntimeError as error:
             raise WeightsError(
                 f"OpenVINO cannot run {file} on {device}: {first_line(error)}",
@@ -58,7 +67,6 @@ class OnnxEngine:
                     "if you downloaded it, `mivolo weights verify` checks whether it is complete"
                 ),
             ) from error
-        _require_finite(graph, file)
         self._requests = _Requests(compiled)
 
     def run(self, *inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
@@ -127,6 +135,14 @@ def import_openvino() -> ModuleType:
         # once wait for each other for ever, one with Python's lock and one with that of C++.
         _ = openvino.Tensor(np.zeros(1, np.float32)).data
     return openvino
+
+
+def fuse(graph: openvino.Model) -> None:
+    """Join the layers of a graph as `openvino.convert_model` does. Raises ImportError where that is
+    not to be had."""
+    from openvino._offline_transformations import apply_moc_transformations
+
+    apply_moc_transformations(graph, cf=False)
 
 
 def check_graph(file: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -137,3 +139,30 @@ def test_a_person_without_a_face_is_judged_only_if_the_detector_is_sure_enough()
     people = pair(replace(found, person_scores=scores, alone_score=0.5))
     assert [person.judged for person in people] == [True, False, True, True]
     assert all(person.judged for person in pair(replace(found, person_scores=scores)))
+
+
+def test_who_has_no_choice_is_paired_as_the_best_total_does() -> None:
+    """SciPy's import takes longer than a photo, so it is only asked where somebody has a choice."""
+    from scipy.optimize import linear_sum_assignment
+
+    from mivolo_cli.pipeline import pair as module
+
+    rng = np.random.default_rng(4)
+    for count in range(60):
+        shape = int(rng.integers(0, 5)), int(rng.integers(0, 5))
+        score = (rng.random(shape) * (rng.random(shape) < 0.3)).astype(np.float32)
+        found, best = (
+            {(int(i), int(j)) for i, j in zip(*way(score), strict=True) if score[i, j] > 0}
+            for way in (module._assignment, lambda s: linear_sum_assignment(s, maximize=True))
+        )
+        assert found == best, f"{count}: {score}"
+
+
+def test_pairs_without_a_choice_need_no_scipy() -> None:
+    code = (
+        "import sys, numpy as np; from mivolo_cli.pipeline.pair import match\n"
+        f"bodies, heads = np.float32([{BODY}, [300, 100, 400, 400]]), np.float32([{HEAD}])\n"
+        "assert match(bodies, heads) == [(0, 0)] and match(bodies, heads[:0]) == []\n"
+        "assert 'scipy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
