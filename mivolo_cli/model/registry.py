@@ -93,7 +93,7 @@ def folder() -> Path:
         if (place / REGISTRY).is_file():
             return place
     raise WeightsError(
-        "the folder of the program's own weights is missing", hint="install mivolo-cli again"
+        "the folder of the program's own weights is missing", hint="reinstall mivolo-cli"
     )
 
 
@@ -158,7 +158,7 @@ def find(name: str) -> Path:
     if not matches(path, entry):
         raise WeightsError(
             f"{path} does not have the registered sha256 of {name!r}, so it is not used",
-            hint="install mivolo-cli again"
+            hint="reinstall mivolo-cli"
             if is_shipped(path)
             else f"delete it, then {_how_to_get(entry)}",
         )
@@ -380,7 +380,7 @@ def is_shipped(path: Path) -> bool:
 
 def _how_to_get(entry: Entry) -> str:
     if entry.embedded:
-        return "install mivolo-cli again"
+        return "reinstall mivolo-cli"
     return (
         f"mivolo weights fetch {entry.name}"
         if entry.url

@@ -300,7 +300,7 @@ def test_the_spreadsheet_is_formatted_filtered_and_frozen(tmp_path: Path, run: E
     assert lines[0]["Taken"].value == datetime(2020, 1, 31, 12) and lines[4]["Taken"].value is None
     assert (lines[0]["Age"].number_format, lines[0]["Sure"].number_format) == ("0.0", "0%")
     assert (
-        "no proof of age"
+        "not proof of age"
         in " ".join(str(cell.value) for row in book["About"] for cell in row).lower()
     )
 

@@ -219,11 +219,11 @@ def test_a_pickle_that_could_run_code_does_not_stay(house: House, tmp_path: Path
 def test_what_travels_with_the_program_is_not_downloaded(house: House) -> None:
     with pytest.raises(WeightsError, match="cannot be downloaded") as error:
         fetch("small")
-    assert "install mivolo-cli again" in error.value.hint
+    assert "reinstall mivolo-cli" in error.value.hint
 
 
 def test_a_file_that_is_not_offered_is_told(house: House) -> None:
-    with pytest.raises(WeightsError, match="answers 404"):
+    with pytest.raises(WeightsError, match="returned 404"):
         fetch("large")
 
 
@@ -305,7 +305,7 @@ def test_own_weights_are_not_replaced_by_accident(
         {"state_dict": create_model("mivolo_xs_48").state_dict(), "min_age": 1, "max_age": 95},
         other,
     )
-    with pytest.raises(WeightsError, match="called mine already") as error:
+    with pytest.raises(WeightsError, match="already have the name mine") as error:
         add(other, name="mine")
     assert str(house.user / "mine.pth.tar") in error.value.hint
     add(published, name="mine")

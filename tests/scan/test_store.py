@@ -157,7 +157,7 @@ def test_a_file_that_breaks_later_is_reported(tmp_path: Path) -> None:
     results = ResultStore()
     results.add(tmp_path / "part", "f")
     (tmp_path / "part").write_text("hello")
-    with pytest.raises(OutputError, match="cannot be read") as error:
+    with pytest.raises(OutputError, match="cannot read intermediate results") as error:
         table_of(results, [1])
     assert "delete" in error.value.hint
 
