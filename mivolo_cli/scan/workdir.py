@@ -268,14 +268,21 @@ def _receipt(folder: Path) -> Receipt | None:
         (receipt.outputs, list),
         (receipt.order, str),
     )
-    return receipt if all(isinstance(value, kind) for value, kind in kinds) else None
+    if not all(isinstance(value, kind) for value, kind in kinds):
+        return None
+    words = chain.from_iterable(receipt.metadata.items())
+    return receipt if all(map(_is_text, words)) else None
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a text that tables can hold."""
+    return isinstance(value, str) and value.encode("utf-8", "ignore").decode() == value
 
 
 def _are_triples(value: Any) -> bool:
     """Whether it is what Progress.unreadable should be."""
     return isinstance(value, list) and all(
-        isinstance(one, list) and len(one) == 3 and all(isinstance(text, str) for text in one)
-        for one in value
+        isinstance(one, list) and len(one) == 3 and all(map(_is_text, one)) for one in value
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -204,6 +205,21 @@ def test_a_receipt_without_a_key_is_not_whole(part: str) -> None:
         less = {name: value for name, value in WHOLE[part].items() if name != key}
         for changed in (less, WHOLE[part] | {key: None}, WHOLE[part] | {key: [1]}):
             assert not Receipt({}, order="", **WHOLE | {part: changed}).is_whole
+
+
+@pytest.mark.parametrize("value", [None, 1, True, [1], {"a": 1}, "\ud800"])
+@pytest.mark.parametrize("name", ["model", "detector_sha256", "settings"])
+def test_a_receipt_that_no_table_can_repeat_is_none(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    whole = {"request": {}, "order": "", "outputs": []} | WHOLE
+    file = folder_of(tmp_path / "a.csv") / "receipt.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(whole))
+    with claim([tmp_path / "a.csv"]) as place:
+        assert place.receipt({}) is not None
+        file.write_text(json.dumps(whole | {"metadata": {**WHOLE["metadata"], name: value}}))
+        assert place.receipt({}) is None
 
 
 def test_what_killed_commands_have_left_is_purged(tmp_path: Path) -> None:
