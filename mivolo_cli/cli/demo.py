@@ -43,7 +43,7 @@ def _people_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     for row in rows:
         age = "-" if row["age"] is None else f"{row['age']:.0f}"
         gender = "-" if row["gender"] is None else f"{row['gender']} ({row['gender_score']:.0%})"
-        used = row["used"] or row["status"]
+        used = row["used"] or "(not judged)"
         lines.append(f"{row['path']:<14} {row['person']!s:<6} {age:>4}  {gender:<14} {used}")
     return lines
 
