@@ -56,8 +56,8 @@ Flip = Annotated[
     bool | None,
     typer.Option(
         "--flip/--no-flip",
-        help="Average with the mirrored image: slightly better, 2x slower. "
-        "Default: only people of doubtful gender, if the model was trained by mivolo.",
+        help="Average with the mirrored image: slightly better, 2x slower.",
+        show_default="only for doubtful genders, with models trained by mivolo",
         rich_help_panel=MODEL,
     ),
 ]
