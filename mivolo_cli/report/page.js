@@ -167,7 +167,7 @@
     const apart = [
       ["not judged", number.format(unjudged.length)],
       ["without people", number.format(shown.filter((photo) => photo.status === "no_people").length)],
-      ["not readable", number.format(shown.filter((photo) => photo.error).length)],
+      ["unreadable", number.format(shown.filter((photo) => photo.error).length)],
     ];
     fill("figures", facts);
     fill("apart", apart);
@@ -319,7 +319,7 @@
     frame.style.setProperty("--own", shape(photo));
     if (photo.error) {
       const note = make("div", "none");
-      note.append(make("b", "", "not readable"), make("span", "", photo.error.replaceAll("_", " ")));
+      note.append(make("b", "", "unreadable"), make("span", "", photo.error.replaceAll("_", " ")));
       frame.append(note);
       return frame;
     }
@@ -503,7 +503,7 @@
   }
 
   function reasons(person) {
-    if (!isJudged(person)) return "too small or too hidden";
+    if (!isJudged(person)) return "too small, hidden or doubtful";
     const said = [];
     if (person.low !== undefined) said.push(`between ${Math.round(person.low)} and ${Math.round(person.high)}`);
     if (person.sure !== undefined) said.push(`gender ${Math.min(99, Math.round(100 * person.sure))} % sure`);

@@ -212,7 +212,7 @@ def test_the_page_works(shown: Any) -> None:
         == "31"
     )
     apart = " ".join(shown.inner_text("#apart").split())
-    assert apart == "not judged 1 without people 2 not readable 1"
+    assert apart == "not judged 1 without people 2 unreadable 1"
     assert "3" in shown.locator("#figures > div").filter(has_text="people").inner_text().split()
     assert shown.locator("#failures svg").count() == 1
     assert shown.locator("#gallery .photo img").count() == 4
