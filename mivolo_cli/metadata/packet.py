@@ -20,7 +20,8 @@ from .tree import Edit, Node, apply, insert, without_attributes
 from .xmp import OURS, RDF, SKELETON
 
 REGION_TEXT = xmp.name("mwg-rs:Description")
-BLANK = re.compile(rb"\s*(<\?xpacket[^>]*\?>\s*)*", re.DOTALL)
+FRAME = rb"\s*+(?:<\?xpacket[^>]*\?>\s*+)*+"
+BLANK = re.compile(FRAME + rb"(?:<(\w+:x[ma]pmeta)\b[^>]*(?:/>|>\s*+</\1\s*+>))?" + FRAME)
 NOTHING = b" \t\r\n\0"
 NamedFaces = Literal["extend", "leave"]
 TAGS = {"model": "mivolo:ModelName"}

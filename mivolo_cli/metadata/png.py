@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from . import Refused
+from .packet import is_blank
 
 KEYWORD = b"XML:com.adobe.xmp"
 PROFILE = b"Raw profile type "
@@ -177,7 +178,7 @@ def _xmp(data: bytes) -> _Text | None:
     """The chunk of the packet: the one that all programs read, or one that says nothing."""
     found = [text for text in _texts(data) if text.keyword == KEYWORD]
     standard = [text for text in found if text.chunk.kind == b"iTXt"]
-    others = [text for text in found if text.chunk.kind != b"iTXt" and text.text.strip()]
+    others = [text for text in found if text.chunk.kind != b"iTXt" and not is_blank(text.text)]
     if others or any(_profiles(data, XMP_PROFILES, XMP)):
         raise Refused("bad_container", "its XMP is in a text chunk that only some programs read")
     if len(standard) > 1:

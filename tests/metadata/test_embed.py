@@ -251,7 +251,23 @@ BLANK = {
         "JPEG",
         with_packet(encode("JPEG"), b"<?xpacket begin='' id=''?>  <?xpacket end='w'?>"),
     ),
+    "jpeg with an empty element": (
+        "JPEG",
+        with_packet(encode("JPEG"), b'<x:xmpmeta xmlns:x="adobe:ns:meta/"> </x:xmpmeta>'),
+    ),
     "webp": ("WEBP", encode("WEBP", xmp=b" ")),
+    "webp with an empty element": (
+        "WEBP",
+        encode(
+            "WEBP",
+            xmp=b"<?xpacket begin='' id=''?><x:xapmeta xmlns:x='adobe:ns:meta/'/>"
+            b"<?xpacket end='w'?>",
+        ),
+    ),
+    "png in tEXt with a frame": (
+        "PNG",
+        png_with(b"tEXt", b"XML:com.adobe.xmp\0<?xpacket begin=''?> \n<?xpacket end='w'?>\0"),
+    ),
     "png": ("PNG", png_with(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0")),
     "png in tEXt": ("PNG", png_with(b"tEXt", b"XML:com.adobe.xmp\0")),
     "packed png": ("PNG", png_with(b"zTXt", b"XML:com.adobe.xmp\0\0" + zlib.compress(b" "))),

@@ -15,6 +15,7 @@ from mivolo_cli.metadata.packet import (
     Provenance,
     TagEntries,
     Tags,
+    is_blank,
     merge,
     read,
     remove,
@@ -213,3 +214,14 @@ def test_flat_keywords_go_into_the_list_that_every_program_reads() -> None:
     assert left is not None and left.count(b"mivolo/gender/male") == 1  # somebody else's by now
     known = remove(merge(left, make_tags(), entries))
     assert known == left
+
+
+def test_packets_that_say_nothing_are_known_in_no_time() -> None:
+    spaces = b" " * 1_000_000
+    frame = b"<?xpacket begin=''?>%s<?xpacket end='w'?>"
+    empty = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>%s</x:xmpmeta>"
+    for blank in (spaces, frame % spaces, empty % spaces, frame % (empty % b""), b"<x:xmpmeta />"):
+        assert is_blank(blank)
+        assert not is_blank(blank + b"x") and not is_blank(b"x" + blank)
+    assert not is_blank(OTHERS)
+    assert not is_blank(frame % (empty % b"<x/>") + spaces)
