@@ -39,6 +39,8 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
         "facexlib",
         "pillow",
         "pillow-heif",
+        "pillow-jxl-plugin",
+        "rawpy",
         "pyarrow",
     )
     device = defaults.choose_device("auto")

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from ..atomic import new_folder
 from ..metadata.lookup import is_as_scanned
 from ..photos import originals
+from ..photos.passed import RAW
 from ..records import Box, Result, same_file, stays_inside
 from ..tables.results import Results
 from .common import KINDS, Exported, Settings, boxes, failed_note, readable
@@ -22,7 +23,6 @@ SUFFIX = ""
 READ = (
     ".avif",
     ".bmp",
-    ".dng",
     ".heic",
     ".heif",
     ".jp2",
@@ -47,7 +47,7 @@ FIELDS = ("image", "root", "path")
 
 def write(results: Results, target: Path, settings: Settings) -> Exported:
     """A folder; photos.csv in it says which photo each image is."""
-    photos = people = gone = 0
+    photos = people = gone = raws = 0
     unread: Counter[str] = Counter()
     with (
         new_folder(target) as folder,
@@ -57,6 +57,9 @@ def write(results: Results, target: Path, settings: Settings) -> Exported:
         listing.writerow(FIELDS)
         for result, image in _named(results):
             photo, copy = result.photo, folder / "images" / image
+            if RAW.fullmatch(image.suffix.lower()):
+                raws += 1
+                continue
             if settings.copy_photos and not (is_as_scanned(photo) and originals.copy(photo, copy)):
                 gone += 1
                 continue
@@ -71,6 +74,11 @@ def write(results: Results, target: Path, settings: Settings) -> Exported:
     notes = (
         *failed_note(results),
         *([f"photos skipped because they could not be copied: {gone}"] if gone else []),
+        *(
+            [f"camera raw photos skipped, which ultralytics decodes differently: {raws}"]
+            if raws
+            else []
+        ),
     )
     if unread:
         kinds = ", ".join(sorted(unread))

@@ -14,6 +14,7 @@ import numpy as np
 import PIL.Image
 import pytest
 from helpers.photos import draw_scene, save_photo
+from helpers.raw import save_dng
 from helpers.require import require
 from helpers.tables import contents, save_results
 
@@ -198,6 +199,16 @@ def test_yolo_names_the_formats_that_ultralytics_leaves_out(tmp_path: Path) -> N
     table = save_results(tmp_path / "people.csv", photos)
     (note,) = export(ExportOptions(table, "yolo", tmp_path / "set")).notes
     assert note.endswith("(.gif, .jfif): 2") and {suffix[1:] for suffix in READ} <= IMG_FORMATS
+
+
+def test_yolo_leaves_out_camera_raw(tmp_path: Path) -> None:
+    """The boxes are those of its preview, and ultralytics decodes something else."""
+    file = save_dng(tmp_path / "photos" / "a.DNG", PIL.Image.fromarray(draw_scene()))
+    photos = [Result(Photo(str(file.parent), file.name), 60, 40)]
+    table = save_results(tmp_path / "people.csv", photos)
+    done = export(ExportOptions(table, "yolo", tmp_path / "set"))
+    assert done.photos == 0 and "camera raw photos skipped" in " ".join(done.notes)
+    assert not list((tmp_path / "set" / "images").iterdir())
 
 
 def test_yolo_stays_in_its_folder_and_takes_nothing_from_elsewhere(tmp_path: Path) -> None:

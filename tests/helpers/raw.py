@@ -58,6 +58,7 @@ def dng(
 
 
 def save_dng(file: Path, preview: PIL.Image.Image, **options: object) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(dng(preview, **options))  # type: ignore[arg-type]
     return file
 
