@@ -269,7 +269,7 @@ def summary_lines(options: ScanOptions, progress: Progress) -> list[str]:
         lines += [f"  {progress.reused} of them unchanged since an earlier run, skipped"]
     lines += [f"  {_count(progress.people, 'person', 'people')} found"]
     if progress.no_usable_crop:
-        lines += [f"  {progress.no_usable_crop} of them too small or hidden to judge"]
+        lines += [f"  {progress.no_usable_crop} of them too small, hidden or doubtful to judge"]
     lines += (
         [f"  {_count(progress.no_people, 'photo')} without people"] if progress.no_people else []
     )
@@ -286,7 +286,7 @@ def summary_lines(options: ScanOptions, progress: Progress) -> list[str]:
         lines += [f"    and {rest} more, with status `error` in the table"] if rest > 0 else []
     lines += [f"  {progress.passed.files_text}"] if progress.passed.files else []
     if progress.passed.folders:
-        lines += [f"  {progress.passed.folders_text} (--system-folders takes them)"]
+        lines += [f"  {progress.passed.folders_text} (--system-folders includes them)"]
     lines += [
         f"table{' (already up to date)' if progress.unchanged else ''}: {path}"
         for path in options.outputs

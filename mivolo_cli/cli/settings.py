@@ -102,7 +102,7 @@ def _value(
     if key in SAID_EACH_TIME and key in options:
         raise BadInput(
             f"{file}: --{key} of `mivolo {command}` is not allowed in a settings file",
-            hint="say it each time",
+            hint="give it on the command line each time",
         )
     if key not in settable:
         _refuse(file, f"{command}.{key}", key, settable, f"an option of `mivolo {command}`")

@@ -55,10 +55,10 @@ LABELS = {
     "unchanged": "already up to date",
     "nobody": "without people to tag",
     "refused": "not written",
-    "same": "say what the results say",
-    "differs": "say something else",
-    "untagged": "carry no tags",
-    "restored": "original bytes restored",
+    "same": "match the table",
+    "differs": "differ from the table",
+    "untagged": "have no tags",
+    "restored": "restored byte for byte",
     "removed": "entries removed",
     "none": "had no entries",
 }
@@ -67,7 +67,7 @@ WOULD = {
     "tagged": "would be tagged",
     "sidecar": "would get a sidecar",
     "refused": "would not be written",
-    "restored": "original bytes would be restored",
+    "restored": "would be restored byte for byte",
     "removed": "entries would be removed",
 }
 """The same in a dry run."""
@@ -327,8 +327,8 @@ def tally_lines(tally: Tally, dry_run: bool = False, report: Path | None = None)
         else []
     )
     if tally.updated:
-        what = "would be updated" if dry_run else "brought up to date"
-        lines += [f"  {tally.updated} sidecar{'s' * (tally.updated > 1)} beside them {what}"]
+        what = "would be updated" if dry_run else "updated"
+        lines += [f"  {tally.updated} sidecar{'s' * (tally.updated > 1)} next to them {what}"]
     if tally.codes:
         lines += [
             f"reasons: {', '.join(f'{count} {code}' for code, count in tally.codes.most_common())}"

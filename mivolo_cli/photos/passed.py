@@ -62,7 +62,7 @@ class PassedOver:
         kinds = [f"{number} {_named(suffix)}" for suffix, number in self.files.most_common(SHOWN)]
         others = len(self.files) - len(kinds)
         kinds += [f"{others} other suffixes"] if others else []
-        text = f"{count} file{'s' * (count != 1)} passed over, no photos: {', '.join(kinds)}"
+        text = f"{count} file{'s' * (count != 1)} skipped, not photos: {', '.join(kinds)}"
         is_missed = any(map(RAW.fullmatch, self.files)) and not raw.is_available()
         return f"{text}; {raw.INSTALL}" if is_missed else text
 
@@ -74,7 +74,7 @@ class PassedOver:
             return ""
         names = [name for name, _ in self.folders.most_common(SHOWN)]
         names += ["others"] if len(self.folders) > len(names) else []
-        return f"{count} system folder{'s' * (count != 1)} left out: {', '.join(names)}"
+        return f"{count} system folder{'s' * (count != 1)} skipped: {', '.join(names)}"
 
     def clear(self) -> None:
         self.files.clear()

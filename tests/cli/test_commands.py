@@ -147,7 +147,7 @@ def test_people_who_cannot_be_judged_are_counted(
 ) -> None:
     out = mivolo("scan", album, "-o", tmp_path / "people.csv", *options, "--use", "face")
     assert out.exit_code == 0
-    assert "1 of them too small or hidden to judge" in out.stdout
+    assert "1 of them too small, hidden or doubtful to judge" in out.stdout
 
 
 @pytest.mark.parametrize("separator", [b"\n", b"\r\n", b"\0"], ids=["newline", "windows", "nul"])

@@ -63,9 +63,9 @@ def test_files_that_were_passed_over_are_told(
     save_photo(album / "@eaDir" / "a.jpg" / "SYNOPHOTO_THUMB_XL.jpg")
     out = scan(album)
     assert out.exit_code == 0, out.output
-    said = "4 files passed over, no photos: 2 .mov, 1 without suffix, 1 .nef (camera raw)"
+    said = "4 files skipped, not photos: 2 .mov, 1 without suffix, 1 .nef (camera raw)"
     assert said in out.stdout and out.stdout.count("@eaDir") == 1
-    assert "1 system folder left out: @eaDir (--system-folders takes them)" in out.stdout
+    assert "1 system folder skipped: @eaDir (--system-folders includes them)" in out.stdout
     assert [row["path"] for row in table(tmp_path / "people.csv")] == ["a.jpg", "b.jpg_large"]
     log = tmp_path / "log"
     facts = json.loads(scan(album, "--json", "--log", log).stdout)

@@ -81,7 +81,7 @@ def test_there_and_back(mivolo: Mivolo, photo: Path, results: Path, tmp_path: Pa
         out.exit_code == 0 and out.stdout.count("a.jpg") == 1 and "would be restored" in out.stdout
     )
     out = mivolo("untag", photo.parent)
-    assert out.exit_code == 0 and "1 original bytes restored" in out.stdout
+    assert out.exit_code == 0 and "1 restored byte for byte" in out.stdout
     assert photo.read_bytes() == before
     out = mivolo("tag", results, "--check", "--quiet")
     assert (out.exit_code, out.stdout) == (3, "")
@@ -272,7 +272,7 @@ def test_a_dry_run_says_what_would_be(mivolo: Mivolo, tmp_path: Path) -> None:
     assert not any(f"1 {word}" in out.output for word in ("tagged", "got", "not written"))
     assert mivolo("tag", tmp_path / "people.parquet").exit_code == 3
     out = mivolo("untag", album, "--dry-run")
-    assert out.stdout.count("original bytes would be restored\n") == 3
+    assert out.stdout.count("would be restored byte for byte\n") == 3
 
 
 def test_lines_of_a_dry_run_are_wrapped_at_words(results: Path, tmp_path: Path) -> None:

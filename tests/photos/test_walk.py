@@ -178,9 +178,9 @@ def test_what_was_passed_over_is_told_in_words() -> None:
     passed.files.update({".mov": 12, ".nef": 2, "": 1})
     passed.folders.update({"@eaDir": 1})
     assert passed.files_text == (
-        "15 files passed over, no photos: 12 .mov, 2 .nef (camera raw), 1 without suffix"
+        "15 files skipped, not photos: 12 .mov, 2 .nef (camera raw), 1 without suffix"
     )
-    assert passed.folders_text == "1 system folder left out: @eaDir"
+    assert passed.folders_text == "1 system folder skipped: @eaDir"
     passed.files.update({f".{number}": 1 for number in range(20)})
     assert passed.files_text.endswith(", 15 other suffixes")
 
