@@ -8,17 +8,17 @@ from typing import Protocol
 from ..records import Failure, Photo, Result
 
 Answer = tuple[Photo, Result | Failure]
-"""A photo as it was found, and what became of it."""
+"""A photo as found, and its result."""
 
 
 class Backend(Protocol):
-    """Answers photos; `metadata` says with what, as fingerprint.metadata does."""
+    """Processes photos; `metadata` describes models and options as fingerprint.metadata does."""
 
     @property
     def metadata(self) -> Mapping[str, str]: ...
 
     def answers(self, todo: Iterator[Photo]) -> Generator[Answer, None, None]:
-        """An answer for each photo, in any order. Raises Stopped."""
+        """Yield a result for each photo, in any order. Raises Stopped."""
 
     def close(self) -> None:
-        """Let go of what was opened."""
+        """Release all resources."""

@@ -15,10 +15,10 @@ People = Sequence[tuple[Person, Prediction | None]]
 
 
 class Drawings:
-    """Draws into `folder`, or not at all where that is None.
+    """Draws into `folder`, or does nothing if it is None.
 
-    Each photo is decoded once more for it: to keep the pixels of all photos that wait for a batch
-    would cost too much memory. A photo that is gone since it was scanned has no picture.
+    Each photo is decoded again for drawing, because keeping the pixels of all photos that wait for
+    a batch would need too much memory. A photo that has disappeared since the scan gets no picture.
     """
 
     def __init__(self, folder: Path | None, roots: Sequence[str], limits: Limits) -> None:
@@ -27,23 +27,23 @@ class Drawings:
         self._sandbox = Sandbox()
 
     def draw(self, result: Result | Failure) -> None:
-        """The picture of a photo with people on it. Raises OutputError."""
+        """Draw a photo with people. Raises OutputError."""
         if isinstance(result, Result):
             self._draw(result.photo, result.people)
 
     def remember(self, photo: Photo) -> None:
-        """A photo with a result of an earlier run, which may not have drawn it."""
+        """Note a photo with a result of an earlier run, which may not have drawn it."""
         folder = self._folder
         if folder is not None and not draw.annotated_path(folder, photo, self._roots).exists():
             self._undrawn.append(photo)
 
     def draw_remembered(self, people_of: Callable[[Photo], People]) -> None:
-        """The pictures that are missing. Raises OutputError."""
+        """Draw the missing pictures. Raises OutputError."""
         for photo in self._undrawn:
             self._draw(photo, people_of(photo))
 
     def forget(self) -> None:
-        """Nothing is remembered any more."""
+        """Forget all noted photos."""
         self._undrawn = []
 
     def close(self) -> None:

@@ -20,21 +20,18 @@ if TYPE_CHECKING:
     from ..pipeline.components import Components
 
 RULES = 5
-"""Grows when the same photo, model and options give other results than before, so that all photos
-are done again."""
+"""Increased when the same photo, model and options give different results than before, so that all
+photos are processed again."""
 MODEL_FOLDER = "_openvino_model"
 SHARD, ROOTS = "shard", "roots"
 OF_SHARDS = (SHARD, ROOTS)
-"""What only a table of a part of the photos says: which part, and the folders of all of them in
-their order."""
+"""Metadata of a shard only: which part it is, and the folders of all parts in their order."""
 
 
 def metadata(options: InferenceOptions, components: Components) -> dict[str, str]:
-    """What made the results, and a fingerprint of all of it that affects them.
-
-    In fp32 all engines give the same answers but for the last digits; below, the engine and the
-    graph count, too.
-    """
+    """Metadata describing how results were made, and a fingerprint of everything in it that affects
+    them. In fp32, engines differ only in the last digits; below fp32, the engine and the graph are
+    included, too."""
     spec, detector, engine = components.predictor.spec, components.detector, components.engine
     settings = options.affecting(Affects.RESULTS)
     decisive = [RULES, SCHEMA_VERSION, components.model_sha256, spec.to_metadata()]
@@ -54,11 +51,9 @@ def metadata(options: InferenceOptions, components: Components) -> dict[str, str
 
 
 def request(options: ScanOptions) -> dict[str, Any]:
-    """All that decides what a scan works with, seen from outside: options that affect results, and
-    the sizes and times of the files that they name.
-
-    While it stays the same, nothing needs to be opened to know the fingerprint.
-    """
+    """Everything that determines the models and options of a scan without opening them: options
+    that affect results, and sizes and times of the files they name. If it is unchanged, the
+    fingerprint is known without opening anything."""
     affecting = (kind for kind in Affects if kind is not Affects.SPEED)
     wanted = options.inference.affecting(*affecting) | {
         "spreadsheet_safe": options.spreadsheet_safe
@@ -87,7 +82,7 @@ def _files(options: ScanOptions) -> list[Path]:
 
 
 def part(options: ScanOptions) -> dict[str, str]:
-    """What the metadata of a table say of its shard; nothing if the scan is of all photos."""
+    """The shard described by a table's metadata; empty if the scan covers all photos."""
     if options.shard is None:
         return {}
     return {SHARD: str(options.shard), ROOTS: json.dumps(walk.roots(options.paths))}

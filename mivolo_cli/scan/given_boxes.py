@@ -13,11 +13,11 @@ from .options import ScanOptions
 logger = logging.getLogger(__name__)
 Found = Photo | Failure
 SHOWN = 3
-"""Paths that a message names."""
+"""Number of paths listed in a message."""
 
 
 def opened(options: ScanOptions) -> GivenDetector | None:
-    """The table of boxes; None if the scan has none, or is of a part of the photos."""
+    """The table of boxes; None if the scan has none or covers only a shard."""
     inference = options.inference
     if inference.boxes is None or options.shard is not None:
         return None
@@ -25,7 +25,7 @@ def opened(options: ScanOptions) -> GivenDetector | None:
 
 
 def require_some(boxes: GivenDetector, options: ScanOptions, found: Iterable[Found]) -> None:
-    """Raises BadInput if the boxes are of none of the photos."""
+    """Raises BadInput if no photo has any of the boxes."""
     first = ""
     for item in found:
         photo = item.photo if isinstance(item, Failure) else item
@@ -41,7 +41,8 @@ def require_some(boxes: GivenDetector, options: ScanOptions, found: Iterable[Fou
 
 
 def noted(boxes: GivenDetector, found: Iterable[Found]) -> Iterator[Found]:
-    """The same; when all have been found, a warning names boxes of other photos."""
+    """Like the above; once all photos have been found, log a warning about boxes of other
+    photos."""
     missing = set(boxes.paths)
     for item in found:
         photo = item.photo if isinstance(item, Failure) else item

@@ -19,7 +19,7 @@ from .options import ScanOptions
 
 
 class LocalBackend:
-    """Photos are decoded in threads, and answered part by part in their order."""
+    """Decodes photos in threads and yields results part by part, in order."""
 
     def __init__(self, options: ScanOptions) -> None:
         self.options = options
@@ -30,13 +30,13 @@ class LocalBackend:
         }
 
     def open_components(self) -> Components:
-        """What the scan works with; int8 is calibrated with the scan's own photos by default."""
+        """Models and options of the scan; by default, int8 is calibrated on the scan's own
+        photos."""
         photos = walk.opened(selection.listed(self.options))
         return open_components(self.options.inference, photos)
 
     def answers(self, todo: Iterator[Photo]) -> Generator[Answer, None, None]:
-        """See Backend. No batch crosses from one part into the next, so that each part can be done
-        again alone."""
+        """See Backend. Batches do not span parts, so that each part can be repeated on its own."""
         found: deque[Photo] = deque()
         workers, min_size = self.options.inference.workers, self.components.min_size
         limits = self.options.inference.limits
@@ -50,7 +50,7 @@ class LocalBackend:
                     yield found.popleft(), result
 
     def results(self, images: Iterable[Image | Failure]) -> Iterator[Result | Failure]:
-        """Who is on the photos, in their order."""
+        """Detect and predict the people of these photos, in order."""
         from ..pipeline import stages
 
         parts, inference = self.components, self.options.inference
@@ -68,7 +68,7 @@ class LocalBackend:
             yield from stages.predict(detected, parts.predictor)
 
     def close(self) -> None:
-        """See Backend. Nothing is open between two scans."""
+        """See Backend. Nothing stays open between scans."""
 
 
 def _noted(found: Iterable[Photo], notes: deque[Photo]) -> Iterator[Photo]:

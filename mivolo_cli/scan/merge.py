@@ -29,7 +29,7 @@ from . import fingerprint, shards, store, workdir
 from .shards import Shard
 
 Rows = list[dict[str, Any]]
-"""The rows of one photo."""
+"""Rows of one photo."""
 SHOWN = 5
 AGAIN = "scan them again with the same program, model and settings"
 
@@ -43,7 +43,7 @@ class MergeOptions:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What was joined."""
+    """Summary of a merge."""
 
     shards: int
     photos: int
@@ -99,15 +99,15 @@ def merge(
 
 
 def _place(root: str, path: str, roots: Mapping[str, int]) -> tuple[int, list[str]]:
-    """Where a scan finds the photo: by folders, or in a bucket by keys. What is in one shard keeps
-    its order."""
+    """Sort key of a photo in the order of a scan: by folder, or by key in a bucket. The order
+    within an archive is kept."""
     file = archive_of(path)[0]
     return roots.get(root, -1), [file] if storage.is_url(root) else file.split("/")
 
 
 def _photos(table: _Table) -> Generator[Rows, None, None]:
-    """Those of one shard, in its order. Raises BadInput if it is damaged or holds a photo of
-    another shard."""
+    """Photos of one shard in order. Raises BadInput if it is damaged or contains a photo of another
+    shard."""
     try:
         for (_, path), rows in groupby(_rows(table), lambda row: (row["root"], row["path"])):
             if not table.shard.holds(path):

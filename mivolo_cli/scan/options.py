@@ -75,7 +75,7 @@ class Progress:
         return self.failures.total()
 
     def count(self, result: Result | Failure) -> None:
-        """One photo more."""
+        """Count a photo."""
         self.photos += 1
         self.failure = result if isinstance(result, Failure) else None
         if isinstance(result, Failure):
@@ -86,18 +86,18 @@ class Progress:
         self.no_usable_crop += sum(prediction is None for _, prediction in result.people)
 
     def count_reused(self) -> None:
-        """One photo more that had a result already."""
+        """Count a photo that already had a result."""
         self.photos += 1
         self.reused += 1
         self.failure = None
 
     def start_again(self) -> None:
-        """Nothing has been done after all."""
+        """Reset all counts."""
         self.photos = self.reused = self.skipped = 0
         self.passed.clear()
 
     def recount(self, counts: Mapping[str, Any]) -> None:
-        """What publish.write_tables counted in the whole table, instead of on the way."""
+        """Use the counts that publish.write_tables made of the whole table."""
         self.photos, self.people = counts["photos"], counts["people"]
         self.no_people, self.no_usable_crop = counts["no_people"], counts["no_usable_crop"]
         self.failures, self.unreadable = Counter(counts["failures"]), counts["unreadable"]

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Known = Callable[[Photo, int], bool]
-"""Whether a photo shows what it showed when it had this many bytes, be it that it has changed
-since."""
+"""Whether this is still the scanned photo, now or when it had this many bytes (only its metadata
+changed)."""
 Entry = bytes | Failure
-"""A photo in the table: the key of its result, or what the walk said of it."""
+"""A photo in the table: the key of its result, or its failure during the walk."""
 
 
 class Plan:
-    """Grows while the photos are found: `order` is the table's, `roots` are those under which there
-    were any."""
+    """Grows while photos are found: `order` is the order of the table, `roots` are those that
+    contain photos."""
 
     def __init__(self, kept: store.ResultStore) -> None:
         self.kept = kept
@@ -33,7 +33,7 @@ class Plan:
         self.roots: set[str] = set()
         self.done = 0
         self._waiting: dict[bytes, bytes] = {}
-        """The keys of photos that are being done, so that each is in memory once."""
+        """Keys of photos being processed, so that each exists only once in memory."""
 
     def todo(
         self,
@@ -69,15 +69,14 @@ class Plan:
         yield from again
 
     def _find_older(self, photo: Photo, key: bytes, known: Known) -> None:
-        """Give a photo the result that it had before somebody wrote to it, if that was `mivolo tag`
-        or `untag`."""
+        """Reassign a photo its earlier result if only `mivolo tag` or `untag` has written to it
+        since."""
         older = self.kept.of_other_sizes(photo)
         if older is not None and (older[1] == photo.bytes or known(photo, older[1])):
             self.kept.rename(older[0], key)
 
     def keep(self, part: Path, fingerprint: str, done: Sequence[Photo]) -> None:
-        """Take in the part that holds the results of these photos, as `todo` gave them. Raises
-        OutputError."""
+        """Add the part with the results of these photos, as given by `todo`. Raises OutputError."""
         keys = [self._waiting.pop(key, key) for key in map(store.key, done)]
         if not self.kept.add(part, fingerprint, keys):
             raise OutputError(
@@ -86,7 +85,7 @@ class Plan:
         self.done += len(done)
 
     def absent(self) -> Iterator[tuple[bytes, str, str]]:
-        """Key, root and path of the photos that have a result and were not found."""
+        """Key, root and path of photos that have a result but were not found."""
         found = {key for key in self.order if not isinstance(key, Failure)}
         numbers = [number for key, number in self.kept.index.items() if key not in found]
         last = None
@@ -99,7 +98,7 @@ class Plan:
                 last = key
 
     def tables(self) -> Iterator[pa.Table]:
-        """The rows of the whole table in their order, with their keys. Raises OutputError."""
+        """All rows of the table in order, with their keys. Raises OutputError."""
         for is_failure, entries in groupby(self.order, lambda entry: isinstance(entry, Failure)):
             if is_failure:
                 yield store.table((entry, None) for entry in entries if isinstance(entry, Failure))

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NAMED = 10
-"""Photos that could not be read and are named at the end; all are in the table."""
+"""Number of unreadable photos listed at the end; all are in the table."""
 Tally = Counter[tuple[str, str | None, bool]]
-"""How often a status, an error and "the first row of its photo" stand together in a table."""
+"""Counts of each combination of status, error and "first row of its photo" in a table."""
 
 
 def write_tables(
     options: ScanOptions, metadata: Mapping[str, str], rows: Iterable[pa.Table], kept: Path
 ) -> dict[str, Any]:
-    """Write these rows to all outputs, and those of photos that were read to `kept`, for the next
-    run. Gives the counts that Progress.recount takes. Raises OutputError."""
+    """Write these rows to all outputs, and those of readable photos to `kept`, for the next run.
+    Returns the counts for Progress.recount. Raises OutputError."""
     tally: Tally = Counter()
     unreadable: list[list[str]] = []
     with (

@@ -121,8 +121,8 @@ class RayBackend:
             yield from self._one_by_one(lost)
 
     def _one_by_one(self, lost: Sequence[Photo]) -> Iterator[Answer]:
-        """Those that Ray gave up, each in a task of its own; an error for those whose fault it is.
-        Raises Stopped."""
+        """Process photos that Ray gave up on, each in its own task; those that cause a crash become
+        errors. Raises Stopped."""
         logger.warning(
             f"{len(lost)} photos are retried one by one, because processes that worked on "
             "them crashed"
@@ -139,7 +139,7 @@ class RayBackend:
             yield photo, Failure(photo, *(STUCK if self._stuck else GONE))
 
     def close(self) -> None:
-        """Leave the cluster; one that was started for this scan ends."""
+        """Disconnect from the cluster, and stop it if it was started for this scan."""
         import ray
 
         if self._ours:
@@ -148,8 +148,8 @@ class RayBackend:
     def _run(
         self, window: Sequence[Photo], *, one_by_one: bool
     ) -> Iterator[tuple[int, Result | Failure]]:
-        """The answers to these photos, by their numbers, as far as Ray does not give them up.
-        Raises Stopped."""
+        """Results for these photos, by number, as far as Ray does not give up on them. Raises
+        Stopped."""
         import ray
         from ray.data.exceptions import ExecutionTimeoutError, SystemException
         from ray.exceptions import RayError
@@ -178,7 +178,7 @@ class RayBackend:
             raise stopped(error) from error
 
     def _stages(self, chunks: Any, one_by_one: bool) -> Any:
-        """The whole way of the photos as a dataset of Ray Data."""
+        """The complete pipeline as a Ray Data dataset."""
         from ray.data import ActorPoolStrategy
 
         about, options = self._about, self._options
@@ -228,7 +228,7 @@ def share_of_core(limits: Limits) -> Limits:
 def decode(
     chunks: pa.Table, min_size: MinSize | None, limits: Limits | None = None
 ) -> Iterator[pa.Table]:
-    """Stage: the photos of chunks, one a row. Ray itself cares for the memory of what is done."""
+    """Stage: decode the photos of chunks, one per row. Ray manages the memory of the results."""
     for chunk in chunks["chunk"].to_pylist():
         numbered = pickle.loads(chunk)
         photos = (photo for _, photo in numbered)
@@ -238,7 +238,7 @@ def decode(
 
 
 class Detect:
-    """Stage: who is on the photos, and each one's inputs for the model."""
+    """Stage: detect people and prepare the model's inputs."""
 
     def __init__(self, options: InferenceOptions, size: int, level: bool) -> None:
         self._detect_people = partial(
@@ -259,7 +259,7 @@ class Detect:
 
 
 class Predict:
-    """Stage: the ages and genders of batches of people, which cross photos."""
+    """Stage: predict ages and genders in batches that span photos."""
 
     def __init__(self, options: InferenceOptions) -> None:
         self._predictor = open_predictor(options)
@@ -271,8 +271,8 @@ class Predict:
 
 
 def about(options: InferenceOptions) -> About:
-    """Open everything once, on a machine like those that will do the work. Raises BadInput and
-    WeightsError."""
+    """Open model and detector once, on a machine like those that will do the work. Raises BadInput
+    and WeightsError."""
     with _collected_log() as messages:
         opened = open_components(options)
     return About(

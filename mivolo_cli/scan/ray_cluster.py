@@ -24,7 +24,7 @@ INSTALL = "pip install 'mivolo-cli[ray]', on every machine of the cluster"
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The actors of a stage, and what each of them holds."""
+    """Number of actors of a stage, and the resources of each."""
 
     actors: int
     cores: float
@@ -32,7 +32,8 @@ class Pool:
 
 
 def connect(options: ScanOptions) -> bool:
-    """Join the cluster, or start one here; whether it must be left again. Raises BadInput."""
+    """Connect to the cluster or start one; returns whether to disconnect afterwards. Raises
+    BadInput."""
     try:
         import ray
         import ray.data
@@ -65,7 +66,8 @@ def connect(options: ScanOptions) -> bool:
 
 
 def _require_reachable(address: str | None) -> None:
-    """Ray itself would try for minutes, and complain on the terminal. Raises BadInput."""
+    """Check the address first, since Ray would retry for minutes and print errors. Raises
+    BadInput."""
     host, separator, port = (address or "").removeprefix("ray://").rpartition(":")
     if not separator:
         return
@@ -110,7 +112,7 @@ def smallest() -> float:
 
 
 def _machines() -> list[float]:
-    """The cores of each machine. Raises Stopped if there is none."""
+    """Number of cores of each machine. Raises Stopped if there are none."""
     import ray
 
     cores = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
@@ -126,6 +128,6 @@ def stopped(error: Exception) -> Stopped:
 
 
 def _last_line(error: Exception) -> str:
-    """Of Ray's long messages, the line that says what it was."""
+    """The relevant line of one of Ray's long messages."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1][:200].rstrip(" .") if lines else type(error).__name__

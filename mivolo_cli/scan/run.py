@@ -19,11 +19,11 @@ from .plan import Plan
 from .sources import Sources
 
 REPORTED_TOGETHER = 1024
-"""Photos with results of an earlier run are too quick to be reported one by one."""
+"""Photos with earlier results are too fast to be reported one by one."""
 
 
 def open_backend(options: ScanOptions) -> Backend:
-    """The backend that these options ask for. Raises BadInput, WeightsError and Stopped."""
+    """Open the backend for these options. Raises BadInput, WeightsError and Stopped."""
     if options.ray:
         from .ray_backend import RayBackend
 
@@ -94,7 +94,7 @@ class _Run:
         return Plan(self._place.results(self._fingerprint, moved))
 
     def go(self, found: Iterator[Photo | Failure]) -> None:
-        """Plan, work, draw, publish."""
+        """Plan, process, draw, publish."""
         if self._options.skip_tagged:
             found = self._without_tagged(found)
         todo = self._plan.todo(found, self._reuse, _was_tagged_since)
@@ -124,7 +124,7 @@ class _Run:
         self.go(selection.photos(self._options, self.progress.passed))
 
     def _without_tagged(self, found: Iterator[Photo | Failure]) -> Iterator[Photo | Failure]:
-        """The photos that carry no tags of this model; the others are counted as skipped."""
+        """Photos without tags of this model; the others are counted as skipped."""
         from ..metadata.lookup import is_current
 
         for photo in found:
@@ -140,7 +140,7 @@ class _Run:
             self._on_progress(self.progress)
 
     def _work(self, todo: Iterator[Photo]) -> None:
-        """Do the photos, and keep them part by part as they are done."""
+        """Process the photos and store them part by part."""
         assert self._backend is not None
         with (
             selection.counting(self._options) as total,
@@ -169,7 +169,7 @@ class _Run:
         self._plan.keep(part, self._fingerprint, [found for found, _ in done])
 
     def _finish(self) -> None:
-        """Publish the tables, unless they are there already as they should be."""
+        """Publish the tables, unless they are already up to date."""
         self._sources.require()
         self._plan.order += self._sources.staying(
             self._plan.absent(),
@@ -187,14 +187,14 @@ class _Run:
         self.progress.total, self.progress.seconds = self.progress.photos, self._seconds
 
     def _published(self, order: str) -> Mapping[str, object] | None:
-        """The counts of the tables that are there, if these are what this run would write."""
+        """Counts of the existing tables, if they are what this run would write."""
         last = self._receipt
         if last is None or self._plan.done or last.order != order:
             return None
         return last.counts if self._place.is_untouched(last) else None
 
     def _publish(self, order: str) -> Mapping[str, object]:
-        """Write all tables, and what the next run will find of this one."""
+        """Write all tables, and the receipt for the next run."""
         tables, kept = self._plan.tables(), self._place.whole
         counts = publish.write_tables(self._options, self._metadata, tables, kept)
         self._place.finish(
@@ -206,7 +206,7 @@ class _Run:
 
 
 def _was_tagged_since(photo: Photo, size: int) -> bool:
-    """Whether nothing but `mivolo tag` has changed the photo since it had that size."""
+    """Whether only `mivolo tag` has changed the photo since it had that size."""
     from ..metadata.lookup import was_scanned
 
     return was_scanned(photo, size)

@@ -22,8 +22,8 @@ from .options import ScanOptions
 
 
 def check(options: ScanOptions, passed: PassedOver) -> Iterator[Photo | Failure]:
-    """Refuse what cannot work; the photos to scan, at least one. `passed` is told of other files.
-    Raises BadInput."""
+    """Refuse invalid options, and return the photos to scan, at least one. `passed` counts other
+    files. Raises BadInput."""
     if not options.outputs and options.annotate is None:
         raise BadInput(
             "no output given",
@@ -60,7 +60,7 @@ def check(options: ScanOptions, passed: PassedOver) -> Iterator[Photo | Failure]
 
 
 def _no_photos(passed: PassedOver) -> BadInput:
-    """An error that says what there is instead."""
+    """An error that says what was found instead."""
     hints = ["check the folder, and --include, --exclude and --hidden"]
     if any(map(RAW.fullmatch, passed.files)):
         hints = [f"{raw.INSTALL}, or {raw.OTHERWISE}"]
@@ -98,7 +98,7 @@ def _check_drawings(folder: Path, paths: Sequence[Path]) -> None:
 
 
 def photos(options: ScanOptions, passed: PassedOver) -> Iterator[Photo | Failure]:
-    """Those to scan, of this shard. `passed` is told of other files."""
+    """Photos of this shard. `passed` counts other files."""
     found = walk.opened(listed(options, passed), passed)
     boxes = given_boxes.opened(options)
     return found if boxes is None else given_boxes.noted(boxes, found)
@@ -139,10 +139,11 @@ def listed(options: ScanOptions, passed: PassedOver | None = None) -> Iterator[P
 
 @contextmanager
 def counting(options: ScanOptions) -> Iterator[Callable[[], int | None]]:
-    """Count the photos in the background: a function that gives their number, or None as long as it
-    is not known.
+    """Count the photos in the background; returns a function that gives their number, or None until
+    it is known.
 
-    What is in tar and Parquet files is not counted ahead: those in buckets would be read twice.
+    Pictures in tar and Parquet files are not counted ahead, because those in buckets would be read
+    twice.
     """
     stop = Event()
 

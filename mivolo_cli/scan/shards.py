@@ -13,7 +13,7 @@ from ..records import archive_of, text
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """The `number`-th of `count` parts, counted from 1."""
+    """Part `number` of `count`, counted from 1."""
 
     number: int
     count: int
@@ -31,7 +31,7 @@ class Shard:
 
 
 def parse(shard: str) -> Shard:
-    """`3/8` as a Shard. Raises BadInput."""
+    """Parse `3/8`. Raises BadInput."""
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", shard, re.ASCII)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise BadInput(

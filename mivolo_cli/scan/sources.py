@@ -13,7 +13,7 @@ CONNECT = "{remedy} and run the same command again to resume"
 
 
 class Sources:
-    """`roots` are what a scan was given; their folders are remembered as they are now."""
+    """`roots` are the paths given to the scan; the state of their folders is recorded now."""
 
     def __init__(self, roots: Sequence[str]) -> None:
         self._roots = frozenset(roots)
@@ -24,7 +24,7 @@ class Sources:
         self._identities = {folder: known for folder, known in found if known is not None}
 
     def require(self) -> None:
-        """Raises Stopped if a folder can no longer be read, or another one is in its place."""
+        """Raises Stopped if a folder can no longer be read, or has been replaced by another."""
         for folder, known in self._identities.items():
             if identity(folder) != known:
                 remedy = "reconnect its drive"
@@ -81,8 +81,7 @@ def identity(folder: str) -> tuple[int, int] | None:
 
 
 def is_gone(photo: Photo) -> bool | None:
-    """Whether there is no such file; None if that cannot be found out. In a bucket a listing tells
-    all there is."""
+    """Whether a file is missing; None if that is unknown. In a bucket, a listing is reliable."""
     if storage.is_url(photo.root):
         return True
     try:

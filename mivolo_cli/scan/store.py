@@ -27,22 +27,20 @@ from ..records import SCHEMA, Failure, Person, Photo, Prediction, Result, people
 from ..tables.moved import with_roots
 
 PART_PHOTOS = 128
-"""Photos in a part: what a killed run loses at most."""
+"""Photos per part: the most that a killed run can lose."""
 KEY_BYTES = 16
 KEPT_SCHEMA = SCHEMA.append(pa.field("key", pa.binary(KEY_BYTES)))
 KEY_PREFIX = "mivolo."
 FINGERPRINT = "fingerprint"
-"""The name in a file's metadata of what tells the model, the detector and their settings from
-others."""
+"""Metadata key of the fingerprint."""
 PASSING = ("missing", "no_permission", "unreadable", "changed", "too_large")
-"""Codes of failures that may be over the next time, though the file is the same: there may be more
-memory then."""
+"""Error codes that may disappear with an unchanged file, for example with more memory."""
 OPEN_GROUPS = 4
 UNREADABLE = (OSError, ValueError, KeyError, pa.ArrowException)
 
 
 def key(photo: Photo) -> bytes:
-    """What a photo's result is found by: its path, size and time, hashed."""
+    """Key of a photo's result: a hash of its path, size and time."""
     return _key(photo.root, photo.path, photo.bytes, photo.mtime_ns)
 
 
@@ -60,7 +58,7 @@ def write_part(
 
 
 def table(results: Iterable[tuple[Result | Failure, bytes | None]]) -> pa.Table:
-    """The rows of results that are found by these keys."""
+    """Rows of the results with these keys."""
     return pa.Table.from_pylist(
         [row | {"key": k} for result, k in results for row in rows(result)], schema=KEPT_SCHEMA
     )
@@ -105,17 +103,14 @@ class _RowGroup:
 
 
 class ResultStore:
-    """Results in files, by the key of their photo; what is added later replaces what was there
-    before.
-
-    Photos have numbers in the order in which they were added, and so have rows. In memory are keys
-    and numbers alone. Results of photos in one of `new_roots` are found where they are now.
-    """
+    """Results in files, indexed by the key of their photo; later ones replace earlier ones. Photos
+    and rows are numbered in the order of adding. Only keys and numbers are in memory. Results of
+    photos below `new_roots` are found at their new place."""
 
     def __init__(self, new_roots: Mapping[str, str] | None = None) -> None:
         self.index: dict[bytes, int] = {}
         self.passing: set[int] = set()
-        """The numbers of photos that failed for a reason that may be over."""
+        """Numbers of photos whose failures may be temporary."""
         self._first_rows = array("q")
         self._rows = 0
         self._groups: list[_RowGroup] = []
@@ -126,10 +121,8 @@ class ResultStore:
         self._read_group = lru_cache(OPEN_GROUPS)(partial(_read_group, self._new_roots))
 
     def add(self, file: Path, fingerprint: str, keys: Sequence[bytes] | None = None) -> bool:
-        """Take in a part or a result table, if it is whole and was made with this fingerprint.
-
-        `keys` are those to find its photos by, where not those that the file says.
-        """
+        """Add a part or a result table if it is complete and has this fingerprint. `keys` replace
+        the keys stored in the file."""
         try:
             groups = list(_read_keys(self._new_roots, file, fingerprint))
         except UNREADABLE:
@@ -144,8 +137,7 @@ class ResultStore:
         return bool(groups)
 
     def rename(self, old: bytes, new: bytes) -> None:
-        """Find a photo's result by another key from now on, and have it in the tables that are
-        read."""
+        """Re-index a photo's result under another key."""
         self._renamed[old] = new
         self.index[new] = self.index.pop(old)
 
@@ -176,7 +168,7 @@ class ResultStore:
         yield from self._read_rows(start, end)
 
     def people(self, photo: Photo) -> list[tuple[Person, Prediction | None]]:
-        """Who is on a photo that has a result. Raises OutputError."""
+        """People of a photo that has a result. Raises OutputError."""
         found = [row for some in self.read([self.index[key(photo)]]) for row in some.to_pylist()]
         return people_of(found)
 
