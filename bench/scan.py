@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from stages import measure
 from timing import make_scenes, random_model, show
 
 from mivolo_cli.detect import yolo
@@ -33,7 +34,6 @@ from mivolo_cli.pipeline.crops import cut
 from mivolo_cli.pipeline.options import InferenceOptions
 from mivolo_cli.pipeline.pair import pair
 from mivolo_cli.pipeline.predict import Predictor
-from mivolo_cli.pipeline.stages import MIN_SIZE, detect_people, predict
 from mivolo_cli.records import Detections, Image, Photo
 from mivolo_cli.runtime.load import open_model
 from mivolo_cli.scan import run as scanning
@@ -119,12 +119,9 @@ def main() -> None:
             "scan in bf16 / loop in fp32, both with YOLOv8x and d1:"
             f" {pace[4] / pace[3]:.2f} (wanted: 2.5)"
         )
-        stages = core_seconds(files[:32], embedded)
-        limit = (os.cpu_count() or 1) / sum(stages.values())
-        show(
-            [{"stage": name, "core ms a photo": 1000 * value} for name, value in stages.items()],
-            None,
-        )
+        stages = measure(files[:32])
+        limit = 1000 * (os.cpu_count() or 1) / stages["all stages"]
+        show([{"stage": name, "core-ms a photo": value} for name, value in stages.items()], None)
         print(
             f"limit {limit:.1f} photos/s;"
             f" the scan reaches {pace[0] / limit:.0%} of it (wanted: 70 %)"
@@ -164,27 +161,6 @@ def plain_loop(files: Sequence[Path], detector: Any, model: str) -> float:
         people = pair(detector.detect([image])[0])
         predictor.predict(cut(image.pixels, people, spec.input_size))
     return time.perf_counter() - started
-
-
-def core_seconds(files: Sequence[Path], detector: Any) -> dict[str, float]:
-    """Seconds of one core for each stage of a photo, as a scan does them."""
-    engine, spec = open_model(EMBEDDED, "cpu")
-    predictor = Predictor(engine, spec)
-    started = [time.process_time()]
-    images = [decode.decode(Photo(str(file.parent), file.name), MIN_SIZE) for file in files]
-    started.append(time.process_time())
-
-    def whole(photo: Photo) -> Image:
-        return decode.decode(photo)
-
-    seen = list(detect_people(images, detector, spec.input_size, decode=whole))
-    started.append(time.process_time())
-    assert len(list(predict(seen, predictor))) == len(files)
-    started.append(time.process_time())
-    names = ("decode", "detect, pair, crop", "predict")
-    return {
-        name: (b - a) / len(files) for name, a, b in zip(names, started, started[1:], strict=False)
-    }
 
 
 def random_yolo(folder: Path) -> Path:

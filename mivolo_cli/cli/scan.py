@@ -252,7 +252,7 @@ def summary(options: ScanOptions, progress: Progress) -> dict[str, Any]:
         "failures",
         "unchanged",
     )
-    facts = {name: getattr(progress, name) for name in (*names, "seconds")}
+    facts = {name: getattr(progress, name) for name in (*names, "seconds", "core_ms")}
     facts["unreadable"] = [
         dict(zip(("path", "code", "message"), one, strict=True)) for one in progress.unreadable
     ]

@@ -69,6 +69,8 @@ class Progress:
     failure: Failure | None = field(default=None, compare=False)
     passed: PassedOver = field(default_factory=PassedOver, compare=False)
     unreadable: Sequence[Sequence[str]] = ()
+    core_ms: Mapping[str, float] = field(default_factory=dict, compare=False)
+    """CPU time of the photos that were processed, by stage: see cpu_times."""
 
     @property
     def failed(self) -> int:

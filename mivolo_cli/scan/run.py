@@ -13,6 +13,7 @@ from ..photos.passed import PassedOver
 from ..records import Failure, Photo
 from . import fingerprint, publish, selection, store, workdir
 from .backend import Answer, Backend
+from .cpu_times import CpuTimes
 from .drawings import Drawings
 from .options import Progress, ScanOptions
 from .plan import Plan
@@ -75,6 +76,7 @@ class _Run:
         self.progress = Progress(passed=passed)
         self._options, self._place, self._on_progress = options, place, on_progress
         self._open_backend, self._started = open_backend, monotonic()
+        self._cpu_times, self._processed = CpuTimes(), 0
         roots = walk.roots(options.paths)
         self._sources = Sources(roots)
         self._drawings = Drawings(options.annotate, roots, options.inference.limits)
@@ -153,7 +155,9 @@ class _Run:
                     self._drawings.draw(answer[1])
                     self.progress.count(answer[1])
                     self.progress.total, self.progress.seconds = total(), self._seconds
+                    self._cpu_times.sample()
                     self._on_progress(self.progress)
+                self._processed += len(done)
                 self._keep(done)
 
     @property
@@ -185,6 +189,8 @@ class _Run:
             self.progress.unchanged = True
         self.progress.recount(counts)
         self.progress.total, self.progress.seconds = self.progress.photos, self._seconds
+        if self._processed:
+            self.progress.core_ms = self._cpu_times.milliseconds(self._processed)
 
     def _published(self, order: str) -> Mapping[str, object] | None:
         """Counts of the existing tables, if they are what this run would write."""
