@@ -1,8 +1,8 @@
 """CPU time of each stage of a scan, in core-milliseconds a photo, and what that means for machines
 with more cores.
 
-    python bench/stages.py [--photos 24] [--megapixels 12] [--progressive] [--workers 2 4 8 16]
-    [--json stages.json]
+    python bench/stages.py [--photos 24] [--megapixels 12] [--progressive] [--device cuda]
+    [--workers 2 4 8 16] [--json stages.json]
 
 Stages run one after another on the same photos, and CPU time (user and system, all threads) counts,
 so other programs on the machine disturb little. `whole scan` is a real scan; `between` is the
@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--megapixels", type=float, default=12.0)
     parser.add_argument("--progressive", action="store_true", help="progressive JPEGs")
     parser.add_argument("--workers", type=int, nargs="*", default=[2, 4, 8, 16])
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=3, help="medians are reported")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -64,7 +65,7 @@ def main() -> None:
         files = make_scenes(Path(place, "photos"), options.photos, options.megapixels)
         if options.progressive:
             make_progressive(files)
-        rounds = [measure(files) for _ in range(options.rounds)]
+        rounds = [measure(files, options.device) for _ in range(options.rounds)]
     found = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
     show([{"stage": name, "core-ms a photo": value} for name, value in found.items()], options.json)
     print("\nsimulated:")
@@ -77,18 +78,18 @@ def make_progressive(files: Sequence[Path]) -> None:
             picture.save(file, quality=90, progressive=True)
 
 
-def measure(files: Sequence[Path]) -> dict[str, float]:
+def measure(files: Sequence[Path], device: str = "cpu") -> dict[str, float]:
     """Core-milliseconds a photo of each stage, of the whole scan, and of what lies between."""
-    spent = stage_seconds(files)
+    spent = stage_seconds(files, device)
     found = {name: 1000 * spent[name] / len(files) for name in STAGES}
-    whole = 1000 * scan_seconds(files) / len(files)
+    whole = 1000 * scan_seconds(files, device) / len(files)
     total = sum(found.values())
     return found | {"all stages": total, "whole scan": whole, "between": whole - total}
 
 
-def stage_seconds(files: Sequence[Path]) -> dict[str, float]:
+def stage_seconds(files: Sequence[Path], device: str) -> dict[str, float]:
     """CPU seconds of each stage for all files; two photos warm everything up."""
-    predictor, detector = open_predictor(InferenceOptions(device="cpu")), EmbeddedDetector()
+    predictor, detector = open_predictor(InferenceOptions(device=device)), EmbeddedDetector()
     sandbox, spent = Sandbox(), dict.fromkeys(STAGES, 0.0)
     spy(detector.persons, "find", spent, PERSONS)
     spy(detector._finder, "find", spent, FACES)
@@ -165,10 +166,10 @@ def children_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def scan_seconds(files: Sequence[Path]) -> float:
+def scan_seconds(files: Sequence[Path], device: str) -> float:
     """CPU seconds of a scan after everything is open."""
     with tempfile.TemporaryDirectory() as folder:
-        inference = InferenceOptions(device="cpu")
+        inference = InferenceOptions(device=device)
         names = [file.name for file in files]
         asked = ScanOptions(
             [files[0].parent], [Path(folder, "a.parquet")], inference=inference, include=names
