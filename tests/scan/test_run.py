@@ -435,7 +435,7 @@ def test_a_run_that_fails_leaves_the_old_table(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"outputs": []}, "nowhere"),
+        ({"outputs": []}, "no output given"),
         ({"outputs": ["people.xlsx"]}, "suffix"),
         ({"outputs": ["people"]}, "suffix"),
         ({"outputs": ["good.csv", "nowhere/people.csv"]}, "folder of .*nowhere.* does not exist"),
