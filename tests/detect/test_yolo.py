@@ -195,7 +195,7 @@ def test_a_model_of_one_class_works_and_says_so(
 def test_a_model_of_other_things_is_refused_with_their_names(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(BadInput, match="neither persons nor faces but cat, dog") as caught:
+    with pytest.raises(BadInput, match="neither persons nor faces, but cat, dog") as caught:
         opened(FakeModel({0: "dog", 1: "cat"}), file, monkeypatch)
     assert "person or face" in caught.value.hint
 

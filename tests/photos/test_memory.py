@@ -62,7 +62,7 @@ def failure(picture: object) -> Failure:
         (7, "not_a_picture", "a int: give a path"),
         (None, "not_a_picture", "NoneType"),
         ({}, "not_a_picture", "dict"),
-        ("", "missing", "no such file"),
+        ("", "missing", "does not exist"),
         (io.StringIO("text"), "not_a_picture", "binary mode"),
         (Odd(later), "not_a_picture", "coroutine"),
         (Odd(lambda: None), "not_a_picture", "NoneType"),
