@@ -25,7 +25,7 @@ def check_inputs(paths: Iterable[Path], scans: bool = False) -> None:
         if (address := web_address(path)) and not os.path.lexists(path):
             hint = f"download it first and give the local file or folder; {BUCKETS}"
             raise BadInput(
-                f"{address} is a web address, and mivolo does not download photos", hint=hint
+                f"{address} is a web address, and nothing is downloaded automatically", hint=hint
             )
         if is_pattern(path):
             patterns.append(path)

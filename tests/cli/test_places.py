@@ -67,7 +67,7 @@ def test_nothing_is_downloaded(command: str, address: str) -> None:
     if " " in address and command.startswith("eval {} --images"):
         address = address.replace(" ", "")
     error = refused(command, address)
-    assert address in str(error) and "network" in str(error)
+    assert address in str(error) and "web address" in str(error)
     assert "download it first" in error.hint and "s3://" in error.hint
 
 
@@ -122,4 +122,4 @@ def test_many_patterns_are_counted() -> None:
 
 def test_a_list_of_addresses() -> None:
     out = CliRunner().invoke(cli.app, ["scan", "-", "-o", "p.csv"], input="https://x/a.jpg\n")
-    assert isinstance(out.exception, BadInput) and "network" in str(out.exception)
+    assert isinstance(out.exception, BadInput) and "web address" in str(out.exception)

@@ -217,7 +217,7 @@ def test_without_a_known_size_there_is_a_limit(part: Path, monkeypatch: pytest.M
 def test_an_answer_of_failure_is_told_with_the_way_by_hand(part: Path, status: int) -> None:
     with (
         open_shop(status=status) as shop,
-        pytest.raises(WeightsError, match=f"answers {status}") as error,
+        pytest.raises(WeightsError, match=f"returned {status}") as error,
     ):
         download(source(shop), part)
     assert error.value.hint == "download it by hand"
