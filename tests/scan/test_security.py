@@ -131,7 +131,6 @@ def test_the_header_of_safetensors_is_bounded(tmp_path: Path, length: int) -> No
         b"MZ\x90\0",
     ]
     + [
-        b"\0\0\0\x0cJXL \r\n\x87\n",
         b"\x01\xda\1\1\0\2",
         b"\0\0\1\0\1\0",
         b"P6 8 8 255\n",

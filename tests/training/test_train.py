@@ -265,7 +265,7 @@ def test_a_checkpoint_of_another_recipe_is_refused_by_what_differs(
 ) -> None:
     recipe = replace(TINY, epochs=1)
     train.train(options(data, tmp_path / "out", recipe=recipe))
-    with pytest.raises(BadInput, match="another seed, drop_path"):
+    with pytest.raises(BadInput, match="different seed, drop_path"):
         train.train(
             options(
                 data, tmp_path / "out", recipe=replace(recipe, seed=9, drop_path=0.1), resume=True
