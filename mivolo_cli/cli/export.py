@@ -73,7 +73,7 @@ def export(
         lines = [
             f"{to}: photos {done.photos}, people {done.people}",
             *(f"written: {file}" for file in done.files),
-            *(f"note: {note}" for note in done.notes),
+            *(line for note in done.notes for line in f"note: {note}".splitlines()),
         ]
         facts = {"format": to, "photos": done.photos, "people": done.people, "files": done.files}
         console.finish(lines, facts, done.notes)

@@ -206,7 +206,7 @@ SkipTagged = Annotated[
     bool,
     typer.Option(
         "--skip-tagged",
-        help="Skip photos already tagged by the same model.",
+        help="Skip photos already tagged by the same model, unless the table has them.",
         rich_help_panel=FIND,
     ),
 ]

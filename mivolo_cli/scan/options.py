@@ -20,11 +20,11 @@ class ScanOptions:
 
     `archives` takes tar and Parquet files from folders, too; those that are named are always taken.
     `system_folders` takes folders that systems and programs keep for themselves. `skip_tagged`
-    leaves out photos that carry tags of the same model; they have no rows. `listed` says that the
-    paths came as a list: one that is missing becomes a row instead of an error. With `ray`, the
-    work is done on the Ray cluster at `ray_address`, without one on a cluster of this machine; an
-    output with no suffix is then a folder of Parquet files. `moved` says where the photos of an
-    earlier run are now: see tables.moved.
+    leaves out photos that carry tags of the same model, unless the table has them already. `listed`
+    says that the paths came as a list: one that is missing becomes a row instead of an error. With
+    `ray`, the work is done on the Ray cluster at `ray_address`, without one on a cluster of this
+    machine; an output with no suffix is then a folder of Parquet files. `moved` says where the
+    photos of an earlier run are now: see tables.moved.
     """
 
     paths: Sequence[Path]

@@ -68,6 +68,10 @@ class Plan:
                 reuse(photo)
         yield from again
 
+    def has_result(self, photo: Photo) -> bool:
+        """Whether an earlier run has judged the photo, as it is or before its metadata changed."""
+        return store.key(photo) in self.kept.index or self.kept.of_other_sizes(photo) is not None
+
     def _find_older(self, photo: Photo, key: bytes, known: Known) -> None:
         """Reassign a photo its earlier result if only `mivolo tag` or `untag` has written to it
         since."""

@@ -126,11 +126,16 @@ class _Run:
         self.go(selection.photos(self._options, self.progress.passed))
 
     def _without_tagged(self, found: Iterator[Photo | Failure]) -> Iterator[Photo | Failure]:
-        """Photos without tags of this model; the others are counted as skipped."""
+        """Photos without tags of this model, or with results of an earlier run, whose rows stay in
+        the table; the others are counted as skipped."""
         from ..metadata.lookup import is_current
 
         for photo in found:
-            if isinstance(photo, Photo) and is_current(photo, self._metadata["model_sha256"]):
+            if (
+                isinstance(photo, Photo)
+                and not self._plan.has_result(photo)
+                and is_current(photo, self._metadata["model_sha256"])
+            ):
                 self.progress.skipped += 1
             else:
                 yield photo

@@ -61,6 +61,13 @@ def test_export_says_what_was_written(tmp_path: Path, mivolo: Mivolo, results: P
     assert (out.exit_code, out.stdout) == (0, "")
 
 
+def test_the_lines_that_import_a_fiftyone_set_can_be_copied(
+    tmp_path: Path, mivolo: Mivolo, results: Path
+) -> None:
+    out = mivolo("export", results, "--to", "fiftyone", "-o", tmp_path / "f.json")
+    assert "import fiftyone as fo" in out.stdout.splitlines()
+
+
 def test_report_says_how_large_the_page_is(
     tmp_path: Path, mivolo: Mivolo, results: Path, monkeypatch: Any
 ) -> None:

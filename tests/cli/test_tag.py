@@ -209,9 +209,14 @@ def test_scan_and_tag_and_skip(tmp_path: Path, mivolo: Mivolo, options: list[obj
     tags = tags_of(album / "a.jpg")
     assert tags is not None and len(tags.provenance.model_sha256) == 64
     assert (album / "b.jpg").read_bytes() == before["b.jpg"]
-    out = mivolo("scan", album, "-o", tmp_path / "people.csv", "--skip-tagged", *options)
+    out = mivolo("scan", album, "-o", tmp_path / "other.csv", "--skip-tagged", *options)
     assert out.exit_code == 0 and "1 photo already tagged, skipped" in out.stdout
-    assert [row["path"] for row in table(tmp_path / "people.csv")] == ["b.jpg"]
+    assert [row["path"] for row in table(tmp_path / "other.csv")] == ["b.jpg"]
+    rows = table(tmp_path / "people.csv")
+    out = mivolo("scan", album, "-o", tmp_path / "people.csv", "--skip-tagged", *options)
+    assert out.exit_code == 0 and "already tagged" not in out.stdout
+    assert [row["path"] for row in rows] == ["a.jpg", "b.jpg"]
+    assert [row["path"] for row in table(tmp_path / "people.csv")] == ["a.jpg", "b.jpg"]
     out = mivolo("scan", album / "a.jpg", "--tag", "--skip-tagged", *options)
     assert out.exit_code == 0
     assert mivolo("untag", album).exit_code == 0
