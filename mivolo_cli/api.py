@@ -58,14 +58,17 @@ class Answer:
     def draw(self) -> PIL.Image.Image:
         """Draw boxes and labels on the picture. Raises PhotoError if it cannot be read."""
         if isinstance(self.result, Failure):
-            raise PhotoError(self.result.code, self.result.message)
+            raise PhotoError(self.result.code, self._about(self.result))
         if self.pixels is not None:
             return PIL.Image.fromarray(draw.annotate(self.pixels, self.people))
         image = decode.decode_or_fail(self.result.photo, shared(), data=self.data)
         if isinstance(image, Failure):
-            raise PhotoError(image.code, image.message)
+            raise PhotoError(image.code, self._about(image))
         people = stages.on_pixels(image, self.people)
         return PIL.Image.fromarray(draw.annotate(image.pixels, people))
+
+    def _about(self, failure: Failure) -> str:
+        return f"{self.file}: {failure.message}" if self.file else failure.message
 
 
 class Answers(Sequence[Answer]):

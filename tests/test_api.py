@@ -183,6 +183,12 @@ def test_one_bad_picture_is_one_failure(tmp_path: Path, mivolo: Mivolo) -> None:
         mivolo.predict(7)  # type: ignore[arg-type]  # that is what is refused
 
 
+def test_what_cannot_be_drawn_is_named(tmp_path: Path, mivolo: Mivolo) -> None:
+    (answer,) = mivolo.predict([tmp_path / "no.jpg"])
+    with pytest.raises(PhotoError, match=r"no\.jpg: "):
+        answer.draw()
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".heic"])
 def test_bytes_and_open_files_are_pictures(tmp_path: Path, mivolo: Mivolo, suffix: str) -> None:
     file = save_photo(tmp_path / f"x{suffix}", pixels=draw_scene(110, 150), orientation=6)

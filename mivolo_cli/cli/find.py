@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..records import Photo
 
 WHO = "Which people"
+NOTHING = "nothing matches; `mivolo summary RESULTS` shows which ages, years and folders there are"
 FAILED = {
     "outside": "photos skipped because their paths lead outside the scanned folder",
     "not_copied": ("photos not copied because they are missing, have changed or are not pictures"),
@@ -198,4 +199,5 @@ def _run(options: FindOptions, console: Console, end: str) -> None:
 
 def _notes(found: Findings) -> list[str]:
     counts = asdict(found)
-    return [f"{text}: {counts[name]}" for name, text in FAILED.items() if counts[name]]
+    notes = [f"{text}: {counts[name]}" for name, text in FAILED.items() if counts[name]]
+    return notes if found.photos else [*notes, NOTHING]

@@ -66,7 +66,7 @@ def _group(
                 f"[{under}{name}]" if isinstance(table, dict) else name,
                 name,
                 group.commands,
-                "a table",
+                "a table" if command else "a command",
             )
         elif isinstance(command, TyperGroup):
             defaults[name] = _group(table, command, ctx, file, f"{name}.")
@@ -145,4 +145,4 @@ def _wanted(option: TyperOption) -> tuple[type, ...]:
 def _refuse(file: Path, what: str, name: str, known: Iterable[str], kind: str) -> None:
     near = difflib.get_close_matches(name, list(known), n=1)
     hint = f"did you mean {near[0]}?" if near else f"there can be {', '.join(sorted(known))}"
-    raise BadInput(f"{file}: {what} is not {kind} that there is", hint=hint)
+    raise BadInput(f"{file}: {what} is not {kind}", hint=hint)

@@ -110,6 +110,13 @@ def test_paths_for_xargs(mivolo: Mivolo, results: Path, photos: Path) -> None:
     assert listed.stdout == f"{photos}/trip/c d.png\n"
 
 
+def test_find_says_where_to_look_if_nothing_matches(results: Path, mivolo: Mivolo) -> None:
+    out = mivolo("find", results, "--age", "99-100")
+    assert out.exit_code == 0 and out.stdout == ""
+    assert "note: nothing matches; `mivolo summary RESULTS` shows" in out.stderr
+    assert "nothing matches" not in mivolo("find", results, "--age", "60+").stderr
+
+
 def test_the_summary_for_scripts(mivolo: Mivolo, results: Path, photos: Path) -> None:
     out = mivolo("find", results, "--age", "0-12", "--json")
     said = json.loads(out.stdout)
