@@ -71,6 +71,8 @@ WOULD = {
     "removed": "entries would be removed",
 }
 """The same in a dry run."""
+BESIDE = {"tag": "updated", "untag": "updated or removed"}
+"""What is done with sidecars next to photos."""
 
 Results = Annotated[Path, typer.Argument(help="A table written by `mivolo scan`.")]
 Sidecar = Annotated[
@@ -210,7 +212,7 @@ def tag(
         moved=root or (),
     )
     with Console("tag", quiet, as_json, log) as console:
-        _finish(run_tag(options, console, diff), console, dry_run, report)
+        _finish("tag", run_tag(options, console, diff), console, dry_run, report)
 
 
 def untag(
@@ -239,7 +241,7 @@ def untag(
     with Console("untag", quiet, as_json, log) as console:
         with TagProgress("untag", console, diff, dry_run) as progress:
             tally = run(options, progress.show)
-        _finish(tally, console, dry_run, report)
+        _finish("untag", tally, console, dry_run, report)
 
 
 def _require_dry_run(diff: bool, dry_run: bool) -> None:
@@ -261,6 +263,7 @@ class TagProgress:
     def __init__(self, verb: str, console: Console, diff: bool, dry_run: bool) -> None:
         self._console, self._diff, self._dry_run = console, diff, dry_run
         self._bar = Bar(verb, " photos", console.quiet)
+        self._beside = BESIDE[verb]
         self._done = 0
 
     def __enter__(self) -> TagProgress:
@@ -280,18 +283,25 @@ class TagProgress:
             self._bar.clear()
             for line in outcome.diff.splitlines():
                 self._console.say(line)
-        for file in outcome.updated if self._dry_run else ():
-            self._say(f"{outcome.photo.path}: its sidecar {file.name} would be updated")
+        if expected := self._expected(outcome):
+            self._say(f"{outcome.photo.path}: {'; '.join(expected)}")
         if outcome.code or outcome.status in ("differs", "untagged") or outcome.message:
             facts = {"status": outcome.status, "code": outcome.code, "message": outcome.message}
             self._console.log("failure", root=outcome.photo.root, path=outcome.photo.path, **facts)
             self._say(_line(outcome, self._dry_run), err=bool(outcome.code))
             return
-        if outcome.diff and outcome.status in WOULD:
-            what = WOULD[outcome.status] + (f": {outcome.people}" if outcome.people else "")
-            self._say(f"{outcome.photo.path}: {what}")
         if outcome.reversible is False and outcome.written:
             self._say(f"{outcome.photo.path}: untag will not be able to restore its original bytes")
+
+    def _expected(self, outcome: TagOutcome) -> list[str]:
+        """What a dry run expects of a photo and its sidecars; `_line` says it of failures."""
+        if not self._dry_run:
+            return []
+        would = [f"its sidecar {file.name} would be {self._beside}" for file in outcome.updated]
+        if outcome.diff and outcome.status in WOULD and not (outcome.code or outcome.message):
+            people = f": {outcome.people}" if outcome.people else ""
+            return [WOULD[outcome.status] + people, *would]
+        return would
 
     def _say(self, line: str, err: bool = False) -> None:
         self._bar.clear()
@@ -313,7 +323,9 @@ def _line(outcome: TagOutcome, dry_run: bool) -> str:
     return f"{outcome.photo.path}: {what}: {outcome.message or outcome.code}".removesuffix(": ")
 
 
-def tally_lines(tally: Tally, dry_run: bool = False, report: Path | None = None) -> list[str]:
+def tally_lines(
+    tally: Tally, dry_run: bool = False, report: Path | None = None, verb: str = "tag"
+) -> list[str]:
     """Summary of all outcomes for people."""
     lines = [
         f"{tally.photos} photo{'' if tally.photos == 1 else 's'}"
@@ -327,7 +339,7 @@ def tally_lines(tally: Tally, dry_run: bool = False, report: Path | None = None)
         else []
     )
     if tally.updated:
-        what = "would be updated" if dry_run else "updated"
+        what = "would be " * dry_run + BESIDE[verb]
         lines += [f"  {tally.updated} sidecar{'s' * (tally.updated > 1)} next to them {what}"]
     if tally.codes:
         lines += [
@@ -342,8 +354,8 @@ def tally_facts(tally: Tally) -> dict[str, Any]:
     return {name: getattr(tally, name) for name in names}
 
 
-def _finish(tally: Tally, console: Console, dry_run: bool, report: Path | None) -> None:
+def _finish(verb: str, tally: Tally, console: Console, dry_run: bool, report: Path | None) -> None:
     facts = {**tally_facts(tally), "dry_run": dry_run, "report": report}
-    console.finish(tally_lines(tally, dry_run, report), facts)
+    console.finish(tally_lines(tally, dry_run, report, verb), facts)
     if tally.failed:
         raise typer.Exit(ExitCode.PHOTOS_FAILED)

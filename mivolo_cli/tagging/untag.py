@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as update
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -39,7 +40,7 @@ class UntagOptions:
 def untag(
     options: UntagOptions, on_progress: Callable[[TagOutcome], None] = lambda outcome: None
 ) -> Tally:
-    """Take our entries out; `on_progress` is called for every photo and every sidecar of ours.
+    """Take our entries out of photos and their sidecars; `on_progress` is called for every photo.
 
     Raises BadInput for paths where nothing is.
     """
@@ -47,11 +48,11 @@ def untag(
     check_report(options.report, options.paths)
     tally = Tally()
     with open_report(options.report) as report:
-        for photo in _find(options):
-            for outcome in _outcomes(photo, options):
-                report.write(outcome)
-                tally.count(outcome)
-                on_progress(outcome)
+        for photo in _once(_find(options)):
+            outcome = _outcome(photo, options)
+            report.write(outcome)
+            tally.count(outcome)
+            on_progress(outcome)
     if not tally.photos:
         raise BadInput(
             "there are no photos",
@@ -73,6 +74,16 @@ def _find(options: UntagOptions) -> Iterator[Photo | Failure]:
     )
 
 
+def _once(found: Iterator[Photo | Failure]) -> Iterator[Photo | Failure]:
+    """Without photos that were found before: a table and a folder may have the same."""
+    seen: set[str] = set()
+    for one in found:
+        address = (one.photo if isinstance(one, Failure) else one).address
+        if address not in seen:
+            seen.add(address)
+            yield one
+
+
 def _checked(photo: Photo) -> Photo | Failure:
     """The photo of a row, if neither it nor a sidecar of it is elsewhere."""
     try:
@@ -84,18 +95,33 @@ def _checked(photo: Photo) -> Photo | Failure:
     return photo
 
 
-def _outcomes(photo: Photo | Failure, options: UntagOptions) -> Iterator[TagOutcome]:
-    """One for the photo, and one for each sidecar of it with something of ours in it."""
+def _outcome(photo: Photo | Failure, options: UntagOptions) -> TagOutcome:
+    """What became of a photo and all its sidecars."""
     if isinstance(photo, Failure):
-        yield TagOutcome(photo.photo, "refused", code=photo.code, message=photo.message)
-        return
-    own = _attempt(photo, _untag_photo, options)
-    steps = [partial(_untag_sidecar, file) for file in sidecar.paths(photo.file)]
-    tried = [_attempt(photo, step, options) for step in steps]
-    beside = [outcome for outcome in tried if outcome.status != "none"]
-    if own.status != "none" or not beside:
-        yield own
-    yield from beside
+        return TagOutcome(photo.photo, "refused", code=photo.code, message=photo.message)
+    outcome = _attempt(photo, _untag_photo, options)
+    for file in sidecar.paths(photo.file):
+        beside = _attempt(photo, partial(_untag_sidecar, file), options)
+        outcome = _joined(outcome, beside, file.name)
+    return outcome
+
+
+def _joined(outcome: TagOutcome, beside: TagOutcome, name: str) -> TagOutcome:
+    """The outcome of a photo with that of its sidecar `name`."""
+    if beside.status == "none":
+        return outcome
+    remark = f"{name}: {beside.message}" if beside.message else ""
+    if outcome.status == "none":
+        return update(beside, message=remark)
+    changed = outcome.status == "restored" and beside.status == "removed"
+    return update(
+        outcome,
+        status="removed" if changed else outcome.status,
+        code=outcome.code or beside.code,
+        message="; ".join(filter(None, (outcome.message, remark))),
+        diff="\n".join(filter(None, (outcome.diff, beside.diff))),
+        updated=(*outcome.updated, *([beside.written] if beside.written else [])),
+    )
 
 
 def _attempt(

@@ -280,6 +280,20 @@ def test_a_dry_run_says_what_would_be(mivolo: Mivolo, tmp_path: Path) -> None:
     assert out.stdout.count("would be restored byte for byte\n") == 3
 
 
+def test_untag_counts_photos_and_not_their_sidecars(
+    mivolo: Mivolo, photo: Path, results: Path
+) -> None:
+    before = contents(photo.parent)
+    mivolo("tag", results, "--sidecar", "--sidecar-name", "photo.xmp")
+    mivolo("tag", results, "--no-sidecar")
+    out = mivolo("untag", photo.parent, "--dry-run")
+    assert "1 photo, nothing written\n  1 would be restored byte for byte\n" in out.stdout
+    assert out.stdout.count("a.jpg") == out.stdout.count("its sidecar a.xmp would be") == 1
+    out = mivolo("untag", photo.parent)
+    assert "1 photo\n  1 restored byte for byte\n  1 sidecar next to them" in out.stdout
+    assert contents(photo.parent) == before
+
+
 def test_lines_of_a_dry_run_are_wrapped_at_words(results: Path, tmp_path: Path) -> None:
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()

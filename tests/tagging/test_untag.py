@@ -12,6 +12,7 @@ from helpers.tagging import OTHERS, encode, rows_of, with_packet, without_room, 
 
 from mivolo_cli.errors import BadInput
 from mivolo_cli.metadata import sidecar
+from mivolo_cli.metadata.xmp import OURS
 from mivolo_cli.tagging.outcome import TagOutcome
 from mivolo_cli.tagging.tag import TagOptions, tag
 from mivolo_cli.tagging.untag import UntagOptions, untag
@@ -53,12 +54,29 @@ def test_the_whole_folder_is_as_it_was(album: Path, options: dict[str, Any]) -> 
     tag_all(album, **options)
     assert contents(album) != before
     names = [name for name in sorted(before) if not name.endswith(".xmp")]
-    names += ["b.jpg"] if options.get("where") != "sidecar" else []  # and its sidecar
     assert run(album, dry_run=True) == [(name, "restored") for name in names]
     assert run(album) == [(name, "restored") for name in names]
     assert contents(album) == before
     assert {name: (album / name).stat().st_mtime_ns for name in times} == times
     assert {status for _, status in run(album)} == {"none"}
+
+
+def test_a_photo_and_its_sidecars_are_one_photo(tmp_path: Path) -> None:
+    album = save_photo(tmp_path / "album" / "a.jpg").parent
+    save_photo(album / "b.png")
+    before = contents(album)
+    results = tag_all(album, where="sidecar", sidecar_name="photo.xmp")
+    tag_all(album, where="photo")
+    (album / "a.jpg.xmp").write_bytes(b"<broken " + OURS.encode())
+    for dry_run in (True, False):
+        outcomes: list[TagOutcome] = []
+        tally = untag(UntagOptions([results, album], dry_run), outcomes.append)
+        names = [outcome.photo.path for outcome in outcomes]
+        assert tally.photos == len(names) == len(set(names)) == 2
+    assert {outcome.status for outcome in outcomes} == {"restored"} and tally.failed == 1
+    assert outcomes[0].code and outcomes[0].message.startswith("a.jpg.xmp: ")
+    (album / "a.jpg.xmp").unlink()
+    assert contents(album) == before
 
 
 def test_the_exif_text_goes_too(album: Path) -> None:
