@@ -8,6 +8,14 @@ REASONS = {
     "missing": "the file does not exist, or no longer does",
     "unreadable": "the file could not be read",
     "outside": "its path or a link leads outside the scanned folder",
+    "in_archive": (
+        "photos in archives cannot be tagged: unpack the archive, scan the folder, and tag from "
+        "the new table"
+    ),
+    "in_bucket": (
+        "photos in buckets cannot be tagged: download them, or give their folder here with "
+        "--root NEW"
+    ),
     "unverified": (
         "the table lacks the size and time of the file, so it may be a different one: scan it again"
     ),
@@ -46,6 +54,8 @@ WITHOUT_SIDECAR = frozenset(
         "missing",
         "unreadable",
         "outside",
+        "in_archive",
+        "in_bucket",
         "unverified",
         "changed",
         "no_permission",

@@ -32,10 +32,16 @@ def tagged_packet(file: Path, data: bytes) -> bytes | None:
 
 def photo_file(photo: Photo, beside: Callable[[Path], Path] | None = None) -> Path:
     """The file of a row, or one next to it, as photos.located finds it. Raises Refused."""
+    if storage.is_url(photo.root):
+        raise Refused("in_bucket")
     try:
-        return located(photo, beside)
+        file = located(photo, beside)
     except PhotoError as error:
         raise Refused(error.code) from error
+    archive, inside = archive_of(photo.path)
+    if inside and not (photo.folder / archive).is_dir():
+        raise Refused("in_archive")
+    return file
 
 
 def is_as_scanned(photo: Photo) -> bool:

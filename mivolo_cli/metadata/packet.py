@@ -84,7 +84,11 @@ class Tags:
     def same_people(self, other: Tags) -> bool:
         """Whether both say the same of the same places, by the same model."""
         framed = other.people.in_frame(*self.people.size) or other.people
-        return _comparable(self) == _comparable(replace(other, people=framed))
+        return self.same_model(other) and _comparable(self.people) == _comparable(framed)
+
+    def same_model(self, other: Tags) -> bool:
+        """Whether both may be by one model: tables other than Parquet may not name theirs."""
+        return len({self.provenance.model_sha256, other.provenance.model_sha256} - {""}) < 2
 
 
 def merge(packet: bytes | None, tags: Tags, entries: TagEntries = TagEntries()) -> bytes:
@@ -340,7 +344,7 @@ def _read_region(item: Node) -> Region | None:
     return Region(area, kind, age, gender, score, low, high, used, extends)
 
 
-def _comparable(tags: Tags) -> object:
+def _comparable(people: People) -> object:
     regions = [
         (
             number(r.age),
@@ -348,6 +352,6 @@ def _comparable(tags: Tags) -> object:
             r.kind,
             *(number(side) for side in (r.area.x, r.area.y, r.area.w, r.area.h)),
         )
-        for r in tags.people.regions
+        for r in people.regions
     ]
-    return tags.provenance.model_sha256, sorted(map(str, regions))
+    return sorted(map(str, regions))

@@ -40,7 +40,7 @@ def _shows_bodies(tags: Tags | None) -> bool:
 
 
 def _difference(there: Tags, wanted: Tags) -> str:
-    if there.provenance.model_sha256 != wanted.provenance.model_sha256:
+    if not there.same_model(wanted):
         return (
             f"tagged by {there.provenance.model or 'an unknown model'}, but the table is "
             f"from {wanted.provenance.model or 'another'}"

@@ -48,6 +48,7 @@ NAMELESS = (
     "does not name its model, so the tags will not either, and scan --skip-tagged "
     "will not recognise them; tag from the Parquet table of the scan"
 )
+CHECKED = "does not name its model, so only people are compared, not models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def tag(
     total = len({(row["root"], row["path"]) for row in rows})
     tally = Tally()
     if not sha256:
-        logger.warning(f"{options.results.name} {NAMELESS}")
+        logger.warning(f"{options.results.name} {CHECKED if options.check else NAMELESS}")
     faceless = sum(row["age"] is not None and row["face_x1"] is None for row in rows)
     if faceless and not options.bodies and not options.check:
         logger.warning(f"people without a visible face skipped: {faceless}; --bodies includes them")

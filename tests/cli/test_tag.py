@@ -198,6 +198,28 @@ def test_a_table_that_names_no_model_is_told_of(
     assert tags is not None and tags.provenance.model == ""
 
 
+@pytest.mark.parametrize("first, second", [("parquet", "csv"), ("csv", "parquet")])
+def test_a_copy_of_a_table_does_not_differ_from_tags_of_the_same_scan(
+    tmp_path: Path, mivolo: Mivolo, photo: Path, options: list[object], first: str, second: str
+) -> None:
+    save_photo(photo, pixels=draw_scene(150, 110))
+    outputs = [part for name in ("csv", "parquet") for part in ("-o", tmp_path / f"people.{name}")]
+    assert mivolo("scan", photo, *outputs, *options).exit_code == 0
+    (tmp_path / "copies").mkdir()
+    for name in ("csv", "parquet"):
+        (tmp_path / f"people.{name}").rename(tmp_path / "copies" / f"copy.{name}")
+    assert mivolo("tag", tmp_path / "copies" / f"copy.{first}").exit_code == 0
+    out = mivolo("tag", tmp_path / "copies" / f"copy.{second}", "--check")
+    assert out.exit_code == 0 and "1 match the table" in out.stdout
+    assert ("only people are compared" in out.stdout) == (second == "csv")
+    rows = (tmp_path / "copies" / "copy.csv").read_text("utf-8")
+    swapped = rows.replace("female", "?").replace("male", "female").replace("?", "male")
+    (tmp_path / "other.csv").write_text(swapped, "utf-8")
+    out = mivolo("tag", tmp_path / "other.csv", "--check")
+    assert out.exit_code == 3 and "the table is from" not in out.output
+    assert "a.jpg: differ from the table: the photo has looks about" in out.output
+
+
 def test_scan_and_tag_and_skip(tmp_path: Path, mivolo: Mivolo, options: list[object]) -> None:
     album = tmp_path / "album"
     for name in ("a.jpg", "b.jpg"):

@@ -195,6 +195,36 @@ def test_a_photo_that_changed_since_the_scan_is_refused(tmp_path: Path, photo: P
     assert not list(photo.parent.iterdir())
 
 
+@pytest.mark.parametrize("archive", ["photos.zip", "photos.tar", "photos.parquet", "gone.tar.gz"])
+def test_photos_in_archives_are_refused_with_what_to_do(tmp_path: Path, archive: str) -> None:
+    packed = tmp_path / "album" / archive
+    packed.parent.mkdir()
+    if archive != "gone.tar.gz":
+        packed.write_bytes(b"an archive")
+    rows = [row(f"{archive}/a.jpg", str(packed.parent), bytes=10, mtime_ns=1)]
+    before = contents(packed.parent)
+    for options in ({}, {"check": True}, {"dry_run": True}, {"where": "sidecar"}):
+        outcome = one(tmp_path, rows, **options)
+        assert (outcome.status, outcome.code) == ("refused", "in_archive")
+        assert "photos in archives cannot be tagged: unpack" in outcome.message
+    undone: list[TagOutcome] = []
+    untag(UntagOptions([tmp_path / "people.parquet"]), undone.append)
+    assert [outcome.code for outcome in undone] == ["in_archive"]
+    assert contents(packed.parent) == before
+
+
+def test_a_folder_that_is_called_like_an_archive_is_none(tmp_path: Path) -> None:
+    photo = save_photo(tmp_path / "photos.zip" / "a.jpg")
+    rows = rows_of(photo, root=str(tmp_path), path="photos.zip/a.jpg")
+    assert one(tmp_path, rows).status == "tagged"
+
+
+def test_photos_in_buckets_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    outcome = one(tmp_path, [row("a.jpg", "s3://bucket/photos", bytes=10, mtime_ns=1)])
+    assert (outcome.status, outcome.code) == ("refused", "in_bucket")
+    assert "--root NEW" in outcome.message
+
+
 def test_photos_without_people_are_not_touched(tmp_path: Path, photo: Path) -> None:
     before = photo.read_bytes()
     nobody = rows_of(photo, status="no_people")
