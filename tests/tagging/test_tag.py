@@ -215,7 +215,7 @@ def test_photos_in_archives_are_refused_with_what_to_do(tmp_path: Path, archive:
 
 def test_a_folder_that_is_called_like_an_archive_is_none(tmp_path: Path) -> None:
     photo = save_photo(tmp_path / "photos.zip" / "a.jpg")
-    rows = rows_of(photo, root=str(tmp_path), path="photos.zip/a.jpg")
+    rows = [rows_of(photo)[0] | {"root": str(tmp_path), "path": "photos.zip/a.jpg"}]
     assert one(tmp_path, rows).status == "tagged"
 
 
