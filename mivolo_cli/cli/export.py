@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ..errors import ExitCode
 from .console import Console
 from .options import AsJson, Log, MinScore, Quiet, Root
 
@@ -75,5 +76,8 @@ def export(
             *(f"written: {file}" for file in done.files),
             *(line for note in done.notes for line in f"note: {note}".splitlines()),
         ]
-        facts = {"format": to, "photos": done.photos, "people": done.people, "files": done.files}
+        counts = {"photos": done.photos, "people": done.people, "failed": done.failed}
+        facts = {"format": to, **counts, "files": done.files}
         console.finish(lines, facts, done.notes)
+    if done.failed:
+        raise typer.Exit(ExitCode.PHOTOS_FAILED)

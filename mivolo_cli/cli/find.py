@@ -198,6 +198,9 @@ def _run(options: FindOptions, console: Console, end: str) -> None:
 
 
 def _notes(found: Findings) -> list[str]:
+    from ..tables.moved import MOVED
+
     counts = asdict(found)
     notes = [f"{text}: {counts[name]}" for name, text in FAILED.items() if counts[name]]
+    notes += [MOVED] if found.not_copied or found.not_linked else []
     return notes if found.photos else [*notes, NOTHING]

@@ -109,8 +109,9 @@ def _lines(made: HtmlReport) -> list[str]:
 
 
 def _warnings(made: HtmlReport) -> list[str]:
+    from ..tables.moved import MOVED
+
     if not made.missing:
         return []
-    return [
-        (f"photos shown without a picture because they are missing or have changed: {made.missing}")
-    ]
+    why = "photos shown without a picture because they are missing or have changed"
+    return [f"{why}: {made.missing}", MOVED]

@@ -355,7 +355,11 @@ def tally_facts(tally: Tally) -> dict[str, Any]:
 
 
 def _finish(verb: str, tally: Tally, console: Console, dry_run: bool, report: Path | None) -> None:
+    from ..tables.moved import MOVED
+
     facts = {**tally_facts(tally), "dry_run": dry_run, "report": report}
-    console.finish(tally_lines(tally, dry_run, report, verb), facts)
+    notes = [MOVED] if tally.codes["missing"] else []
+    lines = [*tally_lines(tally, dry_run, report, verb), *(f"note: {note}" for note in notes)]
+    console.finish(lines, facts, notes)
     if tally.failed:
         raise typer.Exit(ExitCode.PHOTOS_FAILED)

@@ -29,12 +29,14 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """How much was written, where, and what the user should know."""
+    """How much was written, where, and what the user should know; `failed` photos should have been
+    in it, too."""
 
     files: tuple[Path, ...]
     photos: int
     people: int
     notes: tuple[str, ...] = ()
+    failed: int = 0
 
 
 def readable(results: Results) -> Iterator[Result]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from io import BytesIO
-from itertools import repeat
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from xlsxwriter.worksheet import Worksheet
 from ..atomic import new_file
 from ..errors import BadInput
 from ..records import Result, rows
+from ..tables.moved import MOVED
 from ..tables.results import Results
 from ..tables.summary import Counts, Summary
 from . import counted
@@ -36,6 +37,7 @@ WORDS = {
 """Meaning of the codes in the columns `status` and `used`."""
 LAST_PRINTED = "message"
 """The columns behind it are for machines, and would make a printed page too small to read."""
+WITHOUT = "photos without a picture because they are missing or have changed"
 ROW_HEIGHT = 18
 """In pixels."""
 PICTURE = {
@@ -81,11 +83,13 @@ def write(results: Results, target: Path, settings: Settings) -> Exported:
         book = xlsxwriter.Workbook(str(temporary), OPTIONS)
         book.set_properties({"title": "People in photos", "author": "mivolo", "comments": NOTICE})
         formats = styles(book, (*COLUMNS, *counted.COLUMNS))
-        summary = _write_people(book, results, settings.thumbnails, formats)
+        summary, missing = _write_people(book, results, settings.thumbnails, formats)
         counted.write(book, summary, formats)
         _write_about(book, results, summary.all)
         _close(book)
-    return Exported((target,), summary.all.photos, summary.all.people + summary.all.not_judged)
+    people = summary.all.people + summary.all.not_judged
+    notes = (f"{WITHOUT}: {missing}", MOVED) if missing else ()
+    return Exported((target,), summary.all.photos, people, notes)
 
 
 def _close(book: xlsxwriter.Workbook) -> None:
@@ -98,20 +102,22 @@ def _close(book: xlsxwriter.Workbook) -> None:
 
 def _write_people(
     book: xlsxwriter.Workbook, results: Results, side: int, styles: Styles
-) -> Summary:
-    """A line for each row of the table; how many there are."""
+) -> tuple[Summary, int]:
+    """A line for each row of the table; how many there are, and how many photos without their
+    pictures."""
     sheet, summary = book.add_worksheet("People"), Summary()
     first = int(bool(side))
     write_header(sheet, COLUMNS, styles, first)
     if side:
         sheet.set_column_pixels(0, 0, side + 6)
         sheet.write_string(0, 0, "Picture", styles.header)
-    line = 0
+    line = missing = 0
     for result in results:
-        pictures = portraits(result, side) if side and isinstance(result, Result) else repeat(None)
+        pictures = list(portraits(result, side)) if side and isinstance(result, Result) else []
+        missing += None in pictures
         found = list(rows(result))
         summary.add(found)
-        for row, picture in zip(found, pictures, strict=False):
+        for row, picture in zip_longest(found, pictures):
             line += 1
             sheet.set_row_pixels(line, side + 6 if picture else ROW_HEIGHT)
             if picture:
@@ -121,7 +127,7 @@ def _write_people(
     sheet.autofilter(0, 0, max(line, 1), first + len(COLUMNS) - 1)
     sheet.print_area(0, 0, line, first + [column.name for column in COLUMNS].index(LAST_PRINTED))
     _colour(book, sheet, line, first)
-    return summary
+    return summary, missing
 
 
 def _in_words(row: Mapping[str, Any], name: str) -> Any:

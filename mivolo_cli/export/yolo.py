@@ -16,6 +16,7 @@ from ..metadata.lookup import is_as_scanned
 from ..photos import originals
 from ..photos.passed import RAW
 from ..records import Box, Result, same_file, stays_inside
+from ..tables.moved import MOVED
 from ..tables.results import Results
 from .common import KINDS, Exported, Settings, boxes, failed_note, readable
 
@@ -42,6 +43,7 @@ train: images
 val: images
 names:
 """
+NOT_COPIED = "photos not copied because they are missing, have changed or are not pictures"
 FIELDS = ("image", "root", "path")
 
 
@@ -73,7 +75,7 @@ def write(results: Results, target: Path, settings: Settings) -> Exported:
         (folder / "labels").mkdir(exist_ok=True)
     notes = (
         *failed_note(results),
-        *([f"photos skipped because they could not be copied: {gone}"] if gone else []),
+        *([f"{NOT_COPIED}: {gone}", MOVED] if gone else []),
         *(
             [f"camera raw photos skipped, which ultralytics decodes differently: {raws}"]
             if raws
@@ -85,7 +87,7 @@ def write(results: Results, target: Path, settings: Settings) -> Exported:
         notes += (f"photos with a suffix that ultralytics ignores ({kinds}): {unread.total()}",)
     if not settings.copy_photos:
         notes += (f"put the photos into {target / 'images'}, named as photos.csv says",)
-    return Exported((target,), photos, people, notes)
+    return Exported((target,), photos, people, notes, gone)
 
 
 def _named(results: Results) -> Iterator[tuple[Result, PurePosixPath]]:

@@ -26,9 +26,7 @@ def status(file: Path) -> os.stat_result:
     try:
         info = file.stat()
     except OSError as error:
-        raise Refused(
-            "missing" if error.errno in (errno.ENOENT, errno.ENOTDIR) else "unreadable", _why(error)
-        ) from error
+        raise _not_read(error) from error
     if not stat.S_ISREG(info.st_mode):
         raise Refused("unreadable", "it is not a file")
     return info
@@ -39,7 +37,7 @@ def read(file: Path, most: int = MAX_BYTES) -> bytes:
     try:
         return read_file(file, most)
     except OSError as error:
-        raise Refused("unreadable", _why(error)) from error
+        raise _not_read(error) from error
 
 
 def check_writable(file: Path) -> None:
@@ -164,6 +162,11 @@ def _is_own_backup(target: Path) -> bool:
 
 def _backup_of(target: Path) -> Path:
     return target.with_name(target.name + BACKUP)
+
+
+def _not_read(error: OSError) -> Refused:
+    gone = error.errno in (errno.ENOENT, errno.ENOTDIR)
+    return Refused("missing" if gone else "unreadable", _why(error))
 
 
 def _why(error: OSError) -> str:

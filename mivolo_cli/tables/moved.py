@@ -18,6 +18,8 @@ from ..errors import BadInput
 from ..records import stays_inside, text
 
 SHOWN = 3
+MOVED = "if photos have moved, add --root NEW"
+"""A note that helps where photos are missing."""
 
 
 def new_roots(given: Sequence[str], roots: Collection[str]) -> dict[str, str]:

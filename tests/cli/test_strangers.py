@@ -98,7 +98,7 @@ def check_untouched(
     table = write_results(tmp_path / "people.parquet", rows)
     before = contents(tmp_path / "secret")
     out = mivolo(COMMANDS[command], table)
-    names_them = "tag" in command or "find" in command
+    names_them = "tag" in command or "find" in command or command == "yolo"
     assert out.exit_code == (3 if names_them else 0), (out.output, out.exception)
     assert contents(tmp_path / "secret") == before
     assert pictures(tmp_path / "work") == []
@@ -176,6 +176,20 @@ def test_photos_that_have_moved_are_opened_where_they_are(
     if "tag" not in command:
         assert len(pictures(tmp_path / "work")) == 1
     assert (tags_of(secret) is not None) == (command in ("tag", "tag --sidecar", "tag --check"))
+
+
+@each_command
+def test_root_is_named_where_photos_have_moved(
+    mivolo: Mivolo, tmp_path: Path, secret: Path, command: str
+) -> None:
+    table = write_results(tmp_path / "people.parquet", rows_of(secret))
+    secret.parent.rename(tmp_path / "moved")
+    out = mivolo(COMMANDS[command], table)
+    assert out.exit_code == (0 if command in ("report", "xlsx") else 3)
+    assert "note: if photos have moved, add --root NEW" in out.output
+    if command != "yolo":
+        return
+    assert "not copied because they are missing, have changed or are not pictures: 1" in out.stdout
 
 
 @each_command

@@ -183,7 +183,9 @@ def test_yolo_without_photos_and_with_photos_that_are_gone(
     assert not list((tmp_path / "labels only" / "images").iterdir())
     (album / "a.jpg").unlink()
     done = run("yolo", tmp_path / "set")
-    assert done.photos == 3 and "could not be copied: 1" in " ".join(done.notes)
+    assert (done.photos, done.failed) == (3, 1)
+    assert "not copied because they are missing" in (notes := " ".join(done.notes))
+    assert "pictures: 1 if photos have moved, add --root NEW" in notes
     assert not (tmp_path / "set" / "labels" / "a.txt").exists()
 
 
