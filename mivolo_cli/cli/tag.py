@@ -51,7 +51,7 @@ BACKUP = typer.Option(
 EXIF_FIELDS = {"usercomment": "UserComment", "imagedescription": "ImageDescription"}
 LABELS = {
     "tagged": "tagged",
-    "sidecar": "got a sidecar",
+    "sidecar": "written to a sidecar",
     "unchanged": "already up to date",
     "nobody": "without people to tag",
     "refused": "not written",
@@ -65,7 +65,7 @@ LABELS = {
 
 WOULD = {
     "tagged": "would be tagged",
-    "sidecar": "would get a sidecar",
+    "sidecar": "would be written to a sidecar",
     "refused": "would not be written",
     "restored": "would be restored byte for byte",
     "removed": "entries would be removed",
@@ -290,6 +290,8 @@ class TagProgress:
             self._console.log("failure", root=outcome.photo.root, path=outcome.photo.path, **facts)
             self._say(_line(outcome, self._dry_run), err=bool(outcome.code))
             return
+        if outcome.instead and not self._dry_run:
+            self._say(_line(outcome, dry_run=False))
         if outcome.reversible is False and outcome.written:
             self._say(f"{outcome.photo.path}: untag will not be able to restore its original bytes")
 
@@ -300,7 +302,7 @@ class TagProgress:
         would = [f"its sidecar {file.name} would be {self._beside}" for file in outcome.updated]
         if outcome.diff and outcome.status in WOULD and not (outcome.code or outcome.message):
             people = f": {outcome.people}" if outcome.people else ""
-            return [WOULD[outcome.status] + people, *would]
+            return [_what(outcome, dry_run=True) + people, *would]
         return would
 
     def _say(self, line: str, err: bool = False) -> None:
@@ -317,10 +319,16 @@ def _labels(dry_run: bool) -> dict[str, str]:
 
 def _line(outcome: TagOutcome, dry_run: bool) -> str:
     """Outcome of a photo, or the expected one in a dry run, with the reason."""
-    what = _labels(dry_run)[outcome.status] + (
-        f" ({outcome.written})" if outcome.written and outcome.code else ""
-    )
+    what = _what(outcome, dry_run)
     return f"{outcome.photo.path}: {what}: {outcome.message or outcome.code}".removesuffix(": ")
+
+
+def _what(outcome: TagOutcome, dry_run: bool) -> str:
+    """What was done, and why to a sidecar."""
+    named = outcome.written and (outcome.code or outcome.instead)
+    file = f" ({outcome.written})" if named else ""
+    why = f", because {outcome.instead}" if outcome.instead else ""
+    return _labels(dry_run)[outcome.status] + file + why
 
 
 def tally_lines(

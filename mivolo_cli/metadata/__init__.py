@@ -34,7 +34,9 @@ REASONS = {
     "bad_exif": "the EXIF data cannot be changed safely",
     "exif_taken": "the EXIF field already has text: use --overwrite to replace it",
     "exif_in_text": ("its EXIF is in a text chunk, and new EXIF would hide it from other programs"),
-    "no_exif": "EXIF text can only be written into JPEG, PNG and WebP files",
+    "no_exif": (
+        "the EXIF text was not written: JPEG, PNG and WebP files can hold it, sidecars cannot"
+    ),
     "too_large": "the metadata does not fit into this file",
     "extended_xmp": (
         "its regions or keywords are in extended XMP, where nothing can be added safely"

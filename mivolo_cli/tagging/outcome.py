@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from ..atomic import Kind, check_file, open_lines, reported
+from ..metadata import Refused
 from ..records import Photo, text
 
 Status = Literal[
@@ -29,6 +30,7 @@ HEADER_LIMIT = 1024
 class TagOutcome:
     """`written` is the file that was or would be written, `updated` are sidecars next to it that
     were there and got the same; `code` is one of REASONS where something could not be done.
+    `instead` says why a sidecar was written instead of the photo, where that was not asked for.
 
     `reversible` says whether `untag` can give the original bytes back, None if nothing is written.
     In a dry run, `people` is what is said of whom, and `diff` is the change of the packet, both for
@@ -45,6 +47,7 @@ class TagOutcome:
     people: str = ""
     diff: str = ""
     updated: tuple[Path, ...] = ()
+    instead: Refused | None = None
 
 
 @dataclass(slots=True)
@@ -107,6 +110,7 @@ class TagReport:
         if self._file is None:
             return
         reversible = "" if outcome.reversible is None else str(outcome.reversible).lower()
+        message = outcome.message or str(outcome.instead or "")
         written = "" if outcome.written is None else text(str(outcome.written))
         row = (
             text(outcome.photo.root),
@@ -115,9 +119,7 @@ class TagReport:
             written,
             outcome.code,
         )
-        csv.writer(self._file).writerow(
-            (*row, text(outcome.message), reversible, outcome.original_sha256)
-        )
+        csv.writer(self._file).writerow((*row, text(message), reversible, outcome.original_sha256))
         self._file.flush()
 
 

@@ -243,11 +243,11 @@ def _write_sidecar(job: _Job, options: TagOptions, reason: Refused | None) -> Ta
     """`reason` says why the photo itself is left alone, where that was not wanted."""
     sidecar.require_own(job.photo.file, options.sidecar_name)
     done = _sidecar(job, options, sidecar.path(job.photo.file, options.sidecar_name))
-    if reason is None and options.exif is not None:
-        reason = Refused("no_exif")
+    failure = None if options.exif is None else Refused("no_exif")
     if done.unchanged or not _people(done.new):
-        return _told(job, options, "unchanged", done, reason)
-    return _told(job, options, "sidecar", done, reason, done.file, done.old)
+        return _told(job, options, "unchanged", done, failure)
+    told = _told(job, options, "sidecar", done, failure, done.file, done.old)
+    return update(told, instead=reason)
 
 
 def _sidecar(job: _Job, options: TagOptions, file: Path) -> Sidecar:

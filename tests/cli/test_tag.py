@@ -94,9 +94,25 @@ def test_a_photo_that_was_left_alone_is_named_and_makes_the_exit_code_3(
     out = mivolo("tag", results, "--no-sidecar", "--quiet")
     assert out.exit_code == 3
     assert out.stderr == "a.jpg: not written: the file is write-protected\n"
+    assert "reasons: 1 read_only" in mivolo("tag", results, "--no-sidecar").stdout
+
+
+def test_a_sidecar_that_was_written_instead_is_a_success(
+    mivolo: Mivolo, photo: Path, results: Path, tmp_path: Path
+) -> None:
+    photo.chmod(0o444)
+    because = f"a.jpg: {{}} ({photo}.xmp), because the file is write-protected"
+    out = mivolo("tag", results, "--dry-run")
+    assert out.exit_code == 0 and because.format("would be written to a sidecar") in out.stdout
+    report = tmp_path / "tagged.csv"
+    out = mivolo("tag", results, "--report", report)
+    assert out.exit_code == 0 and out.stderr == "" and "reasons:" not in out.stdout
+    assert because.format("written to a sidecar") + "\n" in out.stdout
+    assert "sidecar" in report.read_text("utf-8") and "write-protected" in report.read_text("utf-8")
     out = mivolo("tag", results)
-    assert out.exit_code == 3 and "reasons: 1 read_only" in out.stdout
-    assert f"a.jpg: got a sidecar ({photo}.xmp): the file is write-protected" in out.stderr
+    assert out.exit_code == 0 and out.stdout == "1 photo\n  1 already up to date\n"
+    out = mivolo("tag", results, "--keywords", "--exif", "usercomment")
+    assert out.exit_code == 3 and "write-protected: the EXIF text was not written" in out.stderr
 
 
 def test_a_dry_run_names_what_untag_could_not_restore(mivolo: Mivolo, tmp_path: Path) -> None:
@@ -292,11 +308,11 @@ def test_a_dry_run_says_what_would_be(mivolo: Mivolo, tmp_path: Path) -> None:
     before = contents(album)
     out = mivolo("tag", write_results(tmp_path / "people.parquet", rows), "--dry-run")
     assert out.exit_code == 3 and contents(album) == before
-    for line in ("1 would be tagged", "1 would get a sidecar", "1 would not be written"):
+    for line in ("1 would be tagged", "1 would be written to a sidecar", "1 would not be written"):
         assert f"\n  {line}\n" in out.stdout
-    assert "\nb.heic: would get a sidecar: looks about 33" in f"\n{out.stdout}"
+    assert "\nb.heic: would be written to a sidecar: looks about 33" in f"\n{out.stdout}"
     assert "c.jpg: would not be written: " in out.stderr
-    assert not any(f"1 {word}" in out.output for word in ("tagged", "got", "not written"))
+    assert not any(f"1 {word}" in out.output for word in ("tagged", "written", "not written"))
     assert mivolo("tag", tmp_path / "people.parquet").exit_code == 3
     out = mivolo("untag", album, "--dry-run")
     assert out.stdout.count("would be restored byte for byte\n") == 3

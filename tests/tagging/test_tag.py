@@ -173,11 +173,11 @@ def test_a_photo_that_must_not_be_changed_is_named(
     tally, (outcome,) = run(tmp_path, rows_of(photo), where="photo")
     assert (outcome.status, outcome.code, tally.failed) == ("refused", code, 1)
     tally, (outcome,) = run(tmp_path, rows_of(photo))
-    assert (outcome.status, outcome.code, tally.failed) == (
-        "sidecar" if helps else "refused",
-        code,
-        1,
-    )
+    if helps:
+        assert outcome.instead is not None and outcome.instead.code == code
+    else:
+        assert outcome.code == code
+    assert (outcome.status, tally.failed) == (("sidecar", 0) if helps else ("refused", 1))
     assert photo.read_bytes() == before and sidecar.path(photo).exists() == helps
 
 
@@ -264,11 +264,8 @@ def test_what_cannot_be_restored_is_said_beforehand(tmp_path: Path) -> None:
     before = photo.read_bytes()
     assert one(tmp_path, rows_of(photo), dry_run=True, keywords=True).reversible is False
     outcome = one(tmp_path, rows_of(photo), require_reversible=True, keywords=True)
-    assert (outcome.status, outcome.code, photo.read_bytes()) == (
-        "sidecar",
-        "not_reversible",
-        before,
-    )
+    assert (outcome.status, outcome.code, photo.read_bytes()) == ("sidecar", "", before)
+    assert outcome.instead is not None and outcome.instead.code == "not_reversible"
     tally, (outcome,) = run(tmp_path, rows_of(photo), keywords=True)
     assert (outcome.status, outcome.reversible, tally.irreversible) == ("tagged", False, 1)
 
@@ -405,7 +402,8 @@ def test_a_new_sidecar_begins_with_the_photos_own_xmp(tmp_path: Path, suffix: st
         photo.write_bytes(with_packet(encode("JPEG"), OTHERS.decode().encode("utf-16")))
     before = photo.read_bytes()
     outcome = one(tmp_path, rows_of(photo))
-    assert (outcome.status, outcome.code) == ("sidecar", "bad_xmp" if suffix == ".jpg" else "")
+    reason = None if outcome.instead is None else outcome.instead.code
+    assert (outcome.status, reason) == ("sidecar", "bad_xmp" if suffix == ".jpg" else None)
     new = sidecar.path(photo).read_bytes()
     assert b"Anna" in new and b'Rating="4"' in new and b"mivolo:Age" in new
     assert one(tmp_path, rows_of(photo), check=True).status == "same"
@@ -477,10 +475,24 @@ def test_what_cannot_be_changed_safely_gets_a_sidecar(tmp_path: Path, data: byte
     photo = put(tmp_path, "a.jpg", data)
     for where in ("auto", "sidecar"):
         outcome = one(tmp_path, rows_of(photo), where=where)
-        assert outcome.code == ("bad_container" if where == "auto" else "")
+        reason = None if outcome.instead is None else outcome.instead.code
+        assert (outcome.code, reason) == ("", "bad_container" if where == "auto" else None)
         assert tags_of(photo) is not None and photo.read_bytes() == data
     assert one(tmp_path, rows_of(photo), check=True).status == "same"
     assert untagged(photo)[0].status == "restored" and list(contents(photo.parent)) == ["a.jpg"]
+
+
+def test_metadata_that_does_not_fit_goes_to_a_sidecar(tmp_path: Path) -> None:
+    photo = save_photo(tmp_path / "album" / "a.jpg")
+    step = {"face_y1": 8.0, "face_y2": 40.0, "age": 33.4}
+    crowd = [{"face_x1": n / 10, "face_x2": 20.0 + n / 10} | step for n in range(400)]
+    before, rows = photo.read_bytes(), rows_of(photo, crowd)
+    tally, (outcome,) = run(tmp_path, rows)
+    assert (outcome.status, outcome.code, tally.failed) == ("sidecar", "", 0)
+    assert outcome.instead is not None and outcome.instead.code == "too_large"
+    tally, (outcome,) = run(tmp_path, rows)
+    assert (outcome.status, outcome.message, tally.failed) == ("unchanged", "", 0)
+    assert photo.read_bytes() == before and sidecar.path(photo).exists()
 
 
 def test_sidecars_are_checked_by_exiv2_as_photos_are(
