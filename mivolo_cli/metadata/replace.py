@@ -166,7 +166,7 @@ def _backup_of(target: Path) -> Path:
 
 def _not_read(error: OSError) -> Refused:
     gone = error.errno in (errno.ENOENT, errno.ENOTDIR)
-    return Refused("missing" if gone else "unreadable", _why(error))
+    return Refused("missing") if gone else Refused("unreadable", _why(error))
 
 
 def _why(error: OSError) -> str:

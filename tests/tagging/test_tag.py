@@ -191,7 +191,8 @@ def test_a_photo_that_changed_since_the_scan_is_refused(tmp_path: Path, photo: P
     save_photo(photo, pixels=np.zeros((40, 40, 3), np.uint8))
     assert one(tmp_path, rows_of(photo)).code == "other_picture"
     photo.unlink()
-    assert one(tmp_path, rows).code == "missing"
+    gone = one(tmp_path, rows)
+    assert gone.code == "missing" and gone.message.endswith("no longer does")
     assert not list(photo.parent.iterdir())
 
 
