@@ -173,10 +173,14 @@ def main() -> None:
     parser.add_argument(
         "--detector", action="append", help="name, weights, or candidate; repeatable"
     )
+    parser.add_argument("--precision", default="fp32", help="bf16 for the embedded detector")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    scores = {name: measure(name, arguments.data) for name in arguments.detector or ["embedded"]}
+    scores = {
+        name: measure(name, arguments.data, arguments.precision)
+        for name in arguments.detector or ["embedded"]
+    }
     show([row for name, score in scores.items() for row in score.rows(name)], None)
     print()
     show([score.summary(name) for name, score in scores.items()], None)
@@ -188,9 +192,9 @@ def main() -> None:
         arguments.json.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
 
 
-def measure(name: str, data: list[Path]) -> Score:
+def measure(name: str, data: list[Path], precision: str = "fp32") -> Score:
     """What a detector does on the photos of these files."""
-    detector = open_candidate(Path(name)) or open_detector(name)
+    detector = open_candidate(Path(name)) or open_detector(name, precision=precision)
     detector.detect([Image(Photo("", ""), np.zeros((480, 640, 3), np.uint8))])
     score = Score()
     for file in data:

@@ -90,9 +90,9 @@ class Objects:
 class Deim:
     """Finds persons and animals; without a file, with the weights shipped with the package."""
 
-    def __init__(self, file: Path | None = None) -> None:
+    def __init__(self, file: Path | None = None, precision: str = "fp32") -> None:
         self.file = file or find(NAME)
-        self._engine = OnnxEngine(self.file)
+        self._engine = OnnxEngine(self.file, precision=precision)
 
     def find(self, photo: Scaled) -> Objects:
         """Persons and animals in pixels (height, width, 3) RGB; where many persons are small, with

@@ -39,7 +39,8 @@ class EmbeddedDetector:
     names in a folder.
 
     `face_score` is what large faces must score (small ones less: see faces.py), `person_score` what
-    persons must, both 0 to 1.
+    persons must, both 0 to 1. With bf16 as `precision` it finds as many in two thirds of the time,
+    if the processor has that.
     """
 
     name, batch = "embedded", 1
@@ -49,9 +50,10 @@ class EmbeddedDetector:
         place: Path | None = None,
         face_score: float = FACE_SCORE,
         person_score: float = PERSON_SCORE,
+        precision: str = "fp32",
     ) -> None:
-        self.persons = Deim(place and place / deim.FILE)
-        self.faces = YuNet(place and place / yunet.FILE)
+        self.persons = Deim(place and place / deim.FILE, precision)
+        self.faces = YuNet(place and place / yunet.FILE, precision)
         self._finder = FaceFinder(self.faces, face_score)
         self._person_score = person_score
         files = sha256(self.persons.file) + sha256(self.faces.file)

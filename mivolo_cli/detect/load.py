@@ -30,10 +30,10 @@ def open_detector(
 
     `boxes` is the table of `given`; `weights` replaces the registered file of `yolo` and
     `retinaface`; `device` is PyTorch's name of it, or of several GPUs (see device.each_gpu),
-    `engine` is that of an age model; `precision` is for yolo in OpenVINO, which stays at fp32 for
-    int8. `face_score` and `person_score` (0 to 1) are what faces and persons must score, None: the
-    detector's defaults; those of `given` are all taken. Raises BadInput or WeightsError, and no
-    pickle is opened before it is known to be trusted.
+    `engine` is that of an age model; `precision` is for embedded (bf16) and yolo in OpenVINO, which
+    stay at fp32 for int8. `face_score` and `person_score` (0 to 1) are what faces and persons must
+    score, None: the detector's defaults; those of `given` are all taken. Raises BadInput or
+    WeightsError, and no pickle is opened before it is known to be trusted.
     """
     limits = {"face_score": face_score, "person_score": person_score}
     chosen: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
@@ -57,7 +57,7 @@ def open_detector(
     if name == "embedded":
         from .embedded import EmbeddedDetector
 
-        return EmbeddedDetector(**chosen)
+        return EmbeddedDetector(precision=precision, **chosen)
     of_gpus: list[Detector] = [
         _open(name, weights, gpu, engine, precision, chosen) for gpu in each_gpu(device)
     ]

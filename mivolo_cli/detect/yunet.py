@@ -63,9 +63,9 @@ class Faces:
 class YuNet:
     """Finds faces; without a file, with the weights shipped with the package."""
 
-    def __init__(self, file: Path | None = None) -> None:
+    def __init__(self, file: Path | None = None, precision: str = "fp32") -> None:
         self.file = file or find(NAME)
-        self._engine = OnnxEngine(self.file)
+        self._engine = OnnxEngine(self.file, precision=precision)
 
     def find(self, pixels: Pixels, scale: float) -> Faces:
         """The faces in pixels (height, width, 3) RGB, resized by this factor for the network.

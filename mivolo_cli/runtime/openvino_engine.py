@@ -32,11 +32,17 @@ class OnnxEngine:
     as there are cores. One that ships with the package is compiled once: see compiled_cache.
 
     Each call computes on one core: small graphs are slower on two than twice on one. `device` is
-    OpenVINO's name for it. On every device it computes in true fp32: OpenVINO would choose less by
-    itself.
+    OpenVINO's name for it. On every device it computes in true fp32, since OpenVINO would choose
+    less by itself, unless `precision` is bf16 and the processor has that.
     """
 
-    def __init__(self, file: Path, device: str = "cpu", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        device: str = "cpu",
+        threads: int | None = None,
+        precision: str = "fp32",
+    ) -> None:
         try:
             openvino = import_openvino()
         except ImportError as error:
@@ -49,8 +55,10 @@ class OnnxEngine:
             )
         cores = threads or os.cpu_count() or 1
         streams = {"NUM_STREAMS": str(cores)} if device == "cpu" else {}
-        settings = _settings("fp32", cores) | streams
         core = openvino.Core()
+        if precision != "bf16" or not _is_supported(core, precision):
+            precision = "fp32"
+        settings = _settings(precision, cores) | streams
 
         def compile() -> Any:
             graph = core.read_model(file)
@@ -88,9 +96,7 @@ class OpenVinoEngine:
         openvino = import_openvino()
         self.precision, self.int8_key = precision, ""
         core = openvino.Core()
-        if precision in ("bf16", "fp16") and precision.upper() not in core.get_property(
-            "CPU", "OPTIMIZATION_CAPABILITIES"
-        ):
+        if precision in ("bf16", "fp16") and not _is_supported(core, precision):
             logger.warning(f"this processor does not support {precision}: the model runs in fp32")
             self.precision = "fp32"
         settings = _settings(self.precision, threads)
@@ -167,6 +173,11 @@ def _require_finite(graph: openvino.Model, file: Path) -> None:
                 f"{file} contains weights that are not finite numbers: {node.get_friendly_name()}",
                 hint="it is damaged, or its training failed: download it again",
             )
+
+
+def _is_supported(core: openvino.Core, precision: str) -> bool:
+    """Whether the processor computes in bf16 or fp16 itself."""
+    return precision.upper() in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _settings(precision: str, threads: int | None) -> dict[str, Any]:

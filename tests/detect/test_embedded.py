@@ -30,6 +30,7 @@ from mivolo_cli.pipeline.pair import pair
 from mivolo_cli.pipeline.stages import Detected, detect_people
 from mivolo_cli.pipeline.turning import turned_person
 from mivolo_cli.records import Box, Boxes, Detections, Image, Person, Photo, Pixels
+from mivolo_cli.runtime import openvino_engine
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "detections.json").read_text())
 NOBODY = np.zeros((0, 4), np.float32)
@@ -273,6 +274,24 @@ def test_a_doubtful_person_without_a_face_is_found_but_not_judged(
     monkeypatch.setattr(Deim, "find", lambda *_: some)
     (found,) = detector.detect([image(np.zeros((500, 300, 3), np.uint8))])
     assert [person.judged for person in pair(found)] == [judged]
+
+
+@pytest.mark.parametrize(("supported", "overlap"), [(True, 0.9), (False, 0.9999)])
+def test_bf16_finds_the_same_people_and_gives_way_to_fp32(
+    supported: bool,
+    overlap: float,
+    photos: dict[str, Pixels],
+    detector: EmbeddedDetector,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not supported:
+        monkeypatch.setattr(openvino_engine, "_is_supported", lambda *_: False)
+    faster = open_detector("embedded", precision="bf16")
+    for pixels in photos.values():
+        (plain,), (fast,) = (found.detect([image(pixels)]) for found in (detector, faster))
+        for expected, boxes in ((plain.persons, fast.persons), (plain.faces, fast.faces)):
+            assert len(boxes) == len(expected)
+            assert (arithmetic.iou(expected, boxes).max(axis=1) > overlap).all()
 
 
 def test_photos_keep_their_order_and_do_not_depend_on_one_another(
