@@ -17,7 +17,6 @@ from helpers.models import SMALL
 
 from mivolo_cli.model import checkpoint
 from mivolo_cli.model.architecture import FromPixels, create_model
-from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.model.variants import SIZES
 from mivolo_cli.runtime import graph_cache
 from mivolo_cli.runtime.graph_cache import NotConverted, open_converted
@@ -40,20 +39,6 @@ def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     """Makes `mivolo_xs` much smaller, but for a test of the real one."""
     if "real" not in request.node.name:
         monkeypatch.setitem(SIZES, "xs", SMALL)
-
-
-@pytest.fixture
-def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """One entry for each conversion that takes place."""
-    seen: list[str] = []
-    convert = graph_cache.convert
-
-    def watch(module: FromPixels, spec: ModelSpec) -> Any:
-        seen.append(spec.name)
-        return convert(module, spec)
-
-    monkeypatch.setattr(graph_cache, "convert", watch)
-    return seen
 
 
 def people(size: int = 32, channels: int = 6, n: int = 7) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from mivolo_cli.errors import MivoloError, WeightsError
 from mivolo_cli.model import checkpoint, registry
 from mivolo_cli.model.architecture import FromPixels, create_model
-from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.model.variants import SIZES
 from mivolo_cli.runtime import graph_cache, templates
 from mivolo_cli.runtime.load import open_model
@@ -71,19 +70,6 @@ def small(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(SIZES, "xs", SMALL)
     monkeypatch.setattr(templates, "place_of", lambda variant: made / f"{variant}.template")
     return made
-
-
-@pytest.fixture
-def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    seen: list[str] = []
-    convert = graph_cache.convert
-
-    def watch(module: FromPixels, spec: ModelSpec) -> Any:
-        seen.append(spec.name)
-        return convert(module, spec)
-
-    monkeypatch.setattr(graph_cache, "convert", watch)
-    return seen
 
 
 @pytest.mark.parametrize("name", MODELS)
