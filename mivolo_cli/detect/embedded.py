@@ -39,8 +39,8 @@ class EmbeddedDetector:
     names in a folder.
 
     `face_score` is what large faces must score (small ones less: see faces.py), `person_score` what
-    persons must, both 0 to 1. With bf16 as `precision` it finds as many in two thirds of the time,
-    if the processor has that.
+    persons must, both 0 to 1. With bf16 as `precision` it finds as many in three quarters of the
+    time, if the processor has that.
     """
 
     name, batch = "embedded", 1
