@@ -1,4 +1,4 @@
-"""DEIMv2-femto: detects persons and animals in a whole photo or in parts of it."""
+"""DEIMv2-femto: person and animal detection in a whole photo or in parts of it."""
 
 from __future__ import annotations
 
@@ -22,36 +22,37 @@ FILE = f"{NAME}.onnx"
 SIZE = 416
 PERSON = 0
 ANIMALS = (*range(14, 24), 77)
-"""COCO's bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, and the teddy bear."""
+"""COCO labels of bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe and teddy
+bear."""
 PERSON_SCORE = 0.33
 LOWEST_SCORE = 0.2
-"""Candidates with lower scores are dropped at once."""
+"""Candidates that score lower are discarded."""
 IOU = 0.5
-"""Two boxes of persons that overlap by more are the same person. The network is said to need no
-NMS, but here one false person in three goes by it, and hardly a true one."""
+"""Person boxes with a higher IoU are merged. The network is published as NMS-free, but here NMS
+removes one in three false persons and hardly any true ones."""
 ELONGATED, WINDOW = 2.0, 1.5
-"""A photo whose sides differ by more than the first is searched in windows whose sides differ by
-the second."""
+"""Photos with an aspect ratio above ELONGATED are searched in windows with the aspect ratio
+WINDOW."""
 WINDOW_STEP = 1 / 3
-"""From one window to the next, as a share of its longer side: whoever is no larger than the rest is
-whole in one."""
+"""Offset between windows, as a share of their longer side: anyone no larger than the overlap is
+completely inside one window."""
 MAX_WINDOWS = 30
 CROWD_SCORE, SMALL_PERSON, CLOSER_FROM = 0.2, 0.25, 3
-"""With this many persons below this share of the photo's longer side, closer passes over its two
-halves pay."""
+"""With at least CLOSER_FROM persons smaller than SMALL_PERSON, as a share of the photo's longer
+side, closer passes over its two halves are worthwhile."""
 HALF = 0.6
-"""Each half's share of the longer side: they overlap."""
+"""Length of each half as a share of the longer side; the halves overlap."""
 EDGE = 0.01
-"""A box that ends within this share of a window's longer side from an edge inside the photo is cut
-off there."""
+"""A box within this share of a window's longer side from a window edge inside the photo is treated
+as cut off."""
 
 Window = tuple[int, int, int, int]
-"""x1, y1, x2, y2 in whole pixels of the photo."""
+"""x1, y1, x2, y2 in integer pixels of the photo."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Objects:
-    """Boxes (n, 4) in pixels of the photo, scores (n,), best first, and COCO's labels (n,)."""
+    """Boxes (n, 4) in pixels of the photo, scores (n,) and COCO labels (n,), best first."""
 
     boxes: Boxes
     scores: NDArray[np.float32]
@@ -61,7 +62,7 @@ class Objects:
         return len(self.boxes)
 
     def __getitem__(self, kept: NDArray[np.bool_] | NDArray[np.intp]) -> Objects:
-        """Those of a mask or of indices."""
+        """Return the objects selected by a mask or by indices."""
         return Objects(self.boxes[kept], self.scores[kept], self.labels[kept])
 
     @property
@@ -69,13 +70,13 @@ class Objects:
         return self[self.labels != PERSON]
 
     def persons(self, score: float) -> Objects:
-        """The persons that score more."""
+        """Return the persons that score above a threshold."""
         return self[(self.labels == PERSON) & (self.scores > score)]
 
     @staticmethod
     def merge(parts: Sequence[Objects]) -> Objects:
-        """The objects of several passes, each once, with the best score; an animal and a person may
-        be in one place."""
+        """Merge the objects of several passes, keeping the best score of duplicates. Animals and
+        persons do not suppress each other."""
         boxes = np.concatenate([part.boxes for part in parts])
         scores = np.concatenate([part.scores for part in parts])
         labels = np.concatenate([part.labels for part in parts])
@@ -88,15 +89,15 @@ class Objects:
 
 
 class Deim:
-    """Finds persons and animals; without a file, with the weights shipped with the package."""
+    """Person and animal detector; uses the weights shipped with the package unless given a file."""
 
     def __init__(self, file: Path | None = None, precision: str = "fp32") -> None:
         self.file = file or find(NAME)
         self._engine = OnnxEngine(self.file, precision=precision)
 
     def find(self, photo: Scaled) -> Objects:
-        """Persons and animals in pixels (height, width, 3) RGB; where many persons are small, with
-        closer passes."""
+        """Detect persons and animals in pixels (height, width, 3) RGB, with closer passes where
+        many persons are small."""
         height, width = photo.pixels.shape[:2]
         parts = [self._find_in(photo, window) for window in windows(height, width)]
         found = Objects.merge(parts)
@@ -109,7 +110,7 @@ class Deim:
         return found
 
     def _find_in(self, photo: Scaled, window: Window) -> Objects:
-        """What a window shows, except what its edges cut off."""
+        """Detect objects in a window, except those that its edges cut off."""
         x1, y1, x2, y2 = window
         height, width = photo.pixels.shape[:2]
         part = cv2.dnn.blobFromImage(photo.part(window, SIZE, SIZE), 1 / 255)
@@ -122,7 +123,7 @@ class Deim:
 
 
 def windows(height: int, width: int) -> list[Window]:
-    """The whole photo, or overlapping windows along the longer side of an elongated one."""
+    """Return the whole photo, or overlapping windows along the longer side if it is elongated."""
     short, long = sorted((height, width))
     if long <= ELONGATED * short:
         return [(0, 0, width, height)]
@@ -132,7 +133,7 @@ def windows(height: int, width: int) -> list[Window]:
 
 
 def halves(height: int, width: int) -> list[Window]:
-    """Two overlapping parts of the photo along its longer side."""
+    """Return two overlapping parts of the photo along its longer side."""
     long = max(height, width)
     length = math.ceil(HALF * long)
     return _along(height, width, np.array((0, long - length)), length)
@@ -141,15 +142,16 @@ def halves(height: int, width: int) -> list[Window]:
 def _along(
     height: int, width: int, starts: NDArray[np.floating | np.integer], length: int
 ) -> list[Window]:
-    """Windows of this length that start there on the longer side, and show all of the shorter
-    one."""
+    """Return windows of a given length at these offsets on the longer side; each spans the full
+    shorter side."""
     if width >= height:
         return [(start, 0, start + length, height) for start in starts.astype(int).tolist()]
     return [(0, start, width, start + length) for start in starts.astype(int).tolist()]
 
 
 def _is_cut(boxes: Boxes, window: Window, width: int, height: int) -> NDArray[np.bool_]:
-    """Which boxes (n, 4) end at an edge of the window inside a photo of this size: (n,)."""
+    """Return a mask (n,) of the boxes (n, 4) that end at a window edge inside a photo of this
+    size."""
     start, end = np.array(window[:2]), np.array(window[2:])
     near = EDGE * (end - start).max()
     first = (boxes[:, :2] < start + near) & (start > 0)

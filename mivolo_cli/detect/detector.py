@@ -16,7 +16,7 @@ from ..runtime.pool import ResourcePool
 
 YOLO_SUFFIXES = (".pt", ".onnx", ".torchscript", ".engine", "_openvino_model")
 MOST = 8
-"""Photos in a batch of a large network."""
+"""Maximum number of photos in a batch of a large network."""
 T = TypeVar("T")
 
 
@@ -33,16 +33,15 @@ class Detector(Protocol):
     streams: int
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """Returns one result per photo, in order; it does not depend on the other photos."""
+        """Return one result per photo, in order; it does not depend on the other photos."""
 
     def way_up(self, pixels: Pixels) -> int:
-        """Number of counter-clockwise quarter turns after which a picture (height, width, 3) shows
-        faces best; 0 if none are found in any orientation."""
+        """Return the number of counter-clockwise quarter turns after which faces in a picture
+        (height, width, 3) score best; 0 if none are found in any orientation."""
 
 
 class SharedDetector:
-    """The same detector on several GPUs: photos go to one that is idle, from as many threads as
-    there are GPUs."""
+    """One detector on several GPUs: photos go to an idle one. `streams` is the number of GPUs."""
 
     def __init__(self, detectors: Sequence[Detector]) -> None:
         self._detectors = detectors
@@ -63,8 +62,8 @@ class SharedDetector:
 
 
 def by_shape(images: Sequence[Image], find: Callable[[list[Pixels]], list[T]]) -> list[T]:
-    """What `find` says of each photo, in order; it is given photos of one shape at a time, and not
-    too many."""
+    """Call `find` with batches of photos of equal shape, at most MOST each, and return the results
+    in the order of the photos."""
     found: dict[int, T] = {}
     places = sorted(range(len(images)), key=lambda place: images[place].pixels.shape)
     for _, group in groupby(places, key=lambda place: images[place].pixels.shape):
@@ -84,13 +83,13 @@ def detections(
     height: int,
     points: ArrayLike | None = None,
 ) -> Detections:
-    """Anyone's boxes (n, 4) xyxy in pixels and scores (n,), made fit for a photo of this size; no
-    scores: None.
+    """Clean up boxes (n, 4) xyxy in pixels and scores (n,), or None without scores, for a photo of
+    this size.
 
-    They are clipped to the photo, their scores to 0 to 1, and sorted, best first and unknown (NaN)
-    scores last; boxes that are not finite or have no area left are dropped. `points` (faces, 5, 2)
-    stay with their faces, and where they are: they may lie outside the photo. Raises ValueError if
-    boxes and scores or points are not as many.
+    Boxes are clipped to the photo, scores to 0 to 1, and both are sorted best first, with unknown
+    (NaN) scores last. Boxes that are not finite or have no area left are dropped. `points` (faces,
+    5, 2) are sorted with their faces, but not clipped: they may lie outside the photo. Raises
+    ValueError if the numbers of boxes and of scores or points differ.
     """
     bodies, body_scores, _ = _clean(persons, person_scores, width, height)
     boxes, scores, kept = _clean(faces, face_scores, width, height)
@@ -106,24 +105,24 @@ def detections(
 
 
 def way_up_by_faces(detector: Detector, pixels: Pixels) -> int:
-    """Detector.way_up for detectors of any kind: by all faces that they find."""
+    """Implement Detector.way_up for any detector, from all faces that it detects."""
     images = [Image(Photo("", f"{way}"), turned(pixels, way)) for way in range(4)]
     return best_way_up([found.face_scores for found in detector.detect(images)])
 
 
 def best_way_up(scores: Sequence[NDArray[np.float32]]) -> int:
-    """The way of the four whose faces have the largest sum of scores; the first where none has
-    any."""
+    """Return the orientation (0 to 3) with the largest sum of face scores; 0 if there are no
+    faces."""
     return int(np.argmax([np.nan_to_num(found, nan=1.0).sum() for found in scores]))
 
 
 def turned(pixels: Pixels, quarters: int) -> Pixels:
-    """The picture (height, width, 3) after this many quarter turns counter-clockwise."""
+    """Rotate pixels (height, width, 3) by this many quarter turns counter-clockwise."""
     return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters % 4 else pixels
 
 
 def without_small_faces(found: Detections, min_face: float) -> Detections:
-    """The detections without faces whose longer side is below this, in pixels of the photo."""
+    """Drop faces whose longer side is shorter than `min_face` pixels of the photo."""
     kept = arithmetic.longer_side(found.faces) >= min_face
     return replace(
         found,
@@ -137,7 +136,7 @@ def without_small_faces(found: Detections, min_face: float) -> Detections:
 def _clean(
     found: ArrayLike, scored: ArrayLike | None, width: int, height: int
 ) -> tuple[Boxes, NDArray[np.float32], NDArray[np.intp]]:
-    """Boxes and scores made fit, and the index that each of them had."""
+    """Return the cleaned boxes and scores, and the original index of each."""
     boxes = np.asarray(found, np.float32).reshape(-1, 4)
     scores = (
         np.full(len(boxes), np.nan, np.float32)

@@ -21,26 +21,26 @@ from .resize import Scaled
 from .yunet import YuNet
 
 WAY_UP_SIDE, WAY_UP_SCORE = 320, 0.75
-"""Longer side of the photo in pixels, and score of the faces, by which the way up is chosen."""
+"""Longer side of the photo in pixels, and minimum face score, for choosing the way up."""
 SAME_AS_ANIMAL, ANIMAL_SHARE = 0.7, 0.8
-"""A person without a face is an animal if one was found there, with this IoU and this share of the
-person's score."""
+"""A person without a face is an animal if an animal box overlaps it with at least this IoU and has
+at least this share of its score."""
 ALONE_SCORE = 0.5
-"""Of persons without a face that score less, all six on the COCO photos with labels were knees, an
-arm, or somebody who was judged by the face already."""
+"""Persons without a face that score less are not judged: in the labelled COCO photos, all six were
+knees, an arm, or people already judged by their face."""
 COVERED, PART, SIMILAR = 0.8, 0.6, 4
-"""A body without a face is no second person if it covers the first share of the body of a face, or
-lies in it with the second share of its own area, unless one is this many times as large as the
-other: people stand before one another."""
+"""A body without a face is a duplicate if it covers the share COVERED of a body with a face, or
+lies inside one with the share PART of its own area, unless one is SIMILAR times as large as the
+other: people may stand in front of one another."""
 
 
 class EmbeddedDetector:
-    """Persons and faces with the two files shipped with the package, or with those of the same
-    names in a folder.
+    """Person and face detector that uses the two files shipped with the package, or files of the
+    same names in a folder.
 
-    `face_score` is what large faces must score (small ones less: see faces.py), `person_score` what
-    persons must, both 0 to 1. With bf16 as `precision` it finds as many in three quarters of the
-    time, if the processor has that.
+    `face_score` is the minimum score of large faces (lower for small ones: see faces.py),
+    `person_score` that of persons, both 0 to 1. With bf16 as `precision`, it detects as many in
+    three quarters of the time, if the processor supports bf16.
     """
 
     name, batch = "embedded", 1
@@ -61,11 +61,12 @@ class EmbeddedDetector:
         self.streams = os.cpu_count() or 1
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """See Detector.detect. One call computes on one core."""
+        """See Detector.detect. Each call runs on one core."""
         return [self._detect(image) for image in images]
 
     def way_up(self, pixels: Pixels) -> int:
-        """See Detector.way_up: by the faces that a small pass finds in each of the four ways."""
+        """See Detector.way_up. Runs a small face detection pass in each of the four
+        orientations."""
         scale = min(1.0, WAY_UP_SIDE / max(pixels.shape[:2]))
         found = [self.faces.find(turned(pixels, way), scale).scores for way in range(4)]
         return best_way_up([scores[scores > WAY_UP_SCORE] for scores in found])
@@ -91,8 +92,7 @@ class EmbeddedDetector:
 
 
 def real_persons(persons: Objects, faces: Boxes, animals: Objects) -> Objects:
-    """The persons less those without a face that are an animal, or somebody with a face once
-    more."""
+    """Drop persons without a face that are animals or duplicates of someone with a face."""
     possible = can_belong(persons.boxes, faces)
     areas = area(persons.boxes)
     owners = (

@@ -1,7 +1,8 @@
-"""Find faces by several passes of YuNet: in detail, as an overview, and closer where that decides.
+"""Detect faces in several passes of YuNet: in detail, as an overview, and in close-ups of doubtful
+ones.
 
-A face in doubt must be found again in a closer pass, with its head turned upright. The score that
-it needs depends on its size and on who is around it.
+A doubtful face must be detected again in a close-up, with its head turned upright. The score it
+needs depends on its size and on the people around it.
 """
 
 from __future__ import annotations
@@ -20,68 +21,68 @@ from .yunet import Faces, YuNet
 FACE_SCORE = 0.80
 DETAIL_PIXELS = 800 * 600
 DETAIL_SIDE = 416
-"""The pass in detail gets the photo with this many pixels, and an elongated one with at least this
-shorter side."""
+"""The detail pass resizes the photo to this many pixels; the shorter side of an elongated photo is
+at least DETAIL_SIDE."""
 MAX_SCALE = 2.0
 MAX_PIXELS = 16 * DETAIL_PIXELS
-"""It enlarges no photo by more, and gets none with more pixels."""
+"""Limits of the detail pass: upscaling factor, and pixels of its input."""
 OVERVIEW = 0.3
-"""Sides of the overview as a share of those of the pass in detail. Sizes below are pixels of the
-pass in detail."""
+"""Scale of the overview pass relative to the detail pass. Sizes below are in pixels of the detail
+pass."""
 LARGE_FACE = 128
-"""Faces from this size on may come from the overview."""
+"""Faces of at least this size may come from the overview pass."""
 HUGE_FACE = 400
-"""In faces of this size, the pass in detail finds pieces that are none."""
+"""Inside larger faces, the detail pass detects fragments that are not faces."""
 SMALL_FACES, SMALL_SCORE = (16, 40), 0.30
-"""YuNet gives small faces lower scores: those of the first size and below need so much less than
-those of the second."""
+"""YuNet gives small faces lower scores: their threshold is lower by SMALL_SCORE up to the first
+size, and not lower from the second on."""
 BACKGROUND, BACKGROUND_SCORE = 0.3, 0.65
-"""Faces below this share of the photo's largest need this score, however small they are: many are
-out of focus."""
+"""Faces smaller than this share of the photo's largest must score at least BACKGROUND_SCORE,
+however small they are: many are out of focus."""
 SURE_ANIMAL, ANIMAL_SCORE = 0.6, 0.8
-"""Faces of no person inside an animal with the first score are no faces; inside another, they need
-the second: heads that lie are taken for dogs and birds, too."""
+"""A face without a person inside an animal that scores above SURE_ANIMAL is discarded; inside any
+other animal, it must score ANIMAL_SCORE: heads of people lying down are also taken for dogs and
+birds."""
 CANDIDATE_SCORE = 0.45
 SURE_SCORE = 0.85
-"""Faces with scores in between get a closer pass."""
+"""Faces that score between these two get a close-up pass."""
 LEAN, LEVEL, LEVELLINGS = 8, 4, 4
-"""So are faces that lean by more than the first degrees, until they lean by less than the second,
-and so often at most."""
+"""Faces that lean by more than LEAN degrees also get one. They are levelled until the angle changes
+by less than LEVEL degrees, at most LEVELLINGS times."""
 UPRIGHT_SCORE, FAR = 0.88, 45
-"""Upright faces score more than the first. Others may lean so far that their points are wrong, and
-are also levelled beginning with this many degrees more and less."""
+"""Upright faces score above UPRIGHT_SCORE. Others may lean so far that their landmarks are wrong,
+so levelling also starts FAR degrees to either side."""
 TILT = 20
-"""The score of a face that leans by more degrees is that of the levelled pass."""
+"""A face that leans by more degrees takes the score of the levelled pass."""
 CLOSER_REACH = 2.0
-"""A closer pass over a face gets a square of this many times its longer side."""
+"""Side of the square for a close-up, as a multiple of the face's longer side."""
 SAME_PLACE = 0.35
-"""The same face is found within this share of its longer side."""
+"""Maximum distance between two detections of the same face, as a share of its longer side."""
 EXPECTED = 0.08
-"""The best face that can be that of a person without one needs so much less."""
+"""The threshold is lower by this for the best face that can belong to a person without one."""
 HEAD_SCORE = 0.74
-"""A face must score this in a closer pass over the head of a person whose face was not found
-before."""
+"""Minimum face score in a close-up of the head of a person whose face was not detected before."""
 UPPER_PART, UPPER_REACH = 0.5, 1.2
-"""That pass gets a square of the person's width, or of this share of the height if that is more,
-and so much larger."""
+"""That close-up is a square of UPPER_REACH times the person's width, or times the share UPPER_PART
+of the height if that is more."""
 UPPER_HALF, UNDER_HAT = 0.5, 1.6
-"""Shares of a body's longer side, and of a face's, within which from the top the face's centre
-lies."""
+"""Maximum distance of a face's centre from the top of the body, as a share of the body's longer
+side and of the face's; the larger one applies."""
 CONTAINED = 0.6
-"""A face with this share of its area inside a box is inside."""
+"""A face with at least this share of its area inside a box is inside it."""
 
 
 class FaceFinder:
-    """Finds the faces of a photo whose persons and animals are known.
+    """Face detector for photos whose persons and animals are known.
 
-    `face_score` is what a large face must score; what others must is relative to it.
+    `face_score` is the minimum score of a large face; other thresholds are relative to it.
     """
 
     def __init__(self, network: YuNet, face_score: float = FACE_SCORE) -> None:
         self._network, self._face_score = network, face_score
 
     def find(self, photo: Scaled, persons: Boxes, animals: Objects) -> Faces:
-        """The faces in a photo, reduced to the scale in detail, with persons (n, 4)."""
+        """Detect faces in a photo scaled for the detail pass, given persons (n, 4) and animals."""
         pixels, scale = photo.pixels, detail_scale(*photo.pixels.shape[:2])
         factor = scale / photo.scale
         detail, overview = (
@@ -99,7 +100,8 @@ class FaceFinder:
         )
 
     def _accept_all(self, pixels: Pixels, faces: Faces, persons: Boxes, scale: float) -> Faces:
-        """The faces that score enough, and those of persons who lack one."""
+        """Return the faces that score enough, including those found by searching for the faces of
+        persons without one."""
         sure = faces[faces.scores > self._needed(faces, scale)]
         largest = float(longer_side(sure.boxes).max(initial=0))
         expected = best_faces(faceless(persons, sure.boxes), faces)
@@ -110,8 +112,8 @@ class FaceFinder:
         return Faces.merge([found, heads[heads.scores > self._needed(heads, scale, largest)]])
 
     def _check(self, pixels: Pixels, faces: Faces, animal: NDArray[np.bool_]) -> Faces:
-        """The faces with the scores of closer passes where they are in doubt, inside animals, or
-        lean; leaning ones with the box and points of that pass, too."""
+        """Update the scores of faces that are doubtful, inside animals or leaning with those of
+        close-ups. Leaning faces also take the box and landmarks of the close-up."""
         scores, points, boxes = faces.scores.copy(), faces.points.copy(), faces.boxes.copy()
         leaning = abs(roll(points))
         doubtful = (scores < SURE_SCORE) | animal
@@ -128,10 +130,10 @@ class FaceFinder:
         return Faces(boxes, scores, points)
 
     def _find_upright(self, pixels: Pixels, face: Faces) -> Faces:
-        """One face as it is found again with its head upright; none if it is not found again.
+        """Detect one face again with its head upright; empty if it is not detected again.
 
-        The points of a head that leans far may lie anywhere. So where levelling by them does not
-        lead to a good score, it also begins to both sides of it.
+        The landmarks of a head that leans far may be wrong. If levelling by them does not lead to a
+        good score, it also starts from both sides.
         """
         lean = float(roll(face.points)[0])
         best = self._level(pixels, face, lean)
@@ -142,8 +144,8 @@ class FaceFinder:
         return best
 
     def _level(self, pixels: Pixels, face: Faces, lean: float) -> Faces:
-        """The face as it is found where the picture is turned as if its head leant by this many
-        degrees, and then by this many as it turns out to lean, until that changes no more."""
+        """Detect a face again with the picture turned by `lean` degrees, then by the lean measured
+        in the result, until that no longer changes."""
         side = float(longer_side(face.boxes)[0])
         middle, level = centre(face.boxes)[0], face[:0]
         for _ in range(LEVELLINGS):
@@ -161,7 +163,7 @@ class FaceFinder:
         return level
 
     def _find_head(self, pixels: Pixels, person: Boxes) -> Faces:
-        """The faces that can be those of a person (4,)."""
+        """Search the upper part of a person (4,) for faces that can belong to them."""
         x1, y1, x2, y2 = person.tolist()
         side = max(x2 - x1, UPPER_PART * (y2 - y1))
         found = self._network.find_around(
@@ -172,8 +174,8 @@ class FaceFinder:
     def _needed(
         self, faces: Faces, scale: float, largest: float | None = None
     ) -> NDArray[np.float32]:
-        """The scores that faces of their size need (n,), where the photo's largest face has this
-        longer side: that of the largest of those that score enough, unless told."""
+        """Return the thresholds (n,) of faces by size. `largest` is the longer side of the photo's
+        largest face; by default, that of the largest face that scores enough."""
         sides = longer_side(faces.boxes)
         needed = self._face_score - SMALL_SCORE * np.interp(sides * scale, SMALL_FACES, (1, 0))
         if largest is None:
@@ -183,12 +185,12 @@ class FaceFinder:
 
 
 def faceless(persons: Boxes, faces: Boxes) -> Boxes:
-    """The persons (n, 4) whose face is none of these."""
+    """Return the persons (n, 4) to whom none of the faces can belong."""
     return persons[~can_belong(persons, faces).any(axis=1)]
 
 
 def best_faces(persons: Boxes, faces: Faces) -> NDArray[np.bool_]:
-    """Which faces are the best that can be those of some person (m,)."""
+    """Return a mask (m,) of the faces that are the best candidate for some person."""
     scores = can_belong(persons, faces.boxes) * faces.scores
     best = np.zeros(len(faces), bool)
     if scores.size:
@@ -197,15 +199,15 @@ def best_faces(persons: Boxes, faces: Faces) -> NDArray[np.bool_]:
 
 
 def detail_scale(height: int, width: int) -> float:
-    """The factor by which the pass in detail resizes a photo."""
+    """Return the factor by which the detail pass resizes a photo."""
     area = height * width
     scale = max(math.sqrt(DETAIL_PIXELS / area), DETAIL_SIDE / min(height, width))
     return min(scale, MAX_SCALE, math.sqrt(MAX_PIXELS / area))
 
 
 def merge_scales(detail: Faces, overview: Faces, scale: float) -> Faces:
-    """The candidates of both passes, each once: what scores better, and a huge face instead of its
-    pieces."""
+    """Merge the candidates of both passes: the best score of duplicates, and huge faces instead of
+    their fragments."""
     detail, overview = (faces[faces.scores > CANDIDATE_SCORE] for faces in (detail, overview))
     sides = longer_side(overview.boxes) * scale
     pieces = np.asarray(
@@ -215,10 +217,10 @@ def merge_scales(detail: Faces, overview: Faces, scale: float) -> Faces:
 
 
 def can_belong(persons: Boxes, faces: Boxes) -> NDArray[np.bool_]:
-    """Which faces (m, 4) can be those of which persons (n, 4): (n, m).
+    """Return which faces (m, 4) can belong to which persons (n, 4), as a mask (n, m).
 
-    A face lies in the upper half of its body, or so near to the top that only hair and a hat fit
-    between; it is not much wider than the body, and not tiny in comparison.
+    A face lies in the upper half of its body, or so near the top that only hair and a hat fit in
+    between. It is not much wider than the body, and not tiny in comparison.
     """
     x1, y1, x2, y2 = persons.T[..., None]
     width, height = x2 - x1, y2 - y1

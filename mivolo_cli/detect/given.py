@@ -1,4 +1,4 @@
-"""The user's own boxes from a table, instead of a detector."""
+"""Boxes supplied by the user in a table, instead of detected ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ POINTS = tuple(
     for point in ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
     for axis in "xy"
 )
-"""A face's points, "right" being the person's; a table has all of these columns or none."""
+"""Facial landmarks, where "right" is the person's; a table has all of these columns or none."""
 KINDS = ("person", "face")
 HINT = (
     "the columns are path, kind (person or face), x1, y1, x2, y2 in pixels of the "
@@ -41,7 +41,7 @@ HINT = (
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """One photo's boxes and scores, and ten coordinates of points for each face."""
+    """Boxes and scores of one photo, and ten landmark coordinates per face."""
 
     boxes: dict[str, list[list[float]]] = field(
         default_factory=lambda: {kind: [] for kind in KINDS}
@@ -51,11 +51,11 @@ class _Given:
 
 
 class GivenDetector:
-    """Answers with the boxes of a CSV or Parquet table, by the photo's path (relative to its root,
-    or absolute).
+    """Detector that returns the boxes of a CSV or Parquet table, by the photo's path (relative to
+    its root, or absolute).
 
-    The whole table is checked when it is opened: BadInput names the first row that cannot be right.
-    A photo that is not in the table has no boxes.
+    The whole table is validated when it is opened: BadInput names the first invalid row. A photo
+    that is not in the table has no boxes.
     """
 
     name, batch = "given", 1
@@ -89,18 +89,18 @@ class GivenDetector:
         return detections(*persons, *faces, image.width, image.height, points)
 
     def way_up(self, pixels: Pixels) -> int:
-        """The user's boxes are right as they are."""
+        """Return 0: user-supplied boxes imply that the photo is upright."""
         return 0
 
     @property
     def paths(self) -> Collection[str]:
-        """The photos of the table."""
+        """Paths of the photos in the table."""
         return self._photos.keys()
 
     def paths_of(self, photo: Photo) -> list[str]:
-        """Where the table has boxes of a photo: under its relative and absolute path. Where there
-        are none, tables of other systems count: with backslashes, or with accents coded
-        otherwise."""
+        """Return the paths under which the table has boxes of a photo: its relative and absolute
+        path. If neither is present, paths from other systems match: with backslashes, or with a
+        different Unicode normalization."""
         names = [text(photo.path), text(photo.address)]
         exact = [name for name in names if name in self._photos]
         return exact or [self._alike[_alike(name)] for name in names if _alike(name) in self._alike]
@@ -111,7 +111,8 @@ def _alike(path: str) -> str:
 
 
 def _read(file: Path) -> pa.Table:
-    """The table with its text untouched. Raises BadInput if it cannot be read or lacks a column."""
+    """Read the table, leaving text unparsed. Raises BadInput if it cannot be read or lacks a
+    column."""
     readers = {".csv": csv.parsed, ".parquet": pyarrow.parquet.read_table}
     reader = readers.get(file.suffix.lower())
     if reader is None:
@@ -135,8 +136,8 @@ def _read(file: Path) -> pa.Table:
 def _check(
     file: Path, table: pa.Table
 ) -> Iterator[tuple[str, str, list[float], float, list[float]]]:
-    """Each row's path, kind, corners, score and points (NaN: none). Raises BadInput naming the
-    first wrong row."""
+    """Yield each row's path, kind, corners, score and landmarks (NaN if missing). Raises BadInput
+    naming the first invalid row."""
     wanted = [name for name in (*REQUIRED, "score", *POINTS) if name in table.column_names]
     numbers = _Numbers(table, wanted, file)
     largest = 0.0
@@ -169,7 +170,7 @@ def _check(
 
 
 class _Numbers:
-    """The numbers of a table, with the decimal mark that it has."""
+    """Parser for a table's numbers, using its decimal mark."""
 
     def __init__(self, table: pa.Table, wanted: Iterable[str], file: Path) -> None:
         names = [name for name in wanted if name not in ("path", "kind")]
@@ -179,14 +180,14 @@ class _Numbers:
             raise BadInput(str(error), hint="write fractions with a point: 1.250") from error
 
     def required(self, value: Any, name: str, where: str) -> float:
-        """Raises BadInput if there is no finite number."""
+        """Return a number. Raises BadInput if it is missing or not finite."""
         number = self.optional(value, name, where)
         if math.isnan(number):
             raise BadInput(f"{where}: {name} is {value!r}, not a number", hint=HINT)
         return number
 
     def optional(self, value: Any, name: str, where: str) -> float:
-        """NaN if there is no value."""
+        """Return a number, or NaN if there is no value."""
         try:
             number = self._mark.number(value)
         except values.Unclear as error:

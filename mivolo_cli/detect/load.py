@@ -26,14 +26,14 @@ def open_detector(
     face_score: float | None = None,
     person_score: float | None = None,
 ) -> Detector:
-    """The detector of this name, or the one that the weights of this name or at this path are for.
+    """Open a detector by its name, or by the name or path of its weights.
 
-    `boxes` is the table of `given`; `weights` replaces the registered file of `yolo` and
-    `retinaface`; `device` is PyTorch's name of it, or of several GPUs (see device.each_gpu),
-    `engine` is that of an age model; `precision` is for embedded (bf16) and yolo in OpenVINO, which
-    stay at fp32 for int8. `face_score` and `person_score` (0 to 1) are what faces and persons must
-    score, None: the detector's defaults; those of `given` are all taken. Raises BadInput or
-    WeightsError, and no pickle is opened before it is known to be trusted.
+    `boxes` is the table for `given`; `weights` replaces the registered file of `yolo` and
+    `retinaface`; `device` is a PyTorch device or several GPUs (see device.each_gpu); `engine` is as
+    for an age model; `precision` applies to embedded (bf16) and to yolo in OpenVINO, which stay at
+    fp32 for int8. `face_score` and `person_score` (0 to 1) are minimum scores; None means the
+    detector's defaults. `given` ignores them and returns all boxes. Raises BadInput or
+    WeightsError. No pickle is opened unless it is trusted.
     """
     limits = {"face_score": face_score, "person_score": person_score}
     chosen: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
@@ -82,8 +82,8 @@ def _open(
 
 
 def _weights(name_or_path: str) -> Path:
-    """The file of a detector's weights. Raises BadInput if there is neither such a name nor such a
-    file."""
+    """Return the weights file of a detector. Raises BadInput if neither such a name nor such a file
+    exists."""
     path = Path(name_or_path)
     if path.exists():
         return path
@@ -104,7 +104,8 @@ def _weights(name_or_path: str) -> Path:
 
 
 def _reader(weights: Path) -> str:
-    """The detector that reads weights of this kind."""
+    """Return the name of the detector that reads this type of weights. Raises BadInput if none
+    does."""
     if weights.name.lower().endswith(YOLO_SUFFIXES):
         return "yolo"
     if weights.name.lower().endswith(RETINAFACE_SUFFIXES):

@@ -10,14 +10,14 @@ import numpy as np
 from ..records import Pixels
 
 HALVE_FROM = 3.0
-"""Pixels that shrink by at least this factor are halved first, in a third of the time: boxes move
-by less than if each pixel were one grey level off."""
+"""Pixels to be reduced by at least this factor are halved first, which takes a third of the time
+and moves boxes by less than changing each pixel by one grey level would."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scaled:
-    """A photo (height, width, 3) and a copy `scale` times as large, 0 to 1, from which networks get
-    their inputs: pixels of large photos are gone through once."""
+    """A photo (height, width, 3) and a copy `scale` (0 to 1) times as large, from which networks
+    get their inputs, so that the pixels of large photos are read only once."""
 
     pixels: Pixels
     small: Pixels
@@ -31,8 +31,8 @@ class Scaled:
         return cls(pixels, resize(pixels, width, height), scale)
 
     def part(self, window: tuple[int, int, int, int], width: int, height: int) -> Pixels:
-        """What a window (x1, y1, x2, y2) of the photo shows, as (height, width, 3); from the small
-        copy where that has enough pixels."""
+        """Crop a window (x1, y1, x2, y2) of the photo and resize it to (height, width, 3); from the
+        small copy if that has enough pixels."""
         x1, y1, x2, y2 = window
         enough = (x2 - x1) * self.scale >= width and (y2 - y1) * self.scale >= height
         source = self.small if enough else self.pixels
@@ -42,9 +42,9 @@ class Scaled:
 
 
 def resize(pixels: Pixels, width: int, height: int) -> Pixels:
-    """Pixels (h, w, 3) as (height, width, 3).
+    """Resize pixels (h, w, 3) to (height, width, 3).
 
-    Shrinking averages: a plain bilinear filter skips pixels and moves the boxes by several.
+    Downscaling averages: a plain bilinear filter skips pixels and moves the boxes by several.
     """
     while pixels.shape[0] >= HALVE_FROM * height and pixels.shape[1] >= HALVE_FROM * width:
         half_height, half_width = pixels.shape[0] // 2, pixels.shape[1] // 2

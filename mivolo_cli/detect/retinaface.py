@@ -1,6 +1,6 @@
-"""facexlib's RetinaFace for faces, with the user's weights, and DEIMv2 for persons.
+"""RetinaFace from facexlib for faces, with weights supplied by the user, and DEIMv2 for persons.
 
-Only the network of facexlib is used: its loader downloads and unpickles, and other parts guess the
+Only facexlib's network is used: its loader downloads and unpickles files, and other parts guess the
 device.
 """
 
@@ -35,20 +35,21 @@ from .yunet import Faces
 logger = logging.getLogger(__name__)
 REGISTERED = "retinaface-resnet50"
 NETWORKS = {"body.layer4.0.conv1.weight": "resnet50", "body.stage3.0.0.weight": "mobile0.25"}
-"""A weight that only this network has -> facexlib's name of the network."""
+"""A weight unique to a network -> facexlib's name of that network."""
 SCORE = 0.8
 IOU = 0.4
 """Both as in facexlib."""
 LONGEST = 1600
-"""Photos with a longer side than this are made smaller first: facexlib's own size for testing."""
+"""Photos with a longer side are downscaled to this, which is facexlib's test size."""
 BGR_MEAN = (104.0, 117.0, 123.0)
 
 
 class RetinaFaceDetector:
-    """Faces by RetinaFace (ResNet-50 or MobileNet 0.25, as the weights are), persons by DEIMv2.
+    """Face detector RetinaFace (ResNet-50 or MobileNet 0.25, depending on the weights), with DEIMv2
+    for persons.
 
-    Without a file, the registered ResNet-50 weights. Faces and persons must have these scores, and
-    faces this longer side in pixels of the photo. Raises WeightsError for a file that does not fit.
+    Uses the registered ResNet-50 weights unless given a file. `face_score` and `person_score` are
+    minimum scores. Raises WeightsError for a file that does not fit.
     """
 
     name, batch, streams = "retinaface", 1, 1
@@ -81,7 +82,7 @@ class RetinaFaceDetector:
         return way_up_by_faces(self, pixels)
 
     def find_faces(self, pixels: Pixels, score: float = SCORE) -> Faces:
-        """The faces in pixels (height, width, 3) RGB that score more."""
+        """Detect faces that score above `score` in pixels (height, width, 3) RGB."""
         small = _shrink(pixels)
         height, width = small.shape[:2]
         answer = self._engine.run(small[None])[0]  # priors, 15
@@ -110,7 +111,7 @@ class RetinaFaceDetector:
 class _FromPixels(nn.Module):
     """RetinaFace from pixels (n, height, width, 3) uint8 RGB to (n, priors, 15).
 
-    These are four offsets of the box, the score, and five points' offsets x, y.
+    The 15 values are four box offsets, the score, and x, y offsets of five landmarks.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -126,8 +127,8 @@ class _FromPixels(nn.Module):
 
 
 def _engine(module: _FromPixels, weights: str, device: str, engine: str) -> Engine:
-    """OpenVINO on a CPU where it takes the network, with PyTorch behind it; else PyTorch. Always
-    fp32."""
+    """Return an OpenVINO engine on the CPU, with PyTorch as fallback; on a GPU, or if OpenVINO
+    cannot convert the network, a PyTorch engine. Always fp32."""
     if choose_engine(engine, device, "fp32") == "openvino":
 
         def make() -> tuple[Any, dict[str, str]]:
@@ -146,8 +147,7 @@ def _engine(module: _FromPixels, weights: str, device: str, engine: str) -> Engi
 def priors_of(
     height: int, width: int, steps: Sequence[int], sizes: Sequence[Sequence[int]]
 ) -> NDArray[np.float32]:
-    """The boxes that RetinaFace starts from, as centre x, y, width and height in pixels: (priors,
-    4)."""
+    """Return RetinaFace's prior boxes (priors, 4): centre x, y, width and height in pixels."""
     grids = []
     for step, sides in zip(steps, sizes, strict=True):
         y, x = np.mgrid[: -(-height // step), : -(-width // step)]
@@ -159,7 +159,8 @@ def priors_of(
 
 
 def _load(file: Path) -> Any:
-    """facexlib's network with these weights. Raises WeightsError if they are not RetinaFace's."""
+    """Load facexlib's network with these weights. Raises WeightsError if they are not RetinaFace
+    weights."""
     try:
         from facexlib.detection.retinaface import RetinaFace
     except ImportError as error:
@@ -174,9 +175,7 @@ def _load(file: Path) -> Any:
             hint="`mivolo weights list` shows the files that are",
         )
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # facexlib asks torchvision for no weights in a way that has grown old
+        warnings.simplefilter("ignore")  # facexlib uses a deprecated argument of torchvision
         network = RetinaFace(network_name=kind, device="cpu")
     own = network.state_dict()
     wrong = [f"{name} is missing" for name in own if name not in tensors]

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import platformdirs
-import torch  # before ultralytics, so that it reads the number of threads that the user chose
+import torch  # before ultralytics, so that torch sees the user's number of threads
 from torch import Tensor, nn
 
 from ..errors import BadInput, WeightsError
@@ -33,22 +33,23 @@ IOU = 0.7
 """Both as published with MiVOLO."""
 SIZE = 640
 FEW = 2
-"""Photos in a batch on a CPU, which gains nothing from more of them."""
+"""Number of photos in a batch on a CPU; larger batches are no faster."""
 CLASSES = ("person", "face")
 SAFE_SUFFIXES = (".onnx", "_openvino_model")
-"""Formats that are only data; to open any other one is to run what is inside it."""
+"""Formats that contain only data; loading any other can execute code from the file."""
 GRAPH_SUFFIXES = (".onnx", ".xml")
 TASKS = ("detect", "segment", "pose")
-"""Kinds of ultralytics models that answer with upright boxes."""
+"""Tasks of ultralytics models that return upright boxes."""
 
 
 class YoloDetector:
-    """Persons and faces from a model of ultralytics, loaded and tried out when it is made.
+    """Person and face detector from an ultralytics model, which is loaded and tested on
+    construction.
 
-    Without a file, the registered weights that MiVOLO was published with. On a CPU the network of a
-    .pt runs in OpenVINO, and all around it is ultralytics' own; what cannot be converted, or fails
-    there, runs in PyTorch. Raises WeightsError for a file that could run code and that nobody
-    vouched for, before ultralytics sees it.
+    Uses the registered weights published with MiVOLO unless given a file. On a CPU, the network of
+    a .pt file runs in OpenVINO, inside ultralytics' own pre- and postprocessing. If it cannot be
+    converted, or fails there, it runs in PyTorch. Raises WeightsError for an untrusted file that
+    could execute code, before ultralytics opens it.
     """
 
     name, streams = "yolo", 1
@@ -99,7 +100,7 @@ class YoloDetector:
         return way_up_by_faces(self, pixels)
 
     def _sorted(self, image: Image, found: Any) -> Detections:
-        """From ultralytics' boxes."""
+        """Convert ultralytics' boxes."""
         kinds = found.cls.cpu().numpy().astype(int)
         boxes, scores = found.xyxy.cpu().numpy(), found.conf.cpu().numpy()
         masks = (
@@ -110,11 +111,11 @@ class YoloDetector:
         return detections(*persons, *faces, image.width, image.height)
 
     def _predict(self, pixels: list[Pixels], options: dict[str, Any]) -> list[Any]:
-        """ultralytics' boxes for photos (height, width, 3) RGB of one shape; others would be padded
-        to another one.
+        """Return ultralytics' boxes for photos (height, width, 3) RGB of one shape; photos of
+        different shapes would be padded.
 
-        A batch that fails is tried again photo by photo. A GPU that then fails is left for the CPU,
-        and OpenVINO for PyTorch, once.
+        If a batch fails, its photos are retried one by one. If a photo then fails, the detector
+        switches from the GPU to the CPU, or from OpenVINO to PyTorch, once.
         """
         try:
             return self._answers(pixels, options)
@@ -146,8 +147,8 @@ class YoloDetector:
         return [result.boxes for result in results]
 
     def _convert(self, precision: str) -> None:
-        """Have the network run in OpenVINO if that takes it."""
-        if self._model.task != "detect":  # others have more than one output
+        """Run the network in OpenVINO if it can be converted."""
+        if self._model.task != "detect":  # other tasks have several outputs
             return
         try:
             graph, _ = open_graph(
@@ -161,7 +162,7 @@ class YoloDetector:
         self._predictor = _predictor(graph)
 
     def _try_out(self, file: Path) -> None:
-        """Answer once, so that a model that cannot work here is found before any work begins."""
+        """Run a test prediction, so that an unusable model is detected before the run starts."""
         if self._model.task not in TASKS:
             raise BadInput(
                 f"{file} is a model for the task {self._model.task}, not for detection",
@@ -173,7 +174,8 @@ class YoloDetector:
             raise _cannot(file, error) from error
 
     def _known_classes(self, file: Path) -> dict[str, int]:
-        """The model's numbers of the classes person and face. Raises BadInput if it has neither."""
+        """Return the model's indices of the classes person and face. Raises BadInput if it has
+        neither."""
         names = {
             str(name).strip().lower(): int(number) for number, name in self._model.names.items()
         }
@@ -190,15 +192,15 @@ class YoloDetector:
 
 
 def _load(file: Path) -> Any:
-    """The model, from an ultralytics that installs nothing, calls nobody and writes only to our
-    cache."""
+    """Load the model, with ultralytics kept from installing packages, accessing the network and
+    writing outside our cache."""
     os.environ.update(YOLO_AUTOINSTALL="false", YOLO_OFFLINE="true", YOLO_VERBOSE="false")
     os.environ.setdefault("YOLO_CONFIG_DIR", platformdirs.user_cache_dir("mivolo", appauthor=False))
     os.environ.setdefault(
         "ULTRALYTICS_SAFE_LOAD", "true"
-    )  # even a trusted file may only hold a model
+    )  # even a trusted file may contain nothing but a model
     with suppress(ImportError):
-        import_openvino()  # before ultralytics does: silent about its use
+        import_openvino()  # before ultralytics does, with its telemetry disabled
     with _undisturbed():
         try:
             from ultralytics import YOLO
@@ -227,17 +229,17 @@ def _version() -> str:
 
 
 def _graph(model: Any) -> Any:
-    """The network (n, 3, h, w) in 0 to 1 -> (n, 4 + classes, boxes) or (n, boxes, 6) as a graph;
-    any h and w."""
+    """Convert the network to a graph (n, 3, h, w) in 0 to 1 -> (n, 4 + classes, boxes) or (n,
+    boxes, 6), for any h and w."""
     network = copy.deepcopy(model.model).float().eval()
     head = network.model[-1]
-    head.export = head.dynamic = True  # its answer alone, and cells that follow the input's shape
+    head.export = head.dynamic = True  # predictions only, for any input shape
     head.format = "openvino"
     return graph_of(network, (torch.zeros(1, 3, 64, 96),), [[-1, 3, -1, -1]])
 
 
 def _predictor(graph: OpenVinoEngine) -> type:
-    """ultralytics' class of what predicts, with this graph in the place of the network."""
+    """Return an ultralytics predictor class that runs this graph instead of the network."""
     from ultralytics.models.yolo.detect import DetectionPredictor
 
     class OnGraph(DetectionPredictor):
@@ -249,7 +251,7 @@ def _predictor(graph: OpenVinoEngine) -> type:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """ultralytics sets the whole process to few threads: put back what others rely on."""
+    """Restore the process-wide numbers of threads that ultralytics changes."""
     variable = os.environ.get("OMP_NUM_THREADS")
     threads, opencv_threads = torch.get_num_threads(), cv2.getNumThreads()
     try:
@@ -270,7 +272,7 @@ def _cannot(file: Path, error: Exception) -> WeightsError:
 
 
 def _sha256(file: Path) -> str:
-    """The hash of a file, or of all files of a folder and their names."""
+    """Return the hash of a file, or of a folder's file names and contents."""
     if file.is_file():
         return sha256(file)
     parts = sorted(part for part in file.rglob("*") if part.is_file())

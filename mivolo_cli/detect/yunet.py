@@ -1,4 +1,4 @@
-"""YuNet-n: detects faces with five landmarks each, at any image size."""
+"""YuNet-n: face detection with five landmarks each, at any image size."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ NAME = "yunet-n"
 FILE = f"{NAME}.onnx"
 STRIDES = (8, 16, 32)
 IOU = 0.45
-"""Two boxes that overlap by more are the same face; as published."""
+"""Boxes with a higher IoU are the same face; as published."""
 LOWEST_SCORE = 0.3
-"""Candidates with lower scores are dropped at once."""
+"""Candidates that score lower are discarded."""
 CLOSER_SIZE = 160
-"""Side of the square that a closer pass gives to the network: faces of 80 pixels are told best from
-what is none."""
+"""Side in pixels of a close-up: the network tells faces from other things best at 80 pixels."""
 REACH, MAX_SHRINK = 0.75, 2
-"""A turned square reaches so far from its centre, as a share of its side; what would shrink by more
-than the second is resized before it is turned, as turning skips pixels."""
+"""Half the side of the region cropped around a turned square, as a share of the square's side.
+Regions to be reduced by more than MAX_SHRINK are resized before turning, which skips pixels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,16 +43,16 @@ class Faces:
         return len(self.boxes)
 
     def __getitem__(self, kept: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Faces:
-        """Those of a mask, of indices or of a slice."""
+        """Return the faces selected by a mask, indices or a slice."""
         return Faces(self.boxes[kept], self.scores[kept], self.points[kept])
 
     def scaled(self, factor: float) -> Faces:
-        """Those of a picture this many times as large."""
+        """Scale boxes and points to a picture this many times as large."""
         return Faces(self.boxes * factor, self.scores, self.points * factor)
 
     @staticmethod
     def merge(parts: Sequence[Faces]) -> Faces:
-        """The faces of several passes, each once, with the best score."""
+        """Merge the faces of several passes, keeping the best score of duplicates."""
         boxes = np.concatenate([part.boxes for part in parts])
         scores = np.concatenate([part.scores for part in parts])
         points = np.concatenate([part.points for part in parts])
@@ -61,16 +60,16 @@ class Faces:
 
 
 class YuNet:
-    """Finds faces; without a file, with the weights shipped with the package."""
+    """Face detector; uses the weights shipped with the package unless given a file."""
 
     def __init__(self, file: Path | None = None, precision: str = "fp32") -> None:
         self.file = file or find(NAME)
         self._engine = OnnxEngine(self.file, precision=precision)
 
     def find(self, pixels: Pixels, scale: float) -> Faces:
-        """The faces in pixels (height, width, 3) RGB, resized by this factor for the network.
+        """Detect faces in pixels (height, width, 3) RGB, resized by this factor for the network.
 
-        It finds faces best that have 10 to 300 pixels after resizing.
+        Detection works best on faces of 10 to 300 pixels after resizing.
         """
         height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
         bottom, right = -height % STRIDES[-1], -width % STRIDES[-1]
@@ -85,11 +84,11 @@ class YuNet:
     def find_around(
         self, pixels: Pixels, centre: tuple[float, float], side: float, degrees: float = 0
     ) -> Faces:
-        """The faces in a square of the pixels, which may reach out of them.
+        """Detect faces in a square of the pixels, which may extend beyond them.
 
-        The square is turned about its centre so that a head that leans clockwise by this many
-        degrees is upright. Boxes stay upright: they are those that the network finds, around the
-        centres turned back.
+        The square is turned about its centre so that a head leaning clockwise by this many degrees
+        becomes upright. The boxes returned are not turned: the network's boxes are moved to the
+        centres in the original picture.
         """
         (x, y), reach = centre, REACH * side
         left, top = max(0, int(x - reach)), max(0, int(y - reach))
@@ -109,7 +108,7 @@ class YuNet:
         return Faces(boxes.astype(np.float32), found.scores, places[:, :5].astype(np.float32))
 
     def _decode(self, outputs: Sequence[NDArray[np.float32]], width: int) -> Faces:
-        """The faces in pixels of an input of this width; outputs are classes, objects, boxes,
+        """Decode faces in pixels of an input of this width; outputs are classes, objects, boxes,
         points by stride."""
         parts = []
         for index, stride in enumerate(STRIDES):
