@@ -100,7 +100,7 @@ class GivenDetector:
     def paths_of(self, photo: Photo) -> list[str]:
         """Return the paths under which the table has boxes of a photo: its relative and absolute
         path. If neither is present, paths from other systems match: with backslashes, or with a
-        different Unicode normalization."""
+        different Unicode normalisation."""
         names = [text(photo.path), text(photo.address)]
         exact = [name for name in names if name in self._photos]
         return exact or [self._alike[_alike(name)] for name in names if _alike(name) in self._alike]

@@ -1,1 +1,1 @@
-"""Run networks: engines, devices, and converted graphs."""
+"""Run networks: engines, devices and converted graphs."""

@@ -1,7 +1,8 @@
-"""Cache of compiled detectors: loading one is three times faster than compiling it, and the results
-are identical.
+"""Cache of compiled detectors: loading one is three times faster than compiling it, with identical
+results.
 
-Hashes detect incomplete files, not foreign ones: files that others could have written are ignored.
+Hashes detect incomplete files, but not forged ones, so files that other users could have written
+are ignored.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ Compile = Callable[[], "openvino.CompiledModel"]
 def compiled_once(
     core: openvino.Core, file: Path, settings: Mapping[str, Any], compile: Compile
 ) -> openvino.CompiledModel:
-    """A shipped graph compiled for the CPU, from the cache if possible. If it cannot be read or
-    stored, it is compiled each time."""
+    """Return a shipped graph compiled for the CPU, from the cache if possible. If the cache cannot
+    be read or written, the graph is compiled each time."""
     place = _place(core, file, settings)
     kept = _kept(place)
     if kept is not None:
@@ -46,12 +47,13 @@ def compiled_once(
 
 
 def folder() -> Path:
-    """Folder of the cache; it may not exist."""
+    """Return the cache folder; it may not exist."""
     return cache_folder() / "compiled"
 
 
 def _place(core: openvino.Core, file: Path, settings: Mapping[str, Any]) -> Path:
-    """The name depends on everything that affects compilation, including the processor."""
+    """Return a path that depends on everything that affects compilation, including the
+    processor."""
     versions = core.get_versions("CPU")["CPU"].build_number
     processor = [
         core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")

@@ -15,15 +15,15 @@ DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+(,\d+)*)?")
 
 
 DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
-"""What Linux has where there is a GPU for PyTorch: of NVIDIA, of AMD, and under Windows."""
+"""Files that exist on Linux if there is a GPU for PyTorch: NVIDIA, AMD, and WSL."""
 
 
 def choose_device(wanted: str = "auto", several: bool = False) -> tuple[str, str]:
-    """The device to use for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`, and why, in words for the
-    user.
+    """Return the device to use for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`, and the reason, as
+    text for the user.
 
-    With `several`, `cuda:0,1` is a device too; see `each_gpu`. A GPU that is missing or does not
-    work gives the CPU. Raises BadInput for any other name.
+    With `several`, `cuda:0,1` is also accepted; see `each_gpu`. If a GPU is missing or does not
+    work, the CPU is used. Raises BadInput for any other name.
     """
     if not DEVICE.fullmatch(wanted):
         raise BadInput(
@@ -54,8 +54,8 @@ def choose_device(wanted: str = "auto", several: bool = False) -> tuple[str, str
 
 
 def each_gpu(device: str) -> list[str]:
-    """The GPUs that `cuda` (all that work) and `cuda:0,1` stand for; any other device stands for
-    itself."""
+    """List the GPUs meant by `cuda` (all that work) or `cuda:0,1`; any other device is returned as
+    the only one."""
     if device != "cuda":
         return _listed(device)
     import torch
@@ -70,13 +70,13 @@ def _listed(device: str) -> list[str]:
 
 
 def _joined(gpus: Sequence[str]) -> str:
-    """The opposite: one name for several GPUs of CUDA."""
+    """Join several CUDA GPUs into one name; the inverse of `_listed`."""
     return "cuda:" + ",".join(gpu.partition(":")[2] for gpu in gpus)
 
 
 def _driver_may_be_here() -> bool:
-    """Whether to ask PyTorch for GPUs at all, for which it must be loaded: no on a Linux without
-    any driver."""
+    """Return whether there may be a GPU, without loading PyTorch: False on Linux without any
+    driver."""
     return sys.platform != "linux" or any(os.path.exists(place) for place in DRIVERS)
 
 
@@ -86,7 +86,7 @@ def _present(device: str) -> bool:
     kind, _, index = device.partition(":")
     with (
         warnings.catch_warnings()
-    ):  # PyTorch warns of drivers that it cannot use; the answer says it already
+    ):  # PyTorch warns of drivers that it cannot use; the result already reports that
         warnings.simplefilter("ignore")
         count = (
             torch.cuda.device_count() if kind == "cuda" else int(torch.backends.mps.is_available())
@@ -95,7 +95,7 @@ def _present(device: str) -> bool:
 
 
 def _trouble(device: str) -> str | None:
-    """What is wrong with a GPU; None if a small calculation on it comes out right."""
+    """Describe what is wrong with a GPU; None if a small calculation on it is correct."""
     import torch
 
     try:

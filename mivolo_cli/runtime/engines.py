@@ -15,14 +15,14 @@ from .pool import ResourcePool
 
 ENGINES = ("auto", "torch", "openvino")
 PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
-"""With OpenVINO's names; in a graph of int8, for what is not whole numbers in it."""
+"""Precision -> OpenVINO's name; for int8, the precision of the layers that are not quantised."""
 logger = logging.getLogger(__name__)
 
 
 class Engine(Protocol):
-    """What runs a network. What becomes of it in trouble goes to the log, as a warning.
+    """Runs a network. Fallbacks are logged as warnings.
 
-    `name` is that of --engine; `int8_key` tells one graph of int8 from others of the same weights.
+    `name` is the value of --engine. `int8_key` distinguishes int8 graphs of the same weights.
     """
 
     @property
@@ -38,17 +38,18 @@ class Engine(Protocol):
     def int8_key(self) -> str: ...
 
     def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """The outputs (n, ...) for inputs (n, ...), by position. Raises RuntimeError if they do not
-        fit it.
+        """Return the outputs (n, ...) for inputs (n, ...), by position. Raises RuntimeError if the
+        inputs do not fit the network.
 
-        An age model takes pixels (n, s, s, channels) uint8, and which inputs are there (n, 2).
+        An age model takes pixels (n, s, s, channels) uint8, and a mask (n, 2) of the inputs
+        present.
         """
 
 
 class FallbackEngine:
-    """An engine, and one that takes its place for good when it fails; the log says so.
+    """An engine that is replaced for good when it fails; the log says so.
 
-    `backup` makes the other one at that moment; what that one raises goes on to the caller.
+    `backup` then creates the replacement, whose own errors are raised to the caller.
     """
 
     def __init__(self, engine: Engine, backup: Callable[[], Engine]) -> None:
@@ -73,8 +74,8 @@ class FallbackEngine:
             return self._instead_of(engine, error).run(*inputs)
 
     def _instead_of(self, failed: Engine, error: Exception) -> Engine:
-        """The other engine, made by the first of the threads that need it. Raises the error where
-        it is that one which failed."""
+        """Return the replacement, created by the first thread that needs it. Raises the error if
+        the replacement is what failed."""
         with self._lock:
             if self._failed and failed is self._engine:
                 raise error
@@ -87,10 +88,10 @@ class FallbackEngine:
 
 
 class MultiGpuEngine:
-    """Several engines of one model, one a GPU: each batch goes to one that is idle, from as many
-    threads as there are.
+    """Several engines of one model, one per GPU: each batch goes to an idle one. It takes calls
+    from as many threads as there are engines.
 
-    What the first one says of itself is true of all.
+    Name, precision and int8 key are those of the first engine and the same for all.
     """
 
     def __init__(self, engines: Sequence[Engine]) -> None:
@@ -110,18 +111,17 @@ class MultiGpuEngine:
 
 
 class PaddedEngine:
-    """An age model's engine that meets few sizes of batches: missing people are made up to a power
-    of two, in black.
+    """An age model's engine that pads batches to a power of two with all-zero inputs.
 
-    What is said of a person then depends least on who else was there, and an engine prepares for
-    few sizes.
+    The engine then prepares for few batch sizes, and a person's estimates depend as little as
+    possible on the rest of the batch.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def run(self, batch: NDArray[np.uint8], present: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """See Engine.run, of an age model."""
+        """See Engine.run for age models."""
         people = len(batch)
         padding = (1 << (people - 1).bit_length()) - people if people else 0
         batch = np.concatenate((batch, np.zeros((padding, *batch.shape[1:]), np.uint8)))
@@ -130,10 +130,10 @@ class PaddedEngine:
 
 
 def choose_engine(wanted: str, device: str, precision: str) -> str:
-    """The engine for `auto`, `torch` or `openvino` on a device of PyTorch's.
+    """Return the engine for `auto`, `torch` or `openvino` on a PyTorch device.
 
-    Raises BadInput for what does not exist, and for engines and precisions that this device does
-    not have.
+    Raises BadInput for unknown engines and precisions, and for those that the device does not
+    support.
     """
     if wanted not in ENGINES:
         raise BadInput(f"unknown engine: {wanted!r}", hint=f"use {', '.join(ENGINES)}")
@@ -151,11 +151,11 @@ def choose_engine(wanted: str, device: str, precision: str) -> str:
 
 
 def fallback_note(failed: str, instead: str, error: Exception) -> str:
-    """One line for the user about a GPU, or an engine, that failed during the work."""
+    """Return a one-line message about a GPU or an engine that failed during the run."""
     return f"{failed} failed ({first_line(error)}): continuing with {instead}"
 
 
 def first_line(error: Exception) -> str:
-    """The beginning of a library's message, short enough for one line."""
+    """Return the first line of a library's error message, shortened."""
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:200].rstrip(" .")

@@ -1,7 +1,7 @@
 """Networks as OpenVINO graphs, converted once and stored in the user's cache.
 
-A folder of the cache contains one graph, information about it, and hashes of both; it appears as a
-whole or not at all. The hashes show that a graph is complete, not who wrote it: graphs that others
+Each cache folder contains one graph, information about it, and hashes of both; it is created
+atomically. The hashes show that a graph is complete, not who wrote it, so graphs that other users
 could have written are not read.
 """
 
@@ -41,16 +41,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 GRAPH, DATA, ABOUT = "graph.xml", "graph.bin", "about.json"
 FORM = 2
-"""Grows when the same weights become another graph than before."""
+"""Cache version: increased when the same weights are converted to a different graph."""
 MAX_ABOUT = 64 * 1024**2
 EXAMPLE = 2
-"""People in the batch that is followed through the model; the graph then takes any number."""
+"""Number of people in the batch for tracing the model; the graph then accepts any number."""
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 Load = Callable[[], tuple["FromPixels", ModelSpec]]
 Shapes = Sequence[Sequence[int]]
-"""Of a graph's inputs; -1 is any length."""
+"""Shapes of a graph's inputs; -1 is any length."""
 GraphInfo = dict[str, str]
-"""What is kept next to a graph."""
+"""Metadata stored with a graph."""
 FIRST_COUNTS = (
     "int8 of {label} is calibrated on these photos and reused by later scans "
     "(`mivolo purge` resets it; --int8-samples DIR selects other photos)"
@@ -59,25 +59,26 @@ FIRST_COUNTS = (
 
 @dataclass(frozen=True, slots=True)
 class Int8Samples:
-    """Who calibrates an age model for int8: batches for a model of a spec. `key` tells one choice
-    of photos from another; without one, the first calibration of a model on this machine stands."""
+    """People for the int8 calibration of an age model: `people` returns batches for a model's spec.
+    `key` identifies a choice of photos; if it is empty, the first calibration of a model on this
+    machine is reused."""
 
     key: str
     people: Callable[[ModelSpec], Batches]
 
 
 class NotConverted(MivoloError):
-    """OpenVINO is not here, or cannot take the model; PyTorch still can."""
+    """OpenVINO is not installed, or cannot convert the model; PyTorch can still run it."""
 
 
 def open_converted(
     name: str, precision: str, load: Load, int8_samples: Int8Samples | None = None
 ) -> tuple[OpenVinoEngine, ModelSpec]:
-    """The engine and spec of an age model's graph: from a template in fp32, or from the cache, or
-    from a new conversion of what `load` gives.
+    """Return engine and spec of an age model: from a template (fp32), from the cache, or from a new
+    conversion of what `load` returns.
 
-    Raises WeightsError for the file, NotConverted for all else, and BadInput for int8 that cannot
-    be had.
+    Raises WeightsError for an invalid file, BadInput if int8 is not possible, and NotConverted for
+    anything else.
     """
     file = registry.model_file(name)
     if precision == "fp32" and (opened := _from_template(file)):
@@ -124,11 +125,11 @@ def _convert(load: Load) -> tuple[openvino.Model, ModelSpec]:
 def open_graph(
     name: str, precision: str, make: Callable[[], tuple[openvino.Model, GraphInfo]]
 ) -> tuple[OpenVinoEngine, GraphInfo]:
-    """The engine of the graph that is kept by this name, with its info, or of a new one that is
-    then kept.
+    """Return engine and metadata of the graph stored under this name; if there is none, make and
+    store it.
 
-    The name must tell all that decides what the graph is, but precision and versions. Raises
-    NotConverted.
+    The name must identify everything that determines the graph, except precision and versions.
+    Raises NotConverted.
     """
     try:
         openvino = import_openvino()
@@ -141,8 +142,8 @@ def open_graph(
     try:
         graph, info = make()
         trouble = _keep(graph, info, place)
-        # A graph that is read back may answer otherwise in the last digit, and as in all later
-        # runs.
+        # A graph that is read back may give results that differ in the last digit. Use it, for the
+        # same results as in all later runs.
         kept = None if trouble else _kept(place, precision)
         if kept is not None:
             return kept
@@ -153,19 +154,18 @@ def open_graph(
         f"the converted model cannot be stored in {place.parent} ("
         f"{trouble or 'it cannot be read back'})"
     )
-    engine.int8_key = uuid4().hex if precision == "int8" else ""  # the next one may differ
+    engine.int8_key = uuid4().hex if precision == "int8" else ""  # the next calibration may differ
     return engine, info
 
 
 def convert(module: FromPixels, spec: ModelSpec) -> openvino.Model:
-    """The age model as a graph that takes batches of any size; it computes what the module
-    computes."""
+    """Convert an age model to a graph with the same results that accepts any batch size."""
     example, shapes = example_of(spec)
     return graph_of(module, example, shapes)
 
 
 def example_of(spec: ModelSpec) -> tuple[tuple[Tensor, Tensor], Shapes]:
-    """What is followed through an age model, and the shapes that its graph takes."""
+    """Return example inputs for tracing an age model, and the input shapes of its graph."""
     import torch
 
     side, channels = spec.input_size, spec.in_chans
@@ -175,22 +175,23 @@ def example_of(spec: ModelSpec) -> tuple[tuple[Tensor, Tensor], Shapes]:
 
 
 def graph_of(module: nn.Module, example: tuple[Tensor, ...], shapes: Shapes) -> openvino.Model:
-    """Any module as a graph, followed through with an example of its inputs; -1 in their shapes is
-    any length."""
+    """Convert any module to a graph by tracing it with example inputs; -1 in `shapes` is any
+    length."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that sizes which never change become constants
+        warnings.simplefilter("ignore")  # about sizes that become constants
         return import_openvino().convert_model(
             module, example_input=example, input=[list(shape) for shape in shapes]
         )
 
 
 def folder() -> Path:
-    """Where converted models are kept; it may not exist."""
+    """Return the folder of converted models; it may not exist."""
     return cache_folder() / "converted"
 
 
 def _place(name: str, openvino_version: str, kind: str) -> Path:
-    """Named by all that decides what a graph is; its weights decide the input's shape."""
+    """Return a path that depends on everything that determines a graph; its weights determine the
+    input shape."""
     safe = re.sub(r"[^\w.-]", "_", name)[-80:]
     return (
         folder()
@@ -199,8 +200,8 @@ def _place(name: str, openvino_version: str, kind: str) -> Path:
 
 
 def _kept(place: Path, precision: str) -> tuple[OpenVinoEngine, GraphInfo] | None:
-    """What the cache holds of a model; None if it is not there, not whole, or where others could
-    have written it."""
+    """Return engine and metadata from the cache; None if they are missing or incomplete, or if
+    other users could have written them."""
     if any(_others_may_write(place / name) for name in (GRAPH, DATA, ABOUT)):
         return None
     try:
@@ -215,8 +216,8 @@ def _kept(place: Path, precision: str) -> tuple[OpenVinoEngine, GraphInfo] | Non
 
 
 def _keep(graph: openvino.Model, info: GraphInfo, place: Path) -> str:
-    """Put it into the cache, in place of what could not be read or others could have written; why
-    not, where it cannot be written, or others may write there."""
+    """Store a graph in the cache, replacing one that is unreadable or that other users could have
+    written. Return why it could not be stored, or an empty string."""
     try:
         private.make_folder(place.parent)
         if part := _others_may_write(place.parent):
@@ -242,7 +243,8 @@ def _others_may_write(path: Path) -> Path | None:
 
 
 def _unkept(graph: openvino.Model, precision: str) -> OpenVinoEngine:
-    """Through a file all the same where layers are to be spared, if there is room for one."""
+    """Load an uncached graph; for bf16 and fp16 through a temporary file if possible, because
+    layers can be kept in fp32 only in files."""
     if precision in ("bf16", "fp16"):
         with (
             suppress(OSError),
@@ -269,7 +271,8 @@ def _int8_key(precision: str, place: Path) -> str:
 
 
 def _refusals() -> tuple[type[Exception], ...]:
-    """What OpenVINO and PyTorch's tracer raise for models that they cannot take."""
+    """Return the exceptions that OpenVINO and PyTorch's tracer raise for models they do not
+    support."""
     frontend = import_openvino().frontend
     own = (frontend.OpConversionFailure, frontend.GeneralFailure, frontend.NotImplementedFailure)
     return (*own, RuntimeError, TypeError, ValueError, ImportError)

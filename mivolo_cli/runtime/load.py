@@ -1,4 +1,4 @@
-"""Load a model by name: on which engine, and what happens if that engine cannot run it."""
+"""Load a model by name: choose the engine, and its fallback."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def open_model(
     compiled: bool = False,
     int8_samples: Int8Samples | None = None,
 ) -> tuple[Engine, ModelSpec]:
-    """The model of this name or file on an engine, and its spec. What OpenVINO refuses or fails at
-    is for PyTorch.
+    """Load a model by name or file; return its engine and spec. PyTorch runs what OpenVINO cannot
+    convert or fails to run.
 
-    `device` is PyTorch's name of it, or of several GPUs: see device.each_gpu. `int8_samples` is
-    for int8 where that was not done before. Raises BadInput and WeightsError.
+    `device` is a PyTorch device or several GPUs (see device.each_gpu). `int8_samples` is used for
+    int8 if the model has not been calibrated. Raises BadInput and WeightsError.
     """
     if choose_engine(engine, device, precision) == "openvino":
         try:
@@ -44,7 +44,7 @@ def open_model(
 
 
 def load(name: str) -> tuple[FromPixels, ModelSpec]:
-    """The module of this model from pixels to outputs, and its spec."""
+    """Load a model's module, from pixels to outputs, and its spec."""
     from ..model import checkpoint
     from ..model.architecture import FromPixels
 
@@ -57,5 +57,5 @@ def _in_pytorch(name: str, precision: str) -> Engine:
 
 
 def _exact(precision: str) -> str:
-    """For PyTorch, which has no int8 here."""
+    """Return the precision for PyTorch, where int8 is not supported."""
     return "fp32" if precision == "int8" else precision

@@ -1,8 +1,8 @@
-"""Keep those layers of a graph in full precision that do not tolerate rounding.
+"""Keep the layers of a graph that do not tolerate rounding in full precision.
 
-Measured on the embedded model (`bench/precision.py`): rounding the first layers of its MobileNets,
-which have few channels, causes nearly all the error of bf16; and in int8, the last layer alone
-costs 15 years.
+Measured on the embedded model (`bench/precision.py`): nearly all the error of bf16 comes from
+rounding the first layers of its MobileNets, which have few channels; in int8, the last layer alone
+adds an error of 15 years.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     import openvino
 
 SPARED = {"name": "DisablePrecisionConversion", "version": "0", "value": "dynamic:f16"}
-"""By this attribute of a layer, OpenVINO's CPU plugin keeps it in fp32, for bf16 as for fp16;
-Python has no name for it, but files have."""
+"""Attribute of a layer that makes OpenVINO's CPU plugin keep it in fp32, for both bf16 and fp16.
+Python has no API for it, but graph files can contain it."""
 
 
 def first_layers(graph: openvino.Model) -> list[str]:
-    """The convolutions of the finest resolution, if there is a depthwise one among them, and their
-    size is fixed."""
+    """Return the convolutions with the highest resolution, provided that it is fixed and one of
+    them is depthwise."""
     convolutions = [
         node for node in graph.get_ordered_ops() if node.get_type_name().endswith("Convolution")
     ]
@@ -32,7 +32,7 @@ def first_layers(graph: openvino.Model) -> list[str]:
 
 
 def last_layers(graph: openvino.Model) -> list[str]:
-    """The matrices from which the outputs come without another one in between."""
+    """Return the last matrix multiplications before the outputs."""
     found, waiting = [], [result.input_value(0).get_node() for result in graph.get_results()]
     while waiting:
         node = waiting.pop()
@@ -44,8 +44,7 @@ def last_layers(graph: openvino.Model) -> list[str]:
 
 
 def spare(file: Path, layers: list[str]) -> None:
-    """Have OpenVINO keep these layers of a graph's file (.xml) in fp32, whatever precision the
-    graph runs in."""
+    """Mark layers in a graph file (.xml), so that OpenVINO keeps them in fp32 at any precision."""
     if layers:
         tree = ElementTree.parse(file)
         for layer in tree.iterfind("layers/layer"):
@@ -57,6 +56,6 @@ def spare(file: Path, layers: list[str]) -> None:
 
 
 def _width(convolution: Any) -> int:
-    """Of the output, in pixels; 0 if it depends on the input."""
+    """Return the width of the output in pixels; 0 if it depends on the input."""
     size = convolution.get_output_partial_shape(0)[-1]
     return size.get_length() if size.is_static else 0

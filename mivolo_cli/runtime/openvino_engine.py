@@ -28,12 +28,13 @@ _importing = threading.Lock()
 
 
 class OnnxEngine:
-    """An ONNX graph, compiled when it is made (under a second), for as many threads
-    as there are cores. One that ships with the package is compiled once: see compiled_cache.
+    """An ONNX graph, compiled on construction (under a second), for as many threads as there are
+    cores. The compiled form of shipped graphs is cached: see compiled_cache.
 
-    Each call computes on one core: small graphs are slower on two than twice on one. `device` is
-    OpenVINO's name for it. On every device it computes in true fp32, since OpenVINO would choose
-    less by itself, unless `precision` is bf16 and the processor has that.
+    Each call runs on one core, because two calls of a small graph on one core each are faster than
+    both in turn on two. `device` is an OpenVINO device. The graph runs in true fp32 on every
+    device, where OpenVINO's default may be lower, unless `precision` is bf16 and the processor
+    supports it.
     """
 
     def __init__(
@@ -78,14 +79,14 @@ class OnnxEngine:
         self._requests = _Requests(compiled)
 
     def run(self, *inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
-        """The outputs in the graph's order, for inputs in the graph's order and of its shapes."""
+        """Return the outputs in the graph's order, for inputs in the graph's order and shapes."""
         return self._requests.infer(inputs)
 
 
 class OpenVinoEngine:
-    """A graph on the CPU, compiled when it is made. Raises RuntimeError if OpenVINO cannot run it.
+    """A graph on the CPU, compiled on construction. Raises RuntimeError if OpenVINO cannot run it.
 
-    A precision that this processor does not have is replaced by fp32; the log says so.
+    If the processor does not support the precision, fp32 is used and a warning is logged.
     """
 
     name, device = "openvino", "cpu"
@@ -108,8 +109,8 @@ class OpenVinoEngine:
 
 
 class _Requests:
-    """What asks a compiled graph, from any number of threads: each call has a request of its own,
-    and leaves it to later ones."""
+    """Runs a compiled graph from any number of threads: each call borrows an idle inference
+    request, or creates one."""
 
     def __init__(self, compiled: openvino.CompiledModel) -> None:
         self._compiled = compiled
@@ -128,8 +129,8 @@ class _Requests:
 
 
 def import_openvino() -> ModuleType:
-    """OpenVINO without its package of telemetry, through which it would report each import to
-    Google Analytics.
+    """Import OpenVINO without its telemetry package, which would report each import to Google
+    Analytics.
 
     Raises ImportError if it is not installed.
     """
@@ -137,24 +138,23 @@ def import_openvino() -> ModuleType:
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # so that it cannot be imported
         import openvino
 
-        # What knows NumPy in OpenVINO is made at the first array; two threads that bring theirs at
-        # once wait for each other for ever, one with Python's lock and one with that of C++.
+        # OpenVINO initialises its NumPy support at the first array. Two threads that pass their
+        # first arrays at the same time deadlock, between Python's lock and a C++ one.
         _ = openvino.Tensor(np.zeros(1, np.float32)).data
     return openvino
 
 
 def fuse(graph: openvino.Model) -> None:
-    """Join the layers of a graph as `openvino.convert_model` does. Raises ImportError where that is
-    not to be had."""
+    """Fuse the layers of a graph as `openvino.convert_model` does. Raises ImportError if OpenVINO
+    lacks this function."""
     from openvino._offline_transformations import apply_moc_transformations
 
     apply_moc_transformations(graph, cf=False)
 
 
 def check_graph(file: Path) -> None:
-    """Raises WeightsError for an ONNX or OpenVINO file with weights that are infinite or no
-    numbers. What else may be wrong with it is said by who opens it, and so is that OpenVINO is not
-    installed."""
+    """Raise WeightsError for an ONNX or OpenVINO file with NaN or infinite weights. Other defects,
+    and a missing OpenVINO, are left to the code that opens the file."""
     try:
         graph = import_openvino().Core().read_model(file)
     except (ImportError, RuntimeError):
@@ -163,7 +163,8 @@ def check_graph(file: Path) -> None:
 
 
 def _require_finite(graph: openvino.Model, file: Path) -> None:
-    """A single infinity may be what a graph fills masks with."""
+    """Raise WeightsError for NaN or infinite weights. A single infinity is allowed: graphs fill
+    masks with it."""
     for node in graph.get_ops():
         if node.get_type_name() != "Constant" or not node.get_element_type().is_real():
             continue
@@ -176,7 +177,7 @@ def _require_finite(graph: openvino.Model, file: Path) -> None:
 
 
 def _is_supported(core: openvino.Core, precision: str) -> bool:
-    """Whether the processor computes in bf16 or fp16 itself."""
+    """Return whether the processor supports bf16 or fp16 natively."""
     return precision.upper() in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 

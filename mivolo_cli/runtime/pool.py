@@ -1,5 +1,4 @@
-"""A pool that lends each of several resources, such as one engine per GPU, to one thread at a
-time."""
+"""Share several resources, such as one engine per GPU, between threads."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ T = TypeVar("T")
 
 
 class ResourcePool(Generic[T]):
-    """Those that nobody works with at the moment."""
+    """A pool that lends each of several resources to one thread at a time."""
 
     def __init__(self, several: Sequence[T]) -> None:
         self._waiting: SimpleQueue[T] = SimpleQueue()
@@ -21,7 +20,7 @@ class ResourcePool(Generic[T]):
 
     @contextmanager
     def one(self) -> Iterator[T]:
-        """Whichever is idle; waits for one."""
+        """Borrow an idle resource; waits until there is one."""
         taken = self._waiting.get()
         try:
             yield taken

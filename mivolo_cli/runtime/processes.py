@@ -1,5 +1,5 @@
-"""Keep networks in the process that loaded them: a fork does not copy the threads of OpenVINO and
-PyTorch, so calls in the child would hang."""
+"""Restrict networks to the process that loaded them: a fork does not copy the threads of OpenVINO
+and PyTorch, so calls in the child would hang."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..errors import MivoloError
 
 
 class _Owner:
-    """The process that works with networks, once one does."""
+    """The process that uses networks, set on first use."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -32,6 +32,6 @@ _owner = _Owner()
 
 
 def require_own_process() -> None:
-    """For who opens or runs a network. Raises MivoloError in a process that was forked from one
-    where that was done before."""
+    """Raise MivoloError in a process forked from one that opened or ran a network. Call this before
+    doing either."""
     _owner.require()

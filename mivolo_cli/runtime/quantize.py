@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     import openvino
 
 LEAST = 32
-"""People without whom a calibration means little."""
+"""Minimum number of people for a meaningful calibration."""
 Batches = Iterable[tuple[NDArray[np.uint8], NDArray[np.bool_]]]
-"""People as an age model takes them: pixels (n, s, s, channels), and which inputs are there (n,
-2)."""
+"""Input batches of an age model: pixels (n, s, s, channels), and a mask (n, 2) of the inputs
+present."""
 
 
 def quantize(graph: openvino.Model, batches: Batches) -> openvino.Model:
-    """An age model's graph with weights and activations in int8, their ranges learned from these
+    """Quantise an age model's weights and activations to int8, with ranges calibrated on these
     people.
 
-    Raises BadInput without NNCF, and for too few people.
+    Raises BadInput if NNCF is not installed or there are too few people.
     """
     import_openvino()
     try:
@@ -46,7 +46,7 @@ def quantize(graph: openvino.Model, batches: Batches) -> openvino.Model:
             hint="give --int8-samples a folder with more photos of people",
         )
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
+    with contextlib.redirect_stdout(io.StringIO()):  # suppress its progress bars
         return nncf.quantize(
             graph,
             nncf.Dataset(examples),

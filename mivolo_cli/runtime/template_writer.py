@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 MODELS = ("mivolo-xs",)
 FIRST, LAST = (int(np.float32(2.0**power).view(np.uint32)) for power in (-40, -39))
-"""Bit patterns of the numbers that stand for weights, counting up from the first."""
+"""Bit patterns of the numbers that replace weights, counting up from the first."""
 ALIGNED = 64
 
 
 def write_template(module: FromPixels, spec: ModelSpec, place: Path) -> None:
-    """Write the template of a model's variant; the module's weights are overwritten.
+    """Write the template of a model's variant. The module's weights are overwritten.
 
     Raises MivoloError if the graph does not contain all weights unchanged.
     """
@@ -59,7 +59,7 @@ def write_template(module: FromPixels, spec: ModelSpec, place: Path) -> None:
 
 
 def _number_weights(module: FromPixels) -> dict[str, list[int]]:
-    """Number all weights from FIRST on; returns their shapes in order of their names."""
+    """Replace all weights by numbers from FIRST on; return their shapes in order of their names."""
     shapes, following = {}, FIRST
     for name, weight in sorted(module.model.state_dict().items()):
         if not name.endswith(COUNTER):
@@ -73,15 +73,15 @@ def _number_weights(module: FromPixels) -> dict[str, list[int]]:
 
 
 def _unfused(module: FromPixels, spec: ModelSpec) -> openvino.Model:
-    """Like graph_cache.convert, but without fusing layers, which would change weights. Constant
-    parts are computed."""
+    """Convert like graph_cache.convert, but without fusing layers, which would change weights.
+    Constant parts are folded."""
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
     from openvino.passes import ConstantFolding, Manager
 
     example, shapes = example_of(spec)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that sizes which never change become constants
+        warnings.simplefilter("ignore")  # about sizes that become constants
         traced = TorchScriptPythonDecoder(module, example_input=example)
     frontend = FrontEndManager().load_by_framework("pytorch")
     graph = frontend.convert(frontend.load(traced))
@@ -93,8 +93,7 @@ def _unfused(module: FromPixels, spec: ModelSpec) -> openvino.Model:
 
 
 def _place_constants(tree: ElementTree.ElementTree[Any], stored: bytes, weights: int) -> bytes:
-    """Make the constants point into the stored weights, or to the bytes after them, which are
-    returned."""
+    """Point the constants to the stored weights, or to the bytes after them, which are returned."""
     others, seen = bytearray(), np.zeros(weights, bool)
     for data in tree.iterfind("layers/layer[@type='Const']/data"):
         offset, size = int(data.attrib["offset"]), int(data.attrib["size"])
@@ -112,7 +111,7 @@ def _place_constants(tree: ElementTree.ElementTree[Any], stored: bytes, weights:
 
 
 def _first_weight(constant: bytes, weights: int) -> int | None:
-    """Index of the first of these weights; None if the constant is not made of weights."""
+    """Return the index of a constant's first weight; None if it does not consist of weights."""
     if len(constant) % 4 or not constant:
         return None
     places = np.frombuffer(constant, np.uint32).astype(np.int64) - FIRST
@@ -122,7 +121,7 @@ def _first_weight(constant: bytes, weights: int) -> int | None:
 
 
 def _write(place: Path, parts: dict[str, bytes]) -> None:
-    """Reproducible: equal parts give equal files."""
+    """Write a template file. The output is reproducible: equal parts give equal files."""
     with replacing(place) as out, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as template:
         for name, part in parts.items():
             template.writestr(zipfile.ZipInfo(name), part, zipfile.ZIP_DEFLATED, 9)

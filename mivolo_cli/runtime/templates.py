@@ -1,9 +1,10 @@
 """Graph templates: OpenVINO graphs shipped without weights, which are read from the model file.
 
-A template fits every file of its variant in our format, so the embedded model and those trained
-from it open without a conversion and without PyTorch. It is a ZIP file of the graph (OpenVINO's
+A template fits every file of its variant in our format, so the embedded model and models trained
+from it open without conversion and without PyTorch. It is a ZIP file with the graph (OpenVINO's
 XML), the few constants that are not weights, and the names and shapes of the weights. Constants in
-the XML are offsets into the weights, stored one after another in fp32 and in order of their names.
+the XML are offsets into the weights, which are stored contiguously in fp32, in order of their
+names.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ UNUSABLE += (zipfile.BadZipFile, SafetensorError, MivoloError)
 
 @dataclass(frozen=True, slots=True)
 class TemplateInfo:
-    """Which model a template is for, and the shapes of its weights in their stored order.
-    `made_with` is informative only."""
+    """The model that a template is for, and the shapes of its weights in stored order. `made_with`
+    is informative only."""
 
     variant: str
     in_chans: int
@@ -67,13 +68,13 @@ class TemplateInfo:
 
 
 def place_of(variant: str) -> Path:
-    """Path of a variant's template; it may not exist."""
+    """Return the path of a variant's template; it may not exist."""
     return registry.folder() / f"{variant}{SUFFIX}"
 
 
 def open_template(weights: Path, fused: bool = False) -> tuple[openvino.Model, ModelSpec] | None:
-    """Graph and spec of a model file, without conversion. None if no template fits or anything is
-    wrong with the file: converting it reports what.
+    """Return the graph and spec of a model file, without conversion. None if no template fits or
+    the file is invalid: converting it then reports why.
 
     `fused` gives the same graph as a conversion, for precisions that treat some layers differently.
     Otherwise OpenVINO fuses the layers when it compiles, which is faster.
@@ -94,7 +95,8 @@ def open_template(weights: Path, fused: bool = False) -> tuple[openvino.Model, M
 
 
 def _data(opened: Any, about: TemplateInfo, others: bytes) -> NDArray[np.uint8]:
-    """All weights, then the other constants. Raises ValueError for other or non-finite weights."""
+    """Return all weights, followed by the other constants. Raises ValueError for unexpected or
+    non-finite weights."""
     if {name for name in list(opened.keys()) if not name.endswith(COUNTER)} != set(about.shapes):
         raise ValueError("other weights")
     data = np.empty(4 * about.weights + len(others), np.uint8)

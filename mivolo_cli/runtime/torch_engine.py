@@ -23,15 +23,14 @@ logger = logging.getLogger(__name__)
 
 
 class TorchEngine:
-    """A module on a device; after trouble with a GPU it goes on, on the CPU, and logs so once.
+    """A module on a device, with fallbacks that are logged once.
 
-    The ways on, one after the other: a batch that is too large for the memory is halved; a
-    compiled module gives way to the plain one; the GPU gives way to the CPU. An error of the plain
-    module on the CPU is the caller's.
+    In this order: a batch too large for memory is halved, a compiled module is replaced by the
+    uncompiled one, and the GPU by the CPU. Errors of the uncompiled module on the CPU are raised.
 
-    fp32 is true fp32: on CUDA this switches TF32 off for the whole process. bf16 and fp16 are by
-    autocast. `compiled` is for GPUs: the first batch of each size then takes a minute, and the
-    others less time.
+    fp32 is true fp32: on CUDA, TF32 is disabled for the whole process. bf16 and fp16 use autocast.
+    `compiled` is for GPUs: the first batch of each size then takes a minute, and later ones less
+    time.
     """
 
     name, int8_key = "torch", ""
@@ -51,8 +50,8 @@ class TorchEngine:
             self._move()
 
     def run(self, *inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """See Engine.run. A batch that the memory does not hold is halved, and so are those after
-        it. Threads take turns: each batch has all cores, or the GPU."""
+        """See Engine.run. A batch too large for memory is halved, as are later ones. Threads take
+        turns, so that each batch has all cores, or the GPU."""
         with self._lock:
             try:
                 return self._in_parts(inputs)
@@ -69,7 +68,7 @@ class TorchEngine:
         self._most = max(1, min(self._most, most) // 2)
 
     def _in_parts(self, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-        """Raises MemoryError while a smaller batch may still do."""
+        """Run a batch in parts. Raises MemoryError if a smaller batch may still fit."""
         found = []
         for start in range(0, max(len(inputs[0]), 1), self._most):
             part = [array[start : start + self._most] for array in inputs]
@@ -82,10 +81,10 @@ class TorchEngine:
         return np.concatenate(found)
 
     def _after(self, error: RuntimeError, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-        """What the plain module answers after an error of the compiled one, and the CPU after one
-        of a GPU.
+        """Retry a batch on the uncompiled module after an error of the compiled one, or on the CPU
+        after an error of a GPU.
 
-        An error of the CPU stays one.
+        Errors on the CPU are raised.
         """
         if self.device == "cpu":
             raise error
@@ -100,8 +99,8 @@ class TorchEngine:
         return self._in_parts(inputs)
 
     def _move(self) -> None:
-        """Put a copy on the GPU; the original stays, because a GPU in trouble may not give its
-        weights back."""
+        """Copy the module to the GPU. The original is kept, because weights may be unreadable on a
+        failed GPU."""
         import torch
 
         try:
@@ -129,7 +128,7 @@ class TorchEngine:
             return outputs.float().cpu().numpy()
 
     def _on_device(self, array: NDArray[Any]) -> Tensor:
-        """From pinned memory to CUDA, which copies while the processor goes on."""
+        """Copy an array to the device; to CUDA asynchronously, from pinned memory."""
         import torch
 
         tensor = torch.from_numpy(array)
@@ -149,7 +148,8 @@ class TorchEngine:
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Of a GPU, PyTorch has an exception for it; of the CPU, only a text."""
+    """Return whether memory ran out. PyTorch has an exception for GPUs; for the CPU, only a
+    message."""
     import torch
 
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
