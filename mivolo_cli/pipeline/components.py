@@ -28,8 +28,9 @@ LEVELS = ("auto", "on", "off")
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What turns photos into predictions. Photos may be read so that their sides keep `min_size`
-    pixels; None means all pixels. `level` says whether heads are turned upright for the model."""
+    """Model and detector for turning photos into predictions. Photos may be decoded at reduced size
+    while their sides keep `min_size` pixels; None means full size. `level` turns tilted heads
+    upright for the model."""
 
     predictor: Predictor
     engine: Engine
@@ -42,10 +43,10 @@ class Components:
 def open_components(
     options: InferenceOptions, samples: Iterable[Photo | Failure] = ()
 ) -> Components:
-    """The model and the detector of these options.
+    """Open the model and the detector of these options.
 
-    `samples` are photos of people to calibrate int8 with, where the options name none. Raises
-    BadInput or WeightsError.
+    `samples` are photos of people for int8 calibration if the options name none. Raises BadInput or
+    WeightsError.
     """
     from .stages import MIN_SIZE
 
@@ -54,7 +55,7 @@ def open_components(
     detector = _open_detector(chosen)
     predictor, engine = _open_predictor(chosen, detector, samples)
     sha256 = registry.sha256(registry.model_file(chosen.model))
-    # Boxes that are given mean all the pixels.
+    # The boxes of a table are in pixels of the full-size photo.
     whole = options.full_resolution or detector.name == "given"
     min_size = None if whole else MIN_SIZE
     level = is_levelled(chosen, predictor.spec)
@@ -62,20 +63,21 @@ def open_components(
 
 
 def is_levelled(options: InferenceOptions, spec: ModelSpec) -> bool:
-    """Whether these options turn heads upright for a model. Raises BadInput for an unknown word."""
+    """Return whether these options turn heads upright for a model. Raises BadInput for an unknown
+    value."""
     if options.level not in LEVELS:
         raise BadInput(f"--level cannot be {options.level!r}", hint=f"use {', '.join(LEVELS)}")
     return spec.level if options.level == "auto" else options.level == "on"
 
 
 def open_predictor(options: InferenceOptions) -> Predictor:
-    """The model of these options alone. Raises BadInput or WeightsError."""
+    """Open only the model of these options. Raises BadInput or WeightsError."""
     require_own_process()
     return _open_predictor(defaults.resolve(options))[0]
 
 
 def open_detector(options: InferenceOptions) -> Detector:
-    """The detector of these options alone. Raises BadInput or WeightsError."""
+    """Open only the detector of these options. Raises BadInput or WeightsError."""
     require_own_process()
     return _open_detector(defaults.resolve(options))
 
@@ -93,7 +95,7 @@ def _open_detector(chosen: InferenceOptions) -> Detector:
         face_score=chosen.min_face_score,
         person_score=chosen.min_person_score,
     )
-    # One that is for a single thread is lent to those of several calls in turn.
+    # A detector for a single thread is shared between the threads of several calls.
     return SharedDetector([detector]) if detector.streams == 1 else detector
 
 
@@ -102,7 +104,7 @@ def _open_predictor(
     detector: Detector | None = None,
     samples: Iterable[Photo | Failure] = (),
 ) -> tuple[Predictor, Engine]:
-    """The predictor, and its engine; the detector finds the people to calibrate int8 with."""
+    """Return predictor and engine; the detector finds the people for int8 calibration."""
     from ..runtime.device import each_gpu
     from ..runtime.engines import PaddedEngine
     from ..runtime.load import open_model
@@ -120,8 +122,9 @@ def _open_predictor(
 
 
 def doubt_of(options: InferenceOptions, spec: ModelSpec) -> float:
-    """Below which score of the gender people get a second look. Models of others, which do not want
-    heads levelled, answer as in their own inference unless asked for more."""
+    """Return the gender score below which people are also predicted mirrored. Unless requested,
+    this is 0 for third-party models that do not want heads levelled, so that they predict as in
+    their own inference."""
     from .predict import DOUBTFUL
 
     if options.flip is None:

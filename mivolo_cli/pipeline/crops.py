@@ -1,5 +1,4 @@
-"""Crop the two pictures of a person that the model sees, by the rules of the published
-inference."""
+"""Crop a person's two model inputs, following the published inference."""
 
 from __future__ import annotations
 
@@ -14,22 +13,22 @@ from .. import boxes
 from ..records import Box, Boxes, Person, Pixels, Use
 
 MIN_OVERLAP = 1e-6
-"""IoU from which a neighbour is blackened."""
+"""Minimum IoU for blackening a neighbour."""
 SNAP = 0.3
-"""A blackened person grows to the crop's border when it comes this near, in parts of the crop's
-side."""
+"""A blackened area within this distance of the crop's border, as a share of the crop's side, is
+extended to the border."""
 MIN_BODY_SIDE = 50
 MIN_BODY_SHARE = 0.4
-"""A body is refused when fewer of its values than this stay non-zero."""
+"""A body is rejected if a smaller share of its values than this remains non-zero."""
 MIN_ROLL = 2.0
-"""A head that leans by fewer degrees is not levelled: detectors find points no better than that."""
+"""Heads that lean by fewer degrees are not levelled, because the landmarks of detectors are no more
+accurate."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crops:
-    """A person's inputs, each (size, size, 3) uint8 RGB, None if there is none that can be used;
-    `face_side` is the longer side of the face in pixels of the picture that it was cut from, None
-    if unknown."""
+    """A person's inputs, each (size, size, 3) uint8 RGB, or None if unusable. `face_side` is the
+    longer side of the face in pixels of the picture that it was cut from, None if unknown."""
 
     face: Pixels | None
     body: Pixels | None
@@ -37,8 +36,8 @@ class Crops:
 
     @property
     def used(self) -> str | None:
-        """The inputs by name as in the result table: face+body, face, body; None when nothing is
-        left."""
+        """The inputs by name as in the result table: face+body, face or body; None if there is no
+        input."""
         names = [name for name in ("face", "body") if getattr(self, name) is not None]
         return "+".join(names) or None
 
@@ -50,10 +49,10 @@ def cut(
     use: Use = "both",
     level: bool = False,
 ) -> list[Crops]:
-    """The inputs of all people of one photo, in order.
+    """Crop the inputs of all people in one photo, in order.
 
-    `pixels` (height, width, 3) uint8; `people` must be everyone detected: neighbours are blackened
-    out of bodies. With `level`, heads that lean are turned upright.
+    `pixels` is (height, width, 3) uint8. `people` must be everyone detected, because neighbours are
+    blackened in body crops. With `level`, leaning heads are turned upright.
     """
     height, width = pixels.shape[:2]
     faces = [whole_pixels(person.face, width, height) for person in people]
@@ -74,10 +73,10 @@ def cut(
 
 
 def stack(crops: Sequence[Crops], size: int) -> tuple[Pixels, NDArray[np.bool_]]:
-    """A batch (n, size, size, 6) uint8, face in channels 0-2 and body in 3-5, and which inputs are
-    there, (n, 2).
+    """Return a batch (n, size, size, 6) uint8, with the face in channels 0-2 and the body in 3-5,
+    and a mask (n, 2) of the inputs present.
 
-    A missing input is black.
+    Missing inputs are black.
     """
     batch = np.zeros((len(crops), size, size, 6), np.uint8)
     for row, crop in zip(batch, crops, strict=True):
@@ -90,9 +89,9 @@ def stack(crops: Sequence[Crops], size: int) -> tuple[Pixels, NDArray[np.bool_]]
 
 
 def cut_face(pixels: Pixels, box: Boxes, size: int, roll: float = 0.0) -> Pixels | None:
-    """The face's box (4,), nothing added and nothing cut away; None if the box is empty.
+    """Crop exactly the face's box (4,); None if it is empty.
 
-    The box of a head that leans clockwise by `roll` degrees is turned with it about its centre.
+    If the head leans clockwise by `roll` degrees, the box is turned with it about its centre.
     """
     crop = inside(pixels, box)
     if crop.size and abs(roll) >= MIN_ROLL:
@@ -101,8 +100,8 @@ def cut_face(pixels: Pixels, box: Boxes, size: int, roll: float = 0.0) -> Pixels
 
 
 def cut_body(pixels: Pixels, box: Boxes, persons: Boxes, faces: Boxes, size: int) -> Pixels | None:
-    """The body's box (4,) with the other persons (n, 4) and all faces (m, 4) blackened; None if it
-    is refused."""
+    """Crop the body's box (4,) with other persons (n, 4) and all faces (m, 4) blackened; None if it
+    is rejected."""
     x1, y1, x2, y2 = box
     if min(x2 - x1, y2 - y1) < MIN_BODY_SIDE:
         return None
@@ -111,8 +110,8 @@ def cut_body(pixels: Pixels, box: Boxes, persons: Boxes, faces: Boxes, size: int
 
 
 def blackened_body(pixels: Pixels, box: Boxes, persons: Boxes, faces: Boxes) -> Pixels | None:
-    """What `cut_body` scales, in its own size however small; None if too little of the body is left
-    to see."""
+    """Return the crop that `cut_body` scales, at its own size, however small; None if too little of
+    the body remains visible."""
     crop = inside(pixels, box).copy()
     for person in _meeting(persons, box):
         _blacken(crop, _snap(person - np.tile(box[:2], 2), crop.shape[1], crop.shape[0]))
@@ -136,30 +135,30 @@ def letterbox(picture: Pixels, size: int) -> Pixels:
 
 
 def whole_pixels(box: Box | None, width: int, height: int) -> Boxes | None:
-    """The box (4,) truncated and held within [0, width - 1] x [0, height - 1]."""
+    """Return the box (4,) truncated to integers and clipped to [0, width - 1] x [0, height - 1]."""
     if box is None:
         return None
     return boxes.clip(np.trunc(np.array(box.corners, np.float32)), width - 1, height - 1)
 
 
 def stacked(boxes_or_none: Sequence[Boxes | None]) -> Boxes:
-    """Those boxes (4,) that are there, as (n, 4)."""
+    """Stack the boxes (4,) that are not None into (n, 4)."""
     present = [box for box in boxes_or_none if box is not None]
     return np.array(present, np.float32).reshape(-1, 4)
 
 
 def inside(pixels: Pixels, box: Boxes) -> Pixels:
-    """The part of the picture in the box (4,), a view."""
+    """Return a view of the pixels in the box (4,)."""
     x1, y1, x2, y2 = box.astype(int)
     return pixels[y1:y2, x1:x2]
 
 
 def turned_inside(pixels: Pixels, box: Boxes, degrees: float) -> Pixels:
-    """What is in a box (4,) that is turned clockwise about its centre, turned back; black where
-    that is outside the picture."""
+    """Crop a box (4,) that is turned clockwise about its centre, and turn the crop back; black
+    outside the picture."""
     x1, y1, x2, y2 = (float(side) for side in box)
     width, height = x2 - x1, y2 - y1
-    reach = (width + height) / 2  # more than the box reaches, however it is turned
+    reach = (width + height) / 2  # at least half the box's diagonal
     x, y = (x1 + x2) / 2, (y1 + y2) / 2
     left, top = max(0, int(x - reach)), max(0, int(y - reach))
     part = pixels[top : int(y + reach) + 2, left : int(x + reach) + 2]

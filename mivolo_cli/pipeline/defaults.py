@@ -1,4 +1,4 @@
-"""What `auto` means for device, model, detector and engine, and why."""
+"""Resolve `auto` for device, model, detector and engine, with reasons."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ EMBEDDED_MODEL = "mivolo-xs"
 MODELS = ("mivolo-v2", "mivolo-d1-imdb")
 """Published models, the most accurate first."""
 PUBLISHED = "published"
-"""The name for the model and the detector of MiVOLO's authors together."""
+"""Name for both the model and the detector of MiVOLO's authors."""
 PUBLISHED_MODEL, YOLO = registry.PUBLISHED
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was chosen, and the reason for the user."""
+    """What was chosen, and why, as text for the user."""
 
     name: str
     reason: str
 
 
 def resolve(options: InferenceOptions) -> InferenceOptions:
-    """The same options with no `auto` left but for `level` and `memory`, as this machine can carry
-    them out.
+    """Replace `auto` in all options except `level` and `memory` by values that work on this
+    machine.
 
-    Logs the licence of the model, and a GPU that was asked for and is not used. Raises BadInput.
+    Logs the model's licence, and a warning if a requested GPU is not used. Raises BadInput.
     """
     device = choose_device(options.device, options.engine, several=True)
     model = choose_model(options.model, device.name).name
@@ -56,15 +56,15 @@ def resolve(options: InferenceOptions) -> InferenceOptions:
 
 
 def choose_device(wanted: str, engine: str = "auto", several: bool = False) -> Choice:
-    """See device.choose_device; for OpenVINO, `auto` is the CPU."""
+    """See device.choose_device; with OpenVINO, `auto` is the CPU."""
     if wanted == "auto" and engine == "openvino":
         return Choice("cpu", "OpenVINO works there")
     return Choice(*devices.choose_device(wanted, several))
 
 
 def choose_model(wanted: str, device: str) -> Choice:
-    """On a GPU the most accurate model that is here, on a CPU the small one that is embedded.
-    Raises WeightsError if the published one is asked for and not here."""
+    """Choose the most accurate model available on a GPU, and the small embedded one on a CPU.
+    Raises WeightsError if the published model is requested but not available."""
     if wanted == PUBLISHED:
         return Choice(_here(PUBLISHED_MODEL), "the published model, as asked")
     if wanted != "auto":
@@ -83,8 +83,9 @@ def choose_model(wanted: str, device: str) -> Choice:
 
 
 def choose_detector(wanted: str, boxes: Path | None, device: str) -> Choice:
-    """The user's boxes where there are some; on a GPU the published YOLO if it is here; else the
-    embedded detectors. Raises WeightsError if the published one is asked for and not here."""
+    """Choose the user's boxes if given; else, on a GPU, the published YOLO if available; else the
+    embedded detectors. Raises WeightsError if the published detector is requested but not
+    available."""
     if wanted == PUBLISHED:
         _here(YOLO)
         return Choice("yolo", "the published detector, as asked")

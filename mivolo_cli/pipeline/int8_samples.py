@@ -1,4 +1,4 @@
-"""People for int8 calibration, taken from photos as a scan sees them."""
+"""Collect people for int8 calibration from photos, cropped as in a scan."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from . import stages
 from .predict import Predictor
 
 PHOTOS = 300
-"""Photos at most, from all over the collection."""
+"""Maximum number of photos, spread over the collection."""
 PEOPLE = 8
-"""In a batch."""
+"""People per batch."""
 T = TypeVar("T")
 
 
@@ -36,7 +36,8 @@ def from_photos(
     workers: int,
     limits: Limits | None = None,
 ) -> Int8Samples:
-    """By the people in these photos, whichever are the first to calibrate this model."""
+    """Use the people in these photos; only the first calibration of a model on this machine
+    counts."""
     return Int8Samples(
         "", lambda spec: _batches(_spread(found), detector, spec, use, workers, limits)
     )
@@ -45,8 +46,8 @@ def from_photos(
 def from_folder(
     folder: Path, detector: Detector, use: Use, workers: int, limits: Limits | None = None
 ) -> Int8Samples:
-    """By the people in the photos of this folder, while these stay the same. Raises BadInput if
-    there are none."""
+    """Use the people in the photos of this folder; the calibration is reused while the photos are
+    unchanged. Raises BadInput if there are none."""
     walk.check_paths([folder])
     chosen = [photo for photo in _spread(walk.walk([folder])) if isinstance(photo, Photo)]
     if not chosen:
@@ -69,7 +70,7 @@ def _batches(
     workers: int,
     limits: Limits | None,
 ) -> Batches:
-    """All people as an engine would get them."""
+    """Yield all people as an engine would receive them."""
     recorder = _Recorder(spec.num_classes)
     with closing(decode.decode_all(chosen, workers, limits=limits)) as images:
         seen = stages.detect_people(images, detector, spec.input_size, use, level=spec.level)
@@ -78,7 +79,7 @@ def _batches(
 
 
 class _Recorder:
-    """In the place of an engine: it keeps what it is given, and answers nothing of use."""
+    """Stands in for an engine to record its inputs; its outputs are zeros."""
 
     def __init__(self, outputs: int) -> None:
         self._outputs = outputs
@@ -89,14 +90,13 @@ class _Recorder:
         return np.zeros((len(batch), self._outputs), np.float32)
 
     def taken(self) -> list[tuple[Pixels, NDArray[np.bool_]]]:
-        """What was given since it was asked last."""
+        """Return the inputs recorded since the last call."""
         taken, self._batches = self._batches, []
         return taken
 
 
 def _spread(items: Iterable[T], most: int = PHOTOS) -> list[T]:
-    """Of any number of items up to `most`, evenly spread: every one, every second, every fourth
-    ..."""
+    """Return up to `most` items, evenly spread: every one, every second, every fourth ..."""
     kept: list[T] = []
     step = 1
     for number, item in enumerate(items):

@@ -14,10 +14,12 @@ MIN_PAIR_SCORE = 0.0001
 def match(
     persons: Boxes, faces: Boxes, pairable: NDArray[np.bool_] | None = None
 ) -> list[tuple[int, int]]:
-    """The best total assignment as (person, face) indices; those without a partner are skipped.
+    """Return the assignment with the highest total score as (person, face) indices, omitting those
+    without a partner.
 
-    A pair's score is the mean of its IoU and of the face's share inside the person, on boxes cut to
-    whole pixels (as published). With `pairable` (persons, faces), no other pairs are made.
+    A pair's score is the mean of its IoU and of the share of the face inside the person, on boxes
+    truncated to whole pixels (as published). `pairable` (persons, faces) restricts the possible
+    pairs.
     """
     persons, faces = np.trunc(persons), np.trunc(faces)
     face_area = np.maximum(boxes.area(faces), 1e-9)
@@ -31,8 +33,8 @@ def match(
 
 
 def _assignment(score: NDArray[np.floating]) -> tuple[NDArray[np.intp], ...]:
-    """Rows and columns of the best total. SciPy, which is slow to import, is only needed if
-    somebody has several possible partners."""
+    """Return rows and columns of the best assignment. SciPy, which is slow to import, is only
+    needed if someone has several possible partners."""
     possible = score > 0
     if possible.sum(axis=0).max(initial=0) <= 1 and possible.sum(axis=1).max(initial=0) <= 1:
         return possible.nonzero()
@@ -42,7 +44,8 @@ def _assignment(score: NDArray[np.floating]) -> tuple[NDArray[np.intp], ...]:
 
 
 def pair(detections: Detections) -> list[Person]:
-    """Every detected face and body as part of exactly one person, from left to right."""
+    """Return people from left to right, so that each detected face and body belongs to exactly
+    one."""
     bodies = detections.boxes(detections.persons, detections.person_scores)
     faces = detections.boxes(detections.faces, detections.face_scores)
     matches = match(detections.persons, detections.faces, detections.pairable)

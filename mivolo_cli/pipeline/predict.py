@@ -16,25 +16,25 @@ from ..runtime.processes import require_own_process
 from .crops import Crops, stack
 
 GENDERS = ("male", "female")
-"""The order of the model's first two outputs."""
+"""Order of the model's first two outputs."""
 DOUBTFUL = 0.8
-"""The gender's score below which a second, mirrored look pays: it mends as many genders as one at
-everybody, for a fifth of the work."""
+"""Gender score below which a second, mirrored prediction is worthwhile: it corrects as many genders
+as mirroring everyone, at a fifth of the cost."""
 
 
 class AgeEngine(Protocol):
-    """Runs a model on a device: uint8 batch (n, s, s, channels) and which inputs are there (n, 2)
-    -> (n, outputs)."""
+    """Runs a model on a device: uint8 batch (n, s, s, channels) and mask (n, 2) of the inputs
+    present -> (n, outputs)."""
 
     def run(self, batch: Pixels, present: NDArray[np.bool_], /) -> NDArray[np.float32]: ...
 
 
 class Predictor:
-    """A model on an engine. People whose gender scores less than `doubt` are also looked at
-    mirrored, and the mean of both answers counts: 0 is nobody, infinity everybody.
+    """A model on an engine. For people whose gender scores less than `doubt`, predictions of the
+    image and its mirror image are averaged: 0 means nobody, infinity everyone.
 
-    `streams` is how many batches may be under way while the next people are found: one a GPU, and
-    none on a CPU, whose cores the detector needs.
+    `streams` is the number of batches that may run while the next people are detected: one per GPU,
+    and none on a CPU, because the detector needs its cores.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class Predictor:
         )
 
     def predict(self, crops: Sequence[Crops]) -> list[Prediction | None]:
-        """One prediction a person, in order; None for a person without an input that this model
-        reads. Raises MivoloError in a process that was forked after the model was opened."""
+        """Return one prediction per person, in order; None for a person without an input for this
+        model. Raises MivoloError in a process that was forked after the model was opened."""
         require_own_process()
         seen = [self._readable(crop) for crop in crops]
         usable = [crop for crop in seen if crop.used is not None]
@@ -69,7 +69,7 @@ class Predictor:
         )
 
     def _readable(self, crop: Crops) -> Crops:
-        """Without the inputs that a single-input model cannot take."""
+        """Drop the inputs that a single-input model does not accept."""
         inputs = self.spec.inputs.split("+")
         face, body = (getattr(crop, name) if name in inputs else None for name in ("face", "body"))
         return Crops(face, body, crop.face_side)
@@ -91,7 +91,7 @@ class Predictor:
 
 
 def channels(pixels: Pixels, spec: ModelSpec) -> Pixels:
-    """Of a batch (n, s, s, 6) those channels that the model reads."""
+    """Select the channels that the model reads from a batch (n, s, s, 6)."""
     if spec.in_chans == 6:
         return pixels
     return pixels[..., 3:] if spec.inputs == "body" else pixels[..., :3]
@@ -100,8 +100,8 @@ def channels(pixels: Pixels, spec: ModelSpec) -> Pixels:
 def predictions(
     outputs: NDArray[np.float32], spec: ModelSpec, crops: Sequence[Crops]
 ) -> list[Prediction]:
-    """The model's outputs (n, 1 or 3) as predictions of the people who were seen by these crops; of
-    those with an output that is infinite or no number, the age is not a number."""
+    """Convert the model's outputs (n, 1 or 3) to predictions of the people in these crops. If any
+    output of a person is not finite, the age is NaN."""
     outputs = np.where(np.isfinite(outputs).all(axis=1, keepdims=True), outputs, np.float32("nan"))
     ages = [float(age) for age in spec.years(outputs[:, -1])]
     return [
@@ -113,8 +113,8 @@ def predictions(
 def _prediction(
     age: float, logits: NDArray[np.float64], spec: ModelSpec, crop: Crops
 ) -> Prediction:
-    """`logits` (2,) of the genders, or none. Where a body alone tells too little of the age, only
-    its interval is told."""
+    """`logits` are the genders' (2,), or empty. If the body alone says too little about age, only
+    the interval is given."""
     used = crop.used or ""
     low, high = _ends(spec, age, crop)
     gender, score = _gender(logits, spec, used, age) if logits.size else (None, None)
@@ -131,7 +131,7 @@ def _gender(
 
 
 def _ends(spec: ModelSpec, age: float, crop: Crops) -> tuple[float | None, float | None]:
-    """Of the interval, within the model's ages."""
+    """Return the ends of the interval, clipped to the model's age range."""
     if spec.intervals is None:
         return None, None
     found = spec.intervals.around(age, crop.used or "", crop.face_side)

@@ -1,4 +1,4 @@
-"""The stages of a scan. Every way of running one is made of these; pixels die after cropping.
+"""Stages of a scan, shared by all ways of running one. Pixels are freed after cropping.
 
 walk -> Photo -> decode -> Image | Failure -> detect_people -> Detected | Failure
 -> predict -> Result | Failure
@@ -30,16 +30,16 @@ from .predict import Predictor
 
 Decode = Callable[[Photo], Image | Failure]
 MIN_SIZE = 1600, 416
-"""The longer and the shorter side of photos that are reduced on reading, in pixels: no detector is
-given a whole photo with more, but DEIMv2 stretches the shorter side, too."""
+"""Minimum longer and shorter side in pixels of photos decoded at reduced size: no detector's input
+is larger, but DEIMv2 also stretches the shorter side."""
 NO_ANSWER = "no_answer", "the model's output is not a finite number"
 MAX_WAITING = 1024
-"""Photos that wait at most for a batch of people to fill up."""
+"""Maximum number of photos waiting for a batch of people to fill up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """A photo with its people from left to right, and each one's inputs for the model."""
+    """A photo with its people from left to right, and the model inputs of each."""
 
     photo: Photo
     width: int
@@ -60,15 +60,14 @@ def detect_people(
     any_way_up: bool = False,
     min_face: float = 0.0,
 ) -> Iterator[Detected | Failure]:
-    """Find, pair and cut out the people of each photo, in order, in the detector's streams, one
-    batch ahead of them. `size` is the side of the model's inputs in pixels.
+    """Detect, pair and crop the people of each photo, in order, in the detector's streams, one
+    batch ahead. `size` is the side of the model's inputs in pixels.
 
-    Photos that were reduced too much for who is on them are read whole with `decode`, and given to
-    the detector again where it can then see more; one that can no longer be read fails. With
-    `level`, heads that lean are turned upright. With `any_way_up`, so are photos without a sure
-    face that show better faces when they are turned. Faces of fewer than `min_face` pixels of the
-    photo are skipped. Raises MivoloError in a process that was forked after the detector was
-    opened.
+    Photos decoded at a size too small for their people are decoded at full size with `decode`, and
+    detected again if the detector benefits; if this fails, the photo fails. `level` turns leaning
+    heads upright. `any_way_up` tries other orientations for photos without a sure face, and uses
+    them if faces score better. Faces smaller than `min_face` pixels of the photo are skipped.
+    Raises MivoloError in a process that was forked after the detector was opened.
     """
     require_own_process()
     batches = _batches(iter(images), detector.batch)
@@ -80,8 +79,8 @@ def detect_people(
 
 
 def _batches(images: Iterator[Image | Failure], count: int) -> Iterator[list[Image | Failure]]:
-    """Up to `count` images each; fewer large ones, since those that wait keep the memory that the
-    next one may need. None is held here while the next one is asked for."""
+    """Yield batches of up to `count` images; fewer if they are large, because waiting images hold
+    memory that the next one may need. No image is held here while the next one is requested."""
     while batch := list(_held(images, count)):
         yield batch
         del batch
@@ -98,7 +97,7 @@ def _held(images: Iterator[Image | Failure], count: int) -> Iterator[Image | Fai
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
-    """What the model gets to see; see detect_people."""
+    """Settings of the model's inputs; see detect_people."""
 
     size: int
     use: Use
@@ -108,11 +107,11 @@ class _Inputs:
 
 
 class _OpenCvThreads:
-    """Keeps OpenCV to the calling thread while any block is under way, in whichever thread: its own
-    threads would only wait for the streams' cores. Without them a scan does a tenth more photos.
+    """Restricts OpenCV to the calling thread while any block runs in any thread: its own threads
+    would only wait for the streams' cores. This makes scans 10 % faster.
 
-    The number of threads is one for the whole process. The first block to begin notes it, and the
-    last one to end gives it back.
+    The number of threads is a process-wide setting. The first block saves it, and the last one
+    restores it.
     """
 
     def __init__(self) -> None:
@@ -149,9 +148,9 @@ def _detect_batch(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Paired:
-    """Who is where on the pixels of an image, after this many quarter turns counter-clockwise.
+    """People located on an image, after this many quarter turns counter-clockwise.
 
-    `upscaled` says that a detector would have made use of more pixels.
+    `upscaled` means that the detector could have used more pixels.
     """
 
     image: Image
@@ -160,7 +159,8 @@ class _Paired:
     quarters: int = 0
 
     def is_too_small(self, inputs: _Inputs) -> bool:
-        """Whether the photo was reduced too much: for the detector, or for the model's inputs."""
+        """Return whether the photo was reduced too much, for the detector or for the model's
+        inputs."""
         large = all(_is_large(person, inputs) for person in self.people)
         return self.image.original_size is not None and (self.upscaled or not large)
 
@@ -172,7 +172,7 @@ class _Paired:
         return Detected(image.photo, image.width, image.height, image.taken_at, people, crops)
 
     def in_photo(self) -> list[Person]:
-        """The people in pixels of the whole photo as it is stored upright."""
+        """Return the people in pixels of the full-size photo, without the quarter turns."""
         height, width = self.image.pixels.shape[:2]
         people = [turning.turned_back(one, self.quarters, width, height) for one in self.people]
         if self.image.original_size is None:
@@ -199,8 +199,8 @@ def _pair_all(
 
 
 def _best_way_up(image: Image, upright: Detections, detector: Detector) -> tuple[Detections, int]:
-    """What the detector finds on the image as it is, or after this many quarter turns
-    counter-clockwise if faces score better then."""
+    """Return the detections on the image as it is, or, if faces score better then, after a number
+    of quarter turns counter-clockwise, which is also returned."""
     quarters = detector.way_up(image.pixels)
     if quarters:
         (found,) = detector.detect([Image(image.photo, turned(image.pixels, quarters))])
@@ -212,8 +212,8 @@ def _best_way_up(image: Image, upright: Detections, detector: Detector) -> tuple
 def _with_enough_pixels(
     paired: Sequence[_Paired | Failure], detector: Detector, inputs: _Inputs, decode: Decode
 ) -> list[_Paired | Failure]:
-    """With photos that were reduced too much read whole. The detector sees those again in which it
-    can then find more; in the others, people stay where they were found."""
+    """Decode photos that were reduced too much at full size. Detection is repeated only where more
+    pixels may help; otherwise, the people are kept."""
     small = [one for one in paired if isinstance(one, _Paired) and one.is_too_small(inputs)]
     if not small:
         return [*paired]
@@ -227,8 +227,8 @@ def _with_enough_pixels(
 
 
 def _same_people(small: _Paired, whole: Image | Failure) -> _Paired | None:
-    """The people of the reduced photo on the whole one; None if they must be found anew: more
-    pixels tell the detector more, or the file is no longer the same."""
+    """Return the people of the reduced photo on the full-size one; None if they must be detected
+    again, because more pixels help the detector or the file has changed."""
     if isinstance(whole, Failure) or small.upscaled:
         return None
     before, size = small.image, (whole.width, whole.height)
@@ -239,8 +239,8 @@ def _same_people(small: _Paired, whole: Image | Failure) -> _Paired | None:
 
 
 def _is_large(person: Person, inputs: _Inputs) -> bool:
-    """Whether this person's crops are made smaller for the model anyway, and none is near to being
-    refused."""
+    """Return whether this person's crops are downscaled for the model, and large enough not to be
+    rejected."""
     face = None if inputs.use == "body" else person.face
     body = None if inputs.use == "face" else person.body
     sides = [(box.x2 - box.x1, box.y2 - box.y1) for box in (face, body) if box is not None]
@@ -250,7 +250,7 @@ def _is_large(person: Person, inputs: _Inputs) -> bool:
 def on_pixels(
     image: Image, people: Sequence[tuple[Person, Prediction | None]]
 ) -> list[tuple[Person, Prediction | None]]:
-    """The people of a photo, in pixels of the image that was read of it."""
+    """Scale the people of a photo to pixels of the decoded image."""
     height, width = image.pixels.shape[:2]
     x, y = width / image.width, height / image.height
     return [(person.scaled(x, y), prediction) for person, prediction in people]
@@ -259,11 +259,10 @@ def on_pixels(
 def predict(
     detected: Iterable[Detected | Failure], predictor: Predictor
 ) -> Iterator[Result | Failure]:
-    """Predict in batches that cross photos, and hand the photos on in order as soon as all their
-    people are known.
+    """Predict in batches that span photos, and yield photos in order as soon as all their people
+    are predicted.
 
-    As many batches as the predictor has streams are under way while the next photos are asked
-    for.
+    While further photos are requested, as many batches as the predictor has streams are running.
     """
     waiting: deque[Detected | Failure] = deque()
     crops: deque[Crops] = deque()
@@ -291,7 +290,7 @@ def predict(
 def _complete(
     waiting: deque[Detected | Failure], answers: deque[Prediction | None]
 ) -> Iterator[Result | Failure]:
-    """Take the photos off the front whose people have all been answered."""
+    """Remove and yield the leading photos whose people have all been predicted."""
     while waiting:
         first = waiting[0]
         if isinstance(first, Detected) and len(first.people) > len(answers):

@@ -8,7 +8,7 @@ from ..records import Box, Person
 
 
 def turned_person(person: Person, quarters: int, width: float, height: float) -> Person:
-    """A person of a picture of this size, on the picture after these turns."""
+    """Move a person from a picture of this size to the picture after these turns."""
     face, body, roll = person.face, person.body, person.roll
     for _ in range(quarters % 4):
         face, body = _turned_box(face, width), _turned_box(body, width)
@@ -19,14 +19,14 @@ def turned_person(person: Person, quarters: int, width: float, height: float) ->
 
 
 def turned_back(person: Person, quarters: int, width: float, height: float) -> Person:
-    """A person of the turned picture, on the one of this size before the turns."""
+    """Move a person from the turned picture back to the original picture of this size."""
     if quarters % 2:
         width, height = height, width
     return turned_person(person, -quarters, width, height)
 
 
 def _turned_box(box: Box | None, width: float) -> Box | None:
-    """After a quarter turn counter-clockwise: what was on the right is at the top."""
+    """Rotate a box by a quarter turn counter-clockwise: the right side becomes the top."""
     if box is None:
         return None
     return Box(box.y1, width - box.x2, box.y2, width - box.x1, box.score)
