@@ -15,12 +15,12 @@ EVERY_SECONDS = 0.5
 
 
 class CpuTimes:
-    """Samples the CPU time of the program's threads. Threads that have ended count as last seen.
-    By thread on Linux only; elsewhere all is counted as `networks`.
+    """Samples the CPU time of the program's threads. Threads that have ended count as last sampled.
+    Threads are told apart on Linux only; elsewhere, all time is counted as `networks`.
 
     `decode` and `find_people` run in threads of these names, `results` (crops to batches, tables,
-    progress) in the main thread, `networks` in threads of libraries, `sandbox` in processes that
-    have ended.
+    progress) in the main thread, `networks` in library threads, and `sandbox` in child processes
+    that have ended.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class CpuTimes:
                     self._seconds[name, thread.native_id] = _seconds(thread.native_id)
 
     def milliseconds(self, photos: int) -> dict[str, float]:
-        """Core-milliseconds a photo by stage, including the time to open the models."""
+        """Return core-milliseconds per photo by stage, including the time to open the models."""
         self.sample(now=True)
         spent = {name: all_ - self._before[name] for name, all_ in self._by_stage().items()}
         return {name: round(1000 * value / max(photos, 1), 2) for name, value in spent.items()}
@@ -57,7 +57,7 @@ class CpuTimes:
 
 
 def _seconds(native_id: int | None) -> float:
-    """CPU time of a thread. Raises OSError for one that has ended."""
+    """Return the CPU time of a thread. Raises OSError if it has ended."""
     text = (TASKS / str(native_id) / "stat").read_text("ascii", "replace")
-    facts = text.rpartition(")")[2].split()  # the name before may contain spaces
+    facts = text.rpartition(")")[2].split()  # the name before it may contain spaces
     return (int(facts[11]) + int(facts[12])) / os.sysconf("SC_CLK_TCK")

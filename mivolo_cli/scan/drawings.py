@@ -32,7 +32,7 @@ class Drawings:
             self._draw(result.photo, result.people)
 
     def remember(self, photo: Photo) -> None:
-        """Note a photo with a result of an earlier run, which may not have drawn it."""
+        """Note a photo with a result from an earlier run, which may not have drawn it."""
         folder = self._folder
         if folder is not None and not draw.annotated_path(folder, photo, self._roots).exists():
             self._undrawn.append(photo)

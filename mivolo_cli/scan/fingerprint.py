@@ -1,5 +1,4 @@
-"""The models and options that produced a table, as stored in its metadata, to distinguish it from
-others."""
+"""The models and options that produced a table, as stored in its metadata to compare tables."""
 
 from __future__ import annotations
 
@@ -25,13 +24,13 @@ photos are processed again."""
 MODEL_FOLDER = "_openvino_model"
 SHARD, ROOTS = "shard", "roots"
 OF_SHARDS = (SHARD, ROOTS)
-"""Metadata of a shard only: which part it is, and the folders of all parts in their order."""
+"""Metadata keys of shards only: the shard's number, and the folders of all shards in order."""
 
 
 def metadata(options: InferenceOptions, components: Components) -> dict[str, str]:
-    """Metadata describing how results were made, and a fingerprint of everything in it that affects
-    them. In fp32, engines differ only in the last digits; below fp32, the engine and the graph are
-    included, too."""
+    """Return metadata describing how results were made, including a fingerprint of everything that
+    affects them. In fp32, engines differ only in the last digits; below fp32, the fingerprint also
+    covers the engine and the graph."""
     spec, detector, engine = components.predictor.spec, components.detector, components.engine
     settings = options.affecting(Affects.RESULTS)
     decisive = [RULES, SCHEMA_VERSION, components.model_sha256, spec.to_metadata()]
@@ -51,9 +50,9 @@ def metadata(options: InferenceOptions, components: Components) -> dict[str, str
 
 
 def request(options: ScanOptions) -> dict[str, Any]:
-    """Everything that determines the models and options of a scan without opening them: options
-    that affect results, and sizes and times of the files they name. If it is unchanged, the
-    fingerprint is known without opening anything."""
+    """Return everything that determines the models and options of a scan without opening them:
+    options that affect results, and sizes and times of the files they name. If it is unchanged, so
+    is the fingerprint."""
     affecting = (kind for kind in Affects if kind is not Affects.SPEED)
     wanted = options.inference.affecting(*affecting) | {
         "spreadsheet_safe": options.spreadsheet_safe
@@ -71,7 +70,7 @@ def request(options: ScanOptions) -> dict[str, Any]:
 
 
 def _files(options: ScanOptions) -> list[Path]:
-    """All files that may be opened for these options, whether they exist or not."""
+    """List all files that may be opened for these options, whether they exist or not."""
     named = [
         Path(str(name)) for name in options.inference.affecting(Affects.CONTENT).values() if name
     ]
@@ -82,7 +81,7 @@ def _files(options: ScanOptions) -> list[Path]:
 
 
 def part(options: ScanOptions) -> dict[str, str]:
-    """The shard described by a table's metadata; empty if the scan covers all photos."""
+    """Return metadata that describes the shard; empty if the scan covers all photos."""
     if options.shard is None:
         return {}
     return {SHARD: str(options.shard), ROOTS: json.dumps(walk.roots(options.paths))}

@@ -17,7 +17,7 @@ SHOWN = 3
 
 
 def opened(options: ScanOptions) -> GivenDetector | None:
-    """The table of boxes; None if the scan has none or covers only a shard."""
+    """Return the table of boxes; None if the scan has none or covers only a shard."""
     inference = options.inference
     if inference.boxes is None or options.shard is not None:
         return None
@@ -25,7 +25,7 @@ def opened(options: ScanOptions) -> GivenDetector | None:
 
 
 def require_some(boxes: GivenDetector, options: ScanOptions, found: Iterable[Found]) -> None:
-    """Raises BadInput if no photo has any of the boxes."""
+    """Raise BadInput if no photo has any of the boxes."""
     first = ""
     for item in found:
         photo = item.photo if isinstance(item, Failure) else item
@@ -41,8 +41,7 @@ def require_some(boxes: GivenDetector, options: ScanOptions, found: Iterable[Fou
 
 
 def noted(boxes: GivenDetector, found: Iterable[Found]) -> Iterator[Found]:
-    """Like the above; once all photos have been found, log a warning about boxes of other
-    photos."""
+    """Pass photos through; at the end, log a warning about boxes of photos that were not found."""
     missing = set(boxes.paths)
     for item in found:
         photo = item.photo if isinstance(item, Failure) else item

@@ -30,8 +30,7 @@ class LocalBackend:
         }
 
     def open_components(self) -> Components:
-        """Models and options of the scan; by default, int8 is calibrated on the scan's own
-        photos."""
+        """Open the models for the scan; by default, int8 is calibrated on the scan's own photos."""
         photos = walk.opened(selection.listed(self.options))
         return open_components(self.options.inference, photos)
 
@@ -44,7 +43,7 @@ class LocalBackend:
             more = True
             while more:
                 more = False
-                # No image may be held here: its memory is for the photos behind it.
+                # Hold no image here: its memory is needed for the photos after it.
                 for result in self.results(islice(images, store.PART_PHOTOS)):
                     more = True
                     yield found.popleft(), result

@@ -1,4 +1,4 @@
-"""Merge the tables of a sharded scan if none is missing."""
+"""Merge the tables of a sharded scan, provided that it is complete."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ class _Table:
 def merge(
     options: MergeOptions, on_progress: Callable[[int], None] = lambda photos: None
 ) -> Merged:
-    """Write one table of all shards, photos in the order in which one machine would have found them
-    in its folders.
+    """Write one table of all shards, with photos in the order in which a scan on a single machine
+    finds them.
 
-    The shards are read side by side: memory holds a few thousand rows of each. `on_progress` is
-    called with the photos done. Raises BadInput, and nothing is written, unless each shard is there
-    once, made in the same way.
+    The shards are read in parallel, so memory holds a few thousand rows of each. `on_progress` is
+    called with the number of photos done. Unless each shard is present once and made in the same
+    way, nothing is written. Raises BadInput.
     """
     tables = [_open_table(path) for path in options.tables]
     _check(tables)
@@ -99,15 +99,15 @@ def merge(
 
 
 def _place(root: str, path: str, roots: Mapping[str, int]) -> tuple[int, list[str]]:
-    """Sort key of a photo in the order of a scan: by folder, or by key in a bucket. The order
+    """Return the sort key of a photo in scan order: by folder, or by key in a bucket. The order
     within an archive is kept."""
     file = archive_of(path)[0]
     return roots.get(root, -1), [file] if storage.is_url(root) else file.split("/")
 
 
 def _photos(table: _Table) -> Generator[Rows, None, None]:
-    """Photos of one shard in order. Raises BadInput if it is damaged or contains a photo of another
-    shard."""
+    """Yield the photos of one shard in order. Raises BadInput if it is damaged or contains a photo
+    of another shard."""
     try:
         for (_, path), rows in groupby(_rows(table), lambda row: (row["root"], row["path"])):
             if not table.shard.holds(path):
@@ -160,7 +160,7 @@ def _is_list_of_text(text: str) -> bool:
 
 
 def _check(tables: Sequence[_Table]) -> None:
-    """Raises BadInput unless these are all shards of one scan."""
+    """Raise BadInput unless these are all shards of one scan."""
     if not tables:
         raise BadInput("nothing to merge", hint="name the tables of all shards")
     first = tables[0]

@@ -16,14 +16,14 @@ from .shards import Shard
 
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
-    """Which photos, with what (`inference`), and where the results go.
+    """Which photos to scan, how (`inference`), and where to write the results.
 
-    `archives` takes tar and Parquet files from folders, too; those that are named are always taken.
-    `system_folders` takes folders that systems and programs keep for themselves. `skip_tagged`
-    leaves out photos that carry tags of the same model, unless the table has them already. `listed`
-    says that the paths came as a list: one that is missing becomes a row instead of an error. With
-    `ray`, the work is done on the Ray cluster at `ray_address`, without one on a cluster of this
-    machine; an output with no suffix is then a folder of Parquet files. `moved` says where the
+    `archives` includes tar and Parquet files in folders; those named explicitly are always
+    included. `system_folders` includes folders reserved by systems and programs. `skip_tagged`
+    skips photos that have tags from the same model, unless they are already in the table. `listed`
+    means that the paths came from a list: a missing one becomes a row instead of an error. `ray`
+    runs the scan on the Ray cluster at `ray_address`, or, without one, on a cluster on this
+    machine; an output without a suffix is then a folder of Parquet files. `moved` says where the
     photos of an earlier run are now: see tables.moved.
     """
 
@@ -48,12 +48,12 @@ class ScanOptions:
 
 @dataclass(slots=True)
 class Progress:
-    """How far a scan has come; `total` photos is None until they have been counted.
+    """Progress of a scan; `total` is None until the photos have been counted.
 
-    `reused` photos had results of an earlier run. `unchanged` says that the tables were as they
-    should be already. `failure` is that of the photo that was done last, if it could not be read.
-    `passed` is what was found in folders beside photos. `unreadable` has path, code and message of
-    the first photos of the finished table that could not be read.
+    `reused` is the number of photos with results from an earlier run. `unchanged` means that the
+    tables were already up to date. `failure` is set if the last photo could not be read. `passed`
+    counts other files found in the folders. `unreadable` has path, code and message of the first
+    unreadable photos in the finished table.
     """
 
     total: int | None = None
@@ -70,7 +70,7 @@ class Progress:
     passed: PassedOver = field(default_factory=PassedOver, compare=False)
     unreadable: Sequence[Sequence[str]] = ()
     core_ms: Mapping[str, float] = field(default_factory=dict, compare=False)
-    """CPU time of the photos that were processed, by stage: see cpu_times."""
+    """CPU time per processed photo by stage: see cpu_times."""
 
     @property
     def failed(self) -> int:

@@ -24,7 +24,7 @@ Entry = bytes | Failure
 
 
 class Plan:
-    """Grows while photos are found: `order` is the order of the table, `roots` are those that
+    """Filled while photos are found: `order` is the order of the table, `roots` are those that
     contain photos."""
 
     def __init__(self, kept: store.ResultStore) -> None:
@@ -41,12 +41,12 @@ class Plan:
         reuse: Callable[[Photo], None],
         known: Known = lambda photo, size: False,
     ) -> Iterator[Photo]:
-        """The photos without a result, in their order; at the end those that failed for a reason
-        that may be over.
+        """Yield the photos without a result, in order, and then those with possibly temporary
+        failures.
 
-        `reuse` is called for each of the others. Done in runs from the front, they make the same
-        runs after a kill. `known` is asked of a photo that has a result of the same time, but of
-        another size.
+        `reuse` is called for each of the others. The order is reproducible, so that a run repeated
+        after a kill forms the same parts. `known` is called for a photo that has a result for the
+        same time, but another size.
         """
         again = []
         for photo in found:
@@ -69,7 +69,8 @@ class Plan:
         yield from again
 
     def has_result(self, photo: Photo) -> bool:
-        """Whether an earlier run has judged the photo, as it is or before its metadata changed."""
+        """Return whether an earlier run has a result for the photo, as it is or before its metadata
+        changed."""
         return store.key(photo) in self.kept.index or self.kept.of_other_sizes(photo) is not None
 
     def _find_older(self, photo: Photo, key: bytes, known: Known) -> None:
@@ -80,7 +81,8 @@ class Plan:
             self.kept.rename(older[0], key)
 
     def keep(self, part: Path, fingerprint: str, done: Sequence[Photo]) -> None:
-        """Add the part with the results of these photos, as given by `todo`. Raises OutputError."""
+        """Add the part with the results of these photos, in the order given by `todo`. Raises
+        OutputError."""
         keys = [self._waiting.pop(key, key) for key in map(store.key, done)]
         if not self.kept.add(part, fingerprint, keys):
             raise OutputError(
@@ -89,7 +91,7 @@ class Plan:
         self.done += len(done)
 
     def absent(self) -> Iterator[tuple[bytes, str, str]]:
-        """Key, root and path of photos that have a result but were not found."""
+        """Yield key, root and path of photos that have a result but were not found."""
         found = {key for key in self.order if not isinstance(key, Failure)}
         numbers = [number for key, number in self.kept.index.items() if key not in found]
         last = None
@@ -102,7 +104,7 @@ class Plan:
                 last = key
 
     def tables(self) -> Iterator[pa.Table]:
-        """All rows of the table in order, with their keys. Raises OutputError."""
+        """Yield all rows of the table in order, with their keys. Raises OutputError."""
         for is_failure, entries in groupby(self.order, lambda entry: isinstance(entry, Failure)):
             if is_failure:
                 yield store.table((entry, None) for entry in entries if isinstance(entry, Failure))
@@ -112,7 +114,7 @@ class Plan:
                 )
 
     def digest(self) -> str:
-        """A hash of the photos in the table and their order."""
+        """Return a hash of the photos in the table and their order."""
         whole = hashlib.blake2b(digest_size=16)
         for entry in self.order:
             whole.update(repr(entry).encode() if isinstance(entry, Failure) else entry)

@@ -25,7 +25,7 @@ def write_tables(
     options: ScanOptions, metadata: Mapping[str, str], rows: Iterable[pa.Table], kept: Path
 ) -> dict[str, Any]:
     """Write these rows to all outputs, and those of readable photos to `kept`, for the next run.
-    Returns the counts for Progress.recount. Raises OutputError."""
+    Return the counts for Progress.recount. Raises OutputError."""
     tally: Tally = Counter()
     unreadable: list[list[str]] = []
     with (
@@ -45,7 +45,7 @@ def write_tables(
 
 
 def _unreadable(rows: pa.Table, most: int) -> list[list[str]]:
-    """Path, code and message of the first photos that could not be read."""
+    """Return path, code and message of the first photos that could not be read."""
     failed = rows.filter(rows["error"].is_valid()).slice(0, most).to_pylist()
     return [[photo_of(row).address, row["error"], row["message"] or ""] for row in failed]
 

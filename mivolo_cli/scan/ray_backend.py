@@ -54,22 +54,22 @@ logger = logging.getLogger(__name__)
 FIRST_WINDOW = 8192
 LARGEST_WINDOW = 2**20
 GROWTH = 2
-"""While one photo of a window is done, this many are listed for the next."""
+"""Number of photos listed for the next window while one of the current window is processed."""
 CHUNK = 128
-"""Photos that a task decodes at most; small windows are cut smaller, so that each core has some."""
+"""Maximum number of photos decoded by a task; small windows are split further, to use all cores."""
 CHUNKS_A_CORE = 8
 READERS = 2
-"""Threads of a task, so that it reads one photo while it decodes another."""
+"""Threads per task, to read one photo while decoding another."""
 RETRIES = 3
-"""How often Ray does again what broke down with its process, before it gives the chunk or the block
-up."""
+"""How often Ray retries work that failed with its process before it gives up on the chunk or
+block."""
 GIVEN_UP = 16
-"""Blocks of a window that may be given up, and one of a hundred; more than that is no fault of the
-photos."""
+"""Number of a window's blocks that may fail, plus one per hundred; more failures cannot be caused
+by the photos."""
 ACTOR_CORES = 2
-"""Cores of an actor without a GPU at most; on small machines it is a quarter of them."""
+"""Maximum number of cores of an actor without a GPU; on small machines, a quarter of the cores."""
 GPU_BATCH = 8
-"""Photos that a detector on a GPU sees at once."""
+"""Batch size in photos of a detector on a GPU."""
 DETECTORS_ON_GPU = ("yolo", "retinaface")
 GONE = CRASHED[0], "every process that worked on it crashed"
 STUCK = TIMEOUT[0], "no process that worked on it finished"
@@ -77,8 +77,8 @@ STUCK = TIMEOUT[0], "no process that worked on it finished"
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a machine of the cluster makes of the options; `messages` are levels and texts of its
-    log."""
+    """Result of opening the options on a machine of the cluster; `messages` are levels and texts of
+    its log."""
 
     metadata: Mapping[str, str]
     messages: Sequence[tuple[int, str]]
@@ -148,7 +148,7 @@ class RayBackend:
     def _run(
         self, window: Sequence[Photo], *, one_by_one: bool
     ) -> Iterator[tuple[int, Result | Failure]]:
-        """Results for these photos, by number, as far as Ray does not give up on them. Raises
+        """Yield results of these photos by number, except those that Ray gives up on. Raises
         Stopped."""
         import ray
         from ray.data.exceptions import ExecutionTimeoutError, SystemException
@@ -178,12 +178,12 @@ class RayBackend:
             raise stopped(error) from error
 
     def _stages(self, chunks: Any, one_by_one: bool) -> Any:
-        """The complete pipeline as a Ray Data dataset."""
+        """Return the complete pipeline as a Ray Data dataset."""
         from ray.data import ActorPoolStrategy
 
         about, options = self._about, self._options
         seeing, asking = _pools(about)
-        # What waits behind a photo whose fault it is would be given up with it.
+        # Photos queued behind one that causes a crash would be given up with it.
         queue = 1 if one_by_one else None
         actors = {"max_restarts": -1, "max_task_retries": RETRIES}
         images = chunks.map_batches(
@@ -221,7 +221,7 @@ class RayBackend:
 
 
 def share_of_core(limits: Limits) -> Limits:
-    """For one of the tasks and actors that work on a machine at a time."""
+    """Return the memory limits of one of the tasks and actors that share a machine."""
     return replace(limits, memory=max(limits.memory // max(int(smallest()), 1), GB))
 
 
@@ -271,8 +271,8 @@ class Predict:
 
 
 def about(options: InferenceOptions) -> About:
-    """Open model and detector once, on a machine like those that will do the work. Raises BadInput
-    and WeightsError."""
+    """Open model and detector once, on a machine like those that will process the photos. Raises
+    BadInput and WeightsError."""
     with _collected_log() as messages:
         opened = open_components(options)
     return About(
@@ -287,7 +287,7 @@ def about(options: InferenceOptions) -> About:
 
 
 class _LogCollector(logging.Handler):
-    """Keeps the level and the text of each record."""
+    """Keeps the level and text of each record."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -299,7 +299,7 @@ class _LogCollector(logging.Handler):
 
 @contextmanager
 def _collected_log() -> Iterator[list[tuple[int, str]]]:
-    """The levels and texts of what this package logs meanwhile."""
+    """Collect levels and texts of messages that this package logs inside the block."""
     handler = _LogCollector()
     package = logging.getLogger(__package__.partition(".")[0])
     level = package.level
@@ -313,7 +313,7 @@ def _collected_log() -> Iterator[list[tuple[int, str]]]:
 
 
 def _pack(number: int, image: Image | Failure) -> pa.Table:
-    """A row that shares the pixels' memory."""
+    """Return a row that shares the pixels' memory."""
     pixels = image.pixels if isinstance(image, Image) else np.empty((0, 0, 3), np.uint8)
     head = replace(image, pixels=pixels[:0, :0]) if isinstance(image, Image) else image
     ends = pa.py_buffer(np.array([0, pixels.nbytes], np.int64))
@@ -330,7 +330,7 @@ def _pack(number: int, image: Image | Failure) -> pa.Table:
 
 
 def _unpack(images: pa.Table) -> Iterator[Image | Failure]:
-    """What was packed; the pixels are those in Ray's memory, which cannot be written."""
+    """Unpack rows; the pixels are a read-only view of Ray's memory."""
     for row in range(images.num_rows):
         head = pickle.loads(images["image"][row].as_py())
         if isinstance(head, Image):
@@ -347,7 +347,7 @@ def _column(name: str, values: Iterable[bytes]) -> pa.Table:
 
 
 def _for_workers(options: InferenceOptions) -> InferenceOptions:
-    """With files by their whole paths."""
+    """Make file paths absolute."""
     names = {"auto", *NAMES, *registry.known()}
     model, detector = (
         name if name in names or not Path(name).exists() else str(Path(name).absolute())
@@ -359,7 +359,7 @@ def _for_workers(options: InferenceOptions) -> InferenceOptions:
 
 
 def _ask(options: InferenceOptions) -> About:
-    """What a machine of the cluster says of the options. Raises what opening them raises there."""
+    """Open the options on a machine of the cluster. Raises what opening them raises there."""
     import ray
 
     gpus = 1 if options.device != "cpu" and ray.cluster_resources().get("GPU") else 0
@@ -379,7 +379,8 @@ def _ask(options: InferenceOptions) -> About:
 
 
 def _pools(about: About) -> tuple[Pool, Pool]:
-    """The actors that detect and those that predict: a pair a GPU, or on a half of the cores."""
+    """Return the pools for detection and prediction: one actor each per GPU, or actors on half the
+    cores."""
     import ray
 
     gpus = int(ray.cluster_resources().get("GPU", 0)) if about.gpu else 0

@@ -1,4 +1,4 @@
-"""The Ray cluster itself: connect to it or start it, and query its resources."""
+"""Connect to a Ray cluster or start one, and query its resources."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..errors import BadInput, Stopped
 from .options import ScanOptions
 
 PATIENCE = 900.0
-"""Seconds without any movement after which a window is given up; what decodes risky photos has a
-minute for each."""
+"""Seconds without progress after which a window is given up. Decoding risky photos takes up to a
+minute each."""
 GO_ON = "`ray status` shows its machines; run the same command again to resume"
 CHECK_ADDRESS = "check --ray-address; without it, --ray starts a cluster on this machine"
 REACHED_SECONDS = 5.0
@@ -32,7 +32,7 @@ class Pool:
 
 
 def connect(options: ScanOptions) -> bool:
-    """Connect to the cluster or start one; returns whether to disconnect afterwards. Raises
+    """Connect to the cluster or start one; return whether to disconnect afterwards. Raises
     BadInput."""
     try:
         import ray
@@ -47,7 +47,7 @@ def connect(options: ScanOptions) -> bool:
     ours: dict[str, Any] = {}
     if options.ray_address is None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # Without a token, Ray would keep one in the home folder.
+        # Without a token, Ray would store one in the home folder.
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         ours = {
             "num_cpus": options.inference.workers,
@@ -80,10 +80,11 @@ def _require_reachable(address: str | None) -> None:
 
 
 def _be_quiet() -> None:
-    """No bars, warnings and log on the terminal; Ray keeps its log in a folder of its own.
+    """Disable progress bars, warnings and log output on the terminal; Ray logs to a folder of its
+    own.
 
-    The warnings are of options that Ray sets itself, of actors without work, and of the parameters
-    of retries, which Ray is to lose, and without which it would do again for ever what breaks down.
+    The warnings concern options that Ray sets itself, idle actors, and the retry parameters: Ray
+    deprecates these, but would retry crashing work forever without them.
     """
     from ray.data import DataContext
 
@@ -98,8 +99,8 @@ def _be_quiet() -> None:
 
 
 def reading_cores() -> float:
-    """What a task that decodes holds: as many tasks as cores, for it also waits, and the actors
-    hold the other half."""
+    """Return the cores reserved by a decoding task: half a core, so that there are as many tasks as
+    cores, because tasks also wait and the actors hold the other half."""
     return min(0.5, smallest() / 2)
 
 
@@ -112,7 +113,7 @@ def smallest() -> float:
 
 
 def _machines() -> list[float]:
-    """Number of cores of each machine. Raises Stopped if there are none."""
+    """Return the number of cores of each machine. Raises Stopped if there are none."""
     import ray
 
     cores = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
@@ -128,6 +129,6 @@ def stopped(error: Exception) -> Stopped:
 
 
 def _last_line(error: Exception) -> str:
-    """The relevant line of one of Ray's long messages."""
+    """Return the relevant line of one of Ray's long messages."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1][:200].rstrip(" .") if lines else type(error).__name__

@@ -20,7 +20,8 @@ from .plan import Plan
 from .sources import Sources
 
 REPORTED_TOGETHER = 1024
-"""Photos with earlier results are too fast to be reported one by one."""
+"""Photos with earlier results are reported in groups of this size, because they are too fast to be
+reported one by one."""
 
 
 def open_backend(options: ScanOptions) -> Backend:
@@ -39,12 +40,13 @@ def scan(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     backend: Callable[[ScanOptions], Backend] = open_backend,
 ) -> Progress:
-    """Scan and write the results; tables appear under their names only when the run is complete.
+    """Scan photos and write the results; tables appear under their names only when the run is
+    complete.
 
-    What a run finished before it was stopped or killed is not done again by the next one, nor are
-    photos that have not changed since. `on_progress` is called after every photo that was done;
-    `backend` opens what works on them, if there are any. Raises BadInput before any work when the
-    command cannot be carried out, OutputError and Stopped when it cannot go on.
+    Results of a stopped or killed run are reused by the next one, as are those of unchanged photos.
+    `on_progress` is called after every processed photo. `backend` opens the backend, if there are
+    photos to process. Raises BadInput before any work if the options are invalid, and OutputError
+    or Stopped if the run cannot continue.
     """
     passed = PassedOver()
     found = selection.check(options, passed)
@@ -58,11 +60,11 @@ def scan(
 
 
 class _Run:
-    """One scan under way.
+    """A running scan.
 
-    A receipt tells what the last finished run was asked for and with which fingerprint it worked.
-    Where the same is asked again, nothing is opened until there is a photo to do; if opening then
-    gives another fingerprint (`auto` means something else than it did), all starts again with that.
+    A receipt records the request and the fingerprint of the last finished run. If the request is
+    the same, nothing is opened until there is a photo to process. If opening then gives another
+    fingerprint (because `auto` now means something else), the scan restarts with that.
     """
 
     def __init__(
@@ -96,7 +98,7 @@ class _Run:
         return Plan(self._place.results(self._fingerprint, moved))
 
     def go(self, found: Iterator[Photo | Failure]) -> None:
-        """Plan, process, draw, publish."""
+        """Plan, process, draw and publish."""
         if self._options.skip_tagged:
             found = self._without_tagged(found)
         todo = self._plan.todo(found, self._reuse, _was_tagged_since)
@@ -126,8 +128,8 @@ class _Run:
         self.go(selection.photos(self._options, self.progress.passed))
 
     def _without_tagged(self, found: Iterator[Photo | Failure]) -> Iterator[Photo | Failure]:
-        """Photos without tags of this model, or with results of an earlier run, whose rows stay in
-        the table; the others are counted as skipped."""
+        """Yield photos without tags of this model, or with results from an earlier run, whose rows
+        stay in the table; count the others as skipped."""
         from ..metadata.lookup import is_current
 
         for photo in found:
@@ -172,7 +174,7 @@ class _Run:
     def _keep(self, done: Sequence[Answer]) -> None:
         results = [result for _, result in done]
         if any(isinstance(result, Failure) and result.code in store.PASSING for result in results):
-            self._sources.require()  # photos may have failed because their drive is gone
+            self._sources.require()  # photos may have failed because their drive was disconnected
         part = self._place.new_part()
         store.write_part(part, self._metadata, results)
         self._plan.keep(part, self._fingerprint, [found for found, _ in done])
@@ -198,7 +200,7 @@ class _Run:
             self.progress.core_ms = self._cpu_times.milliseconds(self._processed)
 
     def _published(self, order: str) -> Mapping[str, object] | None:
-        """Counts of the existing tables, if they are what this run would write."""
+        """Return the counts of the existing tables if they are what this run would write."""
         last = self._receipt
         if last is None or self._plan.done or last.order != order:
             return None
@@ -217,7 +219,7 @@ class _Run:
 
 
 def _was_tagged_since(photo: Photo, size: int) -> bool:
-    """Whether only `mivolo tag` has changed the photo since it had that size."""
+    """Return whether only `mivolo tag` has changed the photo since it had that size."""
     from ..metadata.lookup import was_scanned
 
     return was_scanned(photo, size)

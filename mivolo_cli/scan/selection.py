@@ -1,4 +1,4 @@
-"""Select the photos of a scan, and refuse invalid requests before any work."""
+"""Select the photos of a scan, and reject invalid requests before any work."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from .options import ScanOptions
 
 
 def check(options: ScanOptions, passed: PassedOver) -> Iterator[Photo | Failure]:
-    """Refuse invalid options, and return the photos to scan, at least one. `passed` counts other
-    files. Raises BadInput."""
+    """Reject invalid options, and return the photos to scan, at least one unless this is a shard.
+    `passed` counts other files. Raises BadInput."""
     if not options.outputs and options.annotate is None:
         raise BadInput(
             "no output given",
@@ -52,7 +52,7 @@ def check(options: ScanOptions, passed: PassedOver) -> Iterator[Photo | Failure]
         given_boxes.require_some(boxes, options, walk.opened(listed(options)))
     found = photos(options, passed)
     first = next(found, None)
-    if first is None and options.shard is not None:  # a small collection leaves some shards empty
+    if first is None and options.shard is not None:  # shards of a small collection may be empty
         return iter(())
     if first is None:
         raise _no_photos(passed)
@@ -60,7 +60,7 @@ def check(options: ScanOptions, passed: PassedOver) -> Iterator[Photo | Failure]
 
 
 def _no_photos(passed: PassedOver) -> BadInput:
-    """An error that says what was found instead."""
+    """Return an error that reports what was found instead."""
     hints = ["check the folder, and --include, --exclude and --hidden"]
     if any(map(RAW.fullmatch, passed.files)):
         hints = [f"{raw.INSTALL}, or {raw.OTHERWISE}"]
@@ -98,15 +98,15 @@ def _check_drawings(folder: Path, paths: Sequence[Path]) -> None:
 
 
 def photos(options: ScanOptions, passed: PassedOver) -> Iterator[Photo | Failure]:
-    """Photos of this shard. `passed` counts other files."""
+    """Return the photos of this shard. `passed` counts other files."""
     found = walk.opened(listed(options, passed), passed)
     boxes = given_boxes.opened(options)
     return found if boxes is None else given_boxes.noted(boxes, found)
 
 
 def moved(options: ScanOptions, kept: Collection[str]) -> Mapping[str, str]:
-    """Where the roots of results of an earlier run are now, if they are scanned. Raises
-    BadInput."""
+    """Return the current places of the roots of an earlier run. Raises BadInput if they are not
+    scanned."""
     roots = walk.roots(options.paths)
     new = new_roots(options.moved, [root for root in kept if root not in roots])
     if new and not set(roots).intersection(new.values()):
@@ -118,8 +118,8 @@ def moved(options: ScanOptions, kept: Collection[str]) -> Mapping[str, str]:
 
 
 def listed(options: ScanOptions, passed: PassedOver | None = None) -> Iterator[Photo | Failure]:
-    """The photos to scan, of this shard, without those that the scan itself draws; tar and Parquet
-    files unopened. `passed` is told of other files."""
+    """Yield the photos of this shard, without pictures drawn by the scan itself; tar and Parquet
+    files are not opened. `passed` counts other files."""
     found = walk.walk(
         options.paths,
         hidden=options.hidden,
@@ -139,11 +139,11 @@ def listed(options: ScanOptions, passed: PassedOver | None = None) -> Iterator[P
 
 @contextmanager
 def counting(options: ScanOptions) -> Iterator[Callable[[], int | None]]:
-    """Count the photos in the background; returns a function that gives their number, or None until
-    it is known.
+    """Count the photos in the background; the value is a function that returns their number, or
+    None until it is known.
 
-    Pictures in tar and Parquet files are not counted ahead, because those in buckets would be read
-    twice.
+    Photos in tar and Parquet files are not counted in advance, because those in buckets would be
+    read twice.
     """
     stop = Event()
 

@@ -22,9 +22,10 @@ class Shard:
         return f"{self.number}/{self.count}"
 
     def holds(self, path: str) -> bool:
-        """Whether the photo at this path below its root is in this part; exactly one part has it.
+        """Return whether the photo at this path below its root is in this part; exactly one part
+        has it.
 
-        All that lies in one tar or Parquet file is in the same part.
+        All photos in one tar or Parquet file are in the same part.
         """
         digest = hashlib.blake2b(text(archive_of(path)[0]).encode(), digest_size=8).digest()
         return int.from_bytes(digest) % self.count == self.number - 1

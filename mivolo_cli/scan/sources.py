@@ -1,4 +1,4 @@
-"""Watch the folders and buckets of a scan: unplugging a drive must not delete rows."""
+"""Watch the folders and buckets of a scan, so that unplugging a drive does not delete rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ CONNECT = "{remedy} and run the same command again to resume"
 
 
 class Sources:
-    """`roots` are the paths given to the scan; the state of their folders is recorded now."""
+    """`roots` are the paths given to the scan; the identities of their folders are recorded on
+    construction."""
 
     def __init__(self, roots: Sequence[str]) -> None:
         self._roots = frozenset(roots)
@@ -24,7 +25,7 @@ class Sources:
         self._identities = {folder: known for folder, known in found if known is not None}
 
     def require(self) -> None:
-        """Raises Stopped if a folder can no longer be read, or has been replaced by another."""
+        """Raise Stopped if a folder can no longer be read, or has been replaced by another."""
         for folder, known in self._identities.items():
             if identity(folder) != known:
                 remedy = "reconnect its drive"
@@ -42,11 +43,11 @@ class Sources:
         keep_missing: bool,
         listed: bool,
     ) -> Iterator[bytes]:
-        """Of photos that were not found (key, root and path) the keys of those whose rows stay:
-        nobody can say that they were deleted, or the user wants them.
+        """Yield the keys of missing photos (given as key, root and path) whose rows are kept,
+        because it is unknown whether they were deleted, or because the user requests it.
 
-        `found` are the roots under which there were photos. Raises Stopped for a folder that has
-        lost all of its photos, unless the user said that this may be.
+        `found` are the roots that contain photos. Raises Stopped for a folder that has lost all of
+        its photos, unless the user allows that.
         """
         for key, root, path in absent:
             if root not in self._roots:
@@ -65,9 +66,10 @@ class Sources:
 
 
 def identity(folder: str) -> tuple[int, int] | None:
-    """What tells a folder from another one mounted in its place; None if it cannot be read.
+    """Return a value that distinguishes a folder from another one mounted in its place; None if it
+    cannot be read.
 
-    Of a bucket, that it answers, and whether it may be asked: a login that runs out shows.
+    For a bucket, the value says whether access is granted, so that an expired login is noticed.
     """
     if storage.is_url(folder):
         reached = storage.answers(folder)
@@ -81,7 +83,7 @@ def identity(folder: str) -> tuple[int, int] | None:
 
 
 def is_gone(photo: Photo) -> bool | None:
-    """Whether a file is missing; None if that is unknown. In a bucket, a listing is reliable."""
+    """Return whether a file is missing; None if unknown. Listings of buckets are reliable."""
     if storage.is_url(photo.root):
         return True
     try:

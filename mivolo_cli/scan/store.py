@@ -40,7 +40,7 @@ UNREADABLE = (OSError, ValueError, KeyError, pa.ArrowException)
 
 
 def key(photo: Photo) -> bytes:
-    """Key of a photo's result: a hash of its path, size and time."""
+    """Return the key of a photo's result: a hash of its path, size and time."""
     return _key(photo.root, photo.path, photo.bytes, photo.mtime_ns)
 
 
@@ -52,20 +52,20 @@ def _key(root: str, path: str, size: int | None, mtime_ns: int | None) -> bytes:
 def write_part(
     file: Path, metadata: Mapping[str, str], results: Iterable[Result | Failure]
 ) -> None:
-    """Raises OutputError; the file is then absent."""
+    """Write results to a file. Raises OutputError; the file is then absent."""
     with open_store(file, metadata) as store:
         store.write_table(table((result, key(result.photo)) for result in results))
 
 
 def table(results: Iterable[tuple[Result | Failure, bytes | None]]) -> pa.Table:
-    """Rows of the results with these keys."""
+    """Return the rows of the results with these keys."""
     return pa.Table.from_pylist(
         [row | {"key": k} for result, k in results for row in rows(result)], schema=KEPT_SCHEMA
     )
 
 
 def regrouped(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
-    """The same rows in tables of `size`; the last one may have fewer."""
+    """Regroup rows into tables of `size`; the last one may have fewer."""
     waiting: list[pa.Table] = []
     count = 0
     for one in tables:
@@ -81,7 +81,7 @@ def regrouped(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
 
 @contextmanager
 def open_store(file: Path, metadata: Mapping[str, str]) -> Iterator[pq.ParquetWriter]:
-    """Write tables of KEPT_SCHEMA into a file that appears when the block ends without an
+    """Return a writer for tables of KEPT_SCHEMA; the file appears when the block ends without an
     exception."""
     schema = KEPT_SCHEMA.with_metadata(
         {KEY_PREFIX + name: value for name, value in metadata.items()}
@@ -95,7 +95,7 @@ def open_store(file: Path, metadata: Mapping[str, str]) -> Iterator[pq.ParquetWr
 
 @dataclass(frozen=True, slots=True)
 class _RowGroup:
-    """A row group of a file; its first row has the number `start` among all rows known."""
+    """A row group of a file; `start` is the number of its first row among all rows of the store."""
 
     file: Path
     number: int
@@ -104,8 +104,8 @@ class _RowGroup:
 
 class ResultStore:
     """Results in files, indexed by the key of their photo; later ones replace earlier ones. Photos
-    and rows are numbered in the order of adding. Only keys and numbers are in memory. Results of
-    photos below `new_roots` are found at their new place."""
+    and rows are numbered in the order of adding. Only keys and numbers are kept in memory. Results
+    of photos below `new_roots` are found at their new place."""
 
     def __init__(self, new_roots: Mapping[str, str] | None = None) -> None:
         self.index: dict[bytes, int] = {}
@@ -142,23 +142,23 @@ class ResultStore:
         self.index[new] = self.index.pop(old)
 
     def of_other_sizes(self, photo: Photo) -> tuple[bytes, int] | None:
-        """The key of a result of the same path and time, if there is one, and the file's size
-        then."""
+        """Return the key of a result with the same path and time, and the file's size then; None if
+        there is none."""
         if self._by_time is None:
             self._by_time = dict(self._read_times())
         found = self._by_time.get(_key(photo.root, photo.path, None, photo.mtime_ns))
         return found if found and found[0] in self.index else None
 
     def rows_of(self, number: int) -> tuple[int, int]:
-        """The numbers of a photo's first row and of the row after its last."""
+        """Return the numbers of a photo's first row and of the row after its last."""
         end = self._first_rows[number + 1] if number + 1 < len(self._first_rows) else self._rows
         return self._first_rows[number], end
 
     def read(self, numbers: Iterable[int]) -> Iterator[pa.Table]:
-        """The rows of these photos, in their order, as tables of KEPT_SCHEMA. Raises OutputError
+        """Yield the rows of these photos, in order, as tables of KEPT_SCHEMA. Raises OutputError
         for damaged files."""
         start = end = 0
-        # Photos that stand together in the files are read together: in most runs nearly all do.
+        # Adjacent photos in the files are read together: in most runs, these are nearly all.
         for number in numbers:
             first, after = self.rows_of(number)
             if first != end:
@@ -168,22 +168,22 @@ class ResultStore:
         yield from self._read_rows(start, end)
 
     def people(self, photo: Photo) -> list[tuple[Person, Prediction | None]]:
-        """People of a photo that has a result. Raises OutputError."""
+        """Return the people of a photo that has a result. Raises OutputError."""
         found = [row for some in self.read([self.index[key(photo)]]) for row in some.to_pylist()]
         return people_of(found)
 
     def _add_group(
         self, group: _RowGroup, keys: list[bytes | None], errors: list[str | None]
     ) -> list[tuple[bytes, int]]:
-        """The photos of a row group with their numbers. A photo cut in two by the group's border
-        goes on in it."""
+        """Number the photos of a row group. A photo that the previous group's end has split keeps
+        its number."""
         photos = []
-        # A row is of the same photo as the row before it if their keys are equal: of a photo with
-        # many people, the rows may go on in the next group, but never in another file.
+        # Rows with equal keys in sequence belong to one photo. The rows of a photo with many people
+        # may continue in the next group, but never in another file.
         last = self._last_key if self._groups and self._groups[-1].file == group.file else None
         for row, (photo_key, error) in enumerate(zip(keys, errors, strict=True)):
-            # Rows without a key, of files that were not there, are never found again, but have
-            # numbers like all others: photo and row numbers must count what is in the files.
+            # Rows without a key, of files that did not exist, are never looked up, but are numbered
+            # like all others, because photo and row numbers must match the files.
             if photo_key is None or photo_key != last:
                 number = len(self._first_rows)
                 self._first_rows.append(self._rows + row)
@@ -198,8 +198,8 @@ class ResultStore:
         return photos
 
     def _read_rows(self, start: int, end: int) -> Iterator[pa.Table]:
-        # From one row group to the next, since only a few of them are held open: a run of rows that
-        # crosses a border comes as several tables.
+        # Read one row group at a time, because only a few are held open. Rows that span several
+        # groups are returned as several tables.
         while start < end:
             place = bisect_right(self._groups, start, key=lambda group: group.start) - 1
             group = self._groups[place]
@@ -220,8 +220,8 @@ class ResultStore:
         return rows.set_column(rows.column_names.index("key"), KEPT_SCHEMA.field("key"), keys)
 
     def _read_times(self) -> Iterator[tuple[bytes, tuple[bytes, int]]]:
-        """Path and time of each photo, hashed, with its key and size; once, since few runs need
-        it."""
+        """Yield path and time of each photo, hashed, with its key and size. This is done only on
+        demand, because few runs need it."""
         for table in self.read(sorted(self.index.values())):
             columns = (
                 table[name].to_pylist() for name in ("key", "root", "path", "bytes", "mtime_ns")
@@ -232,7 +232,7 @@ class ResultStore:
 
 
 def roots(files: Iterable[Path], fingerprint: str) -> set[str]:
-    """The roots of the photos in those files that can be read and have this fingerprint."""
+    """Return the roots of the photos in those files that are readable and have this fingerprint."""
     found: set[str] = set()
     for file in files:
         with suppress(*UNREADABLE), _opened(file) as opened:
@@ -245,8 +245,8 @@ def roots(files: Iterable[Path], fingerprint: str) -> set[str]:
 def _read_keys(
     new_roots: Mapping[str, str], file: Path, fingerprint: str
 ) -> Iterator[tuple[list[bytes | None], list[str | None]]]:
-    """The keys and error codes of the rows of each row group; nothing if the fingerprint is another
-    one."""
+    """Yield the keys and error codes of each row group's rows; nothing if the fingerprint
+    differs."""
     with _opened(file) as opened:
         if not _is_of(opened, fingerprint):
             return
@@ -281,8 +281,8 @@ def _read_group(new_roots: Mapping[str, str], file: Path, number: int) -> pa.Tab
 
 
 def _keyed(group: pa.Table, new_roots: Mapping[str, str]) -> pa.Table:
-    """A row group of a part, or of a result table, as KEPT_SCHEMA; a row about no file that was
-    there has no key. Photos that are in a new root have another key, too."""
+    """Convert a row group of a part or a result table to KEPT_SCHEMA; rows of files that did not
+    exist have no key. Photos in a new root also get new keys."""
     if not new_roots.keys().isdisjoint(group["root"].unique().to_pylist()):
         group = with_roots(group, new_roots)
         group = group.drop_columns("key") if "key" in group.column_names else group

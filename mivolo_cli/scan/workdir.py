@@ -1,9 +1,9 @@
-"""The hidden folder next to an output: finished parts, leftovers of the last run, and a lock
-against a second run.
+"""The hidden folder next to an output, with finished parts, the last run's receipt and results, and
+a lock against a second run.
 
-`people.csv` has `.people.csv.mivolo`; with several outputs, the first one's folder contains the
-parts and the others' contain a lock. The folder of an output in a bucket is on this computer,
-because buckets have no locks.
+The folder for `people.csv` is `.people.csv.mivolo`. With several outputs, the first one's folder
+contains the parts and the others' contain a lock. For an output in a bucket, the folder is on this
+computer, because buckets have no locks.
 """
 
 from __future__ import annotations
@@ -30,17 +30,16 @@ ENDING = ".mivolo"
 LOCK, RECEIPT, WHOLE = "lock", "receipt.json", "results.parquet"
 MAX_RECEIPT = 64 * 1024**2
 PUBLISHED = re.compile(r"published-\d{5,}\.parquet")
-"""Copies of what stands in a bucket."""
+"""Copies of tables in a bucket."""
 PART = re.compile(r"part-(\d{6,})\.parquet")
 COUNTS = ("photos", "people", "no_people", "no_usable_crop")
-"""The numbers in the counts of a receipt, besides those of failures."""
+"""The counts of a receipt, besides those of failures."""
 OTHER_RUN = "wait for it to finish, stop it, or choose another output"
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a finished run was asked, what it made its results with, and the outputs as it left
-    them.
+    """Request, metadata and outputs of a finished run.
 
     `order` is a hash of the photos in the table, in their order; `outputs` are names, sizes and
     times.
@@ -54,8 +53,8 @@ class Receipt:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all is there that a run takes from a receipt, in its kind: JSON may hold
-        anything."""
+        """Return whether everything that a run uses is present and has the right type, because JSON
+        may contain anything."""
         texts = [self.metadata.get(name) for name in (store.FINGERPRINT, "model_sha256")]
         failures = self.counts.get("failures")
         numbers = [self.counts.get(name) for name in COUNTS]
@@ -69,7 +68,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """A folder of finished work that was removed, or would be, and what was in it."""
+    """A folder of intermediate results that was removed, or would be, and its content."""
 
     folder: Path
     files: int
@@ -77,25 +76,26 @@ class Purged:
 
 
 class Workdir:
-    """The folders of the outputs of one run, which holds their locks."""
+    """The hidden folders of the outputs of one run, locked by `claim`."""
 
     def __init__(self, outputs: Sequence[Path]) -> None:
         self._outputs = outputs
         self._folders = [folder_of(output) for output in outputs]
         self.folder = self._folders[0]
         self.whole = self.folder / WHOLE
-        """All results of a finished run; younger than it are parts of the run after it."""
+        """All results of the last finished run; parts belong to later runs."""
 
     def receipt(self, request: Mapping[str, Any]) -> Receipt | None:
-        """What the last finished run left, if it can be read and that run was asked the same."""
+        """Return the receipt of the last finished run if it is readable and the request is the
+        same."""
         last = _receipt(self.folder)
         return last if last is not None and last.request == request else None
 
     def results(
         self, fingerprint: str, moved: Callable[[set[str]], Mapping[str, str]] | None = None
     ) -> store.ResultStore:
-        """What has been finished with this fingerprint; without any of it, what stands in Parquet
-        tables of results. `moved` is asked where their roots are now."""
+        """Return results with this fingerprint; if there are none, those in Parquet result tables.
+        `moved` is called with their roots and returns where they are now."""
         kept = [folder / WHOLE for folder in self._folders]
         kept += [file for folder in self._folders for _, file in _parts(folder)]
         results = store.ResultStore(moved and moved(store.roots(kept, fingerprint)))
@@ -107,18 +107,19 @@ class Workdir:
         return results
 
     def new_part(self) -> Path:
-        """Where the next part goes: numbers only grow, so that what is younger counts."""
+        """Return the path of the next part: numbers only grow, so that later parts take
+        precedence."""
         last = max((number for number, _ in _parts(self.folder)), default=-1)
         return self.folder / f"part-{last + 1:06}.parquet"
 
     def is_untouched(self, receipt: Receipt) -> bool:
-        """Whether all outputs are still those that the receipt tells of."""
+        """Return whether all outputs are unchanged since the receipt."""
         known = {json.dumps(output) for output in receipt.outputs}
         return all(json.dumps(_state(output)) in known for output in self._outputs)
 
     def finish(self, receipt: Callable[[list[list[Any]]], Receipt]) -> None:
-        """After the outputs have been published: drop the parts, and leave a receipt for the
-        outputs as they are."""
+        """Drop the parts after the outputs have been published, and write a receipt for the
+        outputs."""
         for folder in self._folders:
             for name in os.listdir(folder):
                 old = name in (WHOLE, RECEIPT) and folder != self.folder
@@ -131,8 +132,8 @@ class Workdir:
 
 
 def made_by(table: Path) -> Mapping[str, Any]:
-    """What made a table of any format, by the receipt next to it; nothing if somebody has written
-    to it since."""
+    """Return the metadata of the run that made a table of any format, from the receipt next to it;
+    empty if the table has been modified since."""
     here = json.dumps(_state(table))
     for folder in find(atomic.real(table).parent):
         receipt = _receipt(folder)
@@ -143,10 +144,9 @@ def made_by(table: Path) -> Mapping[str, Any]:
 
 @contextmanager
 def claim(outputs: Sequence[Path]) -> Iterator[Workdir]:
-    """Keep every other run away from the outputs; what killed runs left half-written is removed.
+    """Lock the outputs against other runs, and remove incomplete files of killed runs.
 
-    Raises BadInput if another run is at work on one of them, and OutputError where nothing can be
-    written.
+    Raises BadInput if another run is using one of them, and OutputError if they cannot be written.
     """
     with ExitStack() as stack:
         for output in outputs:
@@ -157,7 +157,7 @@ def claim(outputs: Sequence[Path]) -> Iterator[Workdir]:
 
 
 def folder_of(output: Path) -> Path:
-    """The hidden folder of an output, next to the file that a link leads to."""
+    """Return the hidden folder of an output, next to the target of a link."""
     target = atomic.real(output)
     return (
         target.staging_dir
@@ -167,8 +167,8 @@ def folder_of(output: Path) -> Path:
 
 
 def find(path: Path) -> list[Path]:
-    """The folders of finished work of an output; of a folder, those of all outputs in it. Links are
-    not followed."""
+    """Return the existing hidden folders of an output; for a folder, also those of all outputs in
+    it. Links are not followed."""
     candidates = [folder_of(path)]
     if not isinstance(path, Url) and path.is_dir():
         candidates += sorted(path.glob(f".*{ENDING}"))
@@ -176,7 +176,7 @@ def find(path: Path) -> list[Path]:
 
 
 def purge(folder: Path, *, dry_run: bool = False) -> Purged:
-    """Remove a folder of finished work, and from it nothing but files of ours. Raises BadInput if a
+    """Remove a folder of intermediate results, deleting only our own files. Raises BadInput if a
     run uses it."""
     files = [
         Path(entry)
@@ -192,8 +192,8 @@ def purge(folder: Path, *, dry_run: bool = False) -> Purged:
 
 
 def purge_leftovers(path: Path, *, dry_run: bool = False) -> list[Purged]:
-    """Remove the temporary files that killed commands have left of an output, or of all in a
-    folder: they may hold pictures. Raises BadInput if a run is at work on one."""
+    """Remove the temporary files that killed commands have left for an output, or for all outputs
+    in a folder, because they may contain pictures. Raises BadInput if a run is using one."""
     if isinstance(path, Url):
         return []
     target = atomic.real(path)
@@ -216,7 +216,7 @@ def _purge_leftover(file: Path, dry_run: bool) -> Purged:
 
 
 def purge_cache(*, dry_run: bool = False) -> list[Purged]:
-    """Remove what libraries have left in the program's cache. Weights are no cache: they stay."""
+    """Remove the program's cache. Weights are not part of it."""
     folder = storage.cache_folder()
     files = [file for file in folder.rglob("*") if file.is_file()]
     purged = Purged(folder, len(files), sum(file.lstat().st_size for file in files))
@@ -227,8 +227,8 @@ def purge_cache(*, dry_run: bool = False) -> list[Purged]:
 
 @contextmanager
 def _locked(folder: Path, output: Path) -> Iterator[None]:
-    """Hold the folder's lock. A dead process holds none; a folder left with nothing but the lock is
-    removed."""
+    """Hold the folder's lock, which is released when a process dies; afterwards, remove the folder
+    if it contains nothing but the lock."""
     if folder.is_symlink():
         raise BadInput(
             f"{folder} is a link",
@@ -275,12 +275,12 @@ def _receipt(folder: Path) -> Receipt | None:
 
 
 def _is_text(value: object) -> bool:
-    """Whether it is a text that tables can hold."""
+    """Return whether a value is text that tables can store."""
     return isinstance(value, str) and value.encode("utf-8", "ignore").decode() == value
 
 
 def _are_triples(value: Any) -> bool:
-    """Whether it is what Progress.unreadable should be."""
+    """Return whether a value has the type of Progress.unreadable."""
     return isinstance(value, list) and all(
         isinstance(one, list) and len(one) == 3 and all(map(_is_text, one)) for one in value
     )
@@ -293,7 +293,7 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _parts(folder: Path) -> list[tuple[int, Path]]:
-    """The numbers and files of the parts, in order."""
+    """Return the numbers and files of the parts, in order."""
     with suppress(OSError):
         found = [
             (match, folder / match[0]) for match in map(PART.fullmatch, os.listdir(folder)) if match
@@ -309,8 +309,8 @@ def _ours(name: str) -> bool:
 
 
 def _nearby(output: Path) -> Iterator[Path]:
-    """The Parquet files of an output, those in a bucket as copies on this computer; none if they
-    cannot be read."""
+    """Yield the Parquet files of an output; those in a bucket are copied to this computer. Yields
+    none if they cannot be read."""
     with suppress(OSError, OutputError):
         for number, file in enumerate(tables.parquet_files(output)):
             yield (
@@ -339,7 +339,8 @@ def _state(output: Path) -> list[Any]:
 
 
 def _url_state(url: Url) -> tuple[int | None, int | None]:
-    """The bytes and the latest time of an object, or of all those in a folder. Raises OSError."""
+    """Return size and modification time of an object; for a folder, the total and the latest.
+    Raises OSError."""
     if not tables.is_folder(url):
         return storage.stat(str(url))
     found = list(storage.listing(str(url)))
