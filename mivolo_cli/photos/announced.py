@@ -1,4 +1,5 @@
-"""The size of pictures whose decoders take memory as soon as they open a file, by its header."""
+"""Read picture sizes from file headers, for formats whose decoders allocate memory on opening a
+file."""
 
 from __future__ import annotations
 
@@ -15,14 +16,14 @@ VP8_START = b"\x9d\x01\x2a"
 JXL_START = b"\xff\x0a"
 JXL_BOXES = b"\0\0\0\x0cJXL \r\n\x87\n"
 JXL_SIDES = (9, 13, 18, 30)
-"""Bits of a side of a JPEG XL picture, by the two bits before them."""
+"""Number of bits of a JPEG XL picture's side, by the two bits before it."""
 JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
-"""Width to height, where a picture has only its height; numbered from 1."""
+"""Aspect ratios of pictures that store only their height; numbered from 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """What a file says of its picture, by Pillow's names; `size` is width and height."""
+    """Picture properties announced by a file, with Pillow's names; `size` is width and height."""
 
     format: str
     size: tuple[int, int]
@@ -31,8 +32,8 @@ class Announced:
 
 
 def announced(file: IO[bytes]) -> Announced | None:
-    """What is to be known before the file is opened; None for formats that are opened without
-    being decoded. The file, which is at its beginning, is there again. Raises PhotoError."""
+    """Return the properties of a picture, to be checked before it is opened; None for formats that
+    open without decoding. The file must be at its beginning, and is rewound. Raises PhotoError."""
     start = file.read(HEADER)
     try:
         if start.startswith(JXL_START):
@@ -45,7 +46,7 @@ def announced(file: IO[bytes]) -> Announced | None:
 
 
 def _webp(start: bytes) -> Announced | None:
-    """By its first chunk; None if that is none that can be decoded."""
+    """Parse the first chunk; None if it contains no picture."""
     kind, body = start[12:16], start[20:]
     if kind == b"VP8X":
         width, height = (int.from_bytes(body[at : at + 3], "little") + 1 for at in (4, 7))
@@ -61,7 +62,7 @@ def _webp(start: bytes) -> Announced | None:
 
 
 def _codestream(file: IO[bytes]) -> bytes:
-    """How the picture in a JPEG XL file of boxes begins (ISO/IEC 18181-2)."""
+    """Return the beginning of the codestream in a box-based JPEG XL file (ISO/IEC 18181-2)."""
     at = 0
     for _ in range(MOST_BOXES):
         file.seek(at)
@@ -79,7 +80,7 @@ def _codestream(file: IO[bytes]) -> bytes:
 
 
 def _jxl(start: bytes) -> Announced:
-    """By its SizeHeader (ISO/IEC 18181-1): bits, the lowest of each byte first."""
+    """Parse the SizeHeader (ISO/IEC 18181-1): bits, lowest first in each byte."""
     if not start.startswith(JXL_START):
         raise PhotoError("corrupt", f"{CODES['corrupt']}: it begins with no picture")
     bits, at = int.from_bytes(start[2:], "little"), 0

@@ -1,7 +1,7 @@
 """Pictures inside archives: ZIP, tar (plain, as in WebDataset, or compressed), and Parquet with a
-column of pictures.
+picture column.
 
-An archive is a folder to a scan: `train-000.tar/0001.jpg` is the member 0001.jpg,
+A scan treats an archive as a folder: `train-000.tar/0001.jpg` is the member 0001.jpg,
 `train.parquet/17/cat.jpg` is row 17, whose picture is named cat.jpg. Size and time of a member are
 those of the archive.
 """
@@ -36,27 +36,29 @@ DAMAGED_TAR = (tarfile.TarError, EOFError, OverflowError, RecursionError, Lookup
 CHANGED = "changed", "the file was changed while it was read"
 OPEN_ARCHIVES, OPEN_GROUPS = 4, 2
 MAX_BYTES = 1024**3
-"""Of one picture."""
+"""Maximum size of a picture."""
 MAX_HEADER = 1024**2
-"""Bytes that a tar file may tell of a member: its name, and further facts."""
+"""Maximum size in bytes of a tar member's header, including extended headers such as long names."""
 MAX_ROWS_A_BYTE, FEW_ROWS = 1, 10_000
-"""Rows that a Parquet file may say it has: pictures take more than a byte."""
+"""A Parquet file may announce FEW_ROWS rows plus this many per byte; pictures take more than a byte
+each."""
 ROWS_AT_ONCE = 16
 COLUMNS = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp")
-"""Columns that may hold pictures as plain bytes; a column of bytes and path may have any name."""
+"""Columns that may contain pictures as plain bytes; a column of structs with bytes and path may
+have any name."""
 
 
 class Archive(Protocol):
     def names(self) -> Iterator[str]:
-        """The samples, in the file's order."""
+        """Yield the names of the pictures in file order."""
 
     def read(self, name: str) -> bytes:
-        """A sample's bytes. Raises KeyError if there is no such sample."""
+        """Return a picture's bytes. Raises KeyError if it does not exist."""
 
 
 def listing(archive: Photo) -> Iterator[Photo]:
-    """The samples in a file. Raises OSError, ValueError (it is damaged or holds no pictures) and
-    PhotoError."""
+    """Yield the pictures in an archive. Raises OSError, ValueError (damaged, or without pictures)
+    and PhotoError."""
     if archive.bytes is None or archive.mtime_ns is None:
         raise PhotoError(*CHANGED)
     for name in _SHELF.get(archive.root, archive.path, archive.bytes, archive.mtime_ns).names():
@@ -64,7 +66,7 @@ def listing(archive: Photo) -> Iterator[Photo]:
 
 
 def read(photo: Photo) -> bytes | None:
-    """A sample's bytes; None if the photo is a file of its own, in a folder that is named like an
+    """Return the bytes of a photo in an archive; None for a regular file, in a folder named like an
     archive.
 
     Raises OSError, ValueError and PhotoError.
@@ -81,7 +83,8 @@ def read(photo: Photo) -> bytes | None:
 
 
 class _Tar:
-    """An uncompressed tar file; of members with one name the last counts, as in unpacking."""
+    """An uncompressed tar file; if several members have the same name, the last one is used, as
+    when extracting."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._lock = file, Lock()
@@ -104,7 +107,7 @@ class _Tar:
 
 
 class _Headers(io.RawIOBase):
-    """A file of which little is read at a time, whatever its headers claim to have."""
+    """A file that refuses large reads, because tar headers may announce any size."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -128,15 +131,15 @@ class _Headers(io.RawIOBase):
 
 
 def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, tuple[int, int]]]:
-    """The names of members, and where they are."""
+    """Yield the names of members, with offset and size."""
     while (member := archive.next()) is not None:
         if member.isreg() and not member.issparse():
             yield member.name, (member.offset_data, member.size)
-        archive.members = []  # type: ignore[attr-defined]  # tarfile would keep all it has seen
+        archive.members = []  # type: ignore[attr-defined] # tarfile would keep all members
 
 
 class _Rows:
-    """A Parquet file with pictures in a column; a row group or two are in memory."""
+    """A Parquet file with a picture column; one or two row groups are kept in memory."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._lock = RLock()
@@ -188,7 +191,8 @@ class _Rows:
         return pa.chunked_array(found)
 
     def _arrays(self, groups: list[int], column: str) -> Iterator[pa.Array]:
-        """A few rows at a time: a few bytes can say of any number of rows that they are equal."""
+        """Yield a few rows at a time, because repeated values can encode any number of rows in a
+        few bytes."""
         batches = self._table.iter_batches(
             ROWS_AT_ONCE, row_groups=groups, columns=[column], use_threads=False
         )
@@ -202,7 +206,7 @@ class _Rows:
 
 @contextmanager
 def _as_value_errors() -> Iterator[None]:
-    """Arrow's complaints of damaged files are of many kinds."""
+    """Convert Arrow's exceptions for damaged files to ValueError."""
     try:
         yield
     except pa.ArrowException as error:
@@ -210,7 +214,7 @@ def _as_value_errors() -> Iterator[None]:
 
 
 def _column(schema: pa.Schema) -> pa.Field:
-    """The column of pictures: `image` where there are several. Raises ValueError."""
+    """Return the picture column; `image` if there are several. Raises ValueError."""
     fitting = [field for field in schema if _holds_pictures(field)]
     if not fitting:
         raise ValueError("it has no column of pictures: bytes, or a struct of bytes and path")
@@ -228,14 +232,14 @@ def _is_bytes(kind: Any) -> bool:
 
 
 class _Shelf:
-    """The files that were opened last; one that is let go closes when its last reader has."""
+    """Cache of the last opened archives; an evicted one closes after its last reader is done."""
 
     def __init__(self) -> None:
         self._archives: dict[tuple[str, str, int, int], Archive] = {}
         self._lock = Lock()
 
     def get(self, root: str, path: str, size: int, mtime_ns: int) -> Archive:
-        """Raises PhotoError if it is not the file that is meant any more."""
+        """Return an open archive. Raises PhotoError if the file has changed."""
         key = root, path, size, mtime_ns
         if (found := self._archives.get(key)) is not None:
             return found
@@ -261,15 +265,15 @@ def _is_file(root: str, path: str) -> bool:
 
 
 def _open(root: str, path: str, size: int, mtime_ns: int) -> Archive:
-    """A tar file in a bucket is copied first: what is in it is known only when all of it has been
-    read."""
+    """Open an archive. A tar file in a bucket is copied first, because its index is only known
+    after reading all of it."""
     whole = f"{root}/{path}"
     kind = path.lower().rpartition(".")[2]
     facts: tuple[int | None, int | None]
     if storage.is_url(root):
         facts, file = storage.stat(whole), storage.Url(whole).open("rb")
     else:
-        file = storage.open_file(Path(root, path))  # it closes with the archive
+        file = storage.open_file(Path(root, path))  # closed with the archive
         info = os.fstat(file.fileno())
         facts = info.st_size, info.st_mtime_ns
     if facts != (size, mtime_ns):
@@ -285,7 +289,7 @@ def _open(root: str, path: str, size: int, mtime_ns: int) -> Archive:
     except BaseException:
         file.close()
         raise
-    weakref.finalize(archive, file.close)  # when its last reader lets it go, or at the end
+    weakref.finalize(archive, file.close)  # when its last reader is done, or at exit
     return archive
 
 

@@ -1,8 +1,7 @@
-"""HEIC and AVIF files as boxes (ISO/IEC 14496-12 and 23008-12): rotation of the picture, and its
-XMP.
+"""HEIC and AVIF files as boxes (ISO/IEC 14496-12 and 23008-12): rotation and XMP of the picture.
 
-Neither pillow-heif nor Pillow reports whether it has rotated a picture, or finds XMP outside the
-one item where they look.
+Neither pillow-heif nor Pillow reports whether it has rotated a picture, and both look for XMP in a
+single item only.
 """
 
 from __future__ import annotations
@@ -15,30 +14,31 @@ from functools import reduce
 XMP_TYPE = b"application/rdf+xml"
 XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 JXL_XMP, PACKED = b"xml ", b"brob"
-"""Boxes of JPEG XL: XMP; and another box, compressed with Brotli, which starts with its name."""
+"""JPEG XL boxes: XMP, and a box compressed with Brotli, which starts with the name of the original
+box."""
 TIFF_STARTS = (b"II*\0", b"MM\0*")
 JP2_EXIF = b"JpgTiffExif->JP2"
 LARGEST_PACKET = 64 * 2**20
 MOST = 100_000
-"""Boxes and items that are looked at; photos have a few hundred."""
+"""Maximum number of boxes and items read; photos have a few hundred."""
 Turn = tuple[int, int, int, int]
-"""A matrix from the stored picture's right and down to those of the picture that is shown."""
+"""A matrix from right and down in the stored picture to right and down in the displayed one."""
 TURNS: dict[int, Turn] = {
     1: (1, 0, 0, 1), 2: (-1, 0, 0, 1), 3: (-1, 0, 0, -1), 4: (1, 0, 0, -1),
     5: (0, 1, 1, 0), 6: (0, -1, 1, 0), 7: (0, -1, -1, 0), 8: (0, 1, -1, 0),
 }  # fmt: skip
-"""By EXIF's orientation."""
+"""Matrix by EXIF orientation."""
 ROTATIONS, MIRRORS = (1, 8, 3, 6), (4, 2)
-"""EXIF's orientation by the angle of `irot`, and by the mode of `imir`."""
+"""EXIF orientation by angle of `irot`, and by mode of `imir`."""
 
 
 class BrokenBoxes(ValueError):
-    """The file is no sequence of boxes, or one of them ends too early."""
+    """The file is not a sequence of boxes, or a box is truncated."""
 
 
 @dataclass(slots=True)
 class _Box:
-    """The content of a box, or of the whole file: big-endian numbers, one after the other."""
+    """The content of a box, or of the whole file, read as a sequence of big-endian numbers."""
 
     data: bytes
     at: int
@@ -54,18 +54,18 @@ class _Box:
         return int.from_bytes(self.take(count), "big")
 
     def text(self) -> bytes:
-        """Up to a zero byte."""
+        """Read text up to a zero byte."""
         end = self.data.find(b"\0", self.at, self.end)
         found = self.take((self.end if end < 0 else end) - self.at)
         self.at = min(self.at + 1, self.end)
         return found
 
     def version(self) -> tuple[int, int]:
-        """Version and flags of a full box."""
+        """Read version and flags of a full box."""
         return self.number(1), self.number(3)
 
     def boxes(self) -> Iterator[tuple[bytes, _Box]]:
-        """Each box's kind and content."""
+        """Yield kind and content of each box."""
         for _ in range(MOST):
             if self.at >= self.end:
                 return
@@ -81,7 +81,7 @@ class _Box:
 
 @dataclass(slots=True)
 class _Meta:
-    """What a meta box says, by the number of an item."""
+    """Content of a meta box, by item number."""
 
     primary: int = 0
     types: dict[int, tuple[bytes, bytes, bytes]] = field(default_factory=dict)
@@ -93,8 +93,8 @@ class _Meta:
 
 
 def orientation(data: bytes) -> int:
-    """How the file says that its main picture is turned, as EXIF's orientation; decoders do that.
-    Raises BrokenBoxes."""
+    """Return the rotation of the main picture as an EXIF orientation; decoders apply it. Raises
+    BrokenBoxes."""
     meta = _meta(data)
     turns = []
     known = dict(enumerate(meta.properties, 1))
@@ -109,8 +109,8 @@ def orientation(data: bytes) -> int:
 
 
 def packets(data: bytes) -> list[bytes]:
-    """XMP of the main picture or of the whole file; not that of depth or gain maps. Raises
-    BrokenBoxes."""
+    """Return the XMP of the main picture or of the whole file, but not of depth or gain maps.
+    Raises BrokenBoxes."""
     meta = _meta(data)
     found = [
         _inflated(_content(data, meta, item), encoding)
@@ -121,7 +121,7 @@ def packets(data: bytes) -> list[bytes]:
 
 
 def outer_packets(data: bytes) -> list[bytes]:
-    """XMP in boxes of its own, as in JPEG 2000 and JPEG XL. Raises BrokenBoxes."""
+    """Return XMP from separate boxes, as in JPEG 2000 and JPEG XL. Raises BrokenBoxes."""
     found = []
     for kind, box in _Box(data, 0, len(data)).boxes():
         if kind == PACKED and box.take(4) == JXL_XMP:
@@ -132,7 +132,7 @@ def outer_packets(data: bytes) -> list[bytes]:
 
 
 def exif_blocks(data: bytes) -> Iterator[bytes]:
-    """The TIFF blocks of EXIF. Raises BrokenBoxes."""
+    """Yield the TIFF blocks of EXIF. Raises BrokenBoxes."""
     for kind, box in _Box(data, 0, len(data)).boxes():
         if kind == b"uuid" and box.take(16) == JP2_EXIF:
             yield box.take(box.end - box.at)
@@ -146,7 +146,7 @@ def exif_blocks(data: bytes) -> Iterator[bytes]:
 
 
 def _behind_offset(content: bytes) -> bytes:
-    """Behind the number that says how much more is before the block; some programs leave it out."""
+    """Skip the offset to the TIFF block, which some programs omit."""
     if content[:4] in TIFF_STARTS:
         return content
     return content[4 + int.from_bytes(content[:4], "big") :]
@@ -190,7 +190,7 @@ def _read(meta: _Meta, kind: bytes, box: _Box) -> None:
 
 
 def _item_type(box: _Box) -> tuple[int, tuple[bytes, bytes, bytes]]:
-    """An item's number; its type, and of MIME items the content type and encoding."""
+    """Return an item's number, its type, and for MIME items the content type and encoding."""
     version, _ = box.version()
     item = box.number(4 if version == 3 else 2)
     box.take(2)
@@ -201,7 +201,8 @@ def _item_type(box: _Box) -> tuple[int, tuple[bytes, bytes, bytes]]:
 
 
 def _locations(box: _Box) -> Iterator[tuple[int, tuple[int, list[tuple[int, int]]]]]:
-    """An item's number, the way it is stored (0: in the file, 1: in idat), offsets and lengths."""
+    """Yield each item's number, its construction method (0: in the file, 1: in idat), offsets and
+    lengths."""
     version, _ = box.version()
     sizes = box.number(2)
     offset, length, base, index = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
@@ -218,7 +219,7 @@ def _locations(box: _Box) -> Iterator[tuple[int, tuple[int, list[tuple[int, int]
 
 
 def _descriptions(box: _Box) -> dict[int, list[int]]:
-    """Which items an item describes."""
+    """Return which items each item describes."""
     size = 2 if box.version()[0] == 0 else 4
     found: dict[int, list[int]] = {}
     for kind, reference in box.boxes():
@@ -230,7 +231,7 @@ def _descriptions(box: _Box) -> dict[int, list[int]]:
 
 
 def _associations(box: _Box) -> Iterator[tuple[int, list[int]]]:
-    """An item's number, and those of its properties, in the order in which they apply."""
+    """Yield each item's number and those of its properties, in order of application."""
     version, flags = box.version()
     for _ in range(min(box.number(4), MOST)):
         item = box.number(2 if version == 0 else 4)

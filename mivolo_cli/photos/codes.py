@@ -1,4 +1,4 @@
-"""Why a photo could not be read: stable codes, and what systems and decoders say."""
+"""Error codes for unreadable photos, and how errors of systems and decoders map to them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ CODES = {
     "no_decoder": "a package that reads files of this format is not installed",
     **dict((archives.CHANGED, ENCRYPTED, TIMEOUT, CRASHED)),
 }
-"""Why a photo or a folder could not be read: the stable codes, and what they mean."""
+"""Stable error codes for photos and folders that could not be read, and their meaning."""
 
 INSIDES = re.compile(r"0x[0-9a-f]{4}|Errno|'\w+' object|\b(argument|unpack|codec)\b|[<{]\w+")
-"""Words of Python that tell nobody anything of a picture."""
+"""Python terms that are meaningless to users."""
 CUT_SHORT = re.compile("truncated|end of file|no more images|requires a buffer")
-"""What decoders say, in lower case, of a file whose end is missing."""
+"""Decoder messages, in lower case, for files whose end is missing."""
 OF_DECODERS = (errno.EINVAL, errno.EDOM, errno.ERANGE, errno.EOVERFLOW)
-"""What no system says of reading a file: decoders do, as of a place before its start."""
+"""Error numbers that decoders set, for example for a seek before the start, but no system sets when
+reading a file."""
 DAMAGE: tuple[type[Exception], ...] = (
     ArithmeticError,
     AssertionError,
@@ -43,11 +44,11 @@ DAMAGE: tuple[type[Exception], ...] = (
     OSError,
 )
 DAMAGE += (RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zlib.error)
-"""What Pillow and its plugins raise on damaged files."""
+"""Exceptions of Pillow and its plugins for damaged files."""
 
 
 def diagnosis(error: Exception) -> tuple[str, str]:
-    """The code, and a sentence, for what the system or a decoder complained of."""
+    """Return code and message for an exception of the system or a decoder."""
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         return "missing", CODES["missing"]
     if isinstance(error, PermissionError):
@@ -62,7 +63,7 @@ def diagnosis(error: Exception) -> tuple[str, str]:
 
 
 def _detail(error: Exception) -> str:
-    """What a decoder says of the picture, unless it is only about its own insides."""
+    """Return a decoder's message, unless it is only about its internals."""
     said = " ".join(str(error).split())
     kept = isinstance(error, OSError | SyntaxError | ValueError) and not INSIDES.search(said)
     return f": {said}" if said and kept else ""

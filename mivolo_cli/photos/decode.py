@@ -26,7 +26,7 @@ from .rgb import to_pixels, to_rgb
 from .sandbox import CRASHED, Sandbox
 
 USUAL_PIXELS = 1024**3 // 4 // 3
-"""Of a photo that the program decodes itself, without a limit of time: 89 million."""
+"""Maximum pixels of a photo decoded in this process, without a time limit: 89 million."""
 USUAL_BYTES = 64 * 1024**2
 TURNS = {
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
@@ -37,14 +37,14 @@ TURNS = {
     7: PIL.Image.Transpose.TRANSVERSE,
     8: PIL.Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation -> what turns the stored picture upright."""
+"""EXIF orientation -> operation that turns the stored picture upright."""
 LYING = (5, 6, 7, 8)
-"""Those that swap width and height."""
+"""Orientations that swap width and height."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The bytes of a photo that is in no file."""
+    """The bytes of a photo that is not in a file."""
 
     photo: Photo
     data: bytes
@@ -56,15 +56,15 @@ def decode(
     data: bytes | None = None,
     room: Room | None = None,
 ) -> Image:
-    """Read a photo, or its bytes where they are here already: upright, sRGB, the first frame of an
-    animation, white where it is transparent.
+    """Decode a photo, from `data` if given: upright, sRGB, first frame of an animation, with
+    transparency on white.
 
-    A JPEG may be read at a half, a quarter or an eighth of its size, which is much quicker, as far
-    as its longer and shorter side keep the pixels of `min_size`; None reads all of it. One that is
-    too large for the `room` is read smaller in any case; of other formats it is refused.
+    A JPEG may be decoded at a half, a quarter or an eighth of its size, which is much faster, as
+    long as its longer and shorter side have the pixels of `min_size`; None means full size. If a
+    photo is too large for the `room`, a JPEG is reduced further and any other format is rejected.
 
-    Its size and time in the answer are those of the file that was read, which may have replaced the
-    one that was found. Raises PhotoError with one of CODES.
+    Size and time in the result are those of the file that was read, which may have replaced the one
+    found before. Raises PhotoError with one of CODES.
     """
     if room is None:
         with Limits().room() as own:
@@ -97,8 +97,8 @@ def decode(
 
 
 def fetched(photo: Photo) -> tuple[Photo, bytes | None]:
-    """The bytes of a photo in a bucket or in an archive, and its facts when it was read; None for a
-    file of its own.
+    """Fetch a photo from a bucket or an archive: return its size and time when it was read, and its
+    bytes, which are None for a regular file.
 
     Raises PhotoError.
     """
@@ -108,7 +108,7 @@ def fetched(photo: Photo) -> tuple[Photo, bytes | None]:
         if (photo.bytes or 0) > archives.MAX_BYTES:
             raise MemoryError
         data = storage.read(photo.address)
-        if len(data) != photo.bytes:  # it was replaced since it was found
+        if len(data) != photo.bytes:  # it has been replaced since it was found
             facts = storage.stat(photo.address)
             if len(data) != facts.bytes:
                 raise PhotoError(*archives.CHANGED)
@@ -128,13 +128,13 @@ def decode_all(
     *,
     held: bool = True,
 ) -> Generator[Image | Failure, None, None]:
-    """Decode in threads, and risky formats in processes, keeping the order; failures and images
-    that come in go out in place.
+    """Decode in threads, and risky formats in processes, keeping the order; failures and images are
+    passed through.
 
-    At most 2 * workers photos are under way, from the asking for a photo to the handing out of its
-    result, and no more than fit the memory of `limits`. Unless `held` is False, photos count until
-    their pixels are gone; who asks for the next one may have no more than limits.HELD of them for
-    itself. Closing the generator waits for those being decoded and drops the others.
+    At most 2 * workers photos are in progress, from requesting a photo to yielding its result, and
+    no more than fit into the memory of `limits`. Unless `held` is False, photos count until their
+    pixels are freed; a caller may hold no more than limits.HELD while requesting the next one.
+    Closing the generator waits for photos being decoded and drops the others.
     """
     limits = limits or Limits()
     pool, sandbox = ThreadPoolExecutor(workers, thread_name_prefix="decode"), Sandbox()
@@ -156,7 +156,7 @@ def decode_all(
     try:
         yield from in_order(pool, image, queue, 2 * workers)
     finally:
-        budget.close()  # first: what waits or is decoded ends, for which the pool would wait
+        budget.close()  # first: unblocks threads that the pool waits for
         sandbox.close()
         pool.shutdown(cancel_futures=True)
 
@@ -168,9 +168,8 @@ def decode_or_fail(
     room: Room | None = None,
     data: bytes | None = None,
 ) -> Image | Failure:
-    """Read a photo, or its bytes where they are here already: in a process of its own where its
-    format is risky; whole from a bucket, lest it be fetched again for what `min_size` leaves
-    out."""
+    """Decode a photo, from `data` if given: in a separate process if its format is risky. Photos in
+    buckets are decoded at full size, so that they need not be fetched again."""
     if room is None:
         with Limits().room() as own:
             return decode_or_fail(photo, sandbox, min_size, own, data)
@@ -188,22 +187,23 @@ def decode_or_fail(
 def decode_again(
     photo: Photo, sandbox: Sandbox, limits: Limits, data: bytes | None = None
 ) -> Image | Failure:
-    """Read whole, or as far as the memory for that goes, what `decode_all` has read reduced."""
+    """Decode a photo that `decode_all` has reduced at full size, or as large as memory allows."""
     with limits.room(reduced=True) as room:
         return _dated(decode_or_fail(photo, sandbox, room=room, data=data))
 
 
 def _dated(found: Image | Failure) -> Image | Failure:
-    """With the time by what is next to the photo, where the photo itself has none."""
+    """Add the time from the file next to the photo if the photo has none."""
     if isinstance(found, Failure) or found.taken_at is not None:
         return found
     return replace(found, taken_at=takeout.taken_at(found.photo))
 
 
 def _is_risky(photo: Photo, data: bytes | None) -> bool:
-    """Whether to decode a file in a process of its own: all but plain JPEG and PNG of usual size.
+    """Return whether to decode a file in a separate process: all but plain JPEG and PNG files of
+    usual size.
 
-    Their decoders are small and have been attacked for decades; but one with many scans may take
+    Their decoders are small and have been attacked for decades. Files with many scans may take
     hours.
     """
     try:
@@ -219,7 +219,7 @@ def _is_risky(photo: Photo, data: bytes | None) -> bool:
 
 
 def _facts(file: IO[bytes], photo: Photo) -> tuple[int | None, int | None]:
-    """Size and time of an open file; bytes in memory stay as they are."""
+    """Return size and time of an open file; for bytes in memory, those of the photo."""
     if isinstance(file, BytesIO):
         return photo.bytes, photo.mtime_ns
     facts = os.fstat(file.fileno())

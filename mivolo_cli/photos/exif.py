@@ -1,4 +1,4 @@
-"""EXIF data of a picture: how to turn it upright, and when it was taken."""
+"""EXIF data of a picture: orientation, and when it was taken."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ TIME_TAGS = (
 def read_exif(
     picture: PIL.Image.Image, damage: tuple[type[Exception], ...]
 ) -> tuple[int, datetime | None]:
-    """The orientation and when the photo was taken, from a loaded picture; damaged EXIF data, which
-    raise `damage`, say nothing."""
+    """Return the orientation and when the photo was taken, from a loaded picture. Damaged EXIF
+    data, which raise `damage`, are ignored."""
     tags: dict[int, object] = {}
     try:
         exif = picture.getexif()
@@ -37,16 +37,16 @@ def read_exif(
 
 
 def is_turned(picture: PIL.Image.Image) -> bool:
-    """Whether the decoder of JPEG XL has turned a picture: all but those made from a JPEG, which it
-    makes again."""
+    """Return whether the JPEG XL decoder has already turned a picture: it does so unless the file
+    is a recompressed JPEG."""
     return picture.format == "JXL" and not getattr(picture, "jpeg", False)
 
 
 def _time(value: object) -> datetime | None:
-    """As EXIF writes it, `2020:01:31 12:00:00`, or with the separators of other programs."""
+    """Parse a time such as `2020:01:31 12:00:00`, or with the separators of other programs."""
     text = str(value).strip("\0 ")[:19].replace("-", ":").replace("T", " ")
     try:
         time = datetime.strptime(text, "%Y:%m:%d %H:%M:%S")
-    except ValueError:  # nothing there, all zeros, the 31st of February
+    except ValueError:  # missing, all zeros, the 31st of February
         return None
     return time if time.year >= FIRST_PHOTOGRAPH else None

@@ -1,4 +1,4 @@
-"""The formats that are read: how their files begin, and how they are opened."""
+"""Supported formats: signatures, and how to open them."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ SIGNATURES = {
     "JXL": rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n",
     "JPEG2000": rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
 }
-"""The formats that are read, by Pillow's name, and how their files begin. Nothing else is ever
-given to a decoder."""
+"""Supported formats by Pillow's name, and how their files begin. Nothing else is passed to a
+decoder."""
 NEW_SUBFILE_TYPE, REDUCED = 254, 1
-"""In a TIFF file: the tag that says that a picture is a smaller copy of another one in the file.
-That of a raw file comes first."""
+"""TIFF tag and value of a picture that is a smaller copy of another one in the file. In raw files,
+it comes first."""
 
 
 def formats_of(start: bytes) -> list[str]:
-    """The formats whose files begin with these bytes; some kinds of AVIF and HEIC begin alike."""
+    """Return the formats whose files begin with these bytes; some kinds of AVIF and HEIC have the
+    same signature."""
     return [name for name, signature in SIGNATURES.items() if re.match(signature, start, re.DOTALL)]
 
 
 @cache
 def prepare() -> None:
-    """Load the decoders, and keep what they remark about odd files from the terminal.
+    """Load the decoders, and keep their messages about odd files off the terminal.
 
-    That is done once and for the whole process: to do it for each call would not be safe among
-    threads.
+    This is done once for the whole process, because doing it in each call would not be thread-safe.
     """
-    import cv2  # noqa: F401  # which rgb needs: before a process is given its limit of memory
+    import cv2  # noqa: F401 # for rgb: before the memory of a process is limited
     import pillow_heif
 
     PIL.Image.init()
@@ -62,22 +62,20 @@ def prepare() -> None:
     pillow_heif.register_heif_opener(thumbnails=False)
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
-    with suppress(
-        OSError, AttributeError
-    ):  # a Pillow that was built otherwise may not show its libtiff
+    with suppress(OSError, AttributeError):  # some builds of Pillow do not expose their libtiff
         ctypes.CDLL(PIL.Image.core.__file__).TIFFSetErrorHandler(None)
 
 
 def is_raw(name: str, formats: Sequence[str]) -> bool:
-    """Whether a file is called as raw files are, and is none of another format."""
+    """Return whether a file is named like a raw file and is not in another format."""
     named = RAW.fullmatch(os.path.splitext(name)[1].lower())
     return named is not None and list(formats) in ([], ["TIFF"])
 
 
 def open_picture(file: IO[bytes], name: str = "") -> PIL.Image.Image:
-    """By what the file, which is at its beginning, holds, and not by how it is called, unless that
-    is as raw files are: of those it is the preview. Nothing is decoded yet. Raises PhotoError and
-    DAMAGE."""
+    """Open a picture according to its content, not its name, except that raw files are recognised
+    by name; of those, the preview is opened. The file must be at its beginning. Nothing is decoded
+    yet. Raises PhotoError and DAMAGE."""
     prepare()
     start = file.read(32)
     formats = formats_of(start)
@@ -93,11 +91,10 @@ def open_picture(file: IO[bytes], name: str = "") -> PIL.Image.Image:
 
 
 def _open(file: IO[bytes], formats: Sequence[str]) -> PIL.Image.Image:
-    """As one of these formats.
+    """Open a file as one of these formats.
 
-    The plugins are asked directly because ultralytics, once imported, puts a function of its own in
-    the place of PIL.Image.open, which goes and installs packages when it meets a file that is not a
-    picture.
+    The plugins are called directly because ultralytics, once imported, replaces PIL.Image.open with
+    a function that installs packages when it is given a file that is not a picture.
     """
     if formats == ["JPEG"] and has_many_scans(file):
         raise PhotoError("corrupt", f"{CODES['corrupt']}: it has more than {MAX_SCANS} scans")

@@ -1,7 +1,7 @@
 """Glob patterns for paths, matched in linear time.
 
-All positions in the pattern that can match are tracked while walking through the path, and each
-step is cached. Regular expressions would try combinations of repeated stars one by one.
+All positions in the pattern that can match are tracked while reading the path, and each step is
+cached. Regular expressions would try combinations of repeated stars one by one.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from ..errors import BadInput
 
 PARTS = re.compile(r"(\*\*/|\*\*|\*|\?|\[!?\]?[^]]*\])")
 MAX_STEPS = 10_000
-"""Steps that are remembered of a pattern."""
+"""Maximum number of cached steps per pattern."""
 Fits = Callable[[str], bool]
 Places = frozenset[int]
-"""The places in a pattern that a text may have led to; no place means that it cannot match."""
+"""The positions in a pattern that a text may lead to; empty if it cannot match."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    """What a character must be like to get past this place (`fits`), or to stay there (`keeps`).
-    Without a character, it is this many places on, too (`skips`)."""
+    """Transitions from a position: a character that `fits` leads to the next one, one that `keeps`
+    stays at this one. `skips` are offsets of positions that are reached without a character."""
 
     fits: Fits
     keeps: Fits = lambda letter: False
@@ -32,8 +32,8 @@ class _Token:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Glob:
-    """`*.jpg`, `trip/**`, `**/raw/*.png`, `[a-c]?.png`; upper and lower case are the same, and only
-    `**` reaches into subfolders. Raises BadInput for a pattern that cannot be understood."""
+    """A pattern such as `*.jpg`, `trip/**`, `**/raw/*.png` or `[a-c]?.png`. Case is ignored, and
+    only `**` extends into subfolders. Raises BadInput for an invalid pattern."""
 
     pattern: str
     tokens: tuple[_Token, ...] = field(init=False)
@@ -45,7 +45,7 @@ class Glob:
         object.__setattr__(self, "start", self._with_skipped({0}))
 
     def after(self, places: Places, text: str) -> Places:
-        """Where the text leads from these places."""
+        """Return the positions that the text leads to from these."""
         for letter in text.lower():
             step = places, letter
             found = self._steps.get(step)
@@ -57,11 +57,11 @@ class Glob:
         return places
 
     def matches(self, text: str) -> bool:
-        """Whether the whole text is as the pattern says."""
+        """Return whether the whole text matches the pattern."""
         return self.ends(self.after(self.start, text))
 
     def ends(self, places: Places) -> bool:
-        """Whether a text that led to these places matches if nothing follows."""
+        """Return whether a text that led to these positions matches if nothing follows."""
         return len(self.tokens) in places
 
     def _step(self, places: Places, letter: str) -> Places:
@@ -87,7 +87,7 @@ def _tokens(pattern: str) -> Iterable[_Token]:
     for number, part in enumerate(PARTS.split(pattern)):
         if number % 2 == 0:
             yield from (_Token(letter.__eq__) for letter in part.lower())
-        elif part == "**/":  # nothing, or what ends with a slash
+        elif part == "**/":  # nothing, or anything that ends with a slash
             yield _Token(_is_none, skips=(1, 2))
             yield _Token(_is_slash, keeps=_is_any)
         elif part == "**":
@@ -99,7 +99,7 @@ def _tokens(pattern: str) -> Iterable[_Token]:
 
 
 def _choice(pattern: str, brackets: str) -> Fits:
-    """What fits `[a-z]` or `[!a-z]`."""
+    """Return a test for `[a-z]` or `[!a-z]`."""
     inside = brackets[1:-1]
     negated = inside.startswith("!")
     escaped = re.sub(r"[\\\[\]&~|^]", r"\\\g<0>", inside[negated:])

@@ -21,20 +21,20 @@ from ..errors import BadInput, PhotoError
 logger = logging.getLogger(__name__)
 MB, GB = 1024**2, 1024**3
 LEAST = 512 * MB
-"""Of memory, in bytes; a photo of 40 million pixels needs 300 MB."""
+"""Minimum memory in bytes; a photo of 40 million pixels needs 300 MB."""
 LARGE = 128 * MB
 PATIENCE = 120.0
-"""Seconds in which some photo is always done with."""
+"""Seconds within which at least one photo should be finished."""
 HELD = 128 * MB
-"""Who is handed photos may keep so much of them while it asks for the next one."""
+"""Bytes of photos that a caller may hold while requesting the next one."""
 SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([MG])i?B?", re.IGNORECASE)
 CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 ENDED = "crashed", "reading it was ended"
 
 
 class Room(Protocol):
-    """The memory for one photo, of at most `largest` bytes; one of more than `max_pixels` pixels is
-    refused, unless that is 0."""
+    """The memory for one photo, at most `largest` bytes; a photo with more than `max_pixels` pixels
+    is rejected, unless that is 0."""
 
     @property
     def largest(self) -> int: ...
@@ -43,13 +43,13 @@ class Room(Protocol):
     def max_pixels(self) -> int: ...
 
     def take(self, size: int) -> None:
-        """Wait until there is so much memory. Raises PhotoError if nobody waits for the photo any
-        more."""
+        """Wait until this much memory is available. Raises PhotoError if the photo is no longer
+        wanted."""
 
 
 @cache
 def default_memory() -> int:
-    """Half of what this machine, or the container around the program, has; from 1 to 16 GB."""
+    """Return half the memory of this machine or container, from 1 to 16 GB."""
     return max(min(min(_memories(), default=4 * GB) // 2, 16 * GB), GB)
 
 
@@ -63,36 +63,37 @@ def _memories() -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`memory` is for all photos that are decoded at a time, in bytes."""
+    """`memory` is the limit for all photos being decoded, in bytes."""
 
     memory: int = field(default_factory=default_memory)
     max_pixels: int = 0
 
     @property
     def ahead(self) -> int:
-        """The part of the memory for photos that are decoded ahead of who works on them."""
+        """The share of memory for photos that are decoded ahead of processing."""
         return self.memory - self.again
 
     @property
     def again(self) -> int:
-        """The part for those that are read once more meanwhile. They do not wait for each other's
-        readers, nor for the photos that are decoded ahead."""
+        """The share for photos that are meanwhile decoded again. These wait neither for each
+        other's readers nor for photos decoded ahead."""
         return self.memory // 8
 
     @property
     def largest(self) -> int:
-        """The most that a single photo may take."""
+        """The maximum for a single photo."""
         return self.ahead - HELD
 
     def room(self, reduced: bool = False) -> Share:
-        """For one photo, while it is decoded. With `reduced`, it need not be read in full size."""
+        """Reserve memory for one photo while it is decoded. With `reduced`, it may be decoded at
+        reduced size."""
         total = self.again if reduced else self.ahead
         largest = total if reduced else self.largest
         return Share(_of_this_process(os.getpid(), total), largest, self.max_pixels)
 
 
 def limits(memory: str = "auto", max_pixels: int = 0) -> Limits:
-    """From options: auto, or a size such as 2GB or 700MB. Raises BadInput."""
+    """Parse options: auto, or a size such as 2GB or 700MB. Raises BadInput."""
     if memory == "auto":
         return Limits(max_pixels=max_pixels)
     match = SIZE.fullmatch(memory.strip())
@@ -105,8 +106,8 @@ def limits(memory: str = "auto", max_pixels: int = 0) -> Limits:
 
 
 class Budget:
-    """Bytes that are lent in the order of the queue, so that the first in it waits only for who has
-    some already."""
+    """Memory lent in the order of the queue, so that the first one waits only for those that
+    already have some."""
 
     def __init__(self, total: int) -> None:
         self.total = self._free = total
@@ -118,8 +119,8 @@ class Budget:
             self._queue[share] = None
 
     def lend(self, share: Share, size: int) -> None:
-        """Waits; but not for ever for who keeps photos and asks for more. Raises PhotoError if the
-        budget is closed."""
+        """Wait for memory, but not forever if a caller keeps photos and requests more. Raises
+        PhotoError if the budget is closed."""
         with self._change:
             while not self._change.wait_for(lambda: self._may_have(share, size), PATIENCE):
                 if next(iter(self._queue)) is share and self._moved + PATIENCE <= monotonic():
@@ -133,7 +134,7 @@ class Budget:
             self._change.notify_all()
 
     def give_back(self, share: Share, size: int) -> None:
-        """Also for who leaves the queue."""
+        """Return memory, and leave the queue."""
         with self._change:
             self._queue.pop(share, None)
             self._free += size
@@ -141,7 +142,7 @@ class Budget:
             self._change.notify_all()
 
     def close(self) -> None:
-        """Nobody waits any more."""
+        """Stop all waiting."""
         with self._change:
             self._closed = True
             self._change.notify_all()
@@ -151,8 +152,8 @@ class Budget:
 
 
 class Share:
-    """A place in the queue of a budget, and then a part of it, until the block that uses it ends or
-    what it is kept for is gone. A share larger than the budget is all of it."""
+    """A place in the queue of a budget, and then a part of it, until its block ends or the pixels
+    it is kept for are freed. A share larger than the budget takes all of it."""
 
     def __init__(self, budget: Budget, largest: int, max_pixels: int) -> None:
         self.largest, self.max_pixels = largest, max_pixels
@@ -173,7 +174,7 @@ class Share:
         self._size = size
 
     def keep(self, pixels: Any) -> None:
-        """Keep as much as this array needs, as long as it is there."""
+        """Keep the memory of this array for as long as it exists."""
         self._shrink(min(pixels.nbytes, self._size))
         self._kept = True
         weakref.finalize(pixels, self._shrink, 0).atexit = False
@@ -186,8 +187,8 @@ class Share:
 
 
 def trim() -> None:
-    """Give back to the system what the C library keeps for later, where it is glibc: after large
-    photos that may be as much for each thread as the photo took."""
+    """Return memory cached by glibc to the system: after large photos, each thread may retain as
+    much as the photo took."""
     with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -1,5 +1,5 @@
-"""Locate the photo of a table row. Tables may come from strangers, so a row must not lead outside
-its own root, neither by its path nor by a link."""
+"""Locate the photo of a table row. Tables may come from untrusted sources, so a row must not lead
+outside its own root, neither by its path nor by a link."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OUTSIDE = ("outside", "its path or a link leads outside the scanned folder")
 
 
 def located(photo: Photo, beside: Callable[[Path], Path] | None = None) -> Path:
-    """The file of a row, or the one that belongs to it by `beside`. Raises PhotoError."""
+    """Return the file of a row, or one that `beside` derives from it. Raises PhotoError."""
     if not os.path.isabs(photo.root) or "\0" in photo.root or not stays_inside(photo.path):
         raise PhotoError(*OUTSIDE)
     file = photo.file if beside is None else beside(photo.file)
@@ -26,7 +26,7 @@ def located(photo: Photo, beside: Callable[[Path], Path] | None = None) -> Path:
 
 
 def is_inside(photo: Photo) -> bool:
-    """Whether a photo, be it in a bucket, is below its root."""
+    """Return whether a photo, also one in a bucket, is below its root."""
     if storage.is_url(photo.root):
         return stays_inside(photo.path)
     try:

@@ -1,5 +1,5 @@
-"""Pictures passed in memory: bytes of files, open files, arrays, Pillow images. Unusable ones
-become failures."""
+"""Pictures passed in memory: bytes, open files, arrays and Pillow images. Unusable ones become
+failures."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from .rgb import to_pixels, to_rgb
 Picture = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Pixels | PIL.Image.Image
 )
-"""A file or a folder by its path; the bytes of a file, or an open one; an array (height, width, 3)
-uint8 RGB; or a picture of Pillow's."""
+"""The path of a file or folder; the bytes of a file, or an open file; an array (height, width, 3)
+uint8 RGB; or a Pillow image."""
 MEMORY = "(memory)"
-"""Stands as the root of pictures that are in no file; roots of files are absolute."""
+"""Root of pictures that are not in a file; roots of files are absolute."""
 BYTES = (bytes, bytearray, memoryview)
 ALLOWED = (
     "give a path, bytes, a file opened in binary mode, a Pillow picture, or an array"
@@ -39,26 +39,26 @@ ALLOWED = (
 
 
 def is_picture(value: object) -> bool:
-    """Whether this is meant to be one picture, and not several."""
+    """Return whether a value is meant as one picture, not several."""
     kinds = (str, os.PathLike, PIL.Image.Image, np.ndarray, *BYTES)
     return isinstance(value, kinds) or hasattr(value, "read")
 
 
 class Memory:
-    """Numbers pictures, and keeps those from memory by their names until their answers are out."""
+    """Numbers pictures, and keeps those from memory by name until their results are returned."""
 
     def __init__(self) -> None:
         self._numbers = count()
         self._kept: dict[str, Pixels | bytes] = {}
 
     def items(self, picture: object) -> Iterator[Photo | Failure | Loaded | Image]:
-        """What is to be decoded for one picture; all that is in it for a folder."""
+        """Yield what to decode for one picture, or for all photos in a folder."""
         if isinstance(picture, (str, os.PathLike)) and picture != "":
             yield from walk.opened(walk.walk([_place(picture)]))
             return
         photo = Photo(MEMORY, f"picture {next(self._numbers)}")
         try:
-            if isinstance(picture, str):  # an empty one
+            if isinstance(picture, str):  # an empty string
                 raise PhotoError("missing", CODES["missing"])
             content = _content(picture)
         except PhotoError as error:
@@ -74,7 +74,7 @@ class Memory:
         return self._kept.get(photo.path) if photo.root == MEMORY else None
 
     def data(self, photo: Photo) -> bytes | None:
-        """The bytes from which the photo is decoded, unless these are in a file."""
+        """Return the bytes of a photo, or None if it is in a file."""
         kept = self.kept(photo)
         return kept if isinstance(kept, bytes) else None
 
@@ -88,7 +88,7 @@ def _place(picture: str | os.PathLike[str]) -> Path:
 
 
 def _content(picture: Any) -> Pixels | bytes:
-    """Pixels, or the bytes of a file. Raises PhotoError."""
+    """Return pixels, or the bytes of a file. Raises PhotoError."""
     if isinstance(picture, np.ndarray):
         return _from_array(picture)
     try:
@@ -105,7 +105,7 @@ def _content(picture: Any) -> Pixels | bytes:
 
 
 def _read(file: Any) -> bytes:
-    """All bytes of an open file from its beginning, as Pillow does it. Raises PhotoError."""
+    """Read an open file from its beginning, as Pillow does. Raises PhotoError."""
     if not hasattr(file, "read"):
         raise PhotoError("not_a_picture", f"a picture cannot be a {_kind(file)}: {ALLOWED}")
     try:
@@ -114,7 +114,7 @@ def _read(file: Any) -> bytes:
         data = file.read(archives.MAX_BYTES + 1)
     except MemoryError:
         raise
-    except Exception as error:  # a file of somebody else's making may raise anything
+    except Exception as error:  # custom file objects may raise anything
         raise PhotoError("unreadable", f"{CODES['unreadable']}: {error}") from error
     if inspect.iscoroutine(data):
         data.close()
@@ -130,16 +130,16 @@ def _from_array(array: Any) -> Pixels:
     if not fits:
         text = f"a picture cannot be an array {array.shape} {array.dtype}: {ALLOWED}"
         raise PhotoError("not_a_picture", text)
-    return np.ascontiguousarray(array)  # one that was turned from BGR to RGB is a view
+    return np.ascontiguousarray(array)  # an array reversed from BGR to RGB is a view
 
 
 def _from_pillow(picture: PIL.Image.Image) -> Pixels:
-    """Upright RGB."""
+    """Convert to upright RGB."""
     prepare()
     if not all(picture.size):
         raise PhotoError("not_a_picture", "the picture has no pixels")
     picture.load()
-    with suppress(*DAMAGE):  # damaged EXIF says nothing
+    with suppress(*DAMAGE):  # damaged EXIF data are ignored
         picture = PIL.ImageOps.exif_transpose(picture)
     return to_pixels(to_rgb(picture))
 

@@ -1,4 +1,4 @@
-"""Open pictures as far as the memory goes: how much decoding takes, by what their files say."""
+"""Open pictures within the memory limit, estimating from their headers how much decoding needs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .formats import open_picture
 from .limits import MB, Room
 
 SCALES = (2, 4, 8)
-"""By which libjpeg makes a picture smaller while it decodes it."""
+"""Factors by which libjpeg can reduce a picture while decoding."""
 REDUCIBLE = ("JPEG", "MPO")
 BYTES_A_PIXEL = {"I": 32, "F": 32}
-"""That decoding takes at its height, measured: by mode, 8 if nothing else is said."""
+"""Peak memory of decoding in bytes per pixel, measured: by mode, otherwise 8."""
 MORE_BYTES_A_PIXEL = {
     "WEBP": 12, "AVIF": 6, "HEIF": 4, "TIFF": 4, "GIF": 4, "JPEG2000": 24, "JXL": 16,
 }  # fmt: skip
@@ -29,8 +29,8 @@ MinSize = tuple[int, int]
 def opened(
     file: IO[bytes], name: str, room: Room, min_size: MinSize | None = None
 ) -> tuple[PIL.Image.Image, int]:
-    """A picture that is about to be decoded, which it has the memory for, and how many times
-    smaller that will be done. Raises PhotoError and DAMAGE."""
+    """Open a picture after reserving the memory for decoding it; return it with its reduction
+    factor. Raises PhotoError and DAMAGE."""
     known = announced(file)
     if known is not None:
         admit(known, room)
@@ -39,8 +39,8 @@ def opened(
 
 
 def admit(picture: PIL.Image.Image | Announced, room: Room, min_size: MinSize | None = None) -> int:
-    """Take the memory for a picture that is about to be decoded; how many times smaller that will
-    be done. Raises PhotoError if it is too large."""
+    """Reserve the memory for decoding a picture; return the reduction factor. Raises PhotoError if
+    it is too large."""
     width, height = picture.size
     pixels = width * height
     if room.max_pixels and pixels > room.max_pixels:
@@ -60,7 +60,7 @@ def admit(picture: PIL.Image.Image | Announced, room: Room, min_size: MinSize | 
 
 
 def need(picture: PIL.Image.Image | Announced, scale: int = 1) -> int:
-    """The bytes that decoding takes at its height, by what the file says of itself."""
+    """Return the peak memory of decoding in bytes, estimated from the header."""
     width, height = picture.size
     pixels = width * height
     kind = picture.mode.partition(";")[0]
@@ -77,7 +77,7 @@ def _too_large(picture: PIL.Image.Image | Announced, why: str) -> PhotoError:
 
 
 def _scale(size: tuple[int, int], min_size: MinSize) -> int:
-    """How many times smaller a picture of this size may be made."""
+    """Return the largest reduction factor for a picture of this size."""
     longer, shorter = min_size
     allowed = [
         scale for scale in SCALES if max(size) >= scale * longer and min(size) >= scale * shorter

@@ -1,5 +1,4 @@
-"""The original bytes of photos, wherever they are stored; for copying, and only if they are a
-picture's."""
+"""Copy the original bytes of photos from any storage, provided that they are pictures."""
 
 from __future__ import annotations
 
@@ -17,19 +16,19 @@ from .formats import formats_of
 
 PIECE = 1 << 20
 SIGNATURE = 32
-"""Bytes by which a picture is known."""
+"""Number of leading bytes that identify a picture."""
 
 
 def is_picture(photo: Photo) -> bool:
-    """Whether it begins like one. Raises PhotoError."""
+    """Return whether a file begins like a picture. Raises PhotoError."""
     return bool(formats_of(next(_pieces(photo), b"")[:SIGNATURE]))
 
 
 def copy(photo: Photo, target: Path) -> bool:
-    """Copy a picture, with its time, to a new file in a folder that is made; False if it is none or
-    cannot be read.
+    """Copy a picture with its time to a new file, creating the folder; return False if it is not a
+    picture or cannot be read.
 
-    Whoever calls has made sure that the photo may be opened. Raises OSError if the copy cannot be
+    The caller must have checked that the photo may be opened. Raises OSError if the copy cannot be
     written.
     """
     pieces = _pieces(photo)
@@ -54,7 +53,8 @@ def _write(target: Path, first: bytes, pieces: Iterator[bytes]) -> None:
 
 
 def _pieces(photo: Photo) -> Iterator[bytes]:
-    """Raises PhotoError; what goes wrong with a piece elsewhere is not its concern."""
+    """Yield the bytes in pieces. Raises PhotoError for read errors only, not for errors in the
+    caller."""
     data = decode.fetched(photo)[1]
     try:
         with storage.open_file(photo.file) if data is None else BytesIO(data) as source:

@@ -1,5 +1,5 @@
-"""Count what a walk skips in folders: files that are not photos, and folders that systems and
-programs keep for themselves."""
+"""Count what a walk skips in folders: files that are not photos, and folders reserved by systems
+and programs."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from . import raw
 EXTENSIONS = re.compile(
     r"\.(jpe?g|jpe|jfif|jif|mpo|a?png|webp|tiff?|bmp|dib|gif|avifs?|hei[cf]s?|hif|jp2|j2k|jpf|jpx|jxl)"
 )
-"""What is taken for a photo in a folder, whatever the file then turns out to hold."""
+"""Suffixes of files in folders that count as photos, whatever their content."""
 RAW = re.compile(
     r"\.(3fr|ari|arw|bay|cap|cr[23w]|dcr|dng|erf|fff|gpr|iiq|k25|kdc|mef|mos|mrw|nef|nrw|orf|pef"
     r"|ptx|raf|raw|rw2|rwl|sr2|srf|srw|x3f)"
 )
-"""What cameras write unprocessed; most of it begins like a TIFF file, which is a thumbnail."""
+"""Suffixes of camera raw files; most begin like a TIFF file, which is a thumbnail."""
 KNOWN = mimetypes.MimeTypes()
-"""Suffixes of Python's own list, whatever the system knows besides."""
+"""Python's own list of suffixes, independent of the system's."""
 UNDETERMINED = re.compile("image/.*|application/octet-stream")
 BACKUP = re.compile("(.+)(_original|~)", re.DOTALL)
-"""How `tag --backup`, ExifTool and editors call the old file that they keep next to a photo."""
+"""Names of backups that `tag --backup`, ExifTool and editors keep next to a photo."""
 
 SHOWN = 8
-"""Kinds that are named to people."""
+"""Maximum number of kinds listed in messages."""
 
 SYSTEM_FOLDERS = {
     *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "@snapshot", "#recycle", "#snapshot"),
@@ -38,24 +38,24 @@ SYSTEM_FOLDERS = {
     *(".thumbnails", ".picasaoriginals", ".dtrash", "files_trashbin"),
     *("files_versions", ".photoprism", "lightroom previews", "captureone"),
 }
-"""Small copies, deleted files and the like, in lower case."""
+"""Folders of thumbnails, deleted files and the like, in lower case."""
 SYSTEM_PATTERN = re.compile(r"\.trash-\d+|appdata_\w+|.+\.lrdata", re.DOTALL)
 LIBRARY = re.compile(r".+\.(photoslibrary|photolibrary|migratedphotolibrary|aplibrary)", re.DOTALL)
 ORIGINALS = ("originals", "masters")
-"""The folders of a photo library that hold photos, and not what was made of them."""
+"""Folders of a photo library that contain original photos, as opposed to files derived from
+them."""
 
 
 @dataclass(slots=True)
 class PassedOver:
-    """Files by suffix (lower case, empty for none) and system folders by name, with their
-    numbers."""
+    """Numbers of files by suffix (lower case, empty if none) and of system folders by name."""
 
     files: Counter[str] = field(default_factory=Counter)
     folders: Counter[str] = field(default_factory=Counter)
 
     @property
     def files_text(self) -> str:
-        """For people; empty if there are none."""
+        """Message for users; empty if there are none."""
         count = self.files.total()
         if not count:
             return ""
@@ -68,7 +68,7 @@ class PassedOver:
 
     @property
     def folders_text(self) -> str:
-        """For people; empty if there are none."""
+        """Message for users; empty if there are none."""
         count = self.folders.total()
         if not count:
             return ""
@@ -87,20 +87,20 @@ def _named(suffix: str) -> str:
 
 
 def may_hold_a_photo(extension: str) -> bool:
-    """Whether nothing is known of files with this suffix, so that their first bytes must tell."""
+    """Return whether a suffix is unknown, so that the file's first bytes must decide."""
     kind, packed = KNOWN.guess_type(f"x{extension}")
     known = kind is not None and not UNDETERMINED.fullmatch(kind)
     return not (known or packed or RAW.fullmatch(extension))
 
 
 def backed_up(name: str) -> str:
-    """The name beside which this one would be a backup, or an empty text."""
+    """Return the name of the original if this is a backup's name, or an empty string."""
     match = BACKUP.fullmatch(name)
     return match[1] if match else ""
 
 
 def is_system_folder(name: str, parent: str) -> bool:
-    """Whether a folder is one that somebody looking for photos does not mean."""
+    """Return whether a folder is a system folder, which users looking for photos do not mean."""
     name = same_file(name)
     if LIBRARY.fullmatch(same_file(parent)):
         return name not in ORIGINALS

@@ -1,5 +1,4 @@
-"""What can be told about a file without decoding it: whether decoding is quick, and whether the end
-is present."""
+"""Inspect a file without decoding it: whether decoding is fast, and whether the end is missing."""
 
 from __future__ import annotations
 
@@ -11,23 +10,24 @@ from typing import IO
 from .png_text import chunks
 
 MAX_SCANS = 200
-"""Of a JPEG. Progressive ones have about ten; each costs as much as decoding the whole picture."""
+"""Maximum number of scans in a JPEG. Progressive files have about ten; each costs as much as
+decoding the whole picture."""
 MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 SCAN, END = 0xDA, 0xD9
 PIECE = 16 * 1024
 MAX_SEGMENTS = 1000
 MAX_CHUNKS = 10_000
 MAX_METADATA = 64 * 1024
-"""Bytes of a chunk of PNG that is not a picture, such as a profile, a text or EXIF."""
+"""Maximum size in bytes of a PNG chunk other than the picture, such as a profile, text or EXIF."""
 PASSED = (0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0))
-"""Segments of JPEG that may come before the picture: tables, comments, metadata."""
+"""JPEG segments allowed before the picture: tables, comments, metadata."""
 EXIF = b"Exif"
 
 
 def is_plain_jpeg(file: IO[bytes], most_pixels: int) -> bool:
-    """Whether the decoder goes through the file once: baseline, and all of it in the first scan, as
-    cameras write it. Others may have thousands of scans, each of which costs as much as all of the
-    picture."""
+    """Return whether the decoder reads the file once: baseline, with all components in the first
+    scan, as written by cameras. Other files may have thousands of scans, each of which costs as
+    much as the whole picture."""
     file.seek(2)
     components, blocks = 0, 0
     for _ in range(MAX_SEGMENTS):
@@ -45,14 +45,14 @@ def is_plain_jpeg(file: IO[bytes], most_pixels: int) -> bool:
         elif marker[1] not in PASSED:
             return False
         blocks += marker[1] == 0xE1 and start.startswith(EXIF)
-        if blocks > 1:  # together they may be of any size
+        if blocks > 1:  # their total size is unlimited
             return False
         file.seek(length - len(start), os.SEEK_CUR)
     return False
 
 
 def has_many_scans(file: IO[bytes]) -> bool:
-    """Whether a JPEG has more scans than programs write."""
+    """Return whether a JPEG has more scans than programs write."""
     if is_plain_jpeg(file, sys.maxsize):
         return False
     file.seek(2)
@@ -65,7 +65,8 @@ def has_many_scans(file: IO[bytes]) -> bool:
 
 
 def _next_marker(file: IO[bytes]) -> int | None:
-    """The next one but for those within a scan; the file is behind it then. None: there is none."""
+    """Return the next marker outside of scan data, and position the file after it; None at the end
+    of the file."""
     while piece := file.read(PIECE):
         if found := MARKER.search(piece):
             file.seek(found.end() - len(piece), os.SEEK_CUR)
@@ -76,7 +77,7 @@ def _next_marker(file: IO[bytes]) -> int | None:
 
 
 def is_plain_png(file: IO[bytes], most_pixels: int) -> bool:
-    """Whether there is little but the picture, and that of usual size."""
+    """Return whether a PNG contains little but the picture, and that of usual size."""
     for number, (start, end, kind) in enumerate(chunks(file)):
         if number == MAX_CHUNKS:
             return False
@@ -96,8 +97,8 @@ PLAIN = {"JPEG": is_plain_jpeg, "PNG": is_plain_png}
 
 
 def ends_early(file: IO[bytes]) -> bool:
-    """Whether a WebP, AVIF or HEIC file is shorter than it says itself; their decoders do not
-    tell."""
+    """Return whether a WebP, AVIF or HEIC file is shorter than its header says; their decoders do
+    not report that."""
     size = file.seek(0, os.SEEK_END)
     end = file.seek(0)
     start = file.read(8)
@@ -106,7 +107,7 @@ def ends_early(file: IO[bytes]) -> bool:
     length = int.from_bytes(start[:4], "big") if start[4:] == b"ftyp" else 0
     while (
         length >= 8 and end < size
-    ):  # box after box; those of other lengths reach to the end, or are huge
+    ):  # boxes of other lengths extend to the end of the file, or are huge
         end = file.seek(end + length)
         length = int.from_bytes(file.read(4), "big")
     return end > size

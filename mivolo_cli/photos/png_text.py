@@ -1,6 +1,6 @@
 """Skip texts and colour profiles in PNG files that are longer than Pillow allows.
 
-Pillow refuses the whole file, to avoid that a few compressed bytes become gigabytes.
+Pillow rejects the whole file, to prevent a few compressed bytes from expanding to gigabytes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 
 
 def without_long_text(file: IO[bytes]) -> IO[bytes]:
-    """The file itself, or a copy in memory without the texts that Pillow would refuse; at its
-    beginning."""
+    """Return the file, or a copy in memory without the texts that Pillow would reject, rewound to
+    the beginning."""
     long = {start for start, kind, data in _texts(file) if _is_refused(kind, data)}
     file.seek(0)
     if not long:
@@ -28,7 +28,7 @@ def without_long_text(file: IO[bytes]) -> IO[bytes]:
 
 
 def chunks(file: IO[bytes]) -> Iterator[tuple[int, int, bytes]]:
-    """Where each chunk starts and ends, with its length, kind and checksum; and its kind."""
+    """Yield start, end and kind of each chunk, including its length, kind and checksum fields."""
     start = len(SIGNATURE)
     while True:
         file.seek(start)
@@ -48,7 +48,7 @@ def _texts(file: IO[bytes]) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 def _is_refused(kind: bytes, data: bytes) -> bool:
-    """Whether Pillow says so."""
+    """Return whether Pillow rejects a chunk."""
     stream = PngStream(BytesIO(data))
     try:
         getattr(stream, f"chunk_{kind.decode()}")(0, len(data))

@@ -1,5 +1,5 @@
-"""Camera raw files by their preview, the large JPEG that cameras put into them; rawpy (LibRaw)
-finds it."""
+"""Read camera raw files by their preview, a large JPEG embedded by the camera; rawpy (LibRaw) finds
+it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from ..errors import PhotoError
 from .codes import CODES
 
 SMALLEST = 1000
-"""Pixels of a preview's longer side; on smaller ones faces are too small to be judged."""
+"""Minimum longer side of a preview in pixels; on smaller ones, faces are too small for
+estimates."""
 UNKNOWN = datetime.fromtimestamp(0)
 INSTALL = "pip install 'mivolo-cli[raw]' to have camera raw files read"
 OTHERWISE = "scan JPEGs that the camera or a raw converter has made of them"
@@ -27,8 +28,8 @@ def is_available() -> bool:
 
 
 def preview(file: IO[bytes]) -> IO[bytes]:
-    """The largest JPEG in a raw file, with EXIF data that turn it upright and say when it was
-    taken: LibRaw adds them where the camera has not. Raises PhotoError."""
+    """Return the largest JPEG in a raw file, with EXIF data for its orientation and time; LibRaw
+    adds them if the camera has not. Raises PhotoError."""
     if not is_available():
         raise _unreadable(f"{INSTALL}, or {OTHERWISE}")
     import rawpy
@@ -49,7 +50,7 @@ def preview(file: IO[bytes]) -> IO[bytes]:
 
 
 def _without(taken_at: datetime, jpeg: bytes) -> bytes:
-    """LibRaw writes a time into the preview's EXIF data also where it knows none."""
+    """Remove the time that LibRaw writes to the preview's EXIF data even if it is unknown."""
     return jpeg.replace(f"{taken_at:%Y:%m:%d %H:%M:%S}".encode(), b"0000:00:00 00:00:00", 1)
 
 

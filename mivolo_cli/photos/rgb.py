@@ -1,4 +1,4 @@
-"""Convert any kind of decoded pixels to 8-bit sRGB."""
+"""Convert decoded pixels of any kind to 8-bit sRGB."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from PIL import ImageCms
 from ..records import Pixels
 
 STRIP = 2**19
-"""Pixels that are copied at a time: Pillow hands over only what lies in its memory in one piece."""
+"""Number of pixels copied at a time: Pillow exports only contiguous memory."""
 
 
 def to_rgb(picture: PIL.Image.Image) -> PIL.Image.Image:
-    """The picture, already loaded, as mode RGB in the sRGB space.
+    """Convert a loaded picture to mode RGB in the sRGB colour space.
 
-    16-bit values are divided by 257. What is transparent shows white. An embedded colour profile is
-    applied; one that is broken or made for another kind of picture is ignored.
+    16-bit values are divided by 257. Transparent pixels become white. An embedded colour profile is
+    applied; one that is broken or for another kind of picture is ignored.
     """
     profile, alpha = picture.info.get("icc_profile"), None
     if picture.mode.startswith("I") or picture.mode == "F":
@@ -39,12 +39,12 @@ def to_rgb(picture: PIL.Image.Image) -> PIL.Image.Image:
 
 
 def to_pixels(picture: PIL.Image.Image) -> Pixels:
-    """The pixels (height, width, 3) uint8 of a picture in RGB.
+    """Return the pixels (height, width, 3) uint8 of an RGB picture.
 
-    Through Arrow, which sees Pillow's four bytes a pixel: NumPy alone would have them copied three
-    times.
+    Arrow gives access to Pillow's four bytes per pixel; with NumPy alone, they would be copied
+    three times.
     """
-    import cv2  # not needed where no photo is decoded
+    import cv2  # only needed if a photo is decoded
 
     width, height = picture.size
     pixels = np.empty((height, width, 3), np.uint8)
@@ -59,7 +59,7 @@ def to_pixels(picture: PIL.Image.Image) -> Pixels:
 
 
 def _eight_bit(picture: PIL.Image.Image) -> PIL.Image.Image:
-    """Grey of 16 or 32 bits or of floating point -> mode L."""
+    """Convert 16-bit, 32-bit or floating-point grey to mode L."""
     values = np.asarray(picture)
     if picture.mode.startswith("I;16"):
         return PIL.Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
@@ -69,10 +69,10 @@ def _eight_bit(picture: PIL.Image.Image) -> PIL.Image.Image:
 
 
 def _stretch(values: NDArray[np.float32], whites: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Values (h, w) whose range no format tells -> (h, w) from black to white.
+    """Scale values (h, w) of unknown range to black to white.
 
-    Black is 0, or the least value where that is negative; white is the first of `whites` that none
-    exceeds, or else the greatest value. What is not a number is black.
+    Black is 0, or the minimum if that is negative. White is the first of `whites` that no value
+    exceeds, or else the maximum. NaN becomes black.
     """
     finite = values[np.isfinite(values)]
     least, greatest = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
@@ -83,7 +83,7 @@ def _stretch(values: NDArray[np.float32], whites: tuple[int, ...]) -> NDArray[np
 
 
 def _to_srgb(picture: PIL.Image.Image, profile: bytes | None) -> PIL.Image.Image:
-    """Mode L, RGB, CMYK or LAB -> RGB."""
+    """Convert mode L, RGB, CMYK or LAB to RGB."""
     if picture.mode == "LAB":
         return _convert(picture, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
     try:
@@ -98,5 +98,5 @@ def _to_srgb(picture: PIL.Image.Image, profile: bytes | None) -> PIL.Image.Image
 def _convert(picture: PIL.Image.Image, source: ImageCms.ImageCmsProfile) -> PIL.Image.Image:
     srgb = ImageCms.createProfile("sRGB")
     converted = ImageCms.profileToProfile(picture, source, srgb, outputMode="RGB")
-    assert converted is not None  # None is the answer only where it works in place
+    assert converted is not None  # None is returned only when converting in place
     return converted

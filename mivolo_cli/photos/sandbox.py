@@ -29,7 +29,7 @@ from ..records import Image, Photo, Pixels
 from .limits import Room
 
 SECONDS = 60.0
-"""The longest that a photo may take, reading it from a slow drive included."""
+"""Time limit for a photo, including reading it from a slow drive."""
 MAX_LINE = 65_536
 FACTS = "bytes", "mtime_ns"
 TIMEOUT = "timeout", "decoding took too long and was stopped"
@@ -37,12 +37,11 @@ CRASHED = "crashed", "the decoder crashed"
 
 
 STRANGE = (OSError, EOFError, ValueError, TypeError, LookupError, OverflowError, RecursionError)
-"""What comes of answers that are not as they should be."""
+"""Exceptions raised by malformed replies."""
 
 
 class Sandbox:
-    """As many processes as there are threads that ask at once, started when the first of them
-    asks."""
+    """Pool of decoder processes, as many as threads that use them at once, started on demand."""
 
     def __init__(self, seconds: float | None = None, command: Sequence[str] = ()) -> None:
         self._seconds = SECONDS if seconds is None else seconds
@@ -58,14 +57,15 @@ class Sandbox:
     def decode(
         self, photo: Photo, data: bytes | None, min_size: tuple[int, int] | None, room: Room
     ) -> Image:
-        """Like photos.decode. Raises PhotoError, also for what became of the process."""
+        """Decode a photo like decode.decode. Raises PhotoError, also if the process crashes or
+        times out."""
         with self._process() as process:
             answer = process.ask(asdict(photo) | {"min_size": min_size}, data, room)
             return process.image(photo, answer)
 
     def call(self, function: str, data: bytes, room: Room, **arguments: Any) -> Any:
-        """What a function of this package says of these bytes: `function(data, room, **arguments)`,
-        which may be anything that JSON holds. Raises as `decode`."""
+        """Call `function(data, room, **arguments)` of this package in a process; return its result,
+        any JSON value. Raises the same errors as `decode`."""
         with self._process() as process:
             answer = process.ask({"function": function, "arguments": arguments}, data, room)
             if "said" not in answer:
@@ -89,7 +89,7 @@ class Sandbox:
         self._give_back(process)
 
     def close(self) -> None:
-        """End all processes, those at work too."""
+        """End all processes, including busy ones."""
         with self._lock:
             self._closed = True
             processes, self._all, self._idle = self._all, set(), []
@@ -125,12 +125,12 @@ def _of_this_process(process: int) -> Sandbox:
 
 
 def shared() -> Sandbox:
-    """One for all who read a photo now and then, without an end that they know of."""
+    """Return a sandbox shared by callers that read photos occasionally; it is closed at exit."""
     return _of_this_process(os.getpid())
 
 
 class _Process:
-    """One process, for one photo at a time."""
+    """A process that decodes one photo at a time."""
 
     def __init__(self, command: Sequence[str], seconds: float) -> None:
         path = os.pathsep.join(
@@ -143,12 +143,12 @@ class _Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
-            start_new_session=True,  # Ctrl-C is for the program, which then ends this
+            start_new_session=True,  # Ctrl-C goes to the program, which then ends this
         )
 
     def ask(self, request: dict[str, Any], data: bytes | None, room: Room) -> dict[str, Any]:
-        """The answer to a request, which the process begins with the memory that it needs: time is
-        measured before and after the wait for that. Raises PhotoError."""
+        """Send a request and return the reply. The process waits until the memory it needs is
+        available; the time limit applies before and after that wait. Raises PhotoError."""
         limits = {"largest": room.largest, "max_pixels": room.max_pixels}
         follow = None if data is None else len(data)
         self._granted = 0
@@ -169,7 +169,7 @@ class _Process:
         return answer
 
     def image(self, photo: Photo, answer: dict[str, Any]) -> Image:
-        """What was decoded, by the answer and the pixels that follow it. Raises PhotoError."""
+        """Read the image described by the reply, and the pixels after it. Raises PhotoError."""
         with self._limited():
             pixels = self._read_pixels(int(answer["height"]), int(answer["width"]))
             taken_at = answer["taken_at"] and datetime.fromisoformat(answer["taken_at"])
@@ -191,7 +191,7 @@ class _Process:
 
     @contextmanager
     def _limited(self) -> Iterator[None]:
-        """Kill the process after its time. Whatever it does then, or did before, is a
+        """Kill the process after its time limit. Any resulting or other failure becomes a
         PhotoError."""
         late = False
 

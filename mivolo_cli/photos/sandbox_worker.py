@@ -20,14 +20,14 @@ from .formats import prepare
 from .limits import GB, trim
 
 OPENING = GB
-"""Bytes that may be taken before the size of a picture is known."""
+"""Bytes that may be allocated before the size of a picture is known."""
 NOTHING = memoryview(b"")
 Answer = tuple[dict[str, Any], memoryview]
 
 
 class _Asked:
-    """A request, and the room for what it is about: see limits.Room. Memory is asked for by a line,
-    and an empty line says that it is there."""
+    """A request, which is also its memory: see limits.Room. Memory is requested by a line, and
+    granted by an empty line."""
 
     def __init__(
         self, request: dict[str, Any], requests: BinaryIO, answers: BinaryIO, seconds: float
@@ -42,7 +42,7 @@ class _Asked:
         _set_alarm(0)
         self.answer({"need": size})
         if not self._requests.readline():
-            raise EOFError  # nobody is left to answer to
+            raise EOFError  # the parent process has ended
         _set_alarm(self._seconds)
         _limit_memory(size + size // 2 + OPENING // 2)
 
@@ -53,11 +53,11 @@ class _Asked:
 
 
 def serve(requests: BinaryIO, answers: BinaryIO, seconds: float) -> None:
-    """Answer each line with a line, and with pixels where there are some. Ends when there are no
-    more requests.
+    """Reply to each request line with a line, followed by pixels if there are any. Returns when
+    there are no more requests.
 
-    A line says which photo is meant, and how many bytes of it follow where it is not a file on this
-    computer. A photo that takes longer ends the process, even where nobody is left to stop it.
+    A line describes the photo, and how many bytes of it follow if it is not a local file. A photo
+    that takes too long ends the process, even if the parent process is gone.
     """
     for line in requests:
         _set_alarm(seconds)
@@ -97,12 +97,12 @@ def _called(asked: _Asked) -> Answer:
 
 
 def _set_alarm(seconds: float) -> None:
-    with suppress(AttributeError):  # Windows has none
+    with suppress(AttributeError):  # not available on Windows
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _limit_memory(more: int) -> None:
-    """Let the process grow by this many bytes, where the system can be told so."""
+    """Limit the growth of the process to this many bytes, if the system supports that."""
     with suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -113,13 +113,14 @@ def _limit_memory(more: int) -> None:
 
 
 def _main(seconds: str) -> None:
-    """What a library prints goes nowhere: the pipes are for the answers."""
+    """Serve requests on stdin and stdout. Output of libraries is discarded, because the pipes carry
+    the replies."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
     prepare()
-    PIL.Image.MAX_IMAGE_PIXELS = None  # the budget of memory decides
+    PIL.Image.MAX_IMAGE_PIXELS = None  # the memory budget decides
     with suppress(BrokenPipeError):
         serve(requests, answers, float(seconds))
 

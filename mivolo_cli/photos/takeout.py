@@ -1,7 +1,7 @@
 """When a photo was taken, according to the JSON file that Google Takeout writes next to it.
 
-The file has the name of the photo with a suffix, cut to 46 characters. Takeout numbers photos of
-the same name as `IMG(1).jpg` and their files as `IMG.jpg(1).json`; edited photos use the file of
+The file has the name of the photo with a suffix, truncated to 46 characters. Takeout numbers photos
+of the same name as `IMG(1).jpg` and their files as `IMG.jpg(1).json`; edited photos use the file of
 the original.
 """
 
@@ -32,13 +32,13 @@ EDITED = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 EXTENSIONS = (".jpg", ".JPG", ".jpeg", ".HEIC", ".heic", ".png", ".PNG", ".webp")
-"""What an original may have that was edited, or exported in another format."""
+"""Possible suffixes of the original of a photo that was edited, or exported in another format."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def taken_at(photo: Photo) -> datetime | None:
-    """The time in UTC, without zone; None if no such file is next to the photo. It is not looked
-    for in buckets and archives."""
+    """Return the time in UTC, without zone; None if there is no such file next to the photo.
+    Buckets and archives are not searched."""
     if storage.is_url(photo.root) or archive_of(photo.path)[1]:
         return None
     folder, name = os.path.split(photo.file)
@@ -51,7 +51,7 @@ def taken_at(photo: Photo) -> datetime | None:
 
 
 def candidates(name: str) -> Iterator[str]:
-    """What the file of a photo may be called, most likely first."""
+    """Yield possible names of a photo's file, most likely first."""
     stem, extension = os.path.splitext(unicodedata.normalize("NFC", name))
     for own in (extension, *(one for one in EXTENSIONS if one != extension)):
         for title, number in _originals(stem):
@@ -59,7 +59,7 @@ def candidates(name: str) -> Iterator[str]:
 
 
 def _originals(stem: str) -> Iterator[tuple[str, str]]:
-    """Names without suffix and number that the original may have."""
+    """Yield possible names of the original, without suffix, and its number."""
     yield stem, ""
     numbered, edited = NUMBERED.fullmatch(stem), EDITED.fullmatch(stem)
     if numbered:
@@ -83,14 +83,14 @@ def _names(title: str, extension: str, number: str) -> Iterator[str]:
 
 @lru_cache(8)
 def _json_files(folder: str, mtime_ns: int) -> Mapping[str, str]:
-    """Those in a folder as long as it has this time. On some systems accents are characters of
-    their own. Raises OSError."""
+    """List a folder's JSON files by normalised name, because some systems decompose accents.
+    `mtime_ns` invalidates the cache when the folder changes. Raises OSError."""
     names = (name for name in os.listdir(folder) if name.lower().endswith(".json"))
     return {unicodedata.normalize("NFC", name): name for name in names}
 
 
 def _time(file: Path) -> datetime | None:
-    """What the file says, if it is one of Takeout's; 0 is no time."""
+    """Read the time from a Takeout file; None if it is not one, or if the time is 0."""
     with suppress(OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
         said = json.loads(storage.read_file(file, MOST_BYTES))["photoTakenTime"]["timestamp"]
         seconds = int(said)

@@ -21,15 +21,14 @@ QUALITY = {"WEBP": 72, "JPEG": 80}
 
 
 Allowed = Callable[[Photo], bool]
-"""Whether a photo may be opened. For one that a table names, that is
-metadata.lookup.is_as_scanned."""
+"""Whether a photo may be opened. For photos named by a table, use metadata.lookup.is_as_scanned."""
 
 
 def thumbnail(
     photo: Photo, side: int, kind: Kind = "WEBP", allowed: Allowed = is_inside
 ) -> bytes | None:
-    """The upright photo, its longer side at most `side` pixels; None if it cannot be read any
-    more."""
+    """Return the upright photo, with a longer side of at most `side` pixels; None if it cannot be
+    read."""
     if not allowed(photo):
         return None
     with Limits().room() as room:
@@ -46,6 +45,6 @@ def thumbnail(
 def thumbnails(
     found: Iterable[Photo], side: int, kind: Kind, workers: int, allowed: Allowed = is_inside
 ) -> Iterator[bytes | None]:
-    """One for each photo, in order; at most 2 * workers are made ahead."""
+    """Yield a thumbnail for each photo, in order; at most 2 * workers are made in advance."""
     make = partial(thumbnail, side=side, kind=kind, allowed=allowed)
     return ordered(make, found, workers, "thumbnail")

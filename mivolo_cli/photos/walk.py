@@ -21,17 +21,17 @@ from .globs import Glob, Places
 from .passed import EXTENSIONS, RAW, PassedOver, backed_up, is_system_folder, may_hold_a_photo
 
 NOWHERE = (errno.ENOENT, errno.ELOOP)
-"""The errors of a link without a target, and of a name that vanished after its folder was
-listed."""
+"""Errors for a link without a target, and for a name that vanished after its folder was listed."""
 TWINS = (".jpg", ".JPG", ".jpeg", ".JPEG", ".heic", ".HEIC", ".hif", ".HIF")
-"""How photos end that cameras write beside raw files."""
+"""Suffixes of photos that cameras write next to raw files."""
 FolderId = tuple[int, int] | str
 Seen = tuple[FolderId, tuple[Places, ...]]
-"""A folder, and where its path leads in each pattern: what is taken below depends on no more."""
+"""A folder, and the positions that its path leads to in each pattern; together, they determine
+which files below are selected."""
 
 
 def check_paths(paths: Iterable[Path]) -> None:
-    """Raise BadInput naming the paths where there is nothing, or a bucket that cannot be read."""
+    """Raise BadInput naming the paths that do not exist, or for a bucket that cannot be read."""
     absent = [
         str(path)
         for path in paths
@@ -47,7 +47,8 @@ def check_paths(paths: Iterable[Path]) -> None:
 
 
 def roots(paths: Iterable[Path]) -> list[str]:
-    """The roots that `walk` gives to photos at and below the paths, each once, in their order."""
+    """Return the roots that `walk` gives to photos at and below the paths, without duplicates, in
+    order."""
     return list(dict.fromkeys(map(_root, paths)))
 
 
@@ -61,22 +62,21 @@ def walk(
     system_folders: bool = False,
     passed: PassedOver | None = None,
 ) -> Iterator[Photo | Failure]:
-    """The photos at and below the paths, each file once, found while they are asked for.
+    """Yield the photos at and below the paths lazily, each file once.
 
-    Arguments keep their order; a folder's content is sorted by name (code points), subfolders in
-    their place; that of a bucket by whole keys. Links are followed, and hard links are files of
-    their own.
+    Arguments keep their order. A folder's content is sorted by name (code points), with subfolders
+    in place; a bucket's by whole keys. Links are followed, and hard links are separate files.
 
-    From folders are taken: files with a picture's extension, files with none or an unknown one that
-    begin like a picture; with a leading dot in the name, or below such a folder, only if `hidden`;
-    below a folder of the system's, only with `system_folders`. A path that was given is taken
-    whatever it is called. With `archives`, ZIP, tar and Parquet files are taken from folders, too;
-    `opened` tells what is in them. `passed` is told of the other files and folders.
+    In folders, files with a picture's suffix are selected, as are files with an unknown suffix, or
+    none, that begin like a picture. Names with a leading dot, and files below such folders, require
+    `hidden`; files below system folders require `system_folders`. A path given as an argument is
+    selected whatever its name. With `archives`, ZIP, tar and Parquet files in folders are also
+    selected; `opened` yields their content. `passed` counts the other files and folders.
 
-    `include` and `exclude` are globs for the path below the argument or for the name alone, upper
-    and lower case being the same: `*.jpg`, `trip/**`, `**/raw/*.png`; only `**` reaches into
-    subfolders. Excluded folders are not entered. Raises BadInput, at once, for a glob that cannot
-    be understood, and Stopped where a bucket cannot be listed to its end.
+    `include` and `exclude` are globs for the path below the argument or for the name alone,
+    ignoring case: `*.jpg`, `trip/**`, `**/raw/*.png`; only `**` extends into subfolders. Excluded
+    folders are not entered. Raises BadInput immediately for an invalid glob, and Stopped if a
+    bucket cannot be listed completely.
     """
     search = _Search(
         hidden,
@@ -102,8 +102,8 @@ def is_archive(found: Photo | Failure) -> bool:
 def opened(
     found: Iterable[Photo | Failure], passed: PassedOver | None = None
 ) -> Iterator[Photo | Failure]:
-    """The same, with the pictures in an archive in its place; one that cannot be read is a failure.
-    `passed` is told of other files in it."""
+    """Replace each archive by the pictures in it; an unreadable one becomes a failure. `passed`
+    counts other files in it."""
     for item in found:
         if isinstance(item, Photo) and is_archive(item):
             yield from _in_archive(item, PassedOver() if passed is None else passed)
@@ -129,15 +129,14 @@ def _in_archive(archive: Photo, passed: PassedOver) -> Iterator[Photo | Failure]
 
 
 def _is_of_macos(path: str) -> bool:
-    """Whether a member of an archive is what macOS packs next to each file."""
+    """Return whether a member of an archive is metadata that macOS adds for each file."""
     parts = path.split("/")
     return "__MACOSX" in parts or parts[-1].startswith("._")
 
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """What one walk is looking for, and what it has found: the names given of each folder, and the
-    folders done."""
+    """Criteria and state of a walk: the names yielded from each folder, and the folders done."""
 
     hidden: bool
     include: Sequence[Glob]
@@ -149,7 +148,7 @@ class _Search:
     done: set[Seen] = field(default_factory=set)
 
     def at(self, path: str) -> Iterable[Photo | Failure]:
-        """What is at an absolute path, be it a folder or a file."""
+        """Yield the photos at an absolute path, a folder or a file."""
         root, name = os.path.split(path)
         try:
             info = os.stat(path)
@@ -162,11 +161,11 @@ class _Search:
             return []
         except OSError as error:
             return [Failure(Photo(root, name), *diagnosis(error))]
-        except ValueError:  # a name with a NUL in it
+        except ValueError:  # a name containing NUL
             return [Failure(Photo(root, name), "missing", CODES["missing"])]
 
     def stored(self, url: str) -> Iterator[Photo | Failure]:
-        """What is at a URL, be it a folder in a bucket or an object."""
+        """Yield the photos at a URL, a folder in a bucket or an object."""
         root, name = os.path.split(url)
         try:
             size, time = storage.stat(url)
@@ -189,7 +188,7 @@ class _Search:
             ) from error
 
     def _takes_key(self, url: str, key: str) -> bool:
-        """As _content and _takes do in folders."""
+        """Select keys as _content and _takes do in folders."""
         ends = [place for place, letter in enumerate(key) if letter == "/"]
         hidden = key.startswith(".") or "/." in key
         if (hidden and not self.hidden) or any(
@@ -201,7 +200,7 @@ class _Search:
         return self._takes(f"{url}/{key}", key)
 
     def _leaves_out(self, root: str, path: str) -> bool:
-        """Whether a folder below the root is one of the system's; it is counted then."""
+        """Return whether a folder below the root is a system folder to be skipped, and count it."""
         above, name = os.path.split(path)
         parent = os.path.basename(above or root)
         if self.system_folders or not is_system_folder(name, parent):
@@ -210,8 +209,8 @@ class _Search:
         return True
 
     def _below(self, root: str) -> Iterator[Photo | Failure]:
-        """Depth first. Beside each waiting path are the folders it lies in, outermost first, to see
-        links go round."""
+        """Walk a folder depth first. Each waiting path has the list of its parent folders,
+        outermost first, to detect cyclic links."""
         waiting: list[tuple[str, tuple[FolderId, ...]]] = [("", ())]
         while waiting:
             path, above = waiting.pop()
@@ -239,8 +238,8 @@ class _Search:
     def _content(
         self, full: str, path: str, folder: FolderId, above: tuple[FolderId, ...]
     ) -> list[str]:
-        """The paths in a folder, last name first; none if the walk is in it, or has been and would
-        take the same again."""
+        """Return the paths in a folder, in reverse order; empty if the walk is inside it, or was
+        and would select the same files again."""
         start = f"{path}/" if path else ""
         globs = (*self.include, *self.exclude)
         seen = folder, tuple(glob.after(glob.start, start) for glob in globs)
@@ -248,14 +247,14 @@ class _Search:
             return []
         names = sorted(
             os.listdir(os.path.join(full, ".")), reverse=True
-        )  # "." may be entered: so may the names
+        )  # "." requires that the folder may be entered, as its files do
         self.done.add(seen)
         inner = [start + name for name in names if self.hidden or not name.startswith(".")]
         return [name for name in inner if not _matches(self.exclude, name, name + "/")]
 
     def _takes(self, full: str, path: str) -> bool:
-        """Whether a file found in a folder is selected, and by its extension, or else its first
-        bytes, a picture; one that is not is counted."""
+        """Return whether a file found in a folder is selected and a picture, by its suffix or else
+        its first bytes; otherwise, count it."""
         extension = _extension(path)
         if not self._selects(path):
             return False
@@ -275,8 +274,7 @@ class _Search:
         )
 
     def _is_new(self, file: str, folder: FolderId) -> bool:
-        """Whether the file, which lies in the folder, is met for the first time; from now on it is
-        not."""
+        """Return whether the file in this folder is seen for the first time, and record it."""
         if os.path.islink(file):
             file = os.path.realpath(file)
             folder = _folder_id(os.path.dirname(file))
@@ -295,7 +293,7 @@ def _is_there(path: Path) -> bool:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
-    except OSError:  # something is, or may be: walk says what is wrong with it
+    except OSError:  # it exists, or may: walk reports what is wrong with it
         return True
     return True
 
@@ -316,7 +314,7 @@ def _root(path: Path) -> str:
     if isinstance(path, Url):
         try:
             is_folder = storage.stat(str(path)).bytes is None
-        except OSError:  # what is wrong with it is said when it is walked
+        except OSError:  # walk reports what is wrong with it
             is_folder = False
         return str(path) if is_folder else os.path.dirname(str(path))
     whole = _absolute(path)
@@ -324,7 +322,7 @@ def _root(path: Path) -> str:
 
 
 def _absolute(path: Path) -> str:
-    """Absolute, with links as they were named; without `..` where leaving it out means the same
+    """Make a path absolute without resolving links; `..` is only removed if that leads to the same
     folder."""
     short, full = os.path.abspath(path), os.path.join(os.getcwd(), path)
     if ".." not in path.parts:
@@ -345,20 +343,20 @@ def _extension(path: str) -> str:
 
 
 def _is_taken(extension: str) -> bool:
-    """Whether files with this one are photos, whatever they hold."""
+    """Return whether files with this suffix are photos, whatever their content."""
     return bool(
         EXTENSIONS.fullmatch(extension) or (RAW.fullmatch(extension) and raw.is_available())
     )
 
 
 def _has_twin(file: str) -> bool:
-    """Whether a camera has written the same photo beside this raw file in a format of its own."""
+    """Return whether there is another format of the same photo next to this raw file."""
     stem = "" if storage.is_url(file) else os.path.splitext(file)[0]
     return bool(stem) and any(os.path.lexists(stem + twin) for twin in TWINS)
 
 
 def _matches(globs: Sequence[Glob], *paths: str) -> bool:
-    """Whether one of the patterns fits one of the paths or the name that ends it."""
+    """Return whether any pattern matches any of the paths, or the name at its end."""
     candidates = [
         candidate for path in paths for candidate in (path, path[path.rstrip("/").rfind("/") + 1 :])
     ]

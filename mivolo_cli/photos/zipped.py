@@ -1,5 +1,5 @@
-"""ZIP files, extracted one member at a time, and compressed tar files, extracted as a whole into a
-temporary file, with limits on size."""
+"""Read ZIP files one member at a time, and extract compressed tar files as a whole to a temporary
+file, with size limits."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ OTHER_METHOD = (
 )
 DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, OverflowError, LookupError)
 IS_ENCRYPTED = 1
-"""The bit of a member's flags."""
+"""Bit of a member's flags."""
 PIECE = 1024**2
 UNPACKED_AT_LEAST, TIMES_UNPACKED = 256 * 1024**2, 20
-"""Bytes, and times its own size, that a compressed tar file may have unpacked: photos are
-compressed already."""
+"""Maximum size of an extracted tar file: this many bytes, or this many times the compressed size if
+that is more; photos are compressed already."""
 
 
 class Zip:
-    """A ZIP file; of members with one name the last counts, as in unpacking."""
+    """A ZIP file; if several members have the same name, the last one is used, as when
+    extracting."""
 
     def __init__(self, file: IO[bytes], most: int) -> None:
-        """`most` bytes may one member have. Raises ValueError."""
+        """`most` is the maximum size of a member in bytes. Raises ValueError."""
         self._lock, self._most = Lock(), most
         try:
             self._zip = zipfile.ZipFile(file)
@@ -47,7 +48,8 @@ class Zip:
         return iter(self._members)
 
     def read(self, name: str) -> bytes:
-        """Raises KeyError, ValueError, MemoryError, and PhotoError for what is encrypted."""
+        """Return a member's bytes. Raises KeyError, ValueError, MemoryError, and PhotoError if it
+        is encrypted."""
         info = self._members[name]
         if info.flag_bits & IS_ENCRYPTED:
             raise PhotoError(*ENCRYPTED)
@@ -63,10 +65,10 @@ class Zip:
 
 
 def unpacked(file: IO[bytes], size: int) -> IO[bytes]:
-    """A gzip file of this size as a temporary one, which the caller closes. Raises ValueError if it
-    is damaged or too much, and OSError."""
+    """Extract a gzip file of this size to a temporary file, which the caller closes. Raises
+    ValueError if it is damaged or too large, and OSError."""
     most = max(UNPACKED_AT_LEAST, TIMES_UNPACKED * size)
-    copy = TemporaryFile()  # noqa: SIM115  # the caller closes it
+    copy = TemporaryFile()  # noqa: SIM115 # the caller closes it
     try:
         with gzip.GzipFile(fileobj=file) as packed:
             while piece := packed.read(PIECE):
