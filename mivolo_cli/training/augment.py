@@ -1,5 +1,5 @@
-"""Augmentation: boxes as detectors misplace them, heads as levelling leaves them, and pictures as
-photos have them: small, soft, noisy, compressed, dim, grey, partly covered."""
+"""Augment training crops: jittered boxes, residual head tilt, and degraded pictures (small,
+blurred, noisy, compressed, dim, grey, partly covered)."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from ..records import Boxes, Pixels
 from .parts import Part
 
 SMALLEST = 14
-"""Longer side in pixels to which a picture may be reduced before it is enlarged again."""
+"""Minimum longer side, in pixels, to which a picture is downscaled before it is upscaled again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How far a picture may be changed at full strength.
+    """Augmentation parameters at full strength.
 
-    `shift` and `zoom` are deviations of a box's edges and of its size, as shares of it; `tilt` is
-    by how many degrees a head may lean after levelling, and `lean` how often it leans by up to
-    `far` degrees. `wide` is how often a body is seen from further away, with `reach` times its
-    side at most. `light`, `contrast` and `saturation` are shares of the whole; the others are
-    probabilities: that a picture is `dim`, `grey`, `small`, blurred (`blur`), sharpened (`sharp`),
-    noisy (`noise`), compressed (`jpeg`), that something covers a part of it (`erase`), and that
-    the face of somebody seen from the body only is blackened (`hidden`).
+    `shift` and `zoom` are the standard deviations of a box's edges and of its size, as fractions
+    of its size. `tilt` is the maximum lean of a head after levelling, in degrees; with probability
+    `lean`, the maximum is `far` degrees instead. `wide` is the probability that a body is zoomed
+    out, by a factor of up to `reach`. `light`, `contrast` and `saturation` are maximum relative
+    changes. The others are probabilities: of a `dim`, `grey` or `small` (downscaled) picture, of
+    blurring (`blur`), sharpening (`sharp`), noise (`noise`), JPEG compression (`jpeg`) and an
+    occlusion (`erase`), and of a blackened face on a person seen from the body only (`hidden`).
     """
 
     shift: float = 0.04
@@ -53,43 +53,43 @@ class Augmentation:
 
 
 def face_input(part: Part, size: int, rng: Generator, how: Augmentation, strength: float) -> Pixels:
-    """A face as a detector could have boxed it and levelling could have left it; (size, size, 3)
-    uint8."""
+    """Return an augmented face crop, (size, size, 3) uint8, with the errors that detection and
+    levelling leave."""
     lean = part.roll if abs(part.roll) >= MIN_ROLL else 0.0
     far = how.far if rng.random() < how.lean * strength else how.tilt * strength
-    box = _jittered(part.box, rng, how, strength)
-    return _finished(part.pixels, box, lean + rng.uniform(-far, far), size, rng, how, strength)
+    box = _jitter(part.box, rng, how, strength)
+    return _render(part.pixels, box, lean + rng.uniform(-far, far), size, rng, how, strength)
 
 
 def body_input(
     part: Part, size: int, rng: Generator, how: Augmentation, strength: float, hidden: bool
 ) -> Pixels:
-    """A body as inference cuts it, (size, size, 3) uint8; `hidden`: with the own face blackened,
-    as for somebody whose face was found."""
+    """Return an augmented body crop, (size, size, 3) uint8; `hidden` blackens the person's own
+    face, as inference does if the face was found."""
     pixels, box = part.pixels, part.box
     if hidden:
-        own = _guessed_face(box, rng) if part.own_face is None else part.own_face
+        own = _guess_face(box, rng) if part.own_face is None else part.own_face
         x1, y1, x2, y2 = own.astype(int)
         pixels = pixels.copy()
         pixels[max(y1, 0) : y2, max(x1, 0) : x2] = 0
     cramped = hidden and _is_cramped(part)
     if cramped or (part.own_face is not None and rng.random() < how.wide * strength):
-        pixels, box = _from_further(pixels, box, rng.uniform(1.2, how.reach), rng)
-    box = _jittered(box, rng, how, strength)
+        pixels, box = _zoom_out(pixels, box, rng.uniform(1.2, how.reach), rng)
+    box = _jitter(box, rng, how, strength)
     tilt = how.tilt * strength / 2
-    return _finished(pixels, box, rng.uniform(-tilt, tilt), size, rng, how, strength)
+    return _render(pixels, box, rng.uniform(-tilt, tilt), size, rng, how, strength)
 
 
 def _is_cramped(part: Part) -> bool:
-    """Whether the face leaves too little of the body to see when it is blackened."""
+    """Whether blackening the face leaves too little of the body visible."""
     if part.own_face is None:
         return False
     areas = area(np.stack((part.own_face, part.box)))
     return bool(areas[0] > (1 - MIN_BODY_SHARE) * areas[1])
 
 
-def _guessed_face(body: Boxes, rng: Generator) -> Boxes:
-    """Where the face of a standing body may be, (4,)."""
+def _guess_face(body: Boxes, rng: Generator) -> Boxes:
+    """Guess the face box of a standing body, (4,)."""
     width, height = body[2:] - body[:2]
     side = rng.uniform(0.08, 0.13) * height
     x = body[0] + width * rng.uniform(0.42, 0.58) - side / 2
@@ -97,16 +97,16 @@ def _guessed_face(body: Boxes, rng: Generator) -> Boxes:
     return np.array((x, y, x + side, y + 1.2 * side), np.float32)
 
 
-def _jittered(box: Boxes, rng: Generator, how: Augmentation, strength: float) -> Boxes:
+def _jitter(box: Boxes, rng: Generator, how: Augmentation, strength: float) -> Boxes:
     sides = np.tile(box[2:] - box[:2], 2)
     grown = np.exp(rng.normal(0, how.zoom * strength)) - 1
     edges = rng.normal(0, how.shift * strength, 4) + np.array((-0.5, -0.5, 0.5, 0.5)) * grown
     return np.asarray(box + sides * edges, np.float32)
 
 
-def _from_further(pixels: Pixels, box: Boxes, reach: float, rng: Generator) -> tuple[Pixels, Boxes]:
-    """The box's content on a larger picture, and the box around that: pictures of faces end at the
-    chin, and photos do not. What is behind is the same picture, large and blurred."""
+def _zoom_out(pixels: Pixels, box: Boxes, reach: float, rng: Generator) -> tuple[Pixels, Boxes]:
+    """Return the box's content on a larger canvas, and the canvas's box. Face pictures end at the
+    chin, but photos do not. The background is the same content, enlarged and blurred."""
     height, width = pixels.shape[:2]
     x1, y1, x2, y2 = np.clip(box, 0, (width, height, width, height)).astype(int)
     shown = pixels[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
@@ -119,7 +119,7 @@ def _from_further(pixels: Pixels, box: Boxes, reach: float, rng: Generator) -> t
     return canvas, np.array((0, 0, broad, tall), np.float32)
 
 
-def _finished(
+def _render(
     pixels: Pixels,
     box: Boxes,
     lean: float,
@@ -128,8 +128,8 @@ def _finished(
     how: Augmentation,
     strength: float,
 ) -> Pixels:
-    """What is in the box, turned clockwise by `lean` degrees, upright on a black square; mirrored
-    or not, and spoilt."""
+    """Return the content of the box rotated clockwise by `lean` degrees, turned upright, centred on
+    a black square, randomly mirrored and degraded."""
     width, height = np.maximum(box[2:] - box[:2], 1)
     ratio = size / max(width, height)
     fitted = max(1, round(width * ratio)), max(1, round(height * ratio))
@@ -140,16 +140,16 @@ def _finished(
     view = np.asarray(cv2.warpAffine(pixels, turn, fitted), np.uint8)
     if rng.random() < 0.5:
         view = np.ascontiguousarray(view[:, ::-1])
-    view = _spoil(_light(view, rng, how, strength), rng, how, strength)
+    view = _degrade(_vary_light(view, rng, how, strength), rng, how, strength)
     canvas = np.zeros((size, size, 3), np.uint8)
     left, top = (size - fitted[0]) // 2, (size - fitted[1]) // 2
     canvas[top : top + fitted[1], left : left + fitted[0]] = view
     return canvas
 
 
-def _light(view: Pixels, rng: Generator, how: Augmentation, strength: float) -> Pixels:
-    """Brightness, contrast and saturation; black stays black, since it means that nothing is
-    there."""
+def _vary_light(view: Pixels, rng: Generator, how: Augmentation, strength: float) -> Pixels:
+    """Vary brightness, contrast and saturation. Black stays black, since it marks missing
+    content."""
     gain = 1 + how.light * strength * rng.uniform(-1, 1)
     if rng.random() < how.dim * strength:
         gain *= rng.uniform(0.2, 0.6)
@@ -163,14 +163,14 @@ def _light(view: Pixels, rng: Generator, how: Augmentation, strength: float) -> 
     return np.asarray(cv2.addWeighted(view, amount, grey, 1 - amount, 0), np.uint8)
 
 
-def _spoil(view: Pixels, rng: Generator, how: Augmentation, strength: float) -> Pixels:
-    """What lenses, sensors, distance and files do to a picture, and what stands before it."""
+def _degrade(view: Pixels, rng: Generator, how: Augmentation, strength: float) -> Pixels:
+    """Apply the effects of lenses, sensors, distance, compression and occlusion."""
     missing = (view == 0).all(axis=2)
     chance = rng.random() / max(strength, 1e-9)
     if chance < how.small:
-        view = _reduced(view, rng)
+        view = _downscale(view, rng)
     elif chance < how.small + how.blur:
-        view = _blurred(view, rng)
+        view = _blur(view, rng)
     elif chance < how.small + how.blur + how.sharp:
         amount = rng.uniform(0.3, 2.0)
         soft = cv2.GaussianBlur(view, (0, 0), 1.0)
@@ -179,13 +179,14 @@ def _spoil(view: Pixels, rng: Generator, how: Augmentation, strength: float) -> 
         grain = rng.normal(0, rng.uniform(3, 16), view.shape)
         view = np.clip(view + grain, 0, 255).astype(np.uint8)
     if rng.random() < how.jpeg * strength:
-        view = _compressed(view, int(rng.integers(12, 70)))
+        view = _compress(view, int(rng.integers(12, 70)))
     view[missing] = 0
-    return _covered(view, rng) if rng.random() < how.erase * strength else view
+    return _occlude(view, rng) if rng.random() < how.erase * strength else view
 
 
-def _covered(view: Pixels, rng: Generator) -> Pixels:
-    """A rectangle of one colour: anywhere, or over all of the lower part, as a mask or a hand."""
+def _occlude(view: Pixels, rng: Generator) -> Pixels:
+    """Cover a random rectangle, or the whole lower part (as a mask or a hand does), in one
+    colour."""
     height, width = view.shape[:2]
     view, colour = view.copy(), rng.integers(0, 256, 3)
     if rng.random() < 0.3:
@@ -197,7 +198,7 @@ def _covered(view: Pixels, rng: Generator) -> Pixels:
     return view
 
 
-def _reduced(view: Pixels, rng: Generator) -> Pixels:
+def _downscale(view: Pixels, rng: Generator) -> Pixels:
     height, width = view.shape[:2]
     side = np.exp(rng.uniform(np.log(SMALLEST), np.log(max(height, width) / 1.5)))
     ratio = min(1.0, side / max(height, width))
@@ -206,8 +207,8 @@ def _reduced(view: Pixels, rng: Generator) -> Pixels:
     return np.asarray(cv2.resize(reduced, (width, height)), np.uint8)
 
 
-def _blurred(view: Pixels, rng: Generator) -> Pixels:
-    """Out of focus, or moved."""
+def _blur(view: Pixels, rng: Generator) -> Pixels:
+    """Apply defocus or motion blur."""
     if rng.random() < 0.5:
         return np.asarray(cv2.GaussianBlur(view, (0, 0), rng.uniform(0.6, 3.0)), np.uint8)
     length, angle = int(rng.integers(3, 10)), rng.uniform(0, 180)
@@ -219,6 +220,6 @@ def _blurred(view: Pixels, rng: Generator) -> Pixels:
     return np.asarray(cv2.filter2D(view, -1, kernel / max(kernel.sum(), 1e-6)), np.uint8)
 
 
-def _compressed(view: Pixels, quality: int) -> Pixels:
+def _compress(view: Pixels, quality: int) -> Pixels:
     coded = cv2.imencode(".jpg", view, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)

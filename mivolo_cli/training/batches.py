@@ -1,4 +1,4 @@
-"""Prepare batches ahead, in a separate process next to the model's."""
+"""Prepare batches in advance, in a separate process."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .recipe import Recipe
 from .trainer import Trainer
 
 AHEAD = 4
-"""Batches made in advance while the model learns from one."""
+"""Batches prepared in advance while the model trains on one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """The examples of each step; they depend on the seed and the step alone."""
+    """The examples of each step, determined by the seed and the step alone."""
 
     mixer: Mixer
     recipe: Recipe
@@ -39,9 +39,9 @@ class Draws:
 
 
 def batches(mixer: Mixer, trainer: Trainer, weights: Mapping[Label, float]) -> Iterator[Batch]:
-    """The batches of the steps that are left, in order."""
+    """Yield the batches of the remaining steps, in order."""
     steps, threads = range(trainer.step, trainer.steps), cv2.getNumThreads()
-    cv2.setNumThreads(1)  # OpenCV's threads do not outlive a fork
+    cv2.setNumThreads(1)  # OpenCV's threads do not survive a fork
     pool = _pool(Draws(mixer, trainer.recipe, trainer.steps))
     try:
         for examples in in_order(pool, _draw, steps, AHEAD + 1):
@@ -52,25 +52,25 @@ def batches(mixer: Mixer, trainer: Trainer, weights: Mapping[Label, float]) -> I
 
 
 def _pool(draws: Draws) -> Executor:
-    """On Linux, where forking is safe and cheap, a process: a thread would fight with the model
-    for Python's lock."""
+    """Return a process pool on Linux, where forking is safe and cheap, else a thread pool; threads
+    compete with the model for the GIL."""
     if sys.platform != "linux":
-        return ThreadPoolExecutor(1, "batch", _begin, (draws,))
-    return ProcessPoolExecutor(1, multiprocessing.get_context("fork"), _begin_process, (draws,))
+        return ThreadPoolExecutor(1, "batch", _init_worker, (draws,))
+    return ProcessPoolExecutor(1, multiprocessing.get_context("fork"), _init_process, (draws,))
 
 
 _draws: Draws
-"""What the pool draws from; a process gets it by its fork, since it is large."""
+"""The source of the examples; processes inherit it by forking, since it is large."""
 
 
-def _begin(draws: Draws) -> None:
+def _init_worker(draws: Draws) -> None:
     global _draws
     _draws = draws
 
 
-def _begin_process(draws: Draws) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training to see to
-    _begin(draws)
+def _init_process(draws: Draws) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training process handles Ctrl-C
+    _init_worker(draws)
 
 
 def _draw(step: int) -> list[tuple[Crops, Label]]:

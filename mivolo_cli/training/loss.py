@@ -20,13 +20,13 @@ from ..pipeline.predict import GENDERS, channels
 from .recipe import Recipe
 
 SMALLEST_DENSITY = 1e-3
-"""Of the mean density: an age that nobody near has must not get a boundless weight."""
+"""Lower bound relative to the mean density; it limits the weight of very rare ages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`pixels` (n, s, s, channels) uint8, `present` (n, 2) bool; ages in years as ranges, `gender`
-    -1 where unknown, and `weight` what each age or range counts."""
+    """`pixels` (n, s, s, channels) uint8, `present` (n, 2) bool; age ranges in years, `gender`
+    (-1 if unknown), and the `weight` of each age or range."""
 
     pixels: Tensor
     present: Tensor
@@ -41,7 +41,7 @@ class Batch:
         spec: ModelSpec,
         weights: Mapping[Label, float] | None = None,
     ) -> Batch:
-        """`weights` of people by their label; who is not there weighs 1."""
+        """Return the examples as a batch; `weights` are by label, 1 for missing labels."""
         crops, labels = zip(*examples, strict=True)
         pixels, present = stack(crops, spec.input_size)
         return Batch(
@@ -61,7 +61,7 @@ class Batch:
         return Batch(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
 
     def split(self, parts: int) -> Iterator[Batch]:
-        """Equal parts, in order."""
+        """Split into equal parts, in order."""
         columns = [getattr(self, f.name).chunk(parts) for f in fields(self)]
         return (Batch(*part) for part in zip(*columns, strict=True))
 
@@ -69,10 +69,10 @@ class Batch:
 def loss(
     outputs: Tensor, batch: Batch, spec: ModelSpec, recipe: Recipe
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """What is to be minimised, and its parts: `age` and `gender` before weighing, and `mae` in
+    """Return the total loss and its parts: `age` and `gender` before `age_weight`, and `mae` in
     years.
 
-    An age costs by its distance from the known range, in parts of the span of ages.
+    The age loss depends on the distance from the labelled range, relative to the span of ages.
     """
     span = spec.max_age - spec.min_age
     age = outputs[:, -1] * span + spec.avg_age
@@ -82,7 +82,7 @@ def loss(
     )
     exact = batch.age_low == batch.age_high
     parts = {
-        "age": _age_cost(miss / span, batch, recipe).mean(),
+        "age": _age_loss(miss / span, batch, recipe).mean(),
         "mae": miss[exact].sum() / exact.sum().clamp(min=1),
     }
     if spec.num_classes == 3:
@@ -98,17 +98,16 @@ def loss(
 
 
 def age_weights(labels: Sequence[Label], recipe: Recipe) -> dict[Label, float]:
-    """What the age of people with these labels counts: 1 on average over those of known age, and
-    over those of ranges.
+    """Return the weight of each label's age in the loss, with a mean of 1 over people of known age
+    and a mean of 1 over people with ranges.
 
-    Ages: a power of the inverse of how many people have an age, after smoothing over neighbouring
-    ages (Yang et al. 2021, section 3.1). Ranges: a power of the inverse of how many people are in a
-    range.
+    Exact ages: a power of the inverse number of people of an age, smoothed over neighbouring ages
+    (Yang et al. 2021, section 3.1). Ranges: a power of the inverse number of people in a range.
     """
     exact = [label for label in labels if label.age is not None]
     ranged = Counter((label.age_low, label.age_high) for label in labels if label.is_range)
     ages, sizes = (
-        _rarity([int(label.age or 0) for label in exact], recipe),
+        _smoothed_weights([int(label.age or 0) for label in exact], recipe),
         np.array([*ranged.values()], np.float64),
     )
     of_ranges = sizes**-recipe.range_power if sizes.size else sizes
@@ -119,8 +118,8 @@ def age_weights(labels: Sequence[Label], recipe: Recipe) -> dict[Label, float]:
     }
 
 
-def _rarity(ages: Sequence[int], recipe: Recipe) -> list[float]:
-    """By age in whole years; nothing without smoothing."""
+def _smoothed_weights(ages: Sequence[int], recipe: Recipe) -> list[float]:
+    """Return the weights by age in whole years; empty without smoothing."""
     if recipe.lds == "none" or not ages:
         return []
     counts = np.bincount(ages, minlength=int(OLDEST) + 1).astype(np.float64)
@@ -132,7 +131,7 @@ def _rarity(ages: Sequence[int], recipe: Recipe) -> list[float]:
 
 
 def kernel(name: str, width: int, sigma: float) -> NDArray[np.float64]:
-    """(2 * (width // 2) + 1,), its largest value in the middle, summing to 1."""
+    """Return a kernel, (2 * (width // 2) + 1,), with its peak in the middle and a sum of 1."""
     distance = np.abs(np.arange(-(width // 2), width // 2 + 1, dtype=np.float64))
     shapes = {
         "gaussian": np.exp(-0.5 * (distance / sigma) ** 2),
@@ -142,7 +141,7 @@ def kernel(name: str, width: int, sigma: float) -> NDArray[np.float64]:
     return shapes[name] / shapes[name].sum()
 
 
-def _age_cost(miss: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
+def _age_loss(miss: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
     exact = batch.age_low == batch.age_high
     weight = torch.where(exact, batch.weight, recipe.range_weight * batch.weight)
     if recipe.age_loss == "mse":

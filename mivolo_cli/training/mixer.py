@@ -1,8 +1,8 @@
 """Draw training examples: the crops that inference would make of photos of labelled people.
 
-People with face and body are used as they are, with one of the two omitted, or from the body only
-with the face still visible, as if no detector had found it. A face may also be combined with
-another person's body of the same gender and age range.
+People with face and body are used with both, with one omitted, or with only the body and the face
+visible in it, as if undetected. A face may also be combined with another person's body of the same
+gender and age range.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from .parts import Part, Parts, bust, parts_of
 
 logger = logging.getLogger(__name__)
 KINDS = ("face", "pair", "faceless", "bust", "body", "face+body")
-"""face alone; a face with its own body; that body alone, with the face visible in it; all that a
-picture of a face shows, as the body, with or without the face; the body of somebody of whom no face
-is known; a face with another's body."""
+"""face: a face alone; pair: a face with its own body; faceless: that body alone, with the face
+visible in it; bust: a whole face picture as the body, with or without the face; body: the body of a
+person without a known face; face+body: a face with another person's body."""
 SHARES = {
     "face": 0.4,
     "pair": 0.2,
@@ -35,18 +35,16 @@ SHARES = {
     "body": 0.14,
     "face+body": 0.06,
 }
-"""How often each kind is drawn, where a recipe does not say; the data may lack some, so they need
-not sum to 1."""
+"""Default share of each kind. The shares need not sum to 1, since data may lack some kinds."""
 ALONE = {"face": ("face",), "body": ("body", "faceless", "bust")}
-"""The kinds for a model that reads one input only."""
+"""The kinds for models with a single input."""
 MEMORY = 4_000_000_000
-"""Bytes of decoded pictures that are kept; what goes beyond is decoded again each time it is
-drawn."""
+"""Bytes of decoded pictures to keep; any others are decoded again each time they are drawn."""
 
 
 class Mixer:
-    """Draws from data sets of labelled people, each as often as the power `balance` of its size
-    says: 1 by size, 0 all alike. Pictures are decoded once and kept."""
+    """Draws from data sets of labelled people, each in proportion to its size to the power
+    `balance` (1: by size, 0: equally). Pictures are decoded once and kept."""
 
     def __init__(
         self,
@@ -64,7 +62,7 @@ class Mixer:
         self.bytes = 0
         self.on_progress, self._read = on_progress, 0
         self._total = sum(len(samples) for samples in data)
-        self.pools = self._pools([self._seen(samples) for samples in data])
+        self.pools = self._pools([self._visible(samples) for samples in data])
         self.faces, self.bodies = (
             [sample for samples in self.pools[kind] for sample in samples]
             for kind in ("face", "body")
@@ -78,7 +76,7 @@ class Mixer:
         self.shares = [share / sum(drawable.values()) for share in drawable.values()]
 
     def parts(self, sample: Sample) -> Parts:
-        """From memory, as far as that reaches."""
+        """Return the sample's parts, from memory if they are cached."""
         found = self.kept.get(id(sample))
         if found is None:
             found = parts_of(sample, self.size)
@@ -88,14 +86,14 @@ class Mixer:
         return found
 
     def epoch_length(self) -> int:
-        """Examples in an epoch: every face once on average, or every body where there are no
-        faces."""
+        """Return the number of examples in an epoch: each face once on average, or each body if
+        there are no faces."""
         drawn = dict(zip(self.kinds, self.shares, strict=True))
         with_face = sum(share for kind, share in drawn.items() if kind != "body")
         return round(len(self.faces) / with_face) if with_face else len(self.bodies)
 
     def draw(self, rng: Generator, strength: float) -> tuple[Crops, Label]:
-        """One example and what is known about it."""
+        """Draw one example and its label."""
         kind = self.kinds[rng.choice(len(self.kinds), p=self.shares)]
         pools = self.pools[kind]
         sizes = np.array([len(samples) for samples in pools]) ** self.balance
@@ -115,7 +113,7 @@ class Mixer:
         return Crops(face, body), sample.label
 
     def _bust(self, face: Part, rng: Generator, strength: float) -> Crops:
-        """With the face in one half of the cases, where the model reads faces."""
+        """Return a bust, half of the time with the face if the model uses faces."""
         with_face = "face" in self.inputs and rng.random() < 0.5
         hidden = with_face or bool(rng.random() < self.how.hidden)
         body = self._body(bust(face), rng, strength, hidden)
@@ -126,8 +124,8 @@ class Mixer:
     def _body(self, part: Part, rng: Generator, strength: float, hidden: bool) -> Pixels:
         return body_input(part, self.size, rng, self.how, strength, hidden)
 
-    def _seen(self, samples: Sequence[Sample]) -> list[tuple[Sample, frozenset[str]]]:
-        """Those of whom something can be seen, and what: face, body."""
+    def _visible(self, samples: Sequence[Sample]) -> list[tuple[Sample, frozenset[str]]]:
+        """Return the samples with a visible face or body, and which of them are visible."""
         found = []
         for sample in samples:
             parts = self.parts(sample)._asdict()
@@ -145,7 +143,7 @@ class Mixer:
     def _pools(
         self, data: Sequence[Sequence[tuple[Sample, frozenset[str]]]]
     ) -> dict[str, list[list[Sample]]]:
-        """The people to draw each kind from, by data set."""
+        """Return the samples to draw each kind from, by data set."""
 
         def those(wanted: Callable[[frozenset[str]], bool]) -> list[list[Sample]]:
             found = [[sample for sample, kinds in people if wanted(kinds)] for people in data]
@@ -163,8 +161,8 @@ class Mixer:
         }
 
     def _partner(self, face: Label, rng: Generator, strength: float) -> Pixels | None:
-        """Somebody's body of the same gender and age range, however rare they are; None if nobody
-        fits."""
+        """Draw another person's body of the same gender and age range, however rare; None if there
+        is none."""
         if face not in self.fitting:
             self.fitting[face] = [body for body in self.bodies if fits(face, body.label)]
         bodies = self.fitting[face]
@@ -172,8 +170,7 @@ class Mixer:
         return None if part is None else self._body(part, rng, strength, True)
 
     def _refuse_unused(self, drawable: dict[str, float]) -> None:
-        """A data set of which no kind with a share would ever draw anybody must not be passed over
-        in silence."""
+        """Raise BadInput if a data set would be ignored because none of its kinds has a share."""
         drawn = {id(s) for kind in drawable for samples in self.pools[kind] for s in samples}
         drawn |= {id(s) for s in self.bodies if "face+body" in drawable}
         for samples in (*self.pools["face"], *self.pools["body"]):

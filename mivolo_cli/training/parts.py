@@ -1,5 +1,4 @@
-"""Stored parts of a labelled person: face and body, each with some margin, so that crops can
-vary."""
+"""A labelled person's face and body, each stored with a margin so that crops can vary."""
 
 from __future__ import annotations
 
@@ -14,15 +13,15 @@ from ..pipeline import crops
 from ..records import Boxes, Pixels
 
 MARGIN = 0.3
-"""How much of the surroundings is kept, as a share of the box's longer side."""
+"""Margin kept around a box, as a fraction of its longer side."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """`pixels` (height, width, 3) uint8 RGB show the box (4,) float32 and what is around it.
+    """`pixels` (height, width, 3) uint8 RGB show the box (4,) float32 and its surroundings.
 
-    `roll`: by how many degrees the head leans clockwise. `own_face` (4,): on a body the person's
-    own face, None if it was not found.
+    `roll` is the clockwise lean of the head in degrees. `own_face` (4,) is the person's own face
+    on a body, None if it was not found.
     """
 
     pixels: Pixels
@@ -32,7 +31,7 @@ class Part:
 
 
 class Parts(NamedTuple):
-    """A person's face and body; None if there is none."""
+    """A person's face and body; None if missing."""
 
     face: Part | None
     body: Part | None
@@ -43,8 +42,8 @@ class Parts(NamedTuple):
 
 
 def parts_of(sample: Sample, size: int) -> Parts:
-    """Both parts as inference would cut them out, and no larger than a model of this input size can
-    use. Others are blackened out of the body, the own face is not.
+    """Cut both parts as inference would, no larger than a model of this input size can use. Other
+    people are blackened out of the body; the person's own face is not.
 
     Raises BadInput if the picture cannot be read.
     """
@@ -58,7 +57,7 @@ def parts_of(sample: Sample, size: int) -> Parts:
 
 
 def bust(face: Part) -> Part:
-    """All that a picture of a face shows, as the body that belongs to the face."""
+    """Return a whole face picture as the body that belongs to the face."""
     height, width = face.pixels.shape[:2]
     return Part(face.pixels, np.array((0, 0, width, height), np.float32), 0.0, face.box)
 
@@ -66,7 +65,7 @@ def bust(face: Part) -> Part:
 def _body(
     pixels: Pixels, sample: Sample, box: Boxes, own_face: Boxes | None, size: int
 ) -> Part | None:
-    """None if inference would refuse the body even with its own face visible."""
+    """Return the body; None if inference would refuse it even with its own face visible."""
     height, width = pixels.shape[:2]
     bodies, faces = (
         crops.stacked([crops.whole_pixels(getattr(p, kind), width, height) for p in others])

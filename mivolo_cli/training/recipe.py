@@ -1,5 +1,5 @@
-"""Recipes: the settings that determine the result of a training, as TOML files with the field names
-used here."""
+"""Recipes: the settings that determine the result of a training, stored as TOML files with the
+field names of `Recipe`."""
 
 from __future__ import annotations
 
@@ -26,27 +26,29 @@ CHOICES = {
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The model, the course of the training, the loss, and the pictures.
+    """Settings of the model, the training schedule, the loss and the data.
 
-    With `level`, the model learns from heads that are turned upright, and asks inference for such.
+    With `level`, heads are turned upright for training, and inference does the same.
 
-    The loss is `age_weight` times that of age, plus cross-entropy of gender. `age_beta` is where
-    smooth L1 turns from square to straight, in parts of the span of ages. People of whom only a
-    range is known count `range_weight`, with a `range_beta` of their own, and must come
-    `range_margin` years within their range (or to its middle, if that is nearer), lest all be
-    called an age between two ranges; `range_power` weighs rare ranges more, by the inverse of their
-    frequency to that power. `lds` weighs rare ages more, by label-distribution smoothing (Yang et
-    al., "Delving into Deep Imbalanced Regression", 2021), with a kernel of `lds_width` years and
-    the deviation `lds_sigma`, to the power `lds_power` (1: the inverse of the smoothed frequency,
-    0.5: of its square root). Learning rates: `muon_lr` for matrices where Muon is the optimizer,
-    `adamw_lr` for all else. `patience` ends a training after this many validations without a better
-    `monitor`, and keeps the best (0: never). `ramp` is the part of the steps in which the
-    augmentation grows. `shares` say how often each kind of example is drawn, and `balance` how
-    often people of each data set: by its size to that power. With `pseudo_gender`, people without a
-    known gender get that which the initial model tells of their face, where its score is at least
-    so high (0: never). Backbones that have learned before (`train --backbones`) learn `backbone_lr`
-    times as fast as the rest; their first `frozen_stages` stages do not learn at all, and nor do
-    the statistics of their normalisation.
+    The loss is `age_weight` times the age loss, plus the cross-entropy of gender. `age_beta` is
+    where smooth L1 changes from quadratic to linear, relative to the span of ages. People of whom
+    only a range is known have the weight `range_weight` and their own `range_beta`. Their loss is
+    zero only `range_margin` years inside the range (or at its middle, if nearer), so that
+    predictions do not settle between two ranges; `range_power` weights ranges by their inverse
+    frequency to that power. `lds` weights ages by label distribution smoothing (Yang et al.,
+    "Delving into Deep Imbalanced Regression", 2021), with a kernel of width `lds_width` and scale
+    `lds_sigma`, both in years, and the power `lds_power` (1: the inverse of the smoothed frequency,
+    0.5: of its square root).
+
+    `muon_lr` is the learning rate of matrices if the optimizer is Muon, `adamw_lr` of all other
+    parameters. `patience` stops the training after this many validations without a better
+    `monitor`, and keeps the best model (0: never). `ramp` is the fraction of the steps in which
+    augmentation grows to full strength. `shares` sets how often each kind of example is drawn; data
+    sets are drawn in proportion to their size to the power `balance`. `pseudo_gender` is the
+    minimum score at which people without a known gender get the gender that the initial model
+    predicts from their face (0: never). Pretrained backbones (`train --backbones`) learn at
+    `backbone_lr` times the rate of the rest. Their first `frozen_stages` stages are frozen, and
+    with them all their normalisation statistics.
     """
 
     variant: str = "mivolo_xs"
@@ -124,20 +126,20 @@ FINE_TUNING = {
     "frozen_stages": 2,
     "ramp": 0.0,
 }
-"""Steps so small that a model that has learned already keeps what it knows."""
+"""Steps small enough for a trained model to keep what it has learned."""
 
 
 def fine_tuning(spec: ModelSpec) -> dict[str, Any]:
-    """The fields of a recipe for models of this kind."""
+    """Return the recipe fields for fine-tuning a model of this kind."""
     kind = {"variant": spec.variant, "inputs": spec.inputs, "level": spec.level}
     return FINE_TUNING | kind | {"gender": spec.num_classes == 3}
 
 
 def read_recipe(file: Path | None = None, init: ModelSpec | None = None, **changes: Any) -> Recipe:
-    """The recipe of a file, or the defaults (those for fine-tuning of an `init` model), with those
-    changes that are not None.
+    """Return the recipe from a file, or the defaults (for fine-tuning, if `init` is given), with
+    all changes that are not None.
 
-    Raises BadInput for what is no recipe.
+    Raises BadInput for an invalid recipe.
     """
     try:
         if file is None:

@@ -47,14 +47,14 @@ LOG, STEPS, LAST, BEST, MODEL, PEOPLE = (
 )
 Report = Callable[[dict[str, Any]], None]
 OnProgress = Callable[[str, int, int], None]
-"""Gets what is being done, how much of it is done, and how much there is."""
+"""Called with the current activity, the amount done, and the total."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
-    """`init` is a model by name or path to start from, `backbones` a file of backbones only;
-    `resume` resumes from `out`'s last checkpoint. `detector` finds the people on photos and the
-    faces on pictures of faces."""
+    """`init` is a model to start from, by name or path; `backbones` is a file of backbones only.
+    `resume` resumes from the last checkpoint in `out`. `detector` finds people in photos, and
+    faces in face pictures."""
 
     data: Sequence[Path]
     out: Path
@@ -71,7 +71,7 @@ class TrainOptions:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Labelled people to measure on, and their inputs as a scan would cut them."""
+    """Labelled people to validate on, with their inputs cut as in a scan."""
 
     name: str
     samples: list[Sample]
@@ -83,11 +83,11 @@ def train(
     report: Report = lambda row: None,
     on_progress: OnProgress = lambda verb, done, total: None,
 ) -> Path:
-    """Train and write into `options.out`: `model.safetensors`, `log.csv` of the validations,
-    `steps.csv` of the course, and `last.pt` to resume from.
+    """Train and write to `options.out`: `model.safetensors`, `log.csv` (validations), `steps.csv`
+    (training progress) and `last.pt` (to resume from).
 
-    The model's intervals are calibrated on the validation data. `report` gets a row of figures
-    now and then; where `on_progress` raises KeyboardInterrupt, a checkpoint is written first.
+    The model's intervals are calibrated on the validation data. `report` is called periodically
+    with a row of figures. If `on_progress` raises KeyboardInterrupt, a checkpoint is written first.
     Returns the model's file; raises BadInput for unusable data.
     """
     recipe, last = options.recipe, options.out / LAST
@@ -125,17 +125,17 @@ def train(
     if last.exists():
         trainer.restore(last)
     weights = age_weights([s.label for s in samples], recipe)
-    course = Course(options, _epoch(mixer, recipe), report, on_progress)
+    log = TrainingLog(options, _epoch(mixer, recipe), report, on_progress)
     try:
-        _run(trainer, mixer, weights, validations, course)
+        _run(trainer, mixer, weights, validations, log)
     finally:
-        course.close()
+        log.close()
     trainer.save(last)
     return _finish(trainer, validations, options)
 
 
 def validate(trainer: Trainer, validation: Validation) -> Score:
-    """How well the averaged model does on untouched pictures."""
+    """Score the averaged model on pictures without augmentation."""
     return score(_outcomes(trainer, validation), resamples=0)
 
 
@@ -150,26 +150,26 @@ def _predictor(trainer: Trainer) -> Predictor:
 
 
 def _located(options: TrainOptions, on_progress: OnProgress) -> tuple[list[Dataset], list[Dataset]]:
-    """The data to train and to validate on, with the people found on its pictures."""
+    """Return the training and validation data, with people located in the pictures."""
     data = [read_dataset(place, options.reading) for place in options.data]
     measured = [read_dataset(place, options.reading) for place in options.validation]
     detector = open_detector(InferenceOptions(detector=options.detector))
     options.out.mkdir(parents=True, exist_ok=True)
 
     def found(some: Dataset) -> Dataset:
-        tell = partial(_tell, on_progress, f"find the people of {some.name}", len(some.samples))
-        return replace(some, samples=locate(some.samples, detector, options.out / PEOPLE, tell))
+        report = partial(_report, on_progress, f"find the people of {some.name}", len(some.samples))
+        return replace(some, samples=locate(some.samples, detector, options.out / PEOPLE, report))
 
     return [found(some) for some in data], [found(some) for some in measured]
 
 
-def _tell(on_progress: OnProgress, verb: str, total: int, done: int) -> None:
+def _report(on_progress: OnProgress, verb: str, total: int, done: int) -> None:
     on_progress(verb, done, total)
 
 
 def with_pseudo_genders(data: Dataset, options: TrainOptions) -> Dataset:
-    """The data with the genders that the initial model is sure of, for people without a known one
-    (Lee, "Pseudo-Label", 2013). Raises BadInput without an initial model."""
+    """Fill in unknown genders where the initial model is confident enough (Lee, "Pseudo-Label",
+    2013). Raises BadInput without an initial model."""
     if options.init is None:
         raise BadInput(
             "pseudo_gender needs a model for its estimates", hint="add --init, or set it to 0"
@@ -206,7 +206,7 @@ def _mean_age(samples: Sequence[Sample]) -> float:
 
 
 def _epoch(mixer: Mixer, recipe: Recipe) -> int:
-    """Steps in an epoch."""
+    """Return the number of steps in an epoch."""
     return max(1, mixer.epoch_length() // recipe.batch_size)
 
 
@@ -215,44 +215,44 @@ def _run(
     mixer: Mixer,
     weights: Any,
     validations: Sequence[Validation],
-    course: Course,
+    log: TrainingLog,
 ) -> None:
-    every, saved = trainer.recipe.validate_every * course.epoch, monotonic()
+    every, saved = trainer.recipe.validate_every * log.epoch, monotonic()
     for batch in batches(mixer, trainer, weights):
         if trainer.is_exhausted:
             break
         parts = trainer.learn(batch)
         try:
-            course.learned(parts, trainer)
-        except KeyboardInterrupt:  # between two steps, so that going on is exact
-            trainer.save(course.out / LAST)
+            log.learned(parts, trainer)
+        except KeyboardInterrupt:  # between two steps, so that resuming is exact
+            trainer.save(log.out / LAST)
             raise
         if trainer.step % every == 0 or trainer.step == trainer.steps:
-            _judge(trainer, {v.name: validate(trainer, v) for v in validations}, course)
+            _record(trainer, {v.name: validate(trainer, v) for v in validations}, log)
         if monotonic() - saved > CHECKPOINT_SECONDS:
-            trainer.save(course.out / LAST)
+            trainer.save(log.out / LAST)
             saved = monotonic()
 
 
-def _judge(trainer: Trainer, scores: dict[str, Score], course: Course) -> None:
-    """Log the scores, and keep the model where it is the best so far and that matters."""
-    course.validated(scores, trainer)
+def _record(trainer: Trainer, scores: dict[str, Score], log: TrainingLog) -> None:
+    """Log the scores; with `patience`, also save the model if it is the best so far."""
+    log.validated(scores, trainer)
     figures = [
         figure for s in scores.values() if (figure := _monitored(s, trainer.recipe)) is not None
     ]
     if trainer.recipe.patience and figures and trainer.is_better(figures[0]):
-        checkpoint.save(trainer.averaged, trainer.spec, course.out / BEST, "fp32")
+        checkpoint.save(trainer.averaged, trainer.spec, log.out / BEST, "fp32")
 
 
 def _monitored(scored: Score, recipe: Recipe) -> float | None:
-    """The figure that decides, so that less is better."""
+    """Return the monitored figure (lower is better), None if it was not measured."""
     if recipe.monitor == "mae":
         return None if scored.mae is None else scored.mae.value
     return None if scored.gender is None else 1 - scored.gender.value
 
 
 def _finish(trainer: Trainer, validations: Sequence[Validation], options: TrainOptions) -> Path:
-    """Write the model, the best one where the training looked for it, with intervals."""
+    """Write the model with intervals: with `patience` the best one, otherwise the last."""
     best, file = options.out / BEST, options.out / MODEL
     if trainer.recipe.patience and best.exists():
         trainer.averaged.load_state_dict(checkpoint.load(best)[0].state_dict())
@@ -267,9 +267,8 @@ def _finish(trainer: Trainer, validations: Sequence[Validation], options: TrainO
     return file
 
 
-class Course:
-    """What is told of a training: to the caller, to CSV files, and to TensorBoard where that is
-    wanted."""
+class TrainingLog:
+    """Reports the training to the caller, to CSV files and, if requested, to TensorBoard."""
 
     def __init__(
         self, options: TrainOptions, epoch: int, report: Report, on_progress: OnProgress
@@ -302,7 +301,7 @@ class Course:
                 "pace": pace,
             }
             means = {name: float(value) / self.steps for name, value in self.sums.items()}
-            self._tell(row | means, "training", STEPS)
+            self._write(row | means, "training", STEPS)
             self.steps, self.since, self.sums = 0, monotonic(), {}
 
     def validated(self, scores: dict[str, Score], trainer: Trainer) -> None:
@@ -320,13 +319,13 @@ class Course:
             values = {
                 key: None if figure is None else figure.value for key, figure in figures.items()
             }
-            self._tell(row | {"answered": found.answered} | values, name, LOG)
+            self._write(row | {"answered": found.answered} | values, name, LOG)
 
     def close(self) -> None:
         if self.board is not None:
             self.board.close()
 
-    def _tell(self, row: dict[str, Any], group: str, file: str) -> None:
+    def _write(self, row: dict[str, Any], group: str, file: str) -> None:
         self.report(row)
         _append(self.out / file, row)
         for name, value in row.items():

@@ -25,7 +25,7 @@ from .recipe import Recipe
 
 
 class Trainer:
-    """Holds all that a checkpoint must hold to go on exactly."""
+    """Holds the complete training state, so that a checkpoint can be resumed exactly."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         set_fused_attn(
             device != "cpu"
-        )  # going back through PyTorch's fused attention is slow on a CPU
+        )  # the backward pass of PyTorch's fused attention is slow on a CPU
         self.recipe, self.steps, self.device, self.step = recipe, steps, device, 0
         self.best, self.waited = math.inf, 0
         model = create_model(
@@ -54,14 +54,13 @@ class Trainer:
         )
         spec = replace(spec, level=recipe.level)
         if init is not None:
-            spec = replace(spec, card=begin_with(model, init, recipe.variant).card)
+            spec = replace(spec, card=load_weights(model, init, recipe.variant).card)
         else:
-            # from anywhere else, the first steps would only learn the mean, and unlearn the
-            # features for it
-            start_at(model, (mean_age - spec.avg_age) / (spec.max_age - spec.min_age))
+            # otherwise the first steps would only learn the mean, and damage the features
+            set_initial_age(model, (mean_age - spec.avg_age) / (spec.max_age - spec.min_age))
         self.spec = spec
         if backbones is not None:
-            begin_with_backbones(model, backbones)
+            load_backbones(model, backbones)
         self.backbones = [part for part in model.modules() if isinstance(part, Backbone)]
         for backbone in self.backbones:
             backbone.freeze(recipe.frozen_stages)
@@ -82,12 +81,12 @@ class Trainer:
         return model
 
     def learning_rate(self, step: int) -> float:
-        """Linear warm-up, then a cosine down to 1 %, as a factor."""
+        """Return the learning-rate factor: linear warm-up, then cosine decay to 1 %."""
         warm = min(1.0, (step + 1) / max(1, self.recipe.warmup_steps))
         return warm * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, step / self.steps))) / 2)
 
     def learn(self, batch: Batch) -> dict[str, Tensor]:
-        """One step; returns the parts of the loss."""
+        """Take one step; return the parts of the loss."""
         self._train_mode()
         sums: dict[str, Tensor] = {}
         for part in batch.to(self.device).split(self.recipe.accumulate):
@@ -106,7 +105,7 @@ class Trainer:
         self.model.train()
         if self.recipe.frozen_stages:
             for backbone in self.backbones:
-                backbone.eval()  # keeps the statistics that the other weights were learned with
+                backbone.eval()  # keeps the pretrained normalisation statistics
 
     def _backward(self, batch: Batch) -> dict[str, Tensor]:
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
@@ -116,8 +115,8 @@ class Trainer:
         return {name: part.detach() for name, part in parts.items()}
 
     def is_better(self, figure: float) -> bool:
-        """Whether this validation figure (less is better) beats all before; counts those that do
-        not."""
+        """Whether this validation figure (lower is better) is the best so far; also counts how many
+        in a row were not."""
         better = figure < self.best
         self.best, self.waited = (figure, 0) if better else (self.best, self.waited + 1)
         return better
@@ -127,7 +126,7 @@ class Trainer:
         return 0 < self.recipe.patience <= self.waited
 
     def save(self, file: Path) -> None:
-        """A killed run keeps its last checkpoint. Raises OutputError."""
+        """Write a checkpoint atomically: a killed run keeps its last one. Raises OutputError."""
         state = {name: part.state_dict() for name, part in self._stateful().items()}
         state |= {"recipe": json.dumps(asdict(self.recipe)), "random": torch.get_rng_state()}
         state |= {name: getattr(self, name) for name in ("step", "steps", "best", "waited")}
@@ -135,7 +134,7 @@ class Trainer:
             torch.save(state, out)
 
     def restore(self, file: Path) -> None:
-        """Raises BadInput for a checkpoint that is damaged, or of another recipe or other data."""
+        """Restore a checkpoint. Raises BadInput if it is damaged or of another recipe or data."""
         try:
             state = torch.load(file, map_location=self.device, weights_only=True)
             self._require_same(file, json.loads(state["recipe"]), state["steps"])
@@ -172,9 +171,9 @@ class Trainer:
         }
 
 
-def begin_with(model: MiVOLO, init: str, variant: str) -> ModelSpec:
-    """Give a new model the weights of another; returns that one's spec. Raises BadInput if they do
-    not fit."""
+def load_weights(model: MiVOLO, init: str, variant: str) -> ModelSpec:
+    """Load the weights of `init` into a new model; return the spec of `init`. Raises BadInput if
+    they do not fit."""
     loaded, spec = checkpoint.load(init)
     try:
         model.load_state_dict(loaded.state_dict())
@@ -186,8 +185,8 @@ def begin_with(model: MiVOLO, init: str, variant: str) -> ModelSpec:
     return spec
 
 
-def begin_with_backbones(model: MiVOLO, file: Path) -> None:
-    """Give a new model the backbones of `bench/backbones.py`. Raises BadInput if they do not
+def load_backbones(model: MiVOLO, file: Path) -> None:
+    """Load backbones from `bench/backbones.py` into a new model. Raises BadInput if they do not
     fit."""
     backbones, own = checkpoint.read_tensors(file)[0], model.patch_embed.state_dict()
     if model.in_chans == 3:
@@ -209,15 +208,15 @@ def begin_with_backbones(model: MiVOLO, file: Path) -> None:
     model.patch_embed.load_state_dict(own | backbones)
 
 
-def start_at(model: MiVOLO, value: float) -> None:
-    """Make a new model answer this normalised age to everything."""
+def set_initial_age(model: MiVOLO, value: float) -> None:
+    """Set the age bias of a new model to this normalised age."""
     with torch.no_grad():
         model.head.bias[-1] = value
 
 
 def optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """AdamW; or Muon for the matrices, and AdamW for everything else, which is slower in the
-    backbones."""
+    """Return AdamW; or Muon for the matrices, and AdamW for everything else, with a lower rate in
+    the backbones."""
     learned = [p for p in model.parameters() if p.requires_grad]
     in_backbone = {
         id(p) for part in model.modules() if isinstance(part, Backbone) for p in part.parameters()

@@ -43,7 +43,7 @@ def batch(trainer: Trainer) -> Batch:
 
 def test_a_new_model_answers_the_mean_age() -> None:
     model = create_model("mivolo_xs_32").eval()
-    training.start_at(model, 0.125)
+    training.set_initial_age(model, 0.125)
     assert model.head.bias[-1].item() == 0.125
     assert Trainer(TINY, 6, "cpu", None, 43.5).model.model.head.bias[-1].item() == -0.125
 
