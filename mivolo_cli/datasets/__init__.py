@@ -16,17 +16,17 @@ from .tables import read_csv, read_parquet
 
 Invalid = Literal["refuse", "skip"]
 UTKFACE = re.compile(r"(?P<age>\d{1,3})_(?P<gender>[01])_.*\.(jpe?g|png|webp)", re.IGNORECASE)
-"""File names of UTKFace: age, gender (0 male, 1 female), race, time."""
+"""UTKFace file names: age, gender (0 male, 1 female), race, time."""
 UTKFACE_GENDERS = {"0": "male", "1": "female"}
 SHOWN = 3
-"""Problems that an error names; the others are counted."""
+"""Number of problems listed in an error; the others are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataOptions:
-    """How labelled data is read. `images` is the folder of the pictures that a CSV file names
-    (default: its own); `shows` says what pictures without boxes show; `invalid` what becomes of
-    rows that cannot be used."""
+    """How to read labelled data. `images` is the folder of the pictures named in a CSV file
+    (default: the file's own folder); `shows` says what pictures without boxes show; `invalid` is
+    how to handle unusable rows."""
 
     images: Path | None = None
     shows: Shows = "face"
@@ -43,10 +43,10 @@ class Dataset:
 
 
 def read_dataset(place: Path, options: DataOptions = DataOptions()) -> Dataset:
-    """A Parquet file with pictures, a CSV (or TSV) table that names them, or a folder of
+    """Read a Parquet file with pictures, a CSV (or TSV) table of paths, or a folder of
     UTKFace-style file names.
 
-    Raises BadInput for what is none of these or has nothing usable, and, unless told to skip them,
+    Raises BadInput for other formats, for data without usable rows and, unless they are skipped,
     for invalid rows.
     """
     found = list(_read(place, options))
@@ -63,12 +63,12 @@ def read_dataset(place: Path, options: DataOptions = DataOptions()) -> Dataset:
 
 
 def read_samples(places: Sequence[Path], options: DataOptions = DataOptions()) -> list[Sample]:
-    """The samples of several files or folders, one after the other."""
+    """Return the samples of several files or folders, in order."""
     return [sample for place in places for sample in read_dataset(place, options).samples]
 
 
 def describe(place: Path, problems: Sequence[Problem], total: int) -> str:
-    """Problems of labelled data, counted by kind, with the first ones listed."""
+    """Summarise problems of labelled data: counts by kind, and the first few in full."""
     kinds = ", ".join(
         f"{count} {code}" for code, count in Counter(p.code for p in problems).most_common()
     )

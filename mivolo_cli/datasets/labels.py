@@ -1,4 +1,4 @@
-"""Labels of a person: an age or a range of ages, and a gender; and how they are written."""
+"""Labels of a person: an age or an age range, and a gender. Parsing of their usual notations."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 
 OLDEST = 116.0
-"""Stands for an open upper end of an age range, in years: the oldest age of UTKFace."""
+"""Upper end of open-ended age ranges, in years: the oldest age in UTKFace."""
 OLDEST_BELIEVABLE = 122.0
-"""The longest documented life; a label beyond it is a mistake."""
+"""The longest documented life, in years; a higher label is a mistake."""
 GENDERS = {
     "male": ("male", "m", "man", "men", "boy"),
     "female": ("female", "f", "woman", "women", "girl"),
@@ -23,8 +23,8 @@ UNDER = re.compile(rf"(?:<|under|less than|below)\s*{NUMBER}")
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Ages in completed years: `age_low` to `age_high`, equal where the age is known, both None if
-    it is not."""
+    """Ages in completed years, from `age_low` to `age_high`: equal if the exact age is known, None
+    if it is unknown."""
 
     age_low: float | None = None
     age_high: float | None = None
@@ -45,8 +45,8 @@ class Label:
 
 
 def parse_gender(value: object) -> str | None:
-    """`male` or `female` from the words in use, None from those that mean unknown. Raises
-    ValueError for others."""
+    """Return `male` or `female`, or None for words that mean unknown. Raises ValueError for other
+    words."""
     word = _word(value)
     if word in UNKNOWN:
         return None
@@ -57,10 +57,10 @@ def parse_gender(value: object) -> str | None:
 
 
 def parse_age(value: object) -> tuple[float, float] | None:
-    """The lowest and the highest age, from a number or from a range as data sets write them.
+    """Return the lowest and the highest age of a number or a range, as written in data sets.
 
     Ranges: 25-32, (25, 32), 25 to 32, 60+, more than 70, under 3. None if the age is unknown;
-    raises ValueError for what is no age or none that people reach.
+    raises ValueError for anything else and for ages that people do not reach.
 
     >>> parse_age("(25, 32)"), parse_age("more than 70"), parse_age(30)
     ((25.0, 32.0), (71.0, 116.0), (30.0, 30.0))
@@ -73,7 +73,7 @@ def parse_age(value: object) -> tuple[float, float] | None:
 
 
 def age_range(low: float, high: float) -> tuple[float, float]:
-    """The same ends, if they are a range of human ages. Raises ValueError otherwise."""
+    """Return the ends unchanged. Raises ValueError if they are not a range of human ages."""
     if not 0 <= low <= high <= OLDEST_BELIEVABLE:
         shown = f"{low:g}" if low == high else f"{low:g} to {high:g}"
         raise ValueError(f"{shown} is not a human age: ages run from 0 to {OLDEST_BELIEVABLE:g}")

@@ -1,4 +1,4 @@
-"""Find labelled people in pictures with a detector, as a scan would, and store where they are."""
+"""Find labelled people in pictures with a detector, as a scan would, and cache their positions."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from ..version import __version__
 from .sample import Sample
 
 CHUNK = 100
-"""Pictures between two calls of on_progress."""
+"""Pictures between calls of on_progress."""
 SAVE_SECONDS = 60
-"""Between two savings of the cache."""
+"""Seconds between writes of the cache."""
 NUMBERS = pa.list_(pa.float32())
 PERSON = pa.struct([("face", NUMBERS), ("body", NUMBERS), ("roll", pa.float32())])
 CACHE = pa.schema([("key", pa.string()), ("people", pa.list_(PERSON))])
-"""`key` says which picture and detector; boxes are x1, y1, x2, y2, score."""
+"""`key` identifies the picture and the detector; boxes are x1, y1, x2, y2, score."""
 
 
 def locate(
@@ -37,13 +37,12 @@ def locate(
     on_progress: Callable[[int], None] = lambda done: None,
     shows: Sequence[str] = ("photo", "face"),
 ) -> list[Sample]:
-    """The samples in order, those that show a photo (or whatever `shows` says) with the boxes that
-    the detector finds.
+    """Return the samples in order, with detected boxes on those whose kind is in `shows`.
 
-    On a photo the labelled person is the one with the largest face, or else the largest body; where
-    nobody is found the sample stays as it is. On a picture of a face where none is found, the whole
-    picture is the face. Results are kept in the Parquet file `cache`. `on_progress` gets the number
-    of pictures looked at. Raises BadInput for pictures that cannot be read.
+    In a photo, the labelled person is the one with the largest face, or else the largest body; if
+    nobody is found, the sample is unchanged. In a face picture where no face is found, the whole
+    picture is the face. Results are cached in the Parquet file `cache`. `on_progress` is called
+    with the number of pictures done. Raises BadInput for unreadable pictures.
     """
     people = {} if cache is None else _read(cache)
     keys = [_key(sample, detector) if sample.shows in shows else None for sample in samples]
@@ -66,13 +65,13 @@ def locate(
         if cache is not None and unknown:
             _write(people, cache)
     return [
-        sample if key is None else _placed(sample, people[key])
+        sample if key is None else _with_boxes(sample, people[key])
         for key, sample in zip(keys, samples, strict=True)
     ]
 
 
 def is_cache(file: Path) -> bool:
-    """Whether a file is one that `locate` keeps."""
+    """Whether a file is a cache of `locate`."""
     try:
         return bool(pq.read_schema(file).equals(CACHE))
     except (OSError, pa.ArrowException):
@@ -80,7 +79,7 @@ def is_cache(file: Path) -> bool:
 
 
 def largest(people: Sequence[Person]) -> int:
-    """Index of the person with the largest face, or with the largest body if nobody has a face."""
+    """Return the index of the person with the largest face, or else with the largest body."""
 
     def areas(person: Person) -> tuple[float, float]:
         face, body = (0.0 if box is None else box.area for box in (person.face, person.body))
@@ -101,7 +100,7 @@ def _detect(samples: Mapping[str, Sample], detector: Detector) -> Iterator[dict[
 
 
 def _key(sample: Sample, detector: Detector) -> str:
-    """Tells the picture and the detector from all others."""
+    """Return a hash that identifies the picture and the detector."""
     if isinstance(sample.source, Path):
         stat = sample.source.stat()
         picture = f"{sample.source.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()
@@ -110,7 +109,7 @@ def _key(sample: Sample, detector: Detector) -> str:
     return hashlib.sha256(f"{__version__} {detector.sha256} ".encode() + picture).hexdigest()
 
 
-def _placed(sample: Sample, people: list[Person]) -> Sample:
+def _with_boxes(sample: Sample, people: list[Person]) -> Sample:
     if not people:
         return sample
     chosen = largest(people)
@@ -123,7 +122,7 @@ def _placed(sample: Sample, people: list[Person]) -> Sample:
 
 
 def _read(file: Path) -> dict[str, list[Person]]:
-    """What an earlier call has written; nothing if there is no such file, or a damaged one."""
+    """Read the cache; empty if the file is missing or damaged."""
     try:
         rows = pq.read_table(file, schema=CACHE).to_pylist()
     except (OSError, pa.ArrowException):
@@ -136,14 +135,14 @@ def _read(file: Path) -> dict[str, list[Person]]:
 
 def _write(people: Mapping[str, list[Person]], file: Path) -> None:
     rows = [
-        {"key": key, "people": [_plain(person) for person in found]}
+        {"key": key, "people": [_to_row(person) for person in found]}
         for key, found in people.items()
     ]
     with atomic.replacing(file) as out:
         pq.write_table(pa.Table.from_pylist(rows, CACHE), out)
 
 
-def _plain(person: Person) -> dict[str, Any]:
+def _to_row(person: Person) -> dict[str, Any]:
     boxes = {name: getattr(person, name) for name in ("face", "body")}
     return {name: box and [*box.corners, box.score] for name, box in boxes.items()} | {
         "roll": person.roll

@@ -1,4 +1,4 @@
-"""Combine faces and bodies into people, for data without pictures of both."""
+"""Combine faces and bodies into people, for data without pictures that show both."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .labels import Label
 from .sample import Sample
 
 SMALLEST = 224
-"""The size at which a body is tried: whether it is refused does not depend on it."""
+"""Input size for checking whether a body is accepted; the result does not depend on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CombinedPair:
-    """A face with its label, and somebody else's body of the same gender and age range.
+    """A face with its label, and another person's body of the same gender and age range.
 
-    The body was chosen by the face's own label, so it tells something of the label: figures on such
-    pairs say whether a fitting body does harm, not how much a real one helps.
+    Choosing the body by the face's label leaks the label: metrics on such pairs show whether a
+    matching body does harm, not how much a real one helps.
     """
 
     face: Sample
@@ -40,7 +40,7 @@ class CombinedPair:
         return "face+body"
 
     def crops(self, size: int, use: Use = "both", level: bool = False) -> Crops:
-        """See Sample.crops; which way these heads lean is not known."""
+        """See Sample.crops; `level` has no effect, since the roll of these heads is unknown."""
         return Crops(
             None if use == "body" else self.face.crops(size).face,
             None if use == "face" else self.body.crops(size).body,
@@ -56,8 +56,8 @@ def fits(face: Label, body: Label) -> bool:
 
 
 def combine(samples: Sequence[Sample], seed: int = 0) -> list[CombinedPair]:
-    """Each face of a known age with a random fitting body that the crop rules accept; faces without
-    one are dropped."""
+    """Pair each face of known age with a random matching body that the crop rules accept; drop
+    faces without one."""
     rng = np.random.default_rng(seed)
     bodies = [s for s in samples if s.shows == "body" and s.crops(SMALLEST).body is not None]
     found = []

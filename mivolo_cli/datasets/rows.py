@@ -1,4 +1,4 @@
-"""Convert a row of labelled data to a sample, or to a description of what is wrong with it."""
+"""Convert a row of labelled data to a sample, or to a description of its problem."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ CORNERS = {
         ("body_x1", "body_y1", "body_x2", "body_y2"),
     ),
 }
-"""Names of box columns, in the published annotations and in scan results."""
+"""Names of the box columns in the published annotations and in scan results."""
 PICTURES = ("path", "image", "img_name", "image_path", "file", "file_name", "filename", "name")
-"""Columns that may name the picture, in the order in which they are looked for."""
+"""Columns that may name the picture, in order of precedence."""
 SLACK = 1.0
-"""Pixels by which a box may reach over the edge of its picture: rounding, not a mistake."""
+"""Pixels by which a box may exceed its picture, to allow for rounding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An unusable row: its position, a code (age, gender, picture, box, label, name), and the
-    problem."""
+    """An unusable row: its position, a code (age, gender, picture, box, label, name), and a
+    message."""
 
     place: str
     code: str
@@ -42,7 +42,7 @@ class Problem:
 
 
 class RowError(Exception):
-    """One row is wrong."""
+    """A row is unusable."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -50,8 +50,8 @@ class RowError(Exception):
 
 
 def label_of(row: Mapping[str, Any]) -> Label:
-    """From the columns age (a number or a range) or age_min and age_max, and gender. Raises
-    RowError."""
+    """Read the label from the columns age (a number or a range) or age_min and age_max, and gender
+    or sex. Raises RowError."""
     ages = _checked("age", lambda: parse_age(row.get("age")))
     if ages is None:
         ages = _checked("age", lambda: _age_from_ends(row.get("age_min"), row.get("age_max")))
@@ -61,8 +61,8 @@ def label_of(row: Mapping[str, Any]) -> Label:
 
 
 def sample_of(name: str, source: Path | bytes, row: Mapping[str, Any], shows: Shows) -> Sample:
-    """A sample with the boxes of its row; without any, the whole picture is what `shows` (or its
-    `crop`) says."""
+    """Return the sample of a row, with the row's boxes; without boxes, the column `crop`, or else
+    `shows`, says what the whole picture is. Raises RowError."""
     label = label_of(row)
     try:
         size = size_of(name, source)
@@ -78,14 +78,14 @@ def sample_of(name: str, source: Path | bytes, row: Mapping[str, Any], shows: Sh
 
 
 def has_boxes(row: Mapping[str, Any]) -> bool:
-    """Whether the table has columns for boxes, filled or not."""
+    """Whether the table has box columns, filled or not."""
     return any(
         column in row for kinds in CORNERS.values() for columns in kinds for column in columns
     )
 
 
 def with_neighbours(samples: list[Sample]) -> list[Sample]:
-    """The labelled ones of the people on one picture, each knowing the others."""
+    """Return the labelled people of one picture, each with all others as neighbours."""
     people = [Person(sample.face, sample.body) for sample in samples]
     return [
         Sample(s.name, s.source, s.label, s.face, s.body, (*people[:i], *people[i + 1 :]))
@@ -111,7 +111,7 @@ def _age_from_ends(low: object, high: object) -> tuple[float, float] | None:
 
 
 def _box(row: Mapping[str, Any], kind: str, size: Size) -> Box | None:
-    """The box of a face or a body; None if the row has none (empty, or -1 as published)."""
+    """Return the box of a face or a body; None if empty, or -1 as in the published annotations."""
     for columns in CORNERS[kind]:
         if all(column in row for column in columns):
             values = [_number(row[column], column) for column in columns]

@@ -20,9 +20,9 @@ from ..records import Box, Failure, Person, Photo, Pixels, Use
 from .labels import Label
 
 Shows = Literal["face", "body", "photo"]
-"""Content of a picture without boxes: a face or a body filling it, or a whole photo of people."""
+"""Content of a picture without boxes: a face or body that fills it, or a whole photo of people."""
 TURNED = (5, 6, 7, 8)
-"""EXIF orientations that exchange width and height."""
+"""EXIF orientations that swap width and height."""
 ORIENTATION = 0x0112
 REFUSED: tuple[type[Exception], ...] = (
     *DAMAGE,
@@ -30,17 +30,16 @@ REFUSED: tuple[type[Exception], ...] = (
     PIL.Image.DecompressionBombError,
 )
 TURNING = (b"eXIf", *TEXTS)
-"""Chunks of a PNG that may hold an orientation."""
+"""PNG chunks that may contain an orientation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A labelled person: the picture, as a file or as its bytes, and where the face and the body
-    are on it.
+    """A labelled person: the picture, as a path or as bytes, and the boxes of face and body.
 
-    Boxes are in pixels of the upright picture. Without either box the picture is a photo that needs
-    a detector. `neighbours` are the others on it, labelled or not: they are blackened out of this
-    person's body. `roll` is by how many degrees the head leans clockwise, where that is known.
+    Boxes are in pixels of the upright picture. Without a box, the picture is a photo that needs a
+    detector. `neighbours` are the other people in it, labelled or not; they are blackened out of
+    this person's body. `roll` is the clockwise lean of the head in degrees, None if unknown.
     """
 
     name: str
@@ -60,8 +59,8 @@ class Sample:
         )
 
     def pixels(self) -> Pixels:
-        """The upright picture, (height, width, 3) uint8 RGB, read with the limits of a scan. Raises
-        BadInput if it cannot be decoded."""
+        """Decode the upright picture, (height, width, 3) uint8 RGB, within the limits of a scan.
+        Raises BadInput if it cannot be decoded."""
         if isinstance(self.source, Path):
             photo, data = Photo(str(self.source.parent), self.source.name), None
         else:
@@ -75,8 +74,8 @@ class Sample:
         return found.pixels
 
     def crops(self, size: int, use: Use = "both", level: bool = False) -> Crops:
-        """The model's inputs, cut as a scan cuts them: none if no box is known. With `level`, a
-        head that leans is turned upright."""
+        """Cut the model's inputs as a scan does; without boxes there are none. With `level`, a
+        leaning head is turned upright."""
         person = Person(self.face, self.body, self.roll)
         return cut(self.pixels(), [person, *self.neighbours], size, use, level)[0]
 
@@ -87,21 +86,21 @@ class Size(NamedTuple):
 
 
 def size_of(name: str, source: Path | bytes) -> Size:
-    """Of the upright picture, from its first bytes where that is enough. Raises BadInput for what
+    """Return the size of the upright picture, from its header if possible. Raises BadInput if it
     is not a picture."""
     try:
         with storage.open_file(source) if isinstance(source, Path) else BytesIO(source) as file:
-            if (size := _announced(file)) is not None:
+            if (size := _header_size(file)) is not None:
                 return size
     except REFUSED:
-        pass  # what is wrong with it is said by who decodes it
+        pass  # decoding it below reports the problem
     height, width = Sample(name, source, Label()).pixels().shape[:2]
     return Size(width, height)
 
 
-def _announced(file: IO[bytes]) -> Size | None:
-    """Header data of a JPEG, or of a PNG that cannot be rotated; None for other files, which would
-    have to be decoded for that."""
+def _header_size(file: IO[bytes]) -> Size | None:
+    """Return the size from the header of a JPEG, or of a PNG without an orientation; None for other
+    files, which have to be decoded."""
     formats = formats_of(file.read(32))
     if formats == ["PNG"] and any(kind in TURNING for *_, kind in chunks(file)):
         return None
@@ -114,5 +113,5 @@ def _announced(file: IO[bytes]) -> Size | None:
 
 
 def whole(size: Size) -> Box:
-    """The box of the whole picture."""
+    """Return the box of the whole picture."""
     return Box(0, 0, size.width, size.height)

@@ -18,8 +18,8 @@ LABELS = ("age", "age_min", "gender", "sex")
 
 
 def read_parquet(file: Path, shows: Shows) -> Iterator[Sample | Problem]:
-    """Rows in the Hugging Face image convention: `image` (struct of bytes and path), labels, and
-    where there are some, `crop` and boxes. Raises BadInput if the file is none."""
+    """Read rows in the Hugging Face image convention: `image` (struct of bytes and path), labels,
+    and optionally `crop` and boxes. Raises BadInput for other files."""
     table = _table(file, lambda: pq.read_table(file))
     if "image" not in table.column_names or not pa.types.is_struct(
         table.schema.field("image").type
@@ -40,12 +40,12 @@ def read_parquet(file: Path, shows: Shows) -> Iterator[Sample | Problem]:
 
 
 def read_csv(file: Path, images: Path | None, shows: Shows) -> Iterator[Sample | Problem]:
-    """Rows that name a picture below `images` (default: the file's folder), with labels, and
-    perhaps boxes.
+    """Read rows that name a picture below `images` (default: the file's folder), with labels and
+    optionally boxes.
 
-    These are the published annotations of MiVOLO as well as plain tables of path, age and gender.
-    Rows without a label that have a box are neighbours of the labelled ones. Raises BadInput if the
-    file is no such table.
+    Supports the published annotations of MiVOLO as well as plain tables of path, age and gender.
+    Rows with a box but no label are neighbours of the labelled people. Raises BadInput for other
+    files.
     """
     table = _table(file, lambda: read_text(file))
     named = next((name for name in PICTURES if name in table.column_names), None)
@@ -65,7 +65,7 @@ def read_csv(file: Path, images: Path | None, shows: Shows) -> Iterator[Sample |
 def _people(
     name: str, picture: Path, rows: list[tuple[str, Mapping[str, Any]]], shows: Shows
 ) -> Iterator[Sample | Problem]:
-    """The labelled people of one picture."""
+    """Yield the labelled people of one picture, and the problems."""
     samples = []
     for place, row in rows:
         try:
@@ -87,7 +87,7 @@ def _labelled(sample: Sample) -> Sample:
 
 
 def read_text(file: Path) -> pa.Table:
-    """A CSV file with all columns as they are written; tabs or semicolons may separate them.
+    """Read a CSV file with all columns as strings; the separator may be a tab or a semicolon.
 
     Raises OSError or ArrowException if it cannot be read.
     """
@@ -110,7 +110,7 @@ def _table(file: Path, read: Any) -> pa.Table:
         OSError,
         ValueError,
         pa.ArrowException,
-    ) as error:  # a name that is no UTF-8 is a ValueError
+    ) as error:  # a column name that is not UTF-8 is a ValueError
         first = (str(error).splitlines() or [""])[0]
         raise BadInput(
             f"cannot read labelled data from {file}: {first}", hint="give Parquet or CSV files"
