@@ -25,8 +25,7 @@ from .views import outcomes_of, with_calibration
 
 @dataclass(frozen=True, slots=True)
 class CalibrateOptions:
-    """`data` are people whom the training has not seen; `out` is the file for the model with its
-    intervals."""
+    """`data` are people not used in training; `out` is the file for the calibrated model."""
 
     model: str
     data: Sequence[Path]
@@ -37,7 +36,7 @@ class CalibrateOptions:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """How intervals do on people who did not calibrate them, by the inputs used."""
+    """Interval coverage and width on people not used to fit the intervals, by inputs `used`."""
 
     used: str
     coverage: Figure
@@ -47,15 +46,14 @@ class Check:
 def calibrate(
     options: CalibrateOptions, on_progress: Callable[[int], None] = lambda done: None
 ) -> list[Check]:
-    """Fit intervals and the scores of genders to all these people, and write the model with them to
-    `out`.
+    """Fit intervals and gender scores to all these people, and write the calibrated model to `out`.
 
-    People are found on photos, and faces on pictures of faces, with the default detector. Each is
-    seen as found, and by the face alone, by the body alone with the face visible in it, and
-    smaller. Faces and bodies of the data are also combined to people of both inputs. Intervals are
-    checked by halves: every second person with those that were fitted to the others. Inputs that
-    the data does not have keep their calibration, which is logged. `on_progress` gets the number
-    of people done. Raises BadInput for data that cannot be used.
+    The default detector finds people in photos, and faces in face pictures. Each person is seen as
+    found, from the face alone, from the body alone with the face visible, and downscaled. Faces and
+    bodies of the data are also combined into people with both inputs. Intervals are checked by
+    two-fold cross-validation over every second person. Inputs missing from the data keep their
+    calibration, which is logged. `on_progress` is called with the number of people done. Raises
+    BadInput for unusable data.
     """
     model, spec = checkpoint.load(options.model)
     plain = replace(spec, intervals=None, gender_scales={})

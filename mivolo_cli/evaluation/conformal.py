@@ -1,8 +1,8 @@
-"""Fit intervals around predicted ages that hold a stated share of the true ones.
+"""Fit intervals around predicted ages that contain a given share of the true ones.
 
-Split conformal prediction, localised: the quantiles of the signed errors on calibration data,
-weighted by how near their predicted ages are to the one at hand, and apart for each set of inputs
-that the model saw. Sources: Lei et al., "Distribution-Free Predictive Inference for Regression"
+Localised split conformal prediction: quantiles of the signed errors on calibration data, weighted
+by how close their predicted ages are to the one in question, separately for each set of inputs that
+the model saw. Sources: Lei et al., "Distribution-Free Predictive Inference for Regression"
 (2018); Guan, "Localized Conformal Prediction" (2023).
 """
 
@@ -20,60 +20,58 @@ from ..model.intervals import COVERAGE, Band, Intervals
 from .metrics import Outcome
 
 BANDWIDTH = 4.0
-"""Years of predicted age within which errors count for each other, as the deviation of a normal
-curve."""
+"""Standard deviation of the normal kernel that weights errors, in years of predicted age."""
 ENOUGH = 200
-"""People that should stand behind each quantile; where there are fewer, the bandwidth grows. The
-quantiles allow for one more person, who may be anywhere: with few people that makes the intervals
-too wide."""
+"""Minimum number of people behind each quantile; with fewer, the bandwidth grows. Quantiles allow
+for one more person with an arbitrary error, which makes intervals too wide if people are few."""
 FEWEST = 60
-"""Below this many people with the same inputs there are no intervals for them."""
+"""Minimum number of people with the same inputs; with fewer, these inputs get no intervals."""
 STEP = 2.0
-"""Years between the ages at which the quantiles are kept; between them they are interpolated."""
+"""Years between the ages at which quantiles are stored; values in between are interpolated."""
 
 
 FACE_SIDES = (0.0, 32.0, 64.0)
-"""Pixels from which faces are told apart where there are enough of each size."""
+"""Lower bounds, in pixels, of the face sizes calibrated separately if there are enough faces."""
 
 
 def fit(outcomes: Sequence[Outcome], coverage: float = COVERAGE) -> Intervals:
-    """Calibrate on people whose age, or range of ages, is known, apart for each kind of inputs with
-    enough people, and for small and large faces."""
+    """Calibrate on people of known age or age range, separately for each set of inputs and each
+    face size with enough people."""
     found: dict[str, dict[float, list[tuple[Label, float]]]] = {}
     for o in outcomes:
         if o.prediction is None or o.prediction.age is None or o.label.age_low is None:
             continue
         sizes = found.setdefault(o.prediction.used, {})
-        sizes.setdefault(_smallest_like(o.face_side), []).append((o.label, o.prediction.age))
+        sizes.setdefault(_size_class(o.face_side), []).append((o.label, o.prediction.age))
     for used, sizes in found.items():
-        if "face" in used:  # of bodies alone, ranges are what most data has
-            found[used] = {size: _telling(people) for size, people in sizes.items()}
+        if "face" in used:  # for bodies alone, most data has only ranges
+            found[used] = {size: _exact_if_enough(people) for size, people in sizes.items()}
     bands = {used: _bands(sizes, coverage) for used, sizes in sorted(found.items())}
     return Intervals({used: some for used, some in bands.items() if some}, coverage)
 
 
-def _smallest_like(face_side: float | None) -> float:
-    """The size in FACE_SIDES from which on faces are as this one; unknown ones are large."""
+def _size_class(face_side: float | None) -> float:
+    """Return the lower bound in FACE_SIDES for this face; faces of unknown size count as large."""
     return max(side for side in FACE_SIDES if face_side is None or side <= face_side)
 
 
 def _bands(sizes: dict[float, list[tuple[Label, float]]], coverage: float) -> list[Band]:
-    """Those of sizes with enough people; the smallest of them also serves what is smaller."""
+    """Return a band for each size with enough people; the first also applies to smaller faces."""
     enough = [size for size in sorted(sizes) if len(sizes[size]) >= FEWEST]
     bands = [replace(_fit(sizes[size], coverage), min_face=size) for size in enough]
     return [replace(bands[0], min_face=0.0), *bands[1:]] if bands else []
 
 
-def _telling(people: list[tuple[Label, float]]) -> list[tuple[Label, float]]:
-    """Those whose age is known, if they are enough: of the others, nobody knows how far from it a
-    prediction within their range is."""
+def _exact_if_enough(people: list[tuple[Label, float]]) -> list[tuple[Label, float]]:
+    """Return the people of known age if there are enough, else all: for the others, the error of a
+    prediction within their range is unknown."""
     exact = [person for person in people if not person[0].is_range]
     return exact if len(exact) >= ENOUGH else people
 
 
 def signed_miss(age: float, label: Label) -> float:
-    """Years from the predicted age to the true one, or to the nearest age in the true range: 0
-    within it."""
+    """Return the years from the predicted age to the true one, or to the nearest age in the true
+    range (0 within it)."""
     assert label.age_low is not None and label.age_high is not None
     end = label.age_high + (1 if label.is_range else 0)
     return max(label.age_low - age, 0.0) + min(end - age, 0.0)
@@ -96,7 +94,8 @@ def _fit(people: Sequence[tuple[Label, float]], coverage: float) -> Band:
 
 
 def _edges(labels: Sequence[Label]) -> list[float]:
-    """Where the ranges begin, and the last one ends; none if ages are known, or ranges overlap."""
+    """Return the starts of the ranges and the end of the last; empty if any age is known or ranges
+    overlap."""
     ranges = sorted(
         {(label.age_low or 0.0, (label.age_high or 0.0) + 1) for label in labels if label.is_range}
     )
@@ -111,8 +110,8 @@ def _edges(labels: Sequence[Label]) -> list[float]:
 def _offsets(
     ascending: NDArray[np.float64], weights: NDArray[np.float64], coverage: float
 ) -> tuple[float, float]:
-    """Quantiles that leave out half of the rest at each end; what one end does not use, for ties,
-    the other may."""
+    """Return quantiles that exclude half of the rest at each end; what one end does not use because
+    of ties, the other may."""
     rest, total = 1 - coverage, weights.sum()
 
     def lower(tail: float) -> float:
@@ -127,7 +126,7 @@ def _offsets(
 
 
 def _weights(distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Normal weights, wide enough that ENOUGH people count; they sum to that number of people."""
+    """Return normal weights, wide enough for ENOUGH people; their sum is the effective number."""
     bandwidth = BANDWIDTH
     while True:
         weights = np.exp(-0.5 * (distance / bandwidth) ** 2)
@@ -140,7 +139,7 @@ def _weights(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 def _upper_quantile(
     ascending: NDArray[np.float64], weights: NDArray[np.float64], level: float
 ) -> float:
-    """The smallest value with at least this share below it, counting one more person, who may be
-    anywhere."""
+    """Return the smallest value with at least this share of people up to it, counting one more
+    person with an arbitrary value."""
     needed = level * (weights.sum() + 1)
     return float(ascending[min(int(np.searchsorted(weights.cumsum(), needed)), len(ascending) - 1)])

@@ -26,11 +26,10 @@ CHUNK = 512
 
 @dataclass(frozen=True, slots=True)
 class EvalOptions:
-    """`predictions` is a result table of a scan over the labelled pictures, instead of running the
-    model on them; `compare` is another one, to be measured beside. `level` is the L of CS@L, in
-    years. `combine` also makes people of both inputs from the data's faces and bodies. `limit`
-    takes this many people of each file at most, from all over it. `resamples` 0 leaves out the
-    bootstrap."""
+    """`predictions` is a result table of a scan over the labelled pictures, used instead of running
+    the model; `compare` is another one to evaluate alongside. `level` is the L of CS@L, in years.
+    `combine` also combines faces and bodies of the data into people with both inputs. `limit` is
+    the maximum number of people per file, evenly spaced. `resamples` 0 disables the bootstrap."""
 
     data: Sequence[Path]
     predictions: Path | None = None
@@ -45,8 +44,8 @@ class EvalOptions:
 
 @dataclass(frozen=True, slots=True)
 class ScoredGroup:
-    """The figures of some of the people: `by` is used, gender or age, and `name` what they have in
-    common."""
+    """The score of a group of people: `by` is used, gender or age, and `name` is their common
+    value."""
 
     by: str
     name: str
@@ -55,8 +54,7 @@ class ScoredGroup:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The figures of one kind of picture of one file; `source` is the model or the table that was
-    measured."""
+    """The scores for one kind of picture in one file; `source` is the evaluated model or table."""
 
     data: str
     shows: str
@@ -66,13 +64,13 @@ class Evaluation:
     outcomes: list[Outcome] = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, without the single people."""
+        """Return plain values, without the individual outcomes."""
         return {key: value for key, value in asdict(self).items() if key != "outcomes"}
 
 
 @dataclass(frozen=True, slots=True)
 class EvalReport:
-    """Evaluations in the order of the data, and the rows of the data that were left out."""
+    """Evaluations in the order of the data, and the rows that were skipped."""
 
     evaluations: list[Evaluation]
     problems: list[Problem]
@@ -81,10 +79,10 @@ class EvalReport:
 def evaluate(
     options: EvalOptions, on_progress: Callable[[int], None] = lambda done: None
 ) -> EvalReport:
-    """One evaluation a file and kind of picture (and table). Raises BadInput for data or results
-    that cannot be used.
+    """Evaluate each file, kind of picture and source separately. Raises BadInput for unusable data
+    or results.
 
-    `on_progress` gets the number of pictures done now and then.
+    `on_progress` is called periodically with the number of pictures done.
     """
     sets = [_limited(read_dataset(place, options.reading), options.limit) for place in options.data]
     sources = dict(_sources(options, on_progress))
@@ -162,14 +160,14 @@ def _evaluate(
 
 
 def from_model(options: InferenceOptions, on_progress: Callable[[int], None]) -> Predict:
-    """Predict what a scan would for these pictures, with the labelled boxes, or a detector where
-    there are none."""
+    """Return a function that predicts as a scan would, with the labelled boxes, or with detected
+    ones for photos without boxes."""
     predictor = open_predictor(options)
     size, detectors = predictor.spec.input_size, list[Detector]()
     level = is_levelled(options, predictor.spec)
 
     def located(some: Sequence[Labelled]) -> Sequence[Labelled]:
-        """With the people on photos found."""
+        """Locate the people in photos."""
         samples = [person for person in some if isinstance(person, Sample)]
         if not any(sample.shows == "photo" for sample in samples):
             return some

@@ -1,7 +1,7 @@
-"""Fit how sure a model may be of a gender, by scaling of its logits.
+"""Calibrate gender scores by scaling the logits.
 
-Source: Guo et al., "On Calibration of Modern Neural Networks" (2017), apart for each set of inputs
-that the model saw, and for children.
+Source: Guo et al., "On Calibration of Modern Neural Networks" (2017); fitted separately for each
+set of inputs that the model saw, and for children.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from ..model.intervals import GenderScale
 from .metrics import Outcome
 
 CHILD, GROWN = 10.0, 15.0
-"""Predicted ages up to which people are children, and from which they are none, in years."""
+"""Predicted ages, in years, up to which people are children, and from which they are not."""
 FEWEST = 100
-"""Below this many people with the same inputs, scores stay as the model tells them."""
+"""Minimum number of people with the same inputs; with fewer, scores are not scaled."""
 SMALLEST, LARGEST = 0.1, 5.0
-"""Factors that are tried."""
+"""Bounds of the factors."""
 
 
 def fit(outcomes: Sequence[Outcome]) -> dict[str, GenderScale]:
-    """By the inputs used, from people whose gender is known and whose scores are not scaled yet."""
+    """Fit scales by the inputs used, on people of known gender with unscaled scores."""
     found: dict[str, list[tuple[float, float]]] = {}
     for o in outcomes:
         p = o.prediction
@@ -46,7 +46,7 @@ def _fit(pairs: NDArray[np.float64]) -> GenderScale:
 
 
 def _factor(margins: NDArray[np.float64]) -> float:
-    """That which makes what is true most likely."""
+    """Return the maximum-likelihood factor."""
     found = minimize_scalar(
         lambda factor: np.logaddexp(0, -factor * margins).mean(),
         bounds=(SMALLEST, LARGEST),

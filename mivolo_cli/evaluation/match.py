@@ -17,16 +17,16 @@ from ..records import Box, Prediction, box_of, prediction_of
 
 logger = logging.getLogger(__name__)
 SAME = 0.3
-"""IoU from which a person in the results is the labelled one."""
+"""Minimum IoU at which a person in the results is the labelled one."""
 Labelled = Sample | CombinedPair
 Predict = Callable[[Sequence[Labelled]], list[Prediction | None]]
 
 
 def from_table(file: Path) -> Predict:
-    """Look the labelled people up in the results of a scan: on a picture the one whose box is most
-    like theirs.
+    """Return a function that looks up labelled people in scan results, by the most similar box in
+    their picture.
 
-    Labelled pictures that are not in the results are logged. Raises BadInput if none is.
+    It logs labelled pictures that are missing from the results, and raises BadInput if all are.
     """
     by_path: dict[str, list[dict[str, Any]]] = {}
     for row in tables.read_table(file).to_pylist():
@@ -36,7 +36,7 @@ def from_table(file: Path) -> Predict:
         paths.setdefault(PurePosixPath(path).name, []).append(path)
 
     def rows(person: Labelled) -> list[dict[str, Any]]:
-        """By the whole path, or else by the file's name where only one picture has it."""
+        """Find rows by the full path, or else by the file name if only one picture has it."""
         same_name = paths.get(PurePosixPath(person.name).name, [])
         return by_path.get(person.name) or (by_path[same_name[0]] if len(same_name) == 1 else [])
 
@@ -59,7 +59,7 @@ def from_table(file: Path) -> Predict:
 
 
 def largest_row(seen: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The person with the largest face on a picture, or else with the largest body."""
+    """Return the person with the largest face in a picture, or else with the largest body."""
     for kind in ("face", "body"):
         there = [(row, box) for row in seen if (box := box_of(row, kind)) is not None]
         if there:
@@ -68,8 +68,9 @@ def largest_row(seen: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _match(seen: Sequence[dict[str, Any]], person: Labelled) -> Prediction | None:
-    """The prediction for the person with the box most like the labelled one (the largest where that
-    is the whole picture, or unknown); None if nobody is there, or nothing was told."""
+    """Return the prediction for the person whose box is most similar to the labelled one (the
+    largest person if that box is the whole picture or unknown); None if there is no such person or
+    no prediction."""
     assert isinstance(person, Sample)
     kind = "body" if person.face is None and person.body is not None else "face"
     wanted = person.body if kind == "body" else person.face

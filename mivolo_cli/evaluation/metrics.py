@@ -1,5 +1,5 @@
-"""Metrics and their uncertainty. Every metric is a mean over people, so one bootstrap serves all of
-them."""
+"""Metrics and their uncertainty. All metrics but `gender_ece` are means over people, so one
+bootstrap serves them all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BANDS = ((0, 4), (5, 14), (15, 29), (30, 44), (45, 64), (65, 122))
 """Ages in completed years, both ends included."""
 ECE_BINS = 10
 NARROW_GAP = 3.0
-"""Years from a range within which an age still may belong to it."""
+"""Maximum distance in years at which an age outside a range may still belong to it."""
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 Range = tuple[float, float]
@@ -29,8 +29,8 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One person: what is known, and what was predicted (None: nothing was); `face_side` is the
-    longer side of the face in pixels, where that is known."""
+    """A person's label and prediction (None: no prediction); `face_side` is the longer side of the
+    face in pixels, None if unknown."""
 
     label: Label
     prediction: Prediction | None
@@ -39,8 +39,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A mean over `count` people, and its 95 % interval (None if it was not asked for, or one
-    person is all)."""
+    """A mean over `count` people, and its 95 % interval (None if not requested or `count` is 1)."""
 
     value: float
     count: int
@@ -50,15 +49,15 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What can be said of some people; a figure is None if no label allows it.
+    """Metrics for a group of people; a figure is None if no label allows it.
 
-    `mae` and `bias` (mean signed error, prediction - truth) in years; `cs` the cumulative score
-    CS@L, the share of people whose age is off by at most L years; `gender` the share of right
-    genders, and `gender_ece` the expected calibration error of their scores (Guo et al., 2017): by
-    how much these differ from the share that is right, on average. For people of whom only a range
-    is known: `in_range`, the share of ages within it, and `one_off`, within it or a neighbouring
-    one. Of calibrated intervals: `coverage`, the share that holds the true age or meets the true
-    range, and their mean `width` in years.
+    `mae` and `bias` (mean signed error, prediction - truth) are in years; `cs` is the cumulative
+    score CS@L, the share of people with an age error of at most L years. `gender` is the share of
+    correct genders, and `gender_ece` the expected calibration error of their scores (Guo et al.,
+    2017), the mean difference between score and share correct. For people of whom only a range is
+    known, `in_range` is the share of ages within it, and `one_off` within it or a neighbouring one.
+    For calibrated intervals, `coverage` is the share that contains the true age or overlaps the
+    true range, and `width` is their mean width in years.
     """
 
     people: int
@@ -80,9 +79,10 @@ def score(
     resamples: int = RESAMPLES,
     ranges: Sequence[Range] | None = None,
 ) -> Score:
-    """All figures of these people; CS is at `level` years. `resamples` 0 leaves out the intervals.
+    """Compute all metrics for these people; CS is at `level` years. `resamples` 0 disables the
+    intervals.
 
-    `ranges` are those that the data distinguishes; default: those that these people are in.
+    `ranges` are the age ranges that the data distinguishes (default: those of these people).
     """
     known = [(o.label, o.prediction) for o in outcomes if o.prediction is not None]
     aged = [(label, p.age) for label, p in known if p.age is not None]
@@ -110,15 +110,14 @@ def score(
         in_range=figure(missed == 0),
         one_off=figure(missed <= 1),
         coverage=figure(
-            _meets(low, high, label) for low, high, label in bounds if label.age_low is not None
+            _overlaps(low, high, label) for low, high, label in bounds if label.age_low is not None
         ),
         width=figure(high - low for low, high, _ in bounds),
     )
 
 
 def answers(predictions: Sequence[Prediction | None]) -> list[Prediction | None]:
-    """The predictions, but none for who was answered with what is not a number; the log says of how
-    many people."""
+    """Replace predictions that contain non-finite numbers with None, and log their number."""
     if lost := sum(not _is_finite(prediction) for prediction in predictions):
         logger.warning(
             f"{lost} of {len(predictions)} people are counted as not answered: the "
@@ -135,7 +134,7 @@ def _is_finite(prediction: Prediction | None) -> bool:
 
 
 def age_ranges(outcomes: Sequence[Outcome]) -> list[Range]:
-    """The ranges of age that the labels distinguish, from the youngest on."""
+    """Return the age ranges that the labels distinguish, youngest first."""
     labels = [outcome.label for outcome in outcomes if outcome.label.is_range]
     return sorted(
         {
@@ -147,8 +146,7 @@ def age_ranges(outcomes: Sequence[Outcome]) -> list[Range]:
 
 
 def groups(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], list[Outcome]]:
-    """The same people apart: by what the model saw of them, by gender, and by age; ("used", "face")
-    -> people."""
+    """Group the people by inputs used, by gender, and by age: ("used", "face") -> people."""
     found: dict[tuple[str, str], list[Outcome]] = {}
     ways: tuple[tuple[str, Callable[[Outcome], str | None]], ...] = (
         ("used", lambda o: None if o.prediction is None else o.prediction.used),
@@ -161,12 +159,12 @@ def groups(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], list[Outcome]]:
             name = name_of(outcome)
             if name is not None:
                 parts.setdefault(name, []).append(outcome)
-        found |= {(by, name): parts[name] for name in sorted(parts, key=_natural)}
+        found |= {(by, name): parts[name] for name in sorted(parts, key=_sort_key)}
     return found
 
 
 def age_group(label: Label) -> str | None:
-    """The band of a known age, or the label's own range; None if nothing is known."""
+    """Return the band of a known age, or the label's own range; None if the age is unknown."""
     if label.age_low is None or label.age_high is None:
         return None
     if label.is_range:
@@ -178,7 +176,7 @@ def _span(low: float, high: float) -> str:
     return f"{low:g}+" if high >= OLDEST else f"{low:g}-{high:g}"
 
 
-def _natural(name: str) -> tuple[float, str]:
+def _sort_key(name: str) -> tuple[float, str]:
     digits = name.rstrip("+").split("-")[0]
     return (float(digits) if digits.replace(".", "").isdigit() else -1.0), name
 
@@ -186,7 +184,7 @@ def _natural(name: str) -> tuple[float, str]:
 def _figure(values: NDArray[np.float64], resamples: int) -> Figure | None:
     if not values.size:
         return None
-    from scipy.stats import bootstrap  # takes long to import, and a scan needs none
+    from scipy.stats import bootstrap  # slow to import, and scans do not need it
 
     mean, count = float(values.mean()), values.size
     if not resamples or count == 1:
@@ -204,8 +202,8 @@ def _figure(values: NDArray[np.float64], resamples: int) -> Figure | None:
 
 
 def _calibration_error(known: Sequence[tuple[Label, Prediction]]) -> Figure | None:
-    """Over ECE_BINS equal parts of the scores from 0.5 to 1; no mean over people, so without an
-    interval."""
+    """Return the ECE over ECE_BINS equal bins of scores from 0.5 to 1; not a mean over people, so
+    without an interval."""
     pairs = [
         (p.gender_score, p.gender == label.gender)
         for label, p in known
@@ -222,10 +220,10 @@ def _calibration_error(known: Sequence[tuple[Label, Prediction]]) -> Figure | No
 def _missed_ranges(
     known: Sequence[tuple[Label, float]], ranges: Sequence[Range]
 ) -> NDArray[np.int64]:
-    """How many ranges each age is away from its own: 0 inside, 1 in a neighbour ...
+    """Return how many ranges each age is away from its own: 0 inside, 1 in a neighbour, ...
 
     An age in a narrow gap between ranges belongs to the nearer one, as is usual for data sets that
-    leave years out; in a wide one to none.
+    omit years; in a wide gap it belongs to none.
     """
     if not known:
         return np.zeros(0, np.int64)
@@ -243,8 +241,8 @@ def _missed_ranges(
     return np.where(missed == 0, 0, np.where(missed > NARROW_GAP, np.maximum(away, 1), away))
 
 
-def _meets(low: float, high: float, label: Label) -> bool:
-    """Whether an interval holds the true age, or meets the true range."""
+def _overlaps(low: float, high: float, label: Label) -> bool:
+    """Whether an interval contains the true age, or overlaps the true range."""
     assert label.age_low is not None and label.age_high is not None
     end = label.age_high + (
         1 - TOLERANCE if label.is_range else TOLERANCE

@@ -20,8 +20,7 @@ BLUE, GREY, RED = "#1f5fa8", "#8a8f98", "#c2402a"
 
 
 def save_plots(outcomes: Sequence[Outcome], title: str, folder: Path, stem: str) -> list[Path]:
-    """Write PNG files named after `stem`, as many as the labels allow: people of a known age are
-    needed.
+    """Write PNG files named after `stem`, as many as the labels allow (none without known ages).
 
     Raises OutputError if the folder cannot be written to.
     """
@@ -49,8 +48,8 @@ def save_plots(outcomes: Sequence[Outcome], title: str, folder: Path, stem: str)
 
 
 def draw_ages(axes: Axes, points: Points) -> None:
-    """Columns of `points` here and below: true age, predicted age, ends of the interval, in
-    years."""
+    """Plot predicted against true ages. Columns of `points`, here and below, in years: true age,
+    predicted age, ends of the interval."""
     end = float(np.nanmax(points[:, :2])) + 2
     axes.plot([0, end], [0, end], color=GREY, linewidth=1, zorder=1)
     axes.scatter(
@@ -92,7 +91,7 @@ def draw_errors(axes: Axes, points: Points) -> None:
 
 
 def draw_intervals(axes: Axes, points: Points) -> None:
-    """The share of people of each predicted age whose interval holds their age."""
+    """Plot the share of intervals that contain the true age, by predicted age."""
     has = points[np.isfinite(points[:, 3])]
     holds = (np.nan_to_num(has[:, 2]) <= has[:, 0]) & (has[:, 0] <= has[:, 3])
     groups = [

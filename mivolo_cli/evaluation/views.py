@@ -1,4 +1,4 @@
-"""For calibration, present labelled people in all the ways a scan may see them."""
+"""Present labelled people in all the ways a scan may see them, for calibration."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ logger = logging.getLogger(__name__)
 CHUNK = 256
 """People decoded at a time."""
 SMALL_FACES = (24.0, 44.0)
-"""Pixels of the faces on smaller copies of the pictures."""
+"""Face sizes, in pixels, in downscaled copies of the pictures."""
 
 
 def with_calibration(
     spec: ModelSpec, intervals: Intervals, gender_scales: Mapping[str, GenderScale]
 ) -> ModelSpec:
-    """The spec with these for the inputs that they are for, and the former ones for all others."""
+    """Return the spec with these calibrations; inputs that they lack keep their former ones."""
     former = {} if spec.intervals is None else dict(spec.intervals.bands)
     kept = sorted(former.keys() - intervals.bands.keys())
     if kept:
@@ -45,7 +45,7 @@ def outcomes_of(
     predictor: Predictor,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> list[list[Outcome]]:
-    """What the predictor says of each person in each of the ways to see them."""
+    """Return the outcomes of each person, one for each view."""
     found, size, level = [], predictor.spec.input_size, predictor.spec.level
     for start in range(0, len(people), CHUNK):
         some = people[start : start + CHUNK]
@@ -60,7 +60,7 @@ def outcomes_of(
 
 
 def _views(person: Sample | CombinedPair, size: int, level: bool) -> Iterator[Crops]:
-    """The person as found, and as might have been found."""
+    """Yield the person's inputs as found, and as they might have been found."""
     if isinstance(person, CombinedPair):
         yield person.crops(size)
         return
@@ -70,11 +70,11 @@ def _views(person: Sample | CombinedPair, size: int, level: bool) -> Iterator[Cr
         yield replace(person, face=None).crops(size)
     for side in SMALL_FACES:
         if person.face is not None and side < person.face.longer_side / 2:
-            yield _smaller(person, side).crops(size, level=level)
+            yield _downscaled(person, side).crops(size, level=level)
 
 
-def _smaller(person: Sample, side: float) -> Sample:
-    """The same person on a smaller picture, with a face of this many pixels."""
+def _downscaled(person: Sample, side: float) -> Sample:
+    """Return the person in a downscaled picture, with a face of this many pixels."""
     assert person.face is not None
     ratio = side / person.face.longer_side
     pixels = person.pixels()

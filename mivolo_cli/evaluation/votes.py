@@ -1,7 +1,7 @@
-"""Make labels out of annotators' votes on ages, and measure the annotators.
+"""Combine annotators' votes on ages into labels, and measure the annotators.
 
-Source: Kuprashevich and Tolstykh (arXiv 2307.04616), section 4: each vote counts e^(1/MAE), with
-the annotator's mean absolute error on control items whose age is known.
+Source: Kuprashevich and Tolstykh (arXiv 2307.04616), section 4: the weight of a vote is e^(1/MAE),
+with the annotator's mean absolute error on control items of known age.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from .match import from_table
 from .metrics import Outcome, Score, groups, score
 
 CLIP = 6.0
-"""Years from the median beyond which the winsorised mean does not follow a vote."""
+"""Years from the median at which the winsorised mean clips votes."""
 SMALLEST_MAE = 1e-3
-"""Years; an annotator without any error outweighs all others, and only them."""
+"""Lower bound of the MAE in years; annotators without error outweigh all others."""
 METHODS = ("weighted_mean", "mean", "median", "winsorized_mean")
 HINT = (
     "votes are a CSV or Parquet table with the columns item, annotator and vote; "
@@ -41,8 +41,8 @@ HINT = (
 @dataclass(frozen=True, slots=True)
 class VotesOptions:
     """`controls` and `truth` are tables of item and age. Annotators with fewer than `min_controls`
-    votes on controls are not weighed. `compare` is a table of a scan over the items, to measure
-    next to the people."""
+    votes on controls get no weight. `compare` is a result table of a scan over the items, to
+    measure alongside the people."""
 
     votes: Path
     controls: Path
@@ -54,7 +54,7 @@ class VotesOptions:
 
 @dataclass(frozen=True, slots=True)
 class Annotator:
-    """How somebody did on the controls; `mae` in years, None if there were too few."""
+    """An annotator's result on the controls; `mae` in years, None if there were too few."""
 
     name: str
     votes: int
@@ -64,8 +64,8 @@ class Annotator:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """The votes on one item, and the ages made of them; `weighted_mean` is None if nobody who voted
-    is weighed."""
+    """The votes on one item, and the ages derived from them; `weighted_mean` is None if no voter
+    has a weight."""
 
     name: str
     votes: list[float]
@@ -76,14 +76,14 @@ class Item:
 
     @property
     def age(self) -> float:
-        """The label: the weighted mean, or the median where there is none."""
+        """The label: the weighted mean, or the median if there is none."""
         return self.median if self.weighted_mean is None else self.weighted_mean
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Against known ages: `who` is people (vote by vote), a way to combine votes, or a table; by
-    age band, too."""
+    """Scores against known ages, overall and by age band; `who` is people (single votes), a method
+    of combining votes, or a table."""
 
     who: str
     score: Score
@@ -92,8 +92,8 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class VotesReport:
-    """`missing` votes were empty, `repeated` ones were further votes of somebody on the same item
-    (their mean counts), `unweighed` items had nobody with enough controls."""
+    """`missing` counts empty votes, `repeated` further votes of an annotator on the same item (the
+    mean is used), and `unweighed` items where no voter had enough controls."""
 
     items: int
     annotators: list[Annotator]
@@ -108,9 +108,9 @@ Votes = dict[str, dict[str, float]]
 
 
 def combine_votes(options: VotesOptions) -> VotesReport:
-    """Write a CSV of labels (path, age, and the other ways to combine) to `out`.
+    """Write a CSV of labels (path, age, votes, and the age by each method) to `out`.
 
-    Raises BadInput for tables that cannot be used, and OutputError where `out` cannot be written.
+    Raises BadInput for unusable tables, and OutputError if `out` cannot be written.
     """
     votes, known, missing, repeated = _read_votes(options.votes)
     controls = _read_ages(options.controls)
@@ -139,7 +139,7 @@ def combine_votes(options: VotesOptions) -> VotesReport:
 
 
 def measure(votes: Votes, controls: dict[str, float], min_controls: int) -> list[Annotator]:
-    """Everybody's mean absolute error on the controls, the best first."""
+    """Return each annotator's mean absolute error on the controls, best first."""
     errors: dict[str, list[float]] = {}
     count: dict[str, int] = {}
     for item, given in votes.items():
@@ -158,7 +158,7 @@ def measure(votes: Votes, controls: dict[str, float], min_controls: int) -> list
 
 
 def combine(name: str, votes: dict[str, float], mae: dict[str, float]) -> Item:
-    """The votes on one item, by annotator, with the error of those who are weighed."""
+    """Combine the votes on one item, by annotator; `mae` has the errors of those with a weight."""
     given = list(votes.values())
     middle = median(given)
     weighed = [(vote, mae[who]) for who, vote in votes.items() if who in mae]
@@ -173,7 +173,7 @@ def combine(name: str, votes: dict[str, float], mae: dict[str, float]) -> Item:
 
 
 def weighted_mean(votes: Sequence[float], mae: Sequence[float]) -> float:
-    """sum(v * e^(1/MAE)) / sum(e^(1/MAE)), computed so that it cannot overflow."""
+    """Return sum(v * e^(1/MAE)) / sum(e^(1/MAE)), computed without overflow."""
     exponents = 1 / np.maximum(np.asarray(mae, np.float64), SMALLEST_MAE)
     return float(np.average(votes, weights=np.exp(exponents - exponents.max())))
 
@@ -191,11 +191,12 @@ def _compare(
         return
     labels = {item.name: Label(known[item.name], known[item.name]) for item in there}
     single = [(labels[item.name], vote) for item in there for vote in item.votes]
-    yield _comparison("people", [Outcome(label, _said(vote)) for label, vote in single])
+    yield _comparison("people", [Outcome(label, _prediction(vote)) for label, vote in single])
     for method in METHODS:
         ages = [(item.name, getattr(item, method)) for item in there]
         yield _comparison(
-            method, [Outcome(labels[n], None if age is None else _said(age)) for n, age in ages]
+            method,
+            [Outcome(labels[n], None if age is None else _prediction(age)) for n, age in ages],
         )
     if table is not None:
         samples = [Sample(item.name, b"", labels[item.name]) for item in there]
@@ -210,13 +211,13 @@ def _comparison(who: str, outcomes: list[Outcome]) -> Comparison:
     return Comparison(who, score(outcomes), bands)
 
 
-def _said(age: float) -> Prediction:
+def _prediction(age: float) -> Prediction:
     return Prediction(age, None, None, "")
 
 
 def _read_votes(file: Path) -> tuple[Votes, dict[str, float], int, int]:
-    """The votes, the ages that the table itself knows, and how many votes were missing and
-    repeated."""
+    """Return the votes, the known ages in the table, and the numbers of missing and repeated
+    votes."""
     given: dict[str, dict[str, list[float]]] = {}
     known: dict[str, float] = {}
     missing = 0
@@ -261,7 +262,7 @@ def _rows(file: Path, columns: Sequence[str]) -> Iterable[tuple[str, dict[str, A
         OSError,
         ValueError,
         pa.ArrowException,
-    ) as error:  # a name that is no UTF-8 is a ValueError
+    ) as error:  # a column name that is not UTF-8 is a ValueError
         raise BadInput(
             f"cannot read {file}: {(str(error).splitlines() or [''])[0]}", hint=HINT
         ) from error
@@ -280,7 +281,7 @@ def _rows(file: Path, columns: Sequence[str]) -> Iterable[tuple[str, dict[str, A
 
 
 def _write(items: Sequence[Item], file: Path) -> None:
-    """The labels, as CSV. Raises OutputError."""
+    """Write the labels as CSV. Raises OutputError."""
     lines = StringIO(newline="")
     writer = csv.writer(lines)
     writer.writerow(("path", "age", "votes", *METHODS))
