@@ -50,7 +50,7 @@ REASONS = {
         "the changed file failed the check before replacing the old one, which is intact"
     ),
 }
-"""Why metadata were not written: the stable codes, and what they mean."""
+"""Stable codes for why metadata was not written, with their meanings."""
 WITHOUT_SIDECAR = frozenset(
     (
         "missing",
@@ -65,7 +65,7 @@ WITHOUT_SIDECAR = frozenset(
         "other_picture",
     )
 )
-"""Reasons that a sidecar would not help with."""
+"""Reasons that also rule out a sidecar."""
 
 
 ABOUT_EXIF = frozenset(("bad_exif", "exif_taken", "exif_in_text", "no_exif"))

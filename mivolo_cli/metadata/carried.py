@@ -1,7 +1,7 @@
-"""What EXIF and IPTC say of a photo, put into the XMP that a new sidecar begins with.
+"""Copy a photo's EXIF and IPTC fields into the initial XMP of a new sidecar.
 
-Programs that find a sidecar may look at the photo no more. The fields are those that people fill in
-and search by, mapped as ExifTool and digiKam do; what XMP says already stays.
+Programs that find a sidecar may ignore the photo's own metadata. The fields are those that people
+fill in and search by, mapped as ExifTool and digiKam do. Existing XMP properties are kept.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .tree import Node, apply, insert
 from .xmp import SKELETON
 
 Values = Mapping[str, Sequence[str]]
-"""Qualified names of XMP properties, and what they hold: nothing if nothing is known."""
+"""Values by qualified name of the XMP property; empty if unknown."""
 LISTS = {
     "dc:title": "Alt", "dc:description": "Alt", "dc:rights": "Alt",
     "dc:subject": "Bag", "dc:creator": "Seq",
@@ -27,15 +27,15 @@ IPTC = {
     "dc:title": "ObjectName", "dc:description": "Caption", "dc:rights": "Copyright",
     "dc:subject": "Keywords", "dc:creator": "Byline",
 }  # fmt: skip
-"""By Exiv2's names."""
+"""XMP property -> Exiv2's name of the IPTC field."""
 WITH_IPTC = ("JPEG", "PNG", "TIFF")
 STARS = (1, 13, 38, 63, 88)
-"""From these percents on, a photo has one star more, as Windows counts them."""
+"""Lowest percentages for one to five stars, as in Windows."""
 
 
 def own_metadata(data: bytes) -> bytes | None:
-    """The photo's own XMP, with what only its EXIF or IPTC says; None if there is nothing. Raises
-    Refused as own_xmp does."""
+    """Return the photo's own XMP, completed from its EXIF and IPTC; None if it has no metadata.
+    Raises Refused as own_xmp does."""
     found, block = own_xmp(data), own_exif(data)
     exif, iptc = {} if block is None else _exif(block), _iptc(data)
     names = dict.fromkeys((*exif, *iptc))
@@ -43,7 +43,7 @@ def own_metadata(data: bytes) -> bytes | None:
 
 
 def _with_missing(packet: bytes | None, values: Values) -> bytes | None:
-    """The packet with the properties that it lacks."""
+    """Add the missing properties to the packet."""
     data = SKELETON if packet is None else packet
     root = rdf.root(data)
     new = "".join(
@@ -110,10 +110,10 @@ def _iptc_texts(value: object) -> list[str]:
 
 
 def _one(*texts: str) -> list[str]:
-    """The first that says anything."""
+    """Return a list of the first non-empty text, or an empty list."""
     return list(filter(None, texts))[:1]
 
 
 def _split(text: str) -> list[str]:
-    """As Windows writes several."""
+    """Split at semicolons, as Windows separates values, and drop duplicates."""
     return list(dict.fromkeys(filter(None, (part.strip() for part in text.split(";")))))

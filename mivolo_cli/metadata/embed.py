@@ -1,7 +1,8 @@
 """Insert and remove mivolo's entries in a photo's bytes, in memory, and check the result by
 decoding it and with Exiv2.
 
-The containers of this package keep the bytes around the packet; `judge` explains why.
+Files are written by the container modules of this package, which preserve all other bytes; `judge`
+explains why not by Exiv2.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .xmp import NAMESPACES
 
 
 class Container(Protocol):
-    """What the modules of containers offer. They raise Refused for files that they cannot change
+    """Interface of the container modules. They raise Refused for files that they cannot change
     safely."""
 
     def read_xmp(self, data: bytes) -> bytes | None: ...
@@ -29,21 +30,22 @@ class Container(Protocol):
     def write_xmp(self, data: bytes, packet: bytes | None) -> bytes: ...
 
     def read_raw(self, data: bytes) -> bytes | None:
-        """The packet as it lies in the file."""
+        """Return the packet exactly as stored (in PNG: the whole chunk)."""
 
     def write_raw(self, data: bytes, raw: bytes) -> bytes: ...
 
     def revert_info(self, data: bytes) -> str:
-        """What `revert` must know of a file that is about to get another packet."""
+        """Return what `revert` needs to know; call this before replacing the packet."""
 
     def revert(self, data: bytes, info: str) -> bytes:
-        """A file that has its old packet again, in its old form as far as that was noted."""
+        """Restore the container of a file that has its old packet again, as far as `info`
+        allows."""
 
     def untouched(self, before: bytes, after: bytes) -> bool: ...
 
 
 class ExifContainer(Container, Protocol):
-    """A container whose EXIF is a TIFF block of its own."""
+    """A container that stores EXIF as a separate TIFF block."""
 
     def read_exif(self, data: bytes) -> bytes | None: ...
 
@@ -53,14 +55,14 @@ class ExifContainer(Container, Protocol):
 WITH_EXIF: dict[str, ExifContainer] = {"JPEG": jpeg, "PNG": png, "WEBP": webp}
 CONTAINERS: dict[str, Container] = {**WITH_EXIF, "TIFF": tiff}
 TIFF_SUFFIXES = (".tif", ".tiff")
-"""Raw files of cameras are TIFFs, too, and are left alone."""
+"""Camera raw files are also TIFFs, but are never changed."""
 LISTS = {"microsoft": ("MPRI",), "keywords": ("digiKam", "lr"), "subjects": ("dc",)}
-"""The namespaces of the lists that the entries add to; regions are always added."""
+"""Option -> namespace prefixes of the lists that it extends; regions are always added."""
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text for one of EXIF's fields."""
+    """Text for an EXIF field."""
 
     field: exif.Field
     text: str
@@ -69,11 +71,11 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """A photo with our entries. `reversible` says that taking them out gives back the bytes before;
-    tried, not guessed.
+    """A photo with our entries. `reversible`: removing them restores the previous bytes (tested,
+    not assumed).
 
-    `bare` is the photo without any entries of ours; `old` and `new` are the XMP packets; `added`
-    counts the new regions; `unchanged` says that all this was there already.
+    `bare` is the photo without any of our entries; `old` and `new` are the XMP packets; `added`
+    counts the new regions; `unchanged`: the photo already had exactly these entries.
     """
 
     data: bytes
@@ -87,9 +89,9 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class Stripped:
-    """A photo without our entries, and what they were (None: there were none).
+    """A photo without our entries, and the `tags` that were removed (None if there were none).
 
-    `restored` says that these are the bytes from before the tagging, by the hash that was kept.
+    `restored`: these are the bytes from before tagging, according to the stored hash.
     """
 
     data: bytes
@@ -98,7 +100,7 @@ class Stripped:
 
 
 def container(data: bytes, name: str) -> str | None:
-    """The name of the container that a file is; None for those that nothing can be put into."""
+    """Return the container format of a file; None if metadata cannot be embedded in it."""
     found = next(
         (key for key in CONTAINERS if re.match(SIGNATURES[key], data[:32], re.DOTALL)), None
     )
@@ -106,13 +108,13 @@ def container(data: bytes, name: str) -> str | None:
 
 
 def read(data: bytes, kind: str) -> Tags | None:
-    """Our entries in a photo. Raises Refused."""
+    """Return our entries in a photo. Raises Refused."""
     there = read_packet(data, kind)
     return None if there is None else packet.read(there)
 
 
 def read_packet(data: bytes, kind: str) -> bytes | None:
-    """The photo's packet; None if it has none, or one that says nothing. Raises Refused."""
+    """Return the photo's packet; None if it has none or a blank one. Raises Refused."""
     there = CONTAINERS[kind].read_xmp(data)
     return None if there is None or packet.is_blank(there) else there
 
@@ -120,8 +122,8 @@ def read_packet(data: bytes, kind: str) -> bytes | None:
 def embed(
     data: bytes, kind: str, tags: Tags, entries: TagEntries, text: Text | None = None
 ) -> Embedded:
-    """The photo with these entries instead of those that it has of ours. Nothing is checked yet.
-    Raises Refused."""
+    """Replace our entries in the photo with these. The result is not checked yet. Raises
+    Refused."""
     check_extended(data, kind, entries)
     was = strip(data, kind)
     if entries.named_faces == "leave":
@@ -137,8 +139,8 @@ def embed(
 
 
 def check_extended(data: bytes, kind: str, entries: TagEntries) -> None:
-    """Refuse a photo with lists in extended XMP that we would add to: a second one would hide one
-    of the two."""
+    """Refuse a photo whose extended XMP has a list that we would add to: a second list would hide
+    one of the two."""
     if kind != "JPEG":
         return
     extended = jpeg.read_extended(data)
@@ -156,7 +158,7 @@ def check_extended(data: bytes, kind: str, entries: TagEntries) -> None:
 
 
 def strip(data: bytes, kind: str) -> Stripped:
-    """The photo without our entries. Raises Refused."""
+    """Remove our entries from the photo. Raises Refused."""
     shelf = CONTAINERS[kind]
     there = read_packet(data, kind)
     tags = None if there is None else packet.read(there)
@@ -177,17 +179,17 @@ def strip(data: bytes, kind: str) -> Stripped:
 
 
 def check(before: bytes, after: bytes, kind: str, added: int, text: Text | None = None) -> None:
-    """Refuse a changed photo whose coded picture, pixels, or others' metadata are not those from
+    """Refuse a changed photo whose compressed image data, pixels or foreign metadata differ from
     before.
 
-    `added` is how many regions there must be more of.
+    `added` is the expected number of new regions.
     """
     if not CONTAINERS[kind].untouched(before, after):
         raise Refused("failed_check", "the coded picture is not the same")
     if seen(before) != seen(after):
         raise Refused("failed_check", "the decoded pixels are not the same")
     there = CONTAINERS[kind].read_xmp(before)
-    if there is not None and packet.is_blank(there):  # Exiv2 takes some of these for damage
+    if there is not None and packet.is_blank(there):  # Exiv2 reports some as damaged
         before = CONTAINERS[kind].write_xmp(before, None)
     judge.check(before, after, added, None if text is None else text.field)
 
@@ -201,8 +203,7 @@ def sha256(data: bytes) -> str:
 
 
 def _about_original(provenance: Provenance, was: Stripped) -> Provenance:
-    """The hash and size of the photo as it was before we ever wrote to it, as far as that can be
-    known."""
+    """Add the hash and size of the photo before our first change, as far as known."""
     if (
         was.tags is not None
         and not was.tags.provenance.is_reversible
@@ -224,8 +225,8 @@ def _about_original(provenance: Provenance, was: Stripped) -> Provenance:
 
 
 def _build(bare: bytes, kind: str, tags: Tags, entries: TagEntries, text: Text | None) -> Embedded:
-    """With a promise that it can be undone if it can: at first without the original packet kept in
-    ours, then with it."""
+    """Insert the entries and record whether they are reversible: try without storing the original
+    packet, then with it."""
     shelf = CONTAINERS[kind]
     provenance = replace(tags.provenance, undo=shelf.revert_info(bare))
     base = bare
@@ -246,7 +247,7 @@ def _build(bare: bytes, kind: str, tags: Tags, entries: TagEntries, text: Text |
 
 
 def _put_in(bare: bytes, base: bytes, kind: str, tags: Tags, entries: TagEntries) -> Embedded:
-    """`base` is the bare photo, with the text in its EXIF if there is to be one."""
+    """Insert the entries into `base`: the bare photo, with the EXIF text if requested."""
     old = read_packet(base, kind)
     new = packet.merge(old, tags, entries)
     data = CONTAINERS[kind].write_xmp(base, new)
@@ -271,7 +272,7 @@ def _with_text(
 
 
 def _without_text(data: bytes, shelf: ExifContainer, provenance: Provenance) -> bytes:
-    """EXIF as it was; if others have changed it since, only our text goes."""
+    """Restore the original EXIF; if others have changed it since, remove only our text."""
     block = shelf.read_exif(data)
     if block is None:
         return data

@@ -1,8 +1,9 @@
-"""A short text in EXIF's UserComment or ImageDescription; all other bytes of the block stay in
-place.
+"""Write a short text to EXIF's UserComment or ImageDescription; all other bytes of the block stay
+in place.
 
-piexif reads every changed block back but does not write it: it would rearrange the block and break
-the offsets in maker notes, and in its own blocks values overlap a directory, as exiftool warns.
+piexif only verifies changed blocks. It is not used to write them: it would rearrange the block and
+break the offsets in maker notes, and in its own blocks values overlap a directory, as ExifTool
+warns.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ FIELDS: dict[Field, tuple[str, int, int | None]] = {
     "UserComment": ("Exif", piexif.ExifIFD.UserComment, 0x8769),
     "ImageDescription": ("0th", piexif.ImageIFD.ImageDescription, None),
 }
-"""piexif's directory, the tag, and the tag that points to the directory if it is not the first
-one."""
+"""piexif's name of the directory, the tag, and the tag that points to the directory (None: the
+first one)."""
 EXIF_POINTER = 0x8769
 EMPTY = b"MM\0*\0\0\0\0" + bytes(8)
 """A TIFF block without a directory."""
@@ -29,15 +30,16 @@ PREFIX = b"Exif\0\0"
 CHARSET = b"ASCII\0\0\0"
 LONGEST_TEXT = 2000
 UNREADABLE = (struct.error, ValueError, LookupError, TypeError, OverflowError)
-"""What piexif raises on blocks that it cannot read or write; its own error is a ValueError."""
+"""Raised by piexif for blocks that it cannot read or write; its own error is a ValueError."""
 
 
 def with_text(
     block: bytes | None, field: Field, text: str, size: tuple[int, int], *, overwrite: bool
 ) -> bytes:
-    """The TIFF block with the text in the field, for a stored picture of this size (width, height).
+    """Return the TIFF block with the text in the field; `size` is (width, height) of the stored
+    picture.
 
-    Raises Refused if the field is taken, or the block is unsound.
+    Raises Refused if the field is taken or the block is malformed.
     """
     content = _content(field, text)
     directory, tag, through = FIELDS[field]
@@ -58,13 +60,13 @@ def with_text(
 
 
 def revert_info(block: bytes | None) -> str:
-    """What `restored` needs to make of a changed block the one that it was."""
+    """Return what `restored` needs to undo a change of the block."""
     return "none" if block is None else tiff.revert_info(block)
 
 
 def restored(block: bytes, undo: str) -> bytes | None:
-    """The block before the text was put in; None if there was none. Raises Refused if others have
-    changed it."""
+    """Return the block as it was before the text was added; None if there was none. Raises Refused
+    if others have changed it."""
     if undo == "none":
         return None
     before = tiff.cut_back(block, undo)
@@ -74,7 +76,7 @@ def restored(block: bytes, undo: str) -> bytes | None:
 
 
 def without_text(block: bytes, field: Field, text: str) -> bytes:
-    """The block without the text; unchanged if the field says something else by now."""
+    """Remove the text from the block, unless the field has since been changed."""
     directory, tag, through = FIELDS[field]
     if _load(block)[directory].get(tag, b"").rstrip(b"\0") != _content(field, text):
         return block
@@ -82,7 +84,7 @@ def without_text(block: bytes, field: Field, text: str) -> bytes:
 
 
 def fingerprint(block: bytes | None) -> str:
-    """Tells whether a block is still the one that we wrote."""
+    """Return a hash that identifies a block that we wrote."""
     return hashlib.sha256(block or b"").hexdigest()[:32]
 
 
@@ -99,7 +101,7 @@ def _load(block: bytes) -> dict[str, Any]:
 
 
 def _says_something(value: object) -> bool:
-    """Whether a field holds more than a character set and blanks."""
+    """Whether a field contains more than a character set code and blanks."""
     text = value if isinstance(value, bytes) else str(value).encode()
     return bool(text.removeprefix(CHARSET).removeprefix(b"UNICODE\0").strip(b" \0"))
 
@@ -107,8 +109,8 @@ def _says_something(value: object) -> bool:
 def _check_text(
     before: dict[str, Any], after: dict[str, Any], directory: str, tag: int, content: bytes
 ) -> None:
-    """Refuse a change after which piexif does not read the text, or reads a field as another than
-    before."""
+    """Refuse a change after which piexif does not read the text, or reads another field
+    differently."""
     text = after[directory].get(tag, b"").rstrip(b"\0")
     kept = all(
         after[name].get(key) == value or key == EXIF_POINTER or (name, key) == (directory, tag)
@@ -120,7 +122,7 @@ def _check_text(
 
 
 def _required(block: bytes, size: tuple[int, int], directory: str) -> dict[int, tiff.Value]:
-    """The fields that a directory of EXIF must have; they say as little as they may."""
+    """Return the mandatory fields of an EXIF directory, with neutral values."""
     order = "<" if block[:2] == b"II" else ">"
 
     def short(value: int) -> tiff.Value:

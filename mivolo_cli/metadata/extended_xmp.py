@@ -1,5 +1,5 @@
-"""Extended XMP: the part of a JPEG's XMP that did not fit into one segment, joined with the
-rest."""
+"""Merge extended XMP, the part of a JPEG's XMP that did not fit into one segment, into the main
+packet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ NOTE = "xmpNote:HasExtendedXMP"
 
 
 def joined(packet: bytes, data: bytes) -> bytes:
-    """The packet with what it says that extended XMP holds, if that is there. Raises Refused."""
+    """Return the packet merged with the extended XMP that it refers to, if present. Raises
+    Refused."""
     root = rdf.root(packet)
     known = rdf.value(root, NOTE)
     rest = None if known is None else jpeg.extended(data).get(known.encode())
@@ -26,7 +27,7 @@ def joined(packet: bytes, data: bytes) -> bytes:
 
 
 def _alone(data: bytes, block: Node) -> bytes:
-    """An element with the declarations of namespaces that it has from those around it."""
+    """Return an element with the namespace declarations that it inherits."""
     own = data[block.start : block.inner]
     known = {match[1] for match in DECLARATION.finditer(own)}
     around = block.parent

@@ -23,16 +23,16 @@ SIZE, EXTENSIONS = xmp.name("mwg-rs:AppliedToDimensions"), xmp.name("mwg-rs:Exte
 NAMES = ("mwg-rs:Name", "MPReg:PersonDisplayName")
 FACE_TYPES = (None, "", "Face")
 LEAST_IOU, LEAST_SHARE = 0.2, 0.5
-"""One face in two regions: their intersection over union, and over the smaller of them. Programs
-draw faces from the chin to the brows or around the whole head."""
+"""Two regions are the same face from these values on: intersection over union, and intersection
+over the smaller area. Some programs mark a face from chin to brows, others the whole head."""
 
 Fields = Sequence[tuple[str, str]]
-"""Qualified names and texts."""
+"""Qualified names and their values."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarkedFace:
-    """A region of another program: its list item, in the MWG's terms or Microsoft's."""
+    """A face region of another program, as an MWG or Microsoft list item."""
 
     item: Node
     area: Area
@@ -47,7 +47,7 @@ class MarkedFace:
         return self._holder is None or self._is_flat or rdf.is_struct(self._holder)
 
     def extend(self, data: bytes, fields: Fields) -> Edit:
-        """The edit that puts fields of ours into the region, in its author's way of writing."""
+        """Return the edit that adds our fields to the region, in its existing notation."""
         if self._holder is None:
             inner = "".join(xmp.field(*pair) for pair in fields)
             new = xmp.element("mwg-rs:Extensions", inner, struct=True, alone=True)
@@ -60,26 +60,26 @@ class MarkedFace:
 
     @property
     def _holder(self) -> Node | None:
-        """What our fields belong into: the MWG's Extensions, if there are some."""
+        """The element for our fields: the Extensions of an MWG region, or None if it has none."""
         return rdf.struct(self.item).find(EXTENSIONS) if self.is_mwg else self.item
 
     @property
     def _is_flat(self) -> bool:
-        """Whether its fields are attributes of an element without inside."""
+        """Whether its fields are attributes of an empty element."""
         target = None if self._holder is None else rdf.struct(self._holder)
         return target is not None and target.closed and (RDF, "parseType") not in target.attributes
 
 
 def applied_size(root: Node) -> tuple[float | None, float | None]:
-    """Width and height of the picture that the regions of a packet are shares of."""
+    """Return width and height of the picture that a packet's regions refer to."""
     size = next((node for node in root.walk() if node.name == SIZE), None)
     width, height = (rdf.number(size, "stDim:" + side) if size else None for side in "wh")
     return width, height
 
 
 def marked(root: Node, people: People) -> list[tuple[Region, MarkedFace]]:
-    """Who of the people, in the frame of the packet's regions, stands in the packet already, and
-    where. The MWG's regions come first; nobody is in the list twice."""
+    """Match people to the faces already marked in the packet; `people` must be in the frame of its
+    regions. MWG regions take precedence, and each person is matched at most once."""
     found: list[tuple[Region, MarkedFace]] = []
     for faces in (_mwg_faces(root), _microsoft_faces(root)):
         left = [region for region in people.regions if all(region is not r for r, _ in found)]
@@ -88,7 +88,7 @@ def marked(root: Node, people: People) -> list[tuple[Region, MarkedFace]]:
 
 
 def without_named(root: Node, people: People) -> People:
-    """Those whose faces nobody has named. Raises Refused."""
+    """Return the people whose faces have no name in the packet. Raises Refused."""
     framed = people.in_frame(*applied_size(root)) or people
     named = [region for region, face in marked(root, framed) if face.is_named]
     kept = [
@@ -100,19 +100,19 @@ def without_named(root: Node, people: People) -> People:
 
 
 def is_extended(item: Node) -> bool:
-    """Whether a region is another program's, with fields of ours in it."""
+    """Whether a region belongs to another program and contains our fields."""
     return any(
         node.name == (OURS, "Area") or (OURS, "Area") in node.attributes for node in item.walk()
     )
 
 
 def area_text(area: Area) -> str:
-    """Where we see the face, which the region of another program does not tell."""
+    """Format our own area of a face, stored when extending another program's region."""
     return ", ".join(map(number, (area.x, area.y, area.w, area.h)))
 
 
 def read_area(item: Node) -> Area | None:
-    """What `area_text` wrote, or else where the region is."""
+    """Return the area written by `area_text`, or else that of the region."""
     text = rdf.value(item, "mivolo:Area")
     if text is None:
         return _mwg_area(item)
@@ -153,10 +153,10 @@ def _area(sides: Sequence[str]) -> Area | None:
 def _pairs(
     regions: Sequence[Region], faces: Sequence[MarkedFace]
 ) -> list[tuple[Region, MarkedFace]]:
-    """The best assignment of regions to faces that are the same."""
+    """Return the optimal assignment of regions to matching faces."""
     if not regions or not faces:
         return []
-    from scipy.optimize import linear_sum_assignment  # not needed where nobody is marked
+    from scipy.optimize import linear_sum_assignment  # only needed if faces are marked
 
     ours, theirs = _corners([r.area for r in regions]), _corners([face.area for face in faces])
     scores = boxes.iou(ours, theirs)
@@ -172,6 +172,6 @@ def _pairs(
 
 
 def _corners(areas: Sequence[Area]) -> Boxes:
-    """(n, 4) x1, y1, x2, y2."""
+    """Return an (n, 4) array of x1, y1, x2, y2."""
     corners = [(a.x - a.w / 2, a.y - a.h / 2, a.x + a.w / 2, a.y + a.h / 2) for a in areas]
     return np.array(corners, np.float32).reshape(-1, 4)

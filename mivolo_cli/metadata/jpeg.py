@@ -1,8 +1,8 @@
-"""JPEG files as bytes: read, insert and remove XMP and Exif segments. All other bytes stay the
-same.
+"""Read, insert and remove XMP and Exif segments in the bytes of a JPEG file. All other bytes stay
+the same.
 
-One number is adjusted: the length of the first picture in an index of further pictures (MPF), which
-includes the metadata.
+One number is adjusted: in an index of further pictures (MPF), the length of the first picture,
+which includes the metadata.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LONGEST = 0xFFFF - 2
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """From the marker, fill bytes before it left out, to the end."""
+    """A segment from its marker, without preceding fill bytes, to its end."""
 
     marker: int
     start: int
@@ -39,13 +39,13 @@ class _Segment:
 
 
 def read_xmp(data: bytes) -> bytes | None:
-    """The packet. Raises Refused if there are two."""
+    """Return the packet. Raises Refused if there are two."""
     found = _xmp(data)
     return None if found is None else found.body(data)[len(XMP) :]
 
 
 def read_extended(data: bytes) -> bytes:
-    """What the segments of extended XMP hold, joined in the order in which they stand."""
+    """Return the content of the extended XMP segments, joined in file order."""
     head = len(EXTENDED) + 40  # a hash, the whole length, the offset
     return b"".join(
         s.body(data)[head:]
@@ -55,7 +55,7 @@ def read_extended(data: bytes) -> bytes:
 
 
 def extended(data: bytes) -> dict[bytes, bytes]:
-    """Extended XMP by its hash, where all of it is there."""
+    """Return extended XMP by its hash, leaving out incomplete ones."""
     parts: dict[tuple[bytes, int], dict[int, bytes]] = {}
     for body in _bodies(data, EXTENDED):
         length, offset = (int.from_bytes(body[at : at + 4], "big") for at in (32, 36))
@@ -69,17 +69,17 @@ def extended(data: bytes) -> dict[bytes, bytes]:
 
 
 def packets(data: bytes) -> Iterator[bytes]:
-    """The XMP of all segments, also between stray bytes."""
+    """Yield the XMP of all segments, even after stray bytes."""
     return _bodies(data, XMP)
 
 
 def write_xmp(data: bytes, packet: bytes | None) -> bytes:
-    """With this packet, or with none, instead of the one that is there. Raises Refused."""
+    """Replace, insert or (None) remove the packet. Raises Refused."""
     return _write(data, _xmp(data), None if packet is None else XMP + packet)
 
 
 def read_raw(data: bytes) -> bytes | None:
-    """The packet itself."""
+    """Return the packet itself."""
     return read_xmp(data)
 
 
@@ -88,7 +88,7 @@ def write_raw(data: bytes, raw: bytes) -> bytes:
 
 
 def revert_info(data: bytes) -> str:
-    """Nothing but the packet is changed."""
+    """Return an empty string: only the packet is changed."""
     return ""
 
 
@@ -97,24 +97,23 @@ def revert(data: bytes, info: str) -> bytes:
 
 
 def read_exif(data: bytes) -> bytes | None:
-    """The TIFF block of the first Exif segment."""
+    """Return the TIFF block of the first Exif segment."""
     found = _exif(data)
     return None if found is None else found.body(data)[len(EXIF) :]
 
 
 def write_exif(data: bytes, block: bytes | None) -> bytes:
-    """With this TIFF block in the first Exif segment, or without that segment. Raises Refused."""
+    """Replace, insert or (None) remove the TIFF block of the first Exif segment. Raises Refused."""
     return _write(data, _exif(data), None if block is None else EXIF + block)
 
 
 def untouched(before: bytes, after: bytes) -> bool:
-    """Whether all but XMP, Exif and the length in an index of pictures is the same, byte for
-    byte."""
+    """Whether all bytes are the same except XMP, Exif and the picture length in the MPF index."""
     return _rest(before) == _rest(after)
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:
-    """Those before the coded picture."""
+    """Yield the segments before the image data. Raises Refused."""
     at = 2
     while True:
         if data[at : at + 1] != b"\xff":
@@ -130,8 +129,8 @@ def _segments(data: bytes) -> Iterator[_Segment]:
 
 
 def _bodies(data: bytes, start: bytes) -> Iterator[bytes]:
-    """What APP1 segments that begin so hold behind that; bytes between segments are passed over, as
-    decoders do."""
+    """Yield what follows `start` in APP1 segments; bytes between segments are skipped, as decoders
+    do."""
     at = 2
     while match := MARKER.search(data, at):
         marker, at = match[1][0], match.start()
@@ -176,7 +175,7 @@ def _write(data: bytes, there: _Segment | None, body: bytes | None) -> bytes:
 
 
 def _place(data: bytes, body: bytes | None) -> tuple[int, int]:
-    """Where a new segment goes: Exif after JFIF's, XMP after Exif's, where readers expect them."""
+    """Return where a new segment goes: Exif after JFIF, XMP after Exif, as readers expect."""
     segments = list(_segments(data))
     first = _leading(segments)
     exif = _exif(data)
@@ -190,7 +189,7 @@ def _place(data: bytes, body: bytes | None) -> tuple[int, int]:
 
 
 def _leading(segments: Sequence[_Segment]) -> int:
-    """The end of the JFIF segments at the start."""
+    """Return the end of the leading JFIF segments."""
     end = 2
     for segment in segments:
         if segment.marker != APP0:
@@ -200,8 +199,7 @@ def _leading(segments: Sequence[_Segment]) -> int:
 
 
 def _check_offsets(data: bytes, place: int) -> None:
-    """Refuse a change between an index of further pictures and those, which it finds by their
-    distance."""
+    """Refuse a change between an MPF index and its pictures, which it locates by their distance."""
     for segment in _segments(data):
         if segment.marker == APP2 and _begins(data, segment, MPF) and segment.start < place:
             raise Refused(
@@ -210,7 +208,7 @@ def _check_offsets(data: bytes, place: int) -> None:
 
 
 def _check_trailer(data: bytes) -> None:
-    """Refuse to move what is found by its distance from the start."""
+    """Refuse to move data that is located by an offset."""
     exif, block = _exif(data), read_exif(data)
     scan = max((segment.end for segment in _segments(data)), default=2)
     where, note = None, None
@@ -225,8 +223,8 @@ def _check_trailer(data: bytes) -> None:
 
 
 def _resized(data: bytes, more: int) -> bytes:
-    """After the metadata grew by `more` bytes: with that in the length which an index gives for the
-    first picture."""
+    """Add `more` bytes of metadata to the length of the first picture in the MPF index, if there is
+    one."""
     place = _first_length(data)
     if place is None:
         return data
@@ -236,8 +234,7 @@ def _resized(data: bytes, more: int) -> bytes:
 
 
 def _first_length(data: bytes) -> tuple[int, Literal["little", "big"]] | None:
-    """Where an index of further pictures says how long the first one is, and in which order of
-    bytes."""
+    """Return the position and byte order of the first picture's length in the MPF index."""
     index = next((s for s in _segments(data) if s.marker == APP2 and _begins(data, s, MPF)), None)
     if index is None:
         return None

@@ -1,4 +1,4 @@
-"""Check with Exiv2, the library of digiKam, what a file contains before and after a change.
+"""Compare a file's metadata before and after a change, with Exiv2, digiKam's library.
 
 Exiv2 is not used for writing: version 0.28 reformats packets, moves segments, drops Photoshop
 blocks that it cannot read, and cannot remove XMP from a WebP.
@@ -18,7 +18,7 @@ from .exif import Field
 
 REGION = re.compile(r"Xmp\.mwg-rs\.Regions/mwg-rs:RegionList\[\d+\]/mwg-rs:Area/stArea:x")
 POINTERS = {"Exif.Image.ExifTag", "Exif.Image.XMLPacket"}
-"""Where a directory is, and a TIFF's XMP: no EXIF of the photo."""
+"""Not EXIF of the photo: a directory's offset, and a TIFF's XMP."""
 FIELDS: dict[Field, str] = {
     "UserComment": "Exif.Photo.UserComment",
     "ImageDescription": "Exif.Image.ImageDescription",
@@ -28,7 +28,7 @@ MUTE = 4
 
 @dataclass(frozen=True, slots=True)
 class Properties:
-    """By Exiv2's names."""
+    """Metadata by Exiv2's keys."""
 
     exif: Mapping[str, Any]
     iptc: Mapping[str, Any]
@@ -40,8 +40,8 @@ class Properties:
 
 
 def check(before: bytes, after: bytes, added: int, field: Field | None = None) -> None:
-    """Refuse a photo or a sidecar in which Exiv2 does not find everything of others', or not this
-    many more regions. `field` is the one of EXIF that was written."""
+    """Refuse a photo or sidecar in which Exiv2 misses foreign metadata, or does not find `added`
+    more regions. `field` is the EXIF field that was written."""
     old, new = properties(before), properties(after)
     _check_exif(old, new, field)
     if not contains(new.iptc, old.iptc) or not contains(new.xmp, old.xmp):
@@ -51,14 +51,15 @@ def check(before: bytes, after: bytes, added: int, field: Field | None = None) -
 
 
 def properties(data: bytes) -> Properties:
-    """All that Exiv2 reads; of a sidecar also IPTC and EXIF that it makes of XMP.
+    """Return all metadata that Exiv2 reads; for a sidecar, also IPTC and EXIF that it derives from
+    XMP.
 
-    Its XMP part is not safe among threads: one at a time. Raises Refused.
+    Not thread-safe because of its XMP part. Raises Refused.
     """
     pyexiv2.set_log_level(MUTE)
     try:
         with pyexiv2.ImageData(data) as image:
-            # Latin-1 takes all bytes as they are: here they are only compared
+            # Latin-1 decodes any bytes; the values are only compared
             exif, iptc = image.read_exif(encoding="latin-1"), image.read_iptc(encoding="latin-1")
             return Properties(exif, iptc, image.read_xmp(encoding="latin-1"))
     except (RuntimeError, ValueError) as error:
@@ -66,7 +67,7 @@ def properties(data: bytes) -> Properties:
 
 
 def contains(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
-    """Whether everything is still there; lists may have grown at their end."""
+    """Whether `new` still has everything in `old`; lists may have items appended."""
     for key, value in old.items():
         now = new.get(key)
         if isinstance(value, list) and isinstance(now, list):
@@ -77,7 +78,7 @@ def contains(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
 
 
 def _check_exif(old: Properties, new: Properties, field: Field | None) -> None:
-    """All but the field that was written is the same; with it may come what EXIF must have."""
+    """Refuse changes of EXIF beyond the written field and the mandatory fields added with it."""
     passed = POINTERS | ({FIELDS[field]} if field else set())
     before, after = ({k: v for k, v in p.exif.items() if k not in passed} for p in (old, new))
     if field is None and before != after:

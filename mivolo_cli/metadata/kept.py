@@ -11,13 +11,13 @@ LARGEST = 64 * 2**20
 
 
 def keep(original: bytes, left: bytes | None) -> str:
-    """What `kept` needs to give the original back while our entries out of the packet leave
-    `left`."""
+    """Encode the original for `kept`, which restores it if removing our entries from the packet
+    leaves `left`."""
     return f"{_hash(left)}:{base64.b64encode(zlib.compress(original, 9)).decode()}"
 
 
 def kept(text: str, left: bytes | None) -> bytes | None:
-    """The original; None if there is none, or where others have changed the packet since."""
+    """Return the original; None if none is stored or others have since changed the packet."""
     known, _, packed = text.partition(":")
     if not text or known != _hash(left):
         return None

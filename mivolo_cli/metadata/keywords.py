@@ -9,21 +9,20 @@ from .regions import Region
 from .tree import Edit, Node, insert
 
 SEPARATOR = ";"
-"""Between the keywords that are noted in a packet."""
+"""Separates the keywords recorded in a packet."""
 HIERARCHIES = {"digiKam:TagsList": "/", "lr:hierarchicalSubject": "|"}
-"""List -> what stands between the steps of a keyword."""
+"""List -> separator between the levels of a keyword."""
 SUBJECT = "dc:subject"
-"""The list that every program reads; it knows no steps."""
+"""The list that every program reads; it has no hierarchy."""
 TOP = "mivolo"
-"""The first step of every keyword in a hierarchy."""
+"""The top level of all our hierarchical keywords."""
 LISTS = {xmp.name(qualified): qualified for qualified in (*HIERARCHIES, SUBJECT)}
 Words = Mapping[str, Sequence[str]]
-"""Keywords by the qualified name of the list that they are for."""
+"""Keywords by the qualified name of their list."""
 
 
 def missing(root: Node, regions: Iterable[Region], *, subjects: bool) -> Words:
-    """The keywords that each list must get; what somebody has put into it stays theirs. Raises
-    Refused."""
+    """Return the keywords to add to each list; those already there are not ours. Raises Refused."""
     steps = sorted({keyword for region in regions for keyword in region.keywords})
     wanted = {
         name: [separator.join((TOP, *step)) for step in steps]
@@ -36,7 +35,7 @@ def missing(root: Node, regions: Iterable[Region], *, subjects: bool) -> Words:
 
 
 def add(data: bytes, root: Node, words: Words) -> tuple[str, list[Edit]]:
-    """New lists with these keywords, and the edits that add them to those that are there."""
+    """Return new lists with these keywords, and the edits that add them to existing lists."""
     new, edits = "", []
     for name, some in words.items():
         items = "".join(xmp.item(word, plain=True) for word in some)
@@ -49,7 +48,7 @@ def add(data: bytes, root: Node, words: Words) -> tuple[str, list[Edit]]:
 
 
 def note(words: Words) -> str:
-    """What `noted` reads."""
+    """Join the keywords into the text that `noted` reads."""
     return SEPARATOR.join(word for some in words.values() for word in some)
 
 
@@ -58,7 +57,7 @@ def noted(text: str) -> Set[str]:
 
 
 def is_one_of(item: Node, words: Set[str]) -> bool:
-    """Whether the item of a list is one of these keywords, in the form that they have there."""
+    """Whether a list item is one of these keywords, in the form used in that list."""
     holder = item.parent.parent if item.parent else None
     if holder is None or holder.name not in LISTS or item.text.strip() not in words:
         return False

@@ -1,5 +1,5 @@
-"""Find our entries in a photo or its sidecar, and check whether the photo is otherwise the one that
-was scanned."""
+"""Find our entries in a photo or its sidecar, and check whether the photo is otherwise unchanged
+since the scan."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from .packet import Tags
 
 
 def tags_of(file: Path) -> Tags | None:
-    """Those in the photo, else those of its sidecar. Raises Refused for what cannot be read."""
+    """Return our entries in the photo, or else in its sidecar. Raises Refused if they cannot be
+    read."""
     found = tagged_packet(file, replace.read(file))
     return None if found is None else packet.read(found)
 
 
 def tagged_packet(file: Path, data: bytes) -> bytes | None:
-    """The packet with entries of ours, in the photo or else in a sidecar of it. Raises Refused for
-    what cannot be read."""
+    """Return the packet with our entries, from the photo or else from a sidecar. Raises Refused if
+    it cannot be read."""
     found = _with_ours(_embedded(data, file.name))
     for beside in sidecar.existing(file):
         found = found or _with_ours(sidecar.content(beside))
@@ -31,7 +32,7 @@ def tagged_packet(file: Path, data: bytes) -> bytes | None:
 
 
 def photo_file(photo: Photo, beside: Callable[[Path], Path] | None = None) -> Path:
-    """The file of a row, or one next to it, as photos.located finds it. Raises Refused."""
+    """Return the file of a row, or one next to it, as photos.located finds it. Raises Refused."""
     if storage.is_url(photo.root):
         raise Refused("in_bucket")
     try:
@@ -45,10 +46,10 @@ def photo_file(photo: Photo, beside: Callable[[Path], Path] | None = None) -> Pa
 
 
 def is_as_scanned(photo: Photo) -> bool:
-    """Whether what a row of a table is about may be opened: it is there, below the row's root, and
-    the one that was scanned, tagged since or not.
+    """Whether a row's photo may be opened: it exists, lies below the row's root, and is the file
+    that was scanned, even if tagged since.
 
-    A row that knows neither size nor time is about no file that was scanned.
+    False for rows without size or time, which refer to no scanned file.
     """
     try:
         return _is_as_scanned(photo)
@@ -70,7 +71,7 @@ def _is_as_scanned(photo: Photo) -> bool:
 
 
 def _is_as_listed(photo: Photo, size: int, mtime_ns: int) -> bool:
-    """Whether an object in a bucket, which the photo is or is in, has this size and time."""
+    """Whether the object in a bucket that is or contains the photo has this size and time."""
     if not stays_inside(photo.path):
         return False
     there = storage.stat(f"{photo.root}/{archive_of(photo.path)[0]}")
@@ -79,8 +80,8 @@ def _is_as_listed(photo: Photo, size: int, mtime_ns: int) -> bool:
 
 
 def is_same_photo(photo: Photo, info: os.stat_result, data: bytes | None = None) -> bool:
-    """Whether a file is that photo by size and time, or by its tags: tagging keeps the time, and
-    notes the size from before."""
+    """Whether a file is this photo, by time and by size or tags: tagging keeps the time and records
+    the previous size."""
     if photo.mtime_ns is None or not same_time(info.st_mtime_ns, photo.mtime_ns):
         return False
     if info.st_size == photo.bytes:
@@ -98,11 +99,10 @@ def is_same_photo(photo: Photo, info: os.stat_result, data: bytes | None = None)
 
 
 def was_scanned(photo: Photo, size: int) -> bool:
-    """Whether the photo is the file of that size with our entries put in since, and nothing else
-    changed.
+    """Whether the photo is the file of that size, with only our entries added since.
 
-    `tag` only writes to a photo that is as it was scanned, and notes its size; the hash that it
-    kept proves that taking our entries out gives the original back.
+    `tag` writes only to photos unchanged since the scan and records their size; the stored hash
+    proves that removing our entries restores the original.
     """
     try:
         data = replace.read(photo.file)
@@ -116,8 +116,8 @@ def was_scanned(photo: Photo, size: int) -> bool:
 
 
 def is_current(photo: Photo, model_sha256: str) -> bool:
-    """Whether the photo carries tags of this model; a sidecar counts if the photo is as long as it
-    was then."""
+    """Whether the photo has tags of this model; a sidecar that we created counts only if the photo
+    still has the same size."""
     try:
         tags = tags_of(photo.file)
     except Refused:
@@ -130,7 +130,8 @@ def is_current(photo: Photo, model_sha256: str) -> bool:
 
 
 def _embedded(data: bytes, name: str) -> bytes | None:
-    """The photo's packet. Raises Refused if entries of ours may be, but cannot be read."""
+    """Return the photo's packet. Raises Refused if it cannot be read but may contain our
+    entries."""
     kind = embed.container(data, name)
     try:
         return embed.read_packet(data, kind) if kind else None
@@ -141,7 +142,7 @@ def _embedded(data: bytes, name: str) -> bytes | None:
 
 
 def _with_ours(found: bytes | None) -> bytes | None:
-    """The packet if something of ours is in it. Raises Refused if that cannot be told."""
+    """Return the packet if it contains our entries. Raises Refused if that cannot be determined."""
     if found is None or packet.is_blank(found):
         return None
     try:

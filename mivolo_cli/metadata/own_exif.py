@@ -1,4 +1,4 @@
-"""The EXIF that a photo has itself, wherever its format keeps it, and fields of it as text."""
+"""Read a photo's own EXIF, wherever its format stores it, and its fields as text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..photos.formats import formats_of
 from . import Refused, jpeg, png, tiff, webp
 
 MAIN, PHOTO, GPS = None, 0x8769, 0x8825
-"""Directories, by the field of the first one that points to them."""
+"""Directories, by the field in the first one that points to them."""
 LARGEST_TEXT = 64 * 1024
 PREFIX = b"Exif\0\0"
 CHARSETS = {b"ASCII\0\0\0": "utf-8", b"UNICODE\0": "utf-16", bytes(8): "utf-8"}
@@ -23,7 +23,8 @@ NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def own_exif(data: bytes) -> Exif | None:
-    """None if there is none that can be read: then other programs do not see it, either."""
+    """Return the EXIF; None if there is none that can be read: then other programs cannot,
+    either."""
     for format in formats_of(data[:32]):
         with suppress(Refused, bmff.BrokenBoxes):
             block = READERS[format](data) if format in READERS else None
@@ -34,20 +35,20 @@ def own_exif(data: bytes) -> Exif | None:
 
 @dataclass(frozen=True, slots=True)
 class Exif:
-    """A TIFF block. What is damaged in it says nothing."""
+    """A TIFF block. Damaged fields are treated as empty."""
 
     block: bytes
 
     def text(self, tag: int, through: int | None = MAIN) -> str:
-        """In UTF-8 as most programs write it, or in Latin-1 as old ones do."""
+        """Return a text in UTF-8 as most programs write it, or in Latin-1 as old ones do."""
         return decoded(self._content(tag, through).partition(b"\0")[0])
 
     def windows_text(self, tag: int) -> str:
-        """As Windows writes it, in UTF-16."""
+        """Return a text that Windows wrote in UTF-16."""
         return _clean(self._content(tag, MAIN).decode("utf-16-le", "ignore"))
 
     def comment(self, tag: int) -> str:
-        """A text behind the name of its character set."""
+        """Return a text that follows its character set code."""
         content = self._content(tag, PHOTO)
         encoding = CHARSETS.get(content[:8])
         if encoding == "utf-16":
@@ -60,7 +61,7 @@ class Exif:
         return int.from_bytes(content, "little" if self._order == "<" else "big") or None
 
     def time(self, tag: int, fraction: int, zone: int) -> str:
-        """As XMP writes it; empty if the clock was not set."""
+        """Return a time in XMP format; empty if the clock was not set."""
         text = self.text(tag, PHOTO)
         try:
             time = datetime.strptime(text[:19], "%Y:%m:%d %H:%M:%S")
@@ -71,7 +72,7 @@ class Exif:
         return time.isoformat() + part + (offset if re.fullmatch(r"[+-]\d\d:\d\d", offset) else "")
 
     def degrees(self, tag: int, reference: int) -> str:
-        """A latitude or longitude, as XMP writes it: degrees, and minutes with a fraction."""
+        """Return a latitude or longitude in XMP format: degrees and decimal minutes."""
         content, side = self._content(tag, GPS), self.text(reference, GPS)[:1]
         if len(content) != 24 or side not in ("N", "S", "E", "W"):
             return ""
@@ -94,7 +95,7 @@ class Exif:
 
 
 def decoded(content: bytes) -> str:
-    """Text in UTF-8, or else in Latin-1."""
+    """Decode UTF-8, or else Latin-1."""
     try:
         return _clean(content.decode("utf-8"))
     except UnicodeDecodeError:
@@ -102,7 +103,7 @@ def decoded(content: bytes) -> str:
 
 
 def _clean(text: str) -> str:
-    """Without what XML cannot hold."""
+    """Remove characters that XML cannot contain."""
     return NOT_XML.sub("", text.rstrip("\0")).strip()
 
 

@@ -20,12 +20,12 @@ BYTE_ORDER_MARKS = ((b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"),
                     (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))  # fmt: skip
 BARE = ((b"<\0\0\0", "utf-32-le"), (b"\0\0\0<", "utf-32-be"), (b"<\0", "utf-16-le"),
         (b"\0<", "utf-16-be"))  # fmt: skip
-"""Encodings by how a packet begins, where not in UTF-8."""
+"""Encodings other than UTF-8, by the first bytes of a packet."""
 START = re.compile(rb"<\?xpacket\s+begin|<(?:x:xmpmeta|x:xapmeta|(?:\w+:)?RDF)\b")
 ROOT = re.compile(rb"<(x:xmpmeta|x:xapmeta|(?:\w+:)?RDF)\b")
 END = rb"""</%s\s*>(\s*<\?xpacket\s+end=["']\w["']\s*\?>)?"""
 HEADER = SKELETON[: SKELETON.index(b"<x:xmpmeta")]
-"""How Exiv2 knows a sidecar."""
+"""Identifies a sidecar for Exiv2."""
 TRACES = [
     mark.encode(encoding)
     for mark in ("<x:xmpmeta", "<?xpacket begin", "<rdf:RDF", bmff.XMP_TYPE.decode())
@@ -35,9 +35,9 @@ HIDDEN = "a sidecar would hide what other programs read there"
 
 
 def own_xmp(data: bytes) -> bytes | None:
-    """The packet, in UTF-8 and with nothing behind its end; None if there is none.
+    """Return the packet in UTF-8 without trailing data; None if there is none.
 
-    Raises Refused if there is one that cannot be read, or another one that says something else.
+    Raises Refused if a packet cannot be read, or if there are several different ones.
     """
     found = {clean(one) for one in _packets(data) if not packet.is_blank(one)}
     if len(found) > 1:
@@ -53,7 +53,7 @@ def own_xmp(data: bytes) -> bytes | None:
 
 
 def mentions_us(data: bytes) -> bool:
-    """Whether anything in a file, be it broken, can be an entry of ours."""
+    """Whether a file, even a damaged one, may contain our entries."""
     if any(OURS.encode(encoding) in data for encoding in ENCODINGS):
         return True
     with suppress(Refused):
@@ -62,7 +62,7 @@ def mentions_us(data: bytes) -> bool:
 
 
 def clean(found: bytes) -> bytes:
-    """A packet in UTF-8, from its start to its end."""
+    """Return a packet in UTF-8, from its start to its end."""
     head = found.lstrip(b" \t\r\n") if found[:1] in b" \t\r\n" else found
     for mark, encoding in (*BYTE_ORDER_MARKS, *BARE):
         if head.startswith(mark):
@@ -75,8 +75,8 @@ def clean(found: bytes) -> bytes:
 
 
 def _packets(data: bytes) -> list[bytes]:
-    """All packets, however their author wrote them. Raises Refused for those that cannot be
-    unpacked, and for files that cannot be searched but hold something like one."""
+    """Return all packets, however they are stored. Raises Refused if one cannot be unpacked, or if
+    the file cannot be parsed but seems to contain one."""
     formats = ["CR3"] if data[4:12] == b"ftypcrx " else formats_of(data[:32])
     for format in formats:
         if format not in READERS:
@@ -100,7 +100,8 @@ def _tiff(data: bytes) -> Iterator[bytes]:
 
 
 def _gif(data: bytes) -> Iterator[bytes]:
-    """In an extension without lengths, behind which 258 bytes lead every reader to its end."""
+    """Yield packets stored without sub-block lengths, each followed by a 258-byte trailer that
+    guides readers to its end."""
     mark = b"\x21\xff\x0bXMP DataXMP"
     for part in data.split(mark)[1:]:
         yield part.partition(b"\x01\xff\xfe\xfd")[0]

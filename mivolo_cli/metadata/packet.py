@@ -1,7 +1,7 @@
 """Merge, remove and read our entries in an XMP packet. Every byte written by others stays the same.
 
-Ours are: regions that contain something of our namespace, the keywords we noted, and properties of
-our namespace.
+Our entries are regions that contain anything in our namespace, the keywords that we recorded, and
+properties in our namespace.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ BLANK = re.compile(FRAME + rb"(?:<(\w+:x[ma]pmeta)\b[^>]*(?:/>|>\s*+</\1\s*+>))?
 NOTHING = b" \t\r\n\0"
 NamedFaces = Literal["extend", "leave"]
 TAGS = {"model": "mivolo:ModelName"}
-"""`Model` would be shown as the photo's camera, by ExifTool where there is no camera."""
+"""ExifTool would show `Model` as the camera of a photo without one."""
 FORMER_TAGS = {"model": "mivolo:Model"}
-"""As version 0.1 wrote them."""
+"""As written by version 0.1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What we say of the whole photo. Byte counts and hashes are of the file before we wrote to it.
+    """Our properties of the whole photo. Byte counts and hashes refer to the file before our first
+    change.
 
-    `scanned_bytes` is the size that the results say; `undo` and `exif_undo` are what containers and
-    EXIF need to become again what they were; `exif_text` is what stands in the EXIF field
-    `exif_field`. `keywords` are those that we added, separated by `;`: others like them were there
-    before, and stay. `kept` holds the packet that was there, where taking our entries out does not
-    give it back.
+    `scanned_bytes` is the size in the results; `undo` and `exif_undo` are what containers and EXIF
+    need to restore their original form; `exif_text` is our text in the EXIF field `exif_field`.
+    `keywords` are those that we added, separated by `;`, and not those that were there before.
+    `kept` holds the original packet if removing our entries does not restore it.
     """
 
     model: str = ""
@@ -58,15 +58,14 @@ class Provenance:
 
     @property
     def is_reversible(self) -> bool:
-        """Whether taking our entries out gives the original bytes back."""
+        """Whether removing our entries restores the original bytes."""
         return self.reversible == "True"
 
 
 @dataclass(frozen=True, slots=True)
 class TagEntries:
-    """Which entries to write besides the regions: keywords in hierarchies and, with `subjects`, in
-    dc:subject. What becomes of a face that somebody has named: its region is extended, or left
-    alone."""
+    """Which entries to write besides the regions: hierarchical keywords and, with `subjects`,
+    dc:subject. `named_faces`: whether the regions of named faces are extended or left alone."""
 
     keywords: bool = False
     microsoft: bool = False
@@ -82,34 +81,32 @@ class Tags:
     people: People
 
     def same_people(self, other: Tags) -> bool:
-        """Whether both say the same of the same places, by the same model."""
+        """Whether both have the same predictions at the same places, from the same model."""
         framed = other.people.in_frame(*self.people.size) or other.people
         return self.same_model(other) and _comparable(self.people) == _comparable(framed)
 
     def same_model(self, other: Tags) -> bool:
-        """Whether both may be by one model: tables other than Parquet may not name theirs."""
+        """Whether both may come from one model: tables other than Parquet may not name it."""
         return len({self.provenance.model_sha256, other.provenance.model_sha256} - {""}) < 2
 
 
 def merge(packet: bytes | None, tags: Tags, entries: TagEntries = TagEntries()) -> bytes:
-    """The packet with our entries added; it must hold none yet (`remove` first).
+    """Add our entries to the packet, which must not contain any yet (`remove` first).
 
-    Raises Refused for a packet that cannot be understood, and where regions of another shape of
-    picture are there.
+    Raises Refused if the packet cannot be parsed, or has regions of a picture of another shape.
     """
     data = SKELETON if packet is None else packet
     root = rdf.root(data)
     people = _framed(root, tags.people)
-    # Text is only inserted, so that every byte of others stays. What goes into an element that is
-    # there already is an edit of its own; all the rest is gathered in `new`, one block of ours at
-    # the end.
+    # Text is only inserted, so every byte of others stays. Additions to existing elements are
+    # separate edits; everything else is collected in `new`, a single block at the end.
     edits, left = _extensions_of_others(data, root, people, tags.provenance)
     words = (
         keywords.missing(root, people.regions, subjects=entries.subjects)
         if entries.keywords
         else {}
     )
-    # `remove` must take out our keywords and no others: only those that were missing are noted.
+    # `remove` must remove only our keywords, so only those that were missing are recorded.
     new = _provenance(replace(tags.provenance, keywords=keywords.note(words)))
     for more, some in (
         _new_regions(data, root, left, tags.provenance),
@@ -117,14 +114,14 @@ def merge(packet: bytes | None, tags: Tags, entries: TagEntries = TagEntries()) 
         keywords.add(data, root, words),
     ):
         new, edits = new + more, edits + some
-    # XMP asks that all blocks of a packet are about the same thing.
+    # XMP requires the same rdf:about in all blocks of a packet.
     start = f"<rdf:Description{xmp.declarations(new)} rdf:about={quoteattr(rdf.about(root))}>"
     block = f"{start}{new}</rdf:Description>"
     return apply(data, [*edits, insert(data, root, block.encode())])
 
 
 def remove(packet: bytes) -> bytes | None:
-    """The packet without our entries; None if nothing remains of one that we made. Raises
+    """Remove our entries from the packet; None if we created it and nothing remains. Raises
     Refused."""
     root = rdf.root(packet)
     ours = keywords.noted(_text(root, _tag("keywords")))
@@ -133,8 +130,8 @@ def remove(packet: bytes) -> bytes | None:
 
 
 def read(packet: bytes) -> Tags | None:
-    """Our entries, or None if there are none. Raises Refused for a packet that cannot be
-    understood."""
+    """Return our entries, or None if there are none. Raises Refused if the packet cannot be
+    parsed."""
     root = rdf.root(packet)
     if not any(map(_speaks_ours, root.walk())):
         return None
@@ -147,31 +144,31 @@ def read(packet: bytes) -> Tags | None:
 
 
 def count_own(packet: bytes) -> int:
-    """How many regions in the MWG's terms are ours, and not extensions of others'."""
+    """Count our own MWG regions, not our extensions of others' regions."""
     items = (node for node in rdf.root(packet).walk() if _is_region(node, {REGION_LIST}))
     return sum(_mentions(item) and not faces.is_extended(item) for item in items)
 
 
 def check(packet: bytes) -> None:
-    """Raises Refused for a packet that cannot be understood."""
+    """Raise Refused if the packet cannot be parsed."""
     rdf.root(packet)
 
 
 def is_blank(packet: bytes) -> bool:
-    """Whether a packet holds nothing that a program could lose."""
+    """Whether a packet contains nothing that a program could lose."""
     return BLANK.fullmatch(packet.removeprefix(b"\xef\xbb\xbf").strip(NOTHING)) is not None
 
 
 def without_named(packet: bytes | None, tags: Tags) -> Tags:
-    """The tags of those whose faces nobody has named in a packet. Raises Refused."""
+    """Return the tags without people whose faces have a name in the packet. Raises Refused."""
     if packet is None:
         return tags
     return replace(tags, people=faces.without_named(rdf.root(packet), tags.people))
 
 
 def _framed(root: Node, people: People) -> People:
-    """In the frame of the regions that are there. Refuse where that is a picture of another shape:
-    ours would be misplaced, or theirs."""
+    """Convert people to the frame of the existing regions. Refuse if that is a picture of another
+    shape: our regions or the existing ones would be misplaced."""
     width, height = faces.applied_size(root)
     framed = people.in_frame(width, height)
     if framed is None:
@@ -183,7 +180,7 @@ def _framed(root: Node, people: People) -> People:
 def _extensions_of_others(
     data: bytes, root: Node, people: People, provenance: Provenance
 ) -> tuple[list[Edit], People]:
-    """The edits that extend the regions of faces that others have marked, and who is left."""
+    """Return the edits that extend face regions of other programs, and the people left."""
     pairs = faces.marked(root, people)
     edits = [
         face.extend(data, _person(region, provenance, alone=False))
@@ -204,8 +201,8 @@ def _provenance(provenance: Provenance) -> str:
 def _new_regions(
     data: bytes, root: Node, people: People, provenance: Provenance
 ) -> tuple[str, list[Edit]]:
-    """A list of regions, or the edit that adds them to the one that is there: behind the others,
-    since digiKam stops reading at the first region without a name."""
+    """Return a new list of regions, or the edit that appends them to the existing one: digiKam
+    stops reading at the first region without a name."""
     items = "".join(_region(region, provenance) for region in people.regions)
     there = rdf.find_property(root, REGIONS)
     if there is not None:
@@ -224,7 +221,7 @@ def _new_regions(
 
 
 def _new_rectangles(data: bytes, root: Node, people: People) -> tuple[str, list[Edit]]:
-    """The same people once more in Microsoft's terms, for programs that read only these."""
+    """Return the same people as Microsoft regions, for programs that read only these."""
     items = "".join(map(_rectangle, people.regions))
     there = rdf.find_property(root, MS_REGIONS)
     if not items:
@@ -246,8 +243,7 @@ def _region(region: Region, provenance: Provenance) -> str:
 
 
 def _person(region: Region, provenance: Provenance, *, alone: bool) -> faces.Fields:
-    """What we say of a person; where that is in the region of another program, also where we see
-    the face."""
+    """Return our fields for a person; in another program's region, also our area of the face."""
     pairs: list[tuple[str, str | float | None]] = [
         ("Age", region.age), ("AgeLow", region.age_low), ("AgeHigh", region.age_high),
         ("Gender", region.gender), ("GenderScore", region.gender_score),
@@ -266,7 +262,7 @@ def _rectangle(region: Region) -> str:
 
 
 def _tag(field: str) -> str:
-    """`original_sha256` is called `mivolo:OriginalSHA256`."""
+    """Return a field's XMP name, e.g. `mivolo:OriginalSHA256` for `original_sha256`."""
     words = field.title().replace("_", "").replace("Sha", "SHA").replace("Exif", "EXIF")
     return TAGS.get(field, f"mivolo:{words}")
 
@@ -276,7 +272,7 @@ def _speaks_ours(node: Node) -> bool:
 
 
 def _mentions(node: Node) -> bool:
-    """Whether something of our namespace is in the element; that makes a region ours."""
+    """Whether the element uses our namespace anywhere; that makes a region ours."""
     return any(map(_speaks_ours, node.walk()))
 
 
@@ -295,7 +291,7 @@ def _removals(data: bytes, node: Node, words: Set[str]) -> Iterator[Edit]:
 
 
 def _is_ours(node: Node, words: Set[str]) -> bool:
-    """Whether nothing in the element is anybody else's."""
+    """Whether the element contains nothing of others."""
     if node.name[0] == OURS:
         return True
     if node.name == LI:
@@ -312,15 +308,15 @@ def _is_ours(node: Node, words: Set[str]) -> bool:
 
 
 def _is_theirs(item: Node) -> bool:
-    """Whether another program made the region, or somebody has since given it a name, or their own
-    words: only what we say in it goes then."""
+    """Whether another program created the region, or someone has since given it a name or a
+    description of their own; then only our fields are removed."""
     words = rdf.value(item, "mwg-rs:Description")
     named = any(rdf.value(item, name) for name in NAMES)
     return faces.is_extended(item) or named or bool(words and not words.startswith(SUMMARY))
 
 
 def _text(root: Node, tag: str) -> str:
-    """A property of the photo itself, not of one of its regions."""
+    """Return a property of the photo itself, not of a region."""
     wanted = xmp.name(tag)
     for block in root.children:
         if wanted in block.attributes:

@@ -1,4 +1,4 @@
-"""What a decoder sees in a file: orientation, upright size, and a fingerprint of all pixels."""
+"""Decode a file to get its orientation, upright size and a fingerprint of all pixels."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ..photos.opening import opened
 from . import Refused
 
 TURNED_BY_DECODER = ("TIFF", "HEIF")
-"""Formats whose pictures Pillow and pillow-heif hand out upright already."""
+"""Formats that Pillow and pillow-heif decode upright."""
 BOXES = ("HEIF", "AVIF", "JXL")
-"""Formats in which EXIF does not turn the picture, or where no reader turns regions by it."""
+"""Formats in which EXIF does not rotate the picture, or no reader rotates regions by it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PictureInfo:
-    """`format` is Pillow's name, `size` (width, height) upright, `orientation` EXIF's 1 to 8.
+    """`format` is Pillow's name, `size` is (width, height) of the upright picture, `orientation` is
+    EXIF's 1 to 8.
 
-    `fingerprint` is a hash of the pixels and the colour profile of all frames; empty if it was not
-    asked for.
+    `fingerprint` is a hash of the pixels and colour profile of all frames; empty if not requested.
     """
 
     format: str
@@ -39,8 +39,8 @@ class PictureInfo:
 
 
 def examine(data: bytes, name: str = "", *, pixels: bool) -> PictureInfo:
-    """The photo of that name, in a process with limits of memory and time. Raises Refused for what
-    is not a picture or cannot be decoded to its end."""
+    """Decode a photo in a process with memory and time limits. Raises Refused if it is not a
+    picture or cannot be decoded completely."""
     function = f"{__name__}:{examined.__name__}"
     try:
         with Limits().room() as room:
@@ -53,7 +53,7 @@ def examine(data: bytes, name: str = "", *, pixels: bool) -> PictureInfo:
 
 
 def examined(data: bytes, room: Room, pixels: bool, name: str = "") -> dict[str, Any]:
-    """A PictureInfo as a dictionary. Raises PhotoError."""
+    """Return a PictureInfo as a dictionary. Raises PhotoError."""
     try:
         picture, scale = opened(BytesIO(data), name, room)
         if scale > 1:
@@ -61,7 +61,7 @@ def examined(data: bytes, room: Room, pixels: bool, name: str = "") -> dict[str,
         stored = picture.size
         turned = picture.format in TURNED_BY_DECODER
         orientation = _orientation_before_decoding(picture) if turned else None
-        if pixels or picture.format == "PNG":  # whose EXIF may stand behind the pixels
+        if pixels or picture.format == "PNG":  # PNG's EXIF may follow the pixels
             picture.load()
         if not is_turned(picture):
             orientation = orientation or picture.getexif().get(ExifTags.Base.Orientation)
@@ -78,15 +78,15 @@ def examined(data: bytes, room: Room, pixels: bool, name: str = "") -> dict[str,
 
 
 def _orientation_before_decoding(picture: PIL.Image.Image) -> object:
-    """What the file says; the decoders forget it once they have turned the picture."""
+    """Return the orientation in the file; decoders discard it when they rotate the picture."""
     if picture.format == "TIFF":
         return getattr(picture, "tag_v2", {}).get(ExifTags.Base.Orientation)
     return picture.info.get("original_orientation")
 
 
 def _turn(data: bytes, format: str) -> int:
-    """How the boxes of a file turn its picture. EXIF only repeats that, and says nothing if it does
-    not (ISO/IEC 23008-12): then viewers turn neither the picture nor regions on it."""
+    """Return the orientation given by a file's boxes. EXIF only repeats it and is ignored if it
+    differs (ISO/IEC 23008-12): then viewers rotate neither the picture nor its regions."""
     try:
         return bmff.orientation(data) if format == "HEIF" else 1
     except bmff.BrokenBoxes:
@@ -108,8 +108,8 @@ def _fingerprint(picture: PIL.Image.Image) -> str:
 
 
 def _goes_to(picture: PIL.Image.Image, frame: int) -> bool:
-    """Whether the frame can be decoded. The first one must be: that is the photo, while second
-    pictures (gain maps, previews) are cut off by many programs."""
+    """Whether the frame can be decoded. Raises for the first one, which is the photo; many programs
+    truncate secondary pictures (gain maps, previews)."""
     try:
         picture.seek(frame)
         picture.load()

@@ -1,4 +1,4 @@
-"""PNG files as bytes: read, insert and remove XMP and Exif chunks. All other bytes stay the
+"""Read, insert and remove XMP and Exif chunks in the bytes of a PNG file. All other bytes stay the
 same."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .packet import is_blank
 
 KEYWORD = b"XML:com.adobe.xmp"
 PROFILE = b"Raw profile type "
-"""How ImageMagick keeps metadata in text chunks: as lines of hexadecimal digits."""
+"""ImageMagick's prefix for metadata in text chunks, stored as lines of hexadecimal digits."""
 PROFILE_TEXT = re.compile(rb"\s*\S+\s+(\d+)\s([0-9a-fA-F\s]*)")
 EXIF_PROFILES, XMP_PROFILES = (b"exif", b"APP1"), (b"xmp", b"APP1")
 EXIF, XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
@@ -24,7 +24,7 @@ LARGEST_TEXT = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """From the length to the checksum."""
+    """A chunk from its length to its checksum."""
 
     kind: bytes
     start: int
@@ -45,14 +45,14 @@ class _Text:
 
 
 def read_xmp(data: bytes) -> bytes | None:
-    """The packet. Raises Refused if there are two, or one in a form of other programs' own."""
+    """Return the packet. Raises Refused if there are two, or one in a non-standard form."""
     found = _xmp(data)
     return None if found is None else found.text
 
 
 def write_xmp(data: bytes, packet: bytes | None) -> bytes:
-    """With this packet, or with none, instead of the one that is there; compressed if that one was.
-    Raises Refused."""
+    """Replace, insert or (None) remove the packet; it stays compressed if it was. Raises
+    Refused."""
     there = _xmp(data)
     compressed = there is not None and there.compressed and there.chunk.kind == b"iTXt"
     place = None if there is None else there.chunk
@@ -64,7 +64,7 @@ def write_xmp(data: bytes, packet: bytes | None) -> bytes:
 
 
 def read_raw(data: bytes) -> bytes | None:
-    """The chunk of the packet, whatever its kind."""
+    """Return the packet's chunk, of any type."""
     found = _xmp(data)
     return None if found is None else data[found.chunk.start : found.chunk.end]
 
@@ -75,7 +75,7 @@ def write_raw(data: bytes, raw: bytes) -> bytes:
 
 
 def revert_info(data: bytes) -> str:
-    """Nothing but the chunk of the packet is changed."""
+    """Return an empty string: only the packet's chunk is changed."""
     return ""
 
 
@@ -84,8 +84,8 @@ def revert(data: bytes, info: str) -> bytes:
 
 
 def read_exif(data: bytes) -> bytes | None:
-    """The TIFF block of the eXIf chunk. Raises Refused if it is in a text chunk instead, which a
-    new one would hide."""
+    """Return the TIFF block of the eXIf chunk. Raises Refused if EXIF is in a text chunk instead,
+    which a new eXIf chunk would hide."""
     found = _exif(data)
     if found is None and any(_profiles(data, EXIF_PROFILES, EXIF)):
         raise Refused("exif_in_text")
@@ -97,13 +97,13 @@ def write_exif(data: bytes, block: bytes | None) -> bytes:
 
 
 def untouched(before: bytes, after: bytes) -> bool:
-    """Whether all but XMP and Exif is the same, byte for byte."""
+    """Whether all bytes except XMP and Exif are the same."""
     return _rest(before) == _rest(after)
 
 
 def packets(data: bytes) -> Iterator[bytes]:
-    """The XMP in chunks of every kind, also of a file that breaks off. Raises Refused if one cannot
-    be unpacked."""
+    """Yield the XMP of chunks of all types, even in a truncated file. Raises Refused if one cannot
+    be decompressed."""
     try:
         yield from (text.text for text in _texts(data) if text.keyword == KEYWORD)
     except Refused as error:
@@ -114,7 +114,7 @@ def packets(data: bytes) -> Iterator[bytes]:
 
 
 def exif_blocks(data: bytes) -> Iterator[bytes]:
-    """The TIFF blocks in chunks of every kind. Raises Refused."""
+    """Yield the TIFF blocks in chunks of all types. Raises Refused."""
     found = _exif(data)
     if found is not None:
         yield found.body(data)
@@ -133,7 +133,7 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
 
 
 def _texts(data: bytes) -> Iterator[_Text]:
-    """Text chunks that may hold metadata. Raises Refused."""
+    """Yield text chunks that may contain metadata. Raises Refused."""
     for chunk in _chunks(data):
         if chunk.kind in TEXTS and data.startswith((KEYWORD + b"\0", PROFILE), chunk.start + 8):
             yield _text(chunk, chunk.body(data))
@@ -162,7 +162,8 @@ def _inflated(text: bytes, method: bytes) -> bytes:
 
 
 def _profiles(data: bytes, names: tuple[bytes, ...], start: bytes) -> Iterator[bytes]:
-    """What text chunks of these names hold, without that start; APP1 may be Exif or XMP."""
+    """Yield the content of text chunks with these names, without the prefix `start`; APP1 may be
+    Exif or XMP."""
     for text in _texts(data):
         name = text.keyword.removeprefix(PROFILE)
         match = PROFILE_TEXT.fullmatch(text.text.rstrip(b"\0"))
@@ -175,7 +176,7 @@ def _profiles(data: bytes, names: tuple[bytes, ...], start: bytes) -> Iterator[b
 
 
 def _xmp(data: bytes) -> _Text | None:
-    """The chunk of the packet: the one that all programs read, or one that says nothing."""
+    """Return the packet's chunk: the one that all programs read, or else a blank one."""
     found = [text for text in _texts(data) if text.keyword == KEYWORD]
     standard = [text for text in found if text.chunk.kind == b"iTXt"]
     others = [text for text in found if text.chunk.kind != b"iTXt" and not is_blank(text.text)]
@@ -202,7 +203,7 @@ def _write(data: bytes, there: _Chunk | None, new: bytes | None) -> bytes:
 
 
 def _rest(data: bytes) -> bytes:
-    """All but Exif, the packet, and a chunk whose place a packet may take."""
+    """Return all bytes except Exif, the packet, and chunks that a packet may replace."""
     parts, done = [], 0
     for chunk in _chunks(data):
         is_text = chunk.kind in TEXTS and data.startswith(KEYWORD + b"\0", chunk.start + 8)

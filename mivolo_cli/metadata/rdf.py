@@ -11,11 +11,11 @@ from .xmp import RDF
 LISTS = ("Bag", "Seq", "Alt")
 DESCRIPTION, LI = xmp.name("rdf:Description"), xmp.name("rdf:li")
 ABOUT = ((RDF, "about"), ("", "about"))
-"""The attribute that says what a block is about; old programs write it without a prefix."""
+"""The attribute for the subject of a block; old programs write it without a prefix."""
 
 
 def root(packet: bytes) -> Node:
-    """The rdf:RDF of a packet. Raises Refused."""
+    """Return the rdf:RDF element of a packet. Raises Refused."""
     try:
         tree = parse(packet)
     except NotXml as error:
@@ -27,14 +27,14 @@ def root(packet: bytes) -> Node:
 
 
 def about(root: Node) -> str:
-    """What the blocks of a packet are about: the first that is said."""
+    """Return the first rdf:about of the packet's blocks that is not empty."""
     blocks = (node for node in root.children if node.name == DESCRIPTION)
     said = (node.attributes.get(name, "") for node in blocks for name in ABOUT)
     return next(filter(None, said), "")
 
 
 def find_property(root: Node, name: tuple[str, str]) -> Node | None:
-    """A property of the photo. Raises Refused if it is there twice."""
+    """Return a property of the photo. Raises Refused if it occurs twice."""
     found = [node for block in root.children for node in block.children if node.name == name]
     if len(found) > 1:
         raise Refused("bad_xmp", f"{name[1]} is there {len(found)} times")
@@ -42,26 +42,25 @@ def find_property(root: Node, name: tuple[str, str]) -> Node | None:
 
 
 def struct(node: Node) -> Node:
-    """The element that holds the fields of a structure, in either of RDF's two ways of writing
-    one."""
+    """Return the element with the fields of a structure, in either RDF notation."""
     inner = node.find(DESCRIPTION)
     return node if inner is None else inner
 
 
 def is_struct(node: Node) -> bool:
-    """Whether a field can be added to what `struct` gives."""
+    """Whether a field can be added to the result of `struct`."""
     return node.find(DESCRIPTION) is not None or (RDF, "parseType") in node.attributes
 
 
 def bag(node: Node) -> Node | None:
-    """The list that a property holds."""
+    """Return the list in a property."""
     return next(
         (child for child in node.children if child.name[0] == RDF and child.name[1] in LISTS), None
     )
 
 
 def items(holder: Node | None, name: tuple[str, str]) -> Sequence[Node]:
-    """The items of the list called `name` of a structure."""
+    """Return the items of the list `name` in a structure."""
     inner = None if holder is None else struct(holder).find(name)
     found = None if inner is None else bag(inner)
     return [] if found is None else found.children
@@ -70,8 +69,8 @@ def items(holder: Node | None, name: tuple[str, str]) -> Sequence[Node]:
 def add_to_list(
     data: bytes, holder: Node, name: tuple[str, str], qualified: str, items: str
 ) -> Edit:
-    """The edit that adds items to the list called `name` of a structure, and the list if it is not
-    there. Raises Refused."""
+    """Return the edit that adds items to the list `name` in a structure, creating it if missing.
+    Raises Refused."""
     inner = struct(holder)
     there = inner.find(name)
     if there is not None:
@@ -85,7 +84,7 @@ def add_to_list(
 
 
 def value(node: Node, name: str) -> str | None:
-    """The first simple property of this name in or below the element, be it written as an element
+    """Return the first simple property of this name in or below the element, written as an element
     or an attribute."""
     wanted = xmp.name(name)
     for inner in node.walk():

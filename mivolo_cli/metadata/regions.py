@@ -1,4 +1,4 @@
-"""Descriptions and positions of people as MWG regions, in the frame stored in the file.
+"""Predictions as MWG regions, in the frame stored in the file.
 
 The Metadata Working Group's guidelines (2.0, section 5.9) define a region by centre, width and
 height, as fractions of the stored picture, before EXIF's orientation is applied.
@@ -16,16 +16,16 @@ SMALLEST = 1e-6
 DIGITS = 6
 SHAPE_TOLERANCE = 0.02
 LYING = (5, 6, 7, 8)
-"""The orientations that swap width and height."""
+"""Orientations that swap width and height."""
 BACK = {6: 8, 8: 6}
-"""Orientations that are not undone by themselves -> what undoes them."""
+"""Orientation -> its inverse, where that is a different one."""
 SUMMARY = "looks about"
-"""How what we say of a person begins: a description with other words is not ours."""
+"""How our descriptions of people begin; any other description is not ours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """Centre, width and height as shares of the stored picture, each from 0 to 1."""
+    """Centre, width and height as fractions of the stored picture, each from 0 to 1."""
 
     x: float
     y: float
@@ -34,13 +34,14 @@ class Area:
 
     @property
     def corner(self) -> tuple[float, float, float, float]:
-        """Left, top, width and height, as Microsoft's rectangles have them."""
+        """Left, top, width and height, as in Microsoft's rectangles."""
         return self.x - self.w / 2, self.y - self.h / 2, self.w, self.h
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """One person: `kind` is Face, or empty for a body; ages in years, the score from 0.5 to 1."""
+    """One person: `kind` is Face, or empty for a body; ages are in years, the score is from 0.5 to
+    1."""
 
     area: Area
     kind: str
@@ -51,11 +52,11 @@ class Region:
     age_high: float | None = None
     used: str | None = None
     extends: bool = False
-    """Whether it stands in the region of another program, as an extension of that."""
+    """Whether it extends another program's region."""
 
     @property
     def summary(self) -> str:
-        """For people to read: `looks about 34 (28 to 41), male (97 %)`."""
+        """A readable summary: `looks about 34 (28 to 41), male (97 %)`."""
         text = f"{SUMMARY} {self.age:.0f}"
         if self.age_low is not None and self.age_high is not None:
             text += f" ({self.age_low:.0f} to {self.age_high:.0f})"
@@ -70,24 +71,23 @@ class Region:
 
     @property
     def keywords(self) -> list[tuple[str, str]]:
-        """The steps below `mivolo` in a hierarchy of keywords: ages in tens of years, and
-        gender."""
+        """Levels of a keyword below `mivolo`: age by decade, and gender."""
         ten = int(self.age // 10) * 10
         return [("age", f"{ten}-{ten + 9}"), *([("gender", self.gender)] if self.gender else [])]
 
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """The regions of one photo and the size (width, height) of the stored picture that they are
-    shares of, which EXIF's `orientation` turns upright."""
+    """The regions of one photo. `size` is (width, height) of the stored picture, which EXIF's
+    `orientation` turns upright."""
 
     size: tuple[int, int]
     regions: Sequence[Region]
     orientation: int = 1
 
     def in_frame(self, width: float | None, height: float | None) -> People | None:
-        """The same as shares of a picture of this size: of the stored one, or of the upright one,
-        which some programs measure. None if it has the shape of neither."""
+        """Return the regions as fractions of a picture of this size: the stored one, or the upright
+        one that some programs measure. None if it has neither shape."""
         if not width or not height or _same_shape(self.size, (width, height)):
             return self
         if self.orientation not in LYING or not _same_shape(self.size[::-1], (width, height)):
@@ -100,13 +100,13 @@ class People:
 
 
 def summary(regions: Iterable[Region]) -> str:
-    """For people to read, in an order that does not depend on where they were read from."""
+    """Return a readable summary, independent of the order in which regions were read."""
     return "; ".join(sorted(region.summary for region in regions))
 
 
 def people(rows: Sequence[Mapping[str, Any]], orientation: int, *, bodies: bool = False) -> People:
-    """From the rows of one photo: everybody with an age and a face; with `bodies`, also who was
-    seen without a face."""
+    """Build regions from the rows of one photo: everyone with an age and a face; with `bodies`,
+    also people without a visible face."""
     width, height = rows[0]["width"], rows[0]["height"]
     found = []
     for person, prediction in people_of(rows):
@@ -123,10 +123,10 @@ def people(rows: Sequence[Mapping[str, Any]], orientation: int, *, bodies: bool 
 def stored_area(
     corners: tuple[float, float, float, float], size: tuple[int, int], orientation: int
 ) -> Area | None:
-    """The area in the stored picture of a box (xyxy) on the upright one, whose size is (width,
-    height).
+    """Convert a box (xyxy) in the upright picture of `size` (width, height) to an area of the
+    stored one.
 
-    None if nothing of the box is on the picture.
+    None if no part of the box is in the picture.
     """
     width, height = size
     x1, x2 = (min(max(value / width, 0.0), 1.0) for value in corners[0::2])
@@ -137,7 +137,7 @@ def stored_area(
 
 
 def _turned(area: Area, orientation: int) -> Area:
-    """From the upright picture to the stored one."""
+    """Convert an area from the upright to the stored picture."""
     x, y, w, h = area.x, area.y, area.w, area.h
     s, t = {
         2: (1 - x, y), 3: (1 - x, 1 - y), 4: (x, 1 - y),
@@ -151,5 +151,5 @@ def _same_shape(one: tuple[float, float], other: tuple[float, float]) -> bool:
 
 
 def number(value: float) -> str:
-    """With six decimals at most: a tenth of a pixel on the largest photos."""
+    """Format with at most six decimals: a tenth of a pixel on the largest photos."""
     return f"{value:.{DIGITS}f}".rstrip("0").rstrip(".")

@@ -17,12 +17,12 @@ from . import Refused
 
 BACKUP = "_original"
 MAX_BYTES = 1024**3
-"""Of a photo whose metadata can be changed: it is in memory several times."""
+"""Largest photo that can be changed: several copies of it are held in memory."""
 WRITE_BITS = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 def status(file: Path) -> os.stat_result:
-    """Raises Refused if it is not a file."""
+    """Return the status of a file. Raises Refused if it is not a regular file."""
     try:
         info = file.stat()
     except OSError as error:
@@ -33,7 +33,7 @@ def status(file: Path) -> os.stat_result:
 
 
 def read(file: Path, most: int = MAX_BYTES) -> bytes:
-    """A photo's content, or a sidecar's. Raises Refused."""
+    """Return the content of a photo or sidecar. Raises Refused."""
     try:
         return read_file(file, most)
     except OSError as error:
@@ -41,8 +41,8 @@ def read(file: Path, most: int = MAX_BYTES) -> bytes:
 
 
 def check_writable(file: Path) -> None:
-    """Refuse a file that is write-protected, has other names, or lies in a folder that cannot be
-    written to."""
+    """Refuse a file that is write-protected, has other hard links, or is in a write-protected
+    folder."""
     target = real(file)
     check_folder(target)
     info = status(target)
@@ -58,7 +58,7 @@ def check_folder(file: Path) -> None:
 
 
 def check_name(file: Path) -> None:
-    """Refuse a name that the file system has no room for: a photo's with more at its end."""
+    """Refuse a name too long for the file system, such as a photo's name with a suffix added."""
     try:
         file.lstat()
     except OSError as error:
@@ -67,11 +67,12 @@ def check_name(file: Path) -> None:
 
 
 def replace_photo(file: Path, data: bytes, known: os.stat_result, *, backup: bool) -> None:
-    """Write over a photo: mode, owner where possible, times and extended attributes stay.
+    """Overwrite a photo, preserving mode, times, extended attributes and, where possible, the
+    owner.
 
-    `known` is what the file was like when it was read: Refused if it is not any more. With `backup`
-    the old file gets the name with `_original` at its end, unless such a file is there from an
-    earlier time.
+    `known` is the file's status when it was read. Raises Refused if it has changed since. With
+    `backup`, the old file is kept with `_original` appended to its name, unless such a file already
+    exists.
     """
     target = real(file)
     check_writable(target)
@@ -93,8 +94,8 @@ def replace_photo(file: Path, data: bytes, known: os.stat_result, *, backup: boo
 
 
 def write_sidecar(file: Path, data: bytes) -> None:
-    """Write a file that may be new. Its time is now, so that programs read it again; mode and owner
-    stay."""
+    """Write a new or existing file. Its time becomes now, so that programs read it again; mode and
+    owner are preserved."""
     target = real(file)
     check_name(target)
     check_folder(target)
@@ -118,7 +119,7 @@ def remove_file(file: Path) -> None:
 
 @contextmanager
 def _written(target: Path, data: bytes) -> Iterator[Draft]:
-    """A complete temporary file next to the target, on the disk and read back, to publish. Raises
+    """Write a temporary file next to the target, synced and read back, ready to publish. Raises
     Refused."""
     try:
         with draft(target) as new:
@@ -134,12 +135,12 @@ def _written(target: Path, data: bytes) -> Iterator[Draft]:
 
 def _keep_owner(target: Path, part: Path) -> None:
     info = target.stat()
-    with suppress(PermissionError):  # only the system's administrator may give files away
+    with suppress(PermissionError):  # only root may change a file's owner
         os.chown(part, info.st_uid, info.st_gid)
 
 
 def _keep_backup(target: Path) -> None:
-    """Give the old file a second name; where links do not exist, a copy."""
+    """Keep the old file as a hard link, or as a copy where links are not supported."""
     kept = _backup_of(target)
     if kept.exists():
         return
@@ -152,7 +153,7 @@ def _keep_backup(target: Path) -> None:
 
 
 def _is_own_backup(target: Path) -> bool:
-    """Whether the second name is a backup that a run made which then was killed."""
+    """Whether the second link is a backup left by a killed run."""
     kept = _backup_of(target)
     try:
         return os.path.samefile(kept, target)

@@ -20,18 +20,18 @@ from .xmp import SKELETON
 
 SUFFIX = ".xmp"
 MAX_BYTES = 64 * 1024**2
-"""Of a sidecar; the largest that are known hold masks of a few megabytes."""
+"""Largest sidecar that is read; the largest known ones contain masks of a few megabytes."""
 SidecarName = Literal["photo.jpg.xmp", "photo.xmp"]
-"""As darktable and digiKam name them, and as Adobe's programs do."""
+"""As darktable and digiKam name them, and as Adobe's programs do, respectively."""
 NAMES: tuple[SidecarName, ...] = get_args(SidecarName)
 CREATED = "created"
-"""What `Provenance.undo` says where we made the file: taking our entries out removes it."""
+"""Value of `Provenance.undo` in a file that we created: removing our entries deletes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """What a sidecar holds (None: there is none) and should hold; `bare` is what it holds or begins
-    with, without entries of ours. `added` and `reversible` as with embedded entries."""
+    """The `old` content of a sidecar (None: there is none) and the `new` one; `bare` is the old or
+    initial content without our entries. `added` and `reversible` are as in Embedded."""
 
     file: Path
     old: bytes | None
@@ -44,10 +44,10 @@ class Sidecar:
 
 @dataclass(frozen=True, slots=True)
 class StrippedSidecar:
-    """A sidecar without our entries: `data` is None if nothing is left, `tags` where there were
-    none of ours.
+    """A sidecar without our entries: `data` is None if nothing is left, `tags` is None if there
+    were none.
 
-    `superfluous` says that the file was made by us, and that nobody else has written to it.
+    `superfluous`: we created the file, and no other program has written to it.
     """
 
     data: bytes | None
@@ -57,24 +57,25 @@ class StrippedSidecar:
 
 
 def path(photo: Path, name: SidecarName = "photo.jpg.xmp") -> Path:
-    """Where the photo's sidecar is, or would be."""
+    """Return the path of the photo's sidecar, existing or not."""
     whole = photo.with_name(photo.name + SUFFIX)
     return whole if name == "photo.jpg.xmp" else photo.with_suffix(SUFFIX)
 
 
 def paths(photo: Path) -> list[Path]:
-    """All places of sidecars of the photo."""
+    """Return all possible paths of the photo's sidecars."""
     return list(dict.fromkeys(path(photo, name) for name in NAMES))
 
 
 def existing(photo: Path) -> list[Path]:
-    """The photo's sidecars that are there; none that may be another photo's."""
+    """Return the photo's existing sidecars, without those that may belong to another photo."""
     there = [file for file in paths(photo) if os.path.lexists(file)]
     return [file for file in there if file == path(photo) or not sharing(photo)]
 
 
 def sharing(photo: Path) -> list[str]:
-    """Other pictures in the folder that have the same `photo.xmp`, as a camera's raw file has."""
+    """List other pictures in the folder that have the same `photo.xmp`, such as a camera's raw
+    file."""
     stem = same_file(photo.stem)
     return [
         name
@@ -86,13 +87,13 @@ def sharing(photo: Path) -> list[str]:
 
 
 def require_own(photo: Path, name: SidecarName) -> None:
-    """Refuse a sidecar that other pictures would have, too."""
+    """Refuse a sidecar that other pictures would share."""
     if path(photo, name) != path(photo) and (others := sharing(photo)):
         raise Refused("shared_sidecar", ", ".join(others))
 
 
 def content(file: Path) -> bytes | None:
-    """What a sidecar holds; None if there is none. Raises Refused."""
+    """Return the content of a sidecar; None if there is none. Raises Refused."""
     try:
         return read_file(file, MAX_BYTES)
     except OSError as error:
@@ -108,10 +109,11 @@ def plan(
     entries: TagEntries,
     file: Path | None = None,
 ) -> Sidecar:
-    """A sidecar of the photo (by default `photo.jpg.xmp`) with these entries. Raises Refused.
+    """Prepare a sidecar of the photo (by default `photo.jpg.xmp`) with these entries. Raises
+    Refused.
 
-    Programs read a sidecar instead of what is in the photo, so a new one begins with a sidecar of
-    the other fashion, or with what the photo has `embedded`.
+    Programs read a sidecar instead of the photo's own XMP, so a new one begins with a sidecar under
+    the other name, or else with the photo's `embedded` metadata.
     """
     file = path(photo) if file is None else file
     there = content(file)
@@ -125,7 +127,7 @@ def plan(
     if was.tags is not None:
         before = was.tags.provenance
         same = replace(provenance, date=before.date)
-        if not created:  # the photo beside it may have got its entries, and another size, since
+        if not created:  # the photo may have been tagged, and so changed its size, since
             same = replace(same, scanned_bytes=before.scanned_bytes)
         done = _build(file, there, was.data, replace(tags, provenance=same), entries)
         if done.new == there:
@@ -134,7 +136,7 @@ def plan(
 
 
 def strip(data: bytes) -> StrippedSidecar:
-    """Raises Refused."""
+    """Remove our entries. Raises Refused."""
     tags = None if packet.is_blank(data) else packet.read(data)
     if tags is None:
         return StrippedSidecar(data, None)
@@ -149,7 +151,7 @@ def strip(data: bytes) -> StrippedSidecar:
 def _build(
     file: Path, there: bytes | None, data: bytes | None, tags: Tags, entries: TagEntries
 ) -> Sidecar:
-    """With a promise that it can be undone if it can, as `embed` does."""
+    """Add the entries and record whether they are reversible, as `embed` does."""
     bare = SKELETON if data is None else data
     provenance = replace(
         tags.provenance, original_sha256=_sha256(bare), original_bytes=str(len(bare))
@@ -166,7 +168,7 @@ def _build(
 
 
 def _said(data: bytes | None) -> bytes | None:
-    """What a sidecar holds, if that is anything."""
+    """Return the content of a sidecar unless it is blank."""
     return None if data is None or packet.is_blank(data) else data
 
 

@@ -1,5 +1,5 @@
-"""TIFF files, and the TIFF blocks of Exif, as bytes: an entry is changed by appending a new
-directory.
+"""Edit the bytes of TIFF files, and of the TIFF blocks of Exif: an entry is changed by appending a
+new directory.
 
 Everything in a TIFF is located by its offset from the start, so existing data stays in place:
 pictures, maker notes, and whatever else programs store. Only the pointer to the directory changes.
@@ -32,7 +32,7 @@ SIZES = {
     17: 8,
     18: 8,
 }
-"""Bytes of one value of each type."""
+"""Bytes per value of each type."""
 
 
 class Value(NamedTuple):
@@ -45,7 +45,7 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How numbers are written: classic TIFF has offsets of 4 bytes, BigTIFF of 8."""
+    """Byte order and offset size: offsets have 4 bytes in classic TIFF, 8 in BigTIFF."""
 
     order: Literal["little", "big"]
     big: bool
@@ -56,13 +56,12 @@ class _Layout:
 
     @property
     def entry(self) -> int:
-        """Bytes of an entry: its tag and type, the number of values, and they themselves or where
-        they are."""
+        """Bytes per entry: tag, type, number of values, and the values or their offset."""
         return 4 + 2 * self.word
 
     @property
     def pointer(self) -> int:
-        """Where the header says at which offset the first directory is."""
+        """Position in the header of the first directory's offset."""
         return 8 if self.big else 4
 
     def number(self, data: bytes, at: int, length: int) -> int:
@@ -83,14 +82,14 @@ def read_xmp(data: bytes) -> bytes | None:
 
 
 def write_xmp(data: bytes, packet: bytes | None) -> bytes:
-    """With this packet in the first directory, or with none. Raises Refused."""
+    """Replace, insert or (None) remove the packet in the first directory. Raises Refused."""
     return write_fields(
         data, {XMP_TAG: None if packet is None else Value(BYTE, len(packet), packet)}
     )
 
 
 def read_raw(data: bytes) -> bytes | None:
-    """The packet itself."""
+    """Return the packet itself."""
     return read_xmp(data)
 
 
@@ -99,21 +98,21 @@ def write_raw(data: bytes, raw: bytes) -> bytes:
 
 
 def revert_info(data: bytes) -> str:
-    """Where the first directory is, and how long the file is: `revert` cuts it there."""
+    """Return the offset of the first directory and the file size to which `revert` truncates."""
     layout = _layout(data)
     return f"{layout.number(data, layout.pointer, layout.word)}:{len(data)}"
 
 
 def revert(data: bytes, info: str) -> bytes:
-    """As it was when `revert_info` was asked; unchanged where that cannot be, since the file has
-    been written by others."""
+    """Restore the file as it was for `revert_info`; return it unchanged if others have written to
+    it since."""
     before = cut_back(data, info)
     same = before is not None and _first_directory(before) == _first_directory(data)
     return before if before is not None and same else data
 
 
 def cut_back(data: bytes, undo: str) -> bytes | None:
-    """Without what was added behind the end that `undo` knows; None if nothing was."""
+    """Remove what was appended after `undo` was recorded; None if nothing was."""
     layout = _layout(data)
     try:
         offset, length = map(int, undo.split(":"))
@@ -125,22 +124,22 @@ def cut_back(data: bytes, undo: str) -> bytes | None:
 
 
 def untouched(before: bytes, after: bytes) -> bool:
-    """Whether the shorter is the start of the longer, but for the header's pointer."""
+    """Whether the shorter file is a prefix of the longer, apart from the header's pointer."""
     start = _layout(before).pointer + _layout(before).word
     shorter = min(len(before), len(after))
     return before[start:shorter] == after[start:shorter]
 
 
 def read_field(data: bytes, tag: int, through: int | None = None) -> Value | None:
-    """A field of the first directory, or of that which its field `through` points to."""
+    """Return a field of the first directory, or of the one that its field `through` points to."""
     layout = _layout(data)
     entry = _find(data, layout, tag, through)
     return None if entry is None else _value(data, layout, entry)
 
 
 def place_of(data: bytes, tag: int, through: int | None = None) -> int | None:
-    """Where the content of a field begins; None if it is so short that it stands in the
-    directory."""
+    """Return the offset of a field's content; None if it is short enough to be in the directory
+    itself."""
     layout = _layout(data)
     entry = _find(data, layout, tag, through)
     if entry is None or len(_value(data, layout, entry).content) <= layout.word:
@@ -151,11 +150,10 @@ def place_of(data: bytes, tag: int, through: int | None = None) -> int | None:
 def write_fields(
     data: bytes, fields: Mapping[int, Value | None], through: int | None = None
 ) -> bytes:
-    """With these fields, or without those that are None, in the directory that `read_field` would
-    look into.
+    """Set these fields, or remove those that are None, in the directory that `read_field` would
+    search.
 
-    The directory is made if it is not there. What was there stays in the file, unused. Raises
-    Refused.
+    A missing directory is created. The old content stays in the file, unused. Raises Refused.
     """
     layout = _layout(data)
     if through is None:
@@ -177,8 +175,8 @@ def _layout(data: bytes) -> _Layout:
 
 
 def _entries(data: bytes, layout: _Layout, offset: int) -> tuple[list[bytes], bytes]:
-    """The entries of a directory (at 0: an empty one) in their order, as they are written, and the
-    offset of the next one."""
+    """Return the raw entries of a directory (at 0: an empty one) in file order, and the offset of
+    the next one."""
     if not offset:
         return [], bytes(layout.word)
     length = 8 if layout.big else 2
@@ -201,7 +199,7 @@ def _find(data: bytes, layout: _Layout, tag: int, through: int | None) -> bytes 
 
 
 def _entry(entries: Sequence[bytes], layout: _Layout, tag: int) -> bytes | None:
-    """The one with this tag. Raises Refused if there are two."""
+    """Return the entry with this tag. Raises Refused if there are two."""
     found = [entry for entry in entries if layout.tag(entry) == tag]
     if len(found) > 1:
         raise Refused("bad_container", "a directory holds a field twice")
@@ -224,7 +222,8 @@ def _value(data: bytes, layout: _Layout, entry: bytes) -> Value:
 def _append(
     data: bytes, layout: _Layout, offset: int, fields: Mapping[int, Value | None]
 ) -> tuple[bytes, int]:
-    """The directory at this offset again at the end, with other fields; and where it is now."""
+    """Append a copy of the directory at this offset with the fields changed; return the data and
+    the copy's offset."""
     entries, next_one = _entries(data, layout, offset)
     data += bytes(len(data) % 2)
     for tag, value in fields.items():
@@ -254,8 +253,8 @@ def _point(data: bytes, layout: _Layout, at: int, offset: int) -> bytes:
 def _with_entry(
     entries: Sequence[bytes], layout: _Layout, tag: int, new: bytes | None
 ) -> list[bytes]:
-    """The entries with another one of this tag, or without it. All others keep their order, which
-    may be wrong: with an all-zero entry in front, ExifTool reads nothing of the directory."""
+    """Replace, insert or (None) remove the entry with this tag. The others keep their order, even a
+    wrong one: with an all-zero entry in front, ExifTool reads nothing of the directory."""
     there = _entry(entries, layout, tag)
     if there is not None:
         place = entries.index(there)
@@ -266,7 +265,7 @@ def _with_entry(
 
 
 def _first_directory(data: bytes) -> tuple[Sequence[bytes], Value | None]:
-    """All but the packet as it is written, and the packet."""
+    """Return the raw entries other than the packet's, and the packet."""
     layout = _layout(data)
     entries, _ = _entries(data, layout, layout.number(data, layout.pointer, layout.word))
     return [entry for entry in entries if layout.tag(entry) != XMP_TAG], read_field(data, XMP_TAG)

@@ -1,8 +1,8 @@
-"""Data after the picture of a JPEG that is located by an offset and would be lost if the metadata
+"""Detect data after a JPEG's picture that is located by an offset and would be lost if the metadata
 grew.
 
-Pictures of an MPF index are located relative to the index and videos of phones relative to the end,
-so they stay valid.
+Pictures in an MPF index are located relative to the index, and phones' videos relative to the end
+of the file, so they stay valid.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ import numpy as np
 from .tiff import SIZES
 
 OFFSETS = (4, 9, 13)
-"""TIFF's types of numbers that tell places."""
+"""TIFF types used for offsets."""
 ORDERS: tuple[tuple[Literal["big", "little"], tuple[int, ...]], ...] = (
     ("big", (24, 16, 8, 0)),
     ("little", (0, 8, 16, 24)),
 )
 END_OF_IMAGE = 0xD9
 MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])", re.DOTALL)
-"""What ends a coded scan: all but stuffed zeros and restart markers."""
+"""Markers that end a scan: all but stuffed zeros and restart markers."""
 PREVIEW = re.compile(rb"(?=.\xd8\xff)", re.DOTALL)
-"""A JPEG; Minolta's have another first byte."""
+"""Start of a JPEG; Minolta's have a different first byte."""
 AFCP = re.compile(rb"AXS([!*])(.{4})", re.DOTALL)
 NIKON_HEADER = 10
 MOST = 1000
 SHORTEST = 12
-"""Bytes of one entry of a directory."""
+"""Bytes per entry of a directory."""
 
 
 def is_referred_to(data: bytes, scan: int, exif: tuple[int, int] | None, note: int | None) -> bool:
-    """Whether an AFCP trailer, or a number in the EXIF data, tells where something begins that lies
-    behind the picture.
+    """Whether an AFCP trailer, or an offset in the EXIF data, refers to something after the
+    picture.
 
-    `scan` is where the first scan's marker is, `exif` the start and end of the TIFF block, `note`
-    the start of the maker note.
+    `scan` is the position of the first scan's marker, `exif` the start and end of the TIFF block,
+    `note` the start of the maker note.
     """
     end = _end_of_picture(data, scan)
     if not data[end:].strip(b"\0"):
@@ -47,7 +47,7 @@ def is_referred_to(data: bytes, scan: int, exif: tuple[int, int] | None, note: i
 
 
 def _end_of_picture(data: bytes, scan: int) -> int:
-    """Behind the end marker that belongs to the first picture."""
+    """Return the position after the first picture's end marker."""
     at = scan
     while match := MARKER.search(data, at):
         if match[1][0] == END_OF_IMAGE:
@@ -65,8 +65,8 @@ def _has_afcp(data: bytes, end: int) -> bool:
 
 
 def _is_told(data: bytes, end: int, exif: tuple[int, int], note: int | None) -> bool:
-    """Whether a number in the block is the distance of a place behind the picture from one of the
-    places that cameras count from."""
+    """Whether a number in the block is the offset of a place after the picture, relative to any
+    base that cameras use."""
     start, stop = exif
     if stop - start < SHORTEST:
         return False
@@ -83,7 +83,7 @@ def _is_told(data: bytes, end: int, exif: tuple[int, int], note: int | None) -> 
 
 
 def _is_entry(before: bytes, order: Literal["big", "little"]) -> bool:
-    """Whether the eight bytes before a number make it an offset: a tag, a type, a count."""
+    """Whether the eight bytes before a number make it an offset: tag, type, count."""
     type_, count = (int.from_bytes(before[at:end], order) for at, end in ((2, 4), (4, 8)))
     is_number = type_ in OFFSETS and count == 1
     return len(before) == 8 and (is_number or SIZES.get(type_, 0) * count > 4)

@@ -1,8 +1,8 @@
-"""XML with the byte range of every element, so that a change touches only what it must.
+"""Parse XML with the byte range of every element, so that a change touches only what it must.
 
-A rewritten tree has different quotes and white space, and sometimes different content, but other
-programs' entries must keep every byte. Only the standard library's expat reports where an element
-starts. Documents with a DOCTYPE, and thus entities, are refused.
+Serialising a tree changes quotes and white space, and sometimes content, but other programs'
+entries must keep every byte. Only the standard library's expat reports where an element starts.
+Documents with a DOCTYPE, and thus entities, are refused.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from xml.parsers import expat
 
 TAG_END = re.compile(rb"""(?:[^"'>]|"[^"]*"|'[^']*')*>""")
 DEEPEST = 100
-"""Elements inside each other; XMP needs a dozen."""
+"""Maximum nesting of elements; XMP needs a dozen."""
 Edit = tuple[int, int, bytes]
-"""Start and end of the bytes to replace, and what comes in their place."""
+"""Start and end of the bytes to replace, and their replacement."""
 
 
 class NotXml(ValueError):
-    """The bytes are no XML that can be edited safely."""
+    """The data is not XML that can be edited safely."""
 
 
 @dataclass(slots=True)
 class Node:
-    """An element. Names are (namespace, local name); offsets are in bytes: of the whole, and of
-    what is inside."""
+    """An element. Names are (namespace, local name); offsets are in bytes, of the element (`start`,
+    `end`) and of its content (`inner`, `inner_end`)."""
 
     name: tuple[str, str]
     attributes: dict[tuple[str, str], str]
@@ -41,7 +41,7 @@ class Node:
 
     @property
     def closed(self) -> bool:
-        """Whether it is written as `<a/>`, and so has no inside."""
+        """Whether it is written as `<a/>`, and so has no content."""
         return self.inner_end == self.end
 
     def walk(self) -> Iterator[Node]:
@@ -50,7 +50,8 @@ class Node:
             yield from child.walk()
 
     def find(self, *names: tuple[str, str]) -> Node | None:
-        """The first child of the first name, its first child of the second, and so on."""
+        """Return the first child with the first name, its first child with the second, and so
+        on."""
         node: Node | None = self
         for name in names:
             node = (
@@ -62,7 +63,7 @@ class Node:
 
 
 def parse(data: bytes) -> Node:
-    """The root element; offsets are those in `data`, which must be UTF-8. Raises NotXml."""
+    """Return the root element, with offsets into `data`, which must be UTF-8. Raises NotXml."""
     body = data.rstrip(b"\0")
     parser = expat.ParserCreate("utf-8", " ")
     roots: list[Node] = []
@@ -109,7 +110,7 @@ def parse(data: bytes) -> Node:
 
 
 def apply(data: bytes, edits: Sequence[Edit]) -> bytes:
-    """The bytes with the edits made; of edits at one place the first given comes first. None may
+    """Apply the edits; those at the same place are inserted in the given order. None may
     overlap."""
     out, done = [], 0
     for start, end, new in sorted(edits, key=lambda edit: edit[:2]):
@@ -121,7 +122,7 @@ def apply(data: bytes, edits: Sequence[Edit]) -> bytes:
 
 
 def insert(data: bytes, node: Node, new: bytes) -> Edit:
-    """The edit that puts `new` at the end of what is inside an element."""
+    """Return the edit that puts `new` at the end of an element's content."""
     if not node.closed:
         return node.inner_end, node.inner_end, new
     tag = data[node.start : node.end]
@@ -131,7 +132,7 @@ def insert(data: bytes, node: Node, new: bytes) -> Edit:
 
 
 def insert_attributes(data: bytes, node: Node, new: bytes) -> Edit:
-    """The edit that puts attributes, each with a space before it, right behind the name of an
+    """Return the edit that inserts attributes, each with a leading space, after the name of an
     element."""
     name = re.match(rb"<[^\s/>]+", data[node.start : node.end])
     assert name is not None
@@ -140,8 +141,8 @@ def insert_attributes(data: bytes, node: Node, new: bytes) -> Edit:
 
 
 def without_attributes(data: bytes, node: Node, namespace: str) -> list[Edit]:
-    """The edits that take all attributes of a namespace out of a start tag, and its declaration,
-    each with the space before it."""
+    """Return the edits that remove all attributes of a namespace, and its declaration, from a start
+    tag, each with the space before it."""
     if not any(name[0] == namespace for name in node.attributes):
         return []
     declared = rb"""xmlns:([^\s=]+)\s*=\s*["']%s["']""" % re.escape(namespace.encode())

@@ -1,4 +1,5 @@
-"""WebP files as bytes: read, insert and remove XMP and Exif chunks. All other chunks stay the same.
+"""Read, insert and remove XMP and Exif chunks in the bytes of a WebP file. All other chunks stay
+the same.
 
 A simple file has one chunk, the picture. Metadata needs the extended form, whose first chunk lists
 what the file contains.
@@ -14,7 +15,7 @@ HEADER, XMP, EXIF = b"VP8X", b"XMP ", b"EXIF"
 HAS_XMP, HAS_EXIF, HAS_ALPHA = 0x04, 0x08, 0x10
 PREFIX = b"Exif\0\0"
 Chunk = tuple[bytes, bytes]
-"""Four letters, and the content."""
+"""FourCC and content."""
 
 
 def read_xmp(data: bytes) -> bytes | None:
@@ -22,12 +23,12 @@ def read_xmp(data: bytes) -> bytes | None:
 
 
 def write_xmp(data: bytes, packet: bytes | None) -> bytes:
-    """With this packet, or with none, instead of the one that is there. Raises Refused."""
+    """Replace, insert or (None) remove the packet. Raises Refused."""
     return _write(data, XMP, HAS_XMP, packet)
 
 
 def read_raw(data: bytes) -> bytes | None:
-    """The packet itself."""
+    """Return the packet itself."""
     return read_xmp(data)
 
 
@@ -36,13 +37,13 @@ def write_raw(data: bytes, raw: bytes) -> bytes:
 
 
 def revert_info(data: bytes) -> str:
-    """How many chunks a simple file has, or which flags an extended one."""
+    """Return the number of chunks of a simple file, or the flags of an extended one."""
     chunks = _chunks(data)
     return f"flags {chunks[0][1][0]}" if chunks[0][0] == HEADER else f"simple {len(chunks)}"
 
 
 def revert(data: bytes, info: str) -> bytes:
-    """Simple again if it was, and if nothing has come to it since; with the same flags."""
+    """Restore the simple form, unless chunks were added since, or the flags of an extended file."""
     word, _, number = info.partition(" ")
     chunks = _chunks(data)
     if chunks[0][0] != HEADER:
@@ -57,7 +58,7 @@ def revert(data: bytes, info: str) -> bytes:
 
 
 def packets(data: bytes) -> Iterator[bytes]:
-    """The XMP of all chunks, also of a file that is not as long as it says."""
+    """Yield the XMP of all chunks, even if the file's length differs from its header."""
     at = 12
     while at + 8 <= len(data):
         length = int.from_bytes(data[at + 4 : at + 8], "little")
@@ -67,7 +68,7 @@ def packets(data: bytes) -> Iterator[bytes]:
 
 
 def read_exif(data: bytes) -> bytes | None:
-    """The TIFF block; some programs put JPEG's prefix before it."""
+    """Return the TIFF block, without the JPEG prefix that some programs add."""
     found = _content(data, EXIF)
     return None if found is None else found.removeprefix(PREFIX)
 
@@ -78,7 +79,7 @@ def write_exif(data: bytes, block: bytes | None) -> bytes:
 
 
 def untouched(before: bytes, after: bytes) -> bool:
-    """Whether all chunks are the same, but for XMP and Exif and the header's word of them."""
+    """Whether all chunks are the same, except XMP, Exif and their flags in the header."""
     return _rest(before) == _rest(after)
 
 
@@ -124,7 +125,7 @@ def _write(data: bytes, wanted: bytes, flag: int, body: bytes | None) -> bytes:
         kinds.insert(0, HEADER)
     place = kinds.index(wanted) if wanted in kinds else len(chunks)
     if wanted == EXIF and EXIF not in kinds and XMP in kinds:
-        place = kinds.index(XMP)  # the order that the format asks for
+        place = kinds.index(XMP)  # the order required by the format
     chunks[place : place + (wanted in kinds)] = [] if body is None else [(wanted, body)]
     flags = chunks[0][1][0]
     chunks[0] = HEADER, bytes((flags & ~flag if body is None else flags | flag,)) + chunks[0][1][1:]
@@ -132,7 +133,7 @@ def _write(data: bytes, wanted: bytes, flag: int, body: bytes | None) -> bytes:
 
 
 def _header(kind: bytes, picture: bytes) -> bytes:
-    """The first chunk of an extended file with this picture."""
+    """Return the content of the header chunk for this picture."""
     if kind == b"VP8L" and picture[:1] == b"\x2f":
         bits = int.from_bytes(picture[1:5], "little")
         width, height, alpha = bits & 0x3FFF, bits >> 14 & 0x3FFF, bits >> 28 & 1

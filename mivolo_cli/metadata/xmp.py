@@ -31,17 +31,18 @@ SKELETON = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/">\n'
     f'<rdf:RDF xmlns:rdf="{RDF}">\n</rdf:RDF>\n</x:xmpmeta>\n<?xpacket end="w"?>'
 ).encode()
-"""A packet that says nothing: where one of ours is empty again it was made by us, and goes."""
+"""An empty packet. If removing our entries leaves exactly this, we created the packet, and it is
+removed."""
 
 
 def name(qualified: str) -> tuple[str, str]:
-    """Namespace and local name of `prefix:local`."""
+    """Return namespace and local name of `prefix:local`."""
     prefix, local = qualified.split(":")
     return NAMESPACES[prefix], local
 
 
 def element(name: str, content: str, *, struct: bool = False, alone: bool = False) -> str:
-    """One that stands alone declares every namespace that it uses."""
+    """Return an element; with `alone`, it declares every namespace that it uses."""
     kind = ' rdf:parseType="Resource"' if struct else ""
     start = f"<{name}{kind}>"
     declared = declarations(start + content, rdf=False) if alone else ""
@@ -49,12 +50,12 @@ def element(name: str, content: str, *, struct: bool = False, alone: bool = Fals
 
 
 def field(name: str, value: str, *, alone: bool = False) -> str:
-    """An element with this text; nothing if there is no text."""
+    """Return an element with this text; empty if there is no text."""
     return element(name, escape(value), alone=alone) if value else ""
 
 
 def attributes(fields: Iterable[tuple[str, str]]) -> str:
-    """The same as attributes of an element, with the namespaces that they use."""
+    """Return the fields as attributes of an element, with declarations of their namespaces."""
     told = "".join(f" {name}={quoteattr(value)}" for name, value in fields if value)
     return declarations(told, rdf=False) + told
 
@@ -64,14 +65,14 @@ def bag(name: str, items: str, *, alone: bool = False) -> str:
 
 
 def item(content: str, *, plain: bool = False) -> str:
-    """An item for a list anywhere: it declares every namespace that it uses."""
+    """Return an item for any list: it declares every namespace that it uses."""
     if plain:
         return f"<rdf:li{declarations('')}>{escape(content)}</rdf:li>"
     return f'<rdf:li{declarations(content)} rdf:parseType="Resource">{content}</rdf:li>'
 
 
 def declarations(content: str, *, rdf: bool = True) -> str:
-    """Declarations of the namespaces that a piece of XML uses, and of RDF's."""
+    """Return declarations of the namespaces that a piece of XML uses, and of RDF's."""
     used = set(re.findall(r"(?:</?|\s)([\w-]+):", content)) | ({"rdf"} if rdf else set())
     return "".join(
         f' xmlns:{prefix}="{uri}"' for prefix, uri in NAMESPACES.items() if prefix in used
