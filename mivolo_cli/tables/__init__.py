@@ -49,11 +49,11 @@ class Sinks:
         self._rows = 0
 
     def write(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Rows as records.rows() makes them. Raises OutputError."""
+        """Add rows as made by records.rows(). Raises OutputError."""
         self.add(pa.Table.from_pylist(list(rows), schema=SCHEMA))
 
     def add(self, table: pa.Table) -> None:
-        """Rows with the columns of SCHEMA; they reach the files in runs of BUFFER_ROWS. Raises
+        """Add rows with the columns of SCHEMA; they are written in batches of BUFFER_ROWS. Raises
         OutputError."""
         self._waiting.append(table)
         self._rows += table.num_rows
@@ -64,7 +64,7 @@ class Sinks:
             self._waiting, self._rows = [rows.slice(whole)], self._rows - whole
 
     def flush(self) -> None:
-        """Hand the rows waiting in memory to the files."""
+        """Write the rows waiting in memory to the files."""
         if self._waiting:
             self._hand_on(pa.concat_tables(self._waiting))
             self._waiting, self._rows = [], 0
@@ -80,12 +80,12 @@ class Sinks:
 def open_sinks(
     paths: Sequence[Path], metadata: Mapping[str, str], *, spreadsheet_safe: bool = False
 ) -> Iterator[Sinks]:
-    """Write tables that replace what stands under `paths` when the block ends without an exception,
+    """Write tables that replace existing files at `paths` when the block ends without an exception,
     and only then.
 
-    `metadata` says what made the results (model, detector, settings); Parquet keeps it, with the
-    versions added. `spreadsheet_safe` changes text in CSV that a spreadsheet would run as a
-    formula. Raises OutputError; OSErrors of the block itself pass unchanged.
+    `metadata` describes what made the results (model, detector, settings); Parquet stores it, with
+    versions added. With `spreadsheet_safe`, CSV text that a spreadsheet would run as a formula is
+    escaped. Raises OutputError; OSErrors of the block itself pass unchanged.
     """
     about = {**metadata, "schema_version": SCHEMA_VERSION, "program_version": _program_version()}
     with ExitStack() as stack:
@@ -103,11 +103,11 @@ def open_sinks(
 
 
 def read_table(path: Path) -> pa.Table:
-    """A result table of any of the formats with SCHEMA's columns and types, each photo's rows
-    together; further columns are skipped.
+    """Read a result table of any format, with SCHEMA's columns and types and each photo's rows
+    together; other columns are skipped.
 
-    Parquet's metadata stays on the schema. Raises BadInput for what is not such a table, and for
-    values that cannot be.
+    Parquet metadata is kept in the schema. Raises BadInput for anything else, and for invalid
+    values.
     """
     with readable(path):
         if is_folder(path) and folder.exists(path):
@@ -121,7 +121,7 @@ def read_table(path: Path) -> pa.Table:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """What keeps the block from reading a result table as BadInput."""
+    """Convert errors of reading a result table in the block to BadInput."""
     try:
         yield
     except UNREADABLE as error:
@@ -133,8 +133,8 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def checked(table: pa.Table, origin: Origin) -> pa.Table:
-    """The rows of a file with SCHEMA's columns and types alone. Raises BadInput, naming the column
-    and the row, for a value that cannot be; pyarrow's ArrowInvalid for a damaged table."""
+    """Return a file's rows with only SCHEMA's columns and types. Raises BadInput, naming column and
+    row, for an invalid value; pyarrow's ArrowInvalid for a damaged table."""
     table.validate(full=True)
     table = values.typed(table, origin)
     rules.check(table, origin)
@@ -142,7 +142,7 @@ def checked(table: pa.Table, origin: Origin) -> pa.Table:
 
 
 def parquet_files(path: Path) -> list[Path]:
-    """The Parquet files of a table: itself, those in a folder, or none. Raises OSError."""
+    """Return the Parquet files of a table: itself, those in a folder, or none. Raises OSError."""
     if is_folder(path):
         return folder.files(path) if folder.exists(path) else []
     return [path] if path.suffix.lower() == ".parquet" else []

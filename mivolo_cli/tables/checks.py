@@ -19,10 +19,10 @@ TABLE = Kind("result table of mivolo", is_ours)
 def check_outputs(
     paths: Sequence[Path], *, folders: bool = False, inputs: Sequence[Path] = ()
 ) -> None:
-    """Refuse, before any work, outputs that could not be written or would destroy something, such
-    as one of the inputs. Raises BadInput.
+    """Refuse, before any work, outputs that cannot be written or would destroy something, such as
+    one of the inputs. Raises BadInput.
 
-    With `folders`, a name without suffix is a folder of Parquet files.
+    With `folders`, a name without a suffix is a folder of Parquet files.
     """
     refuse_inputs(paths, inputs)
     for path in paths:
@@ -38,7 +38,8 @@ def check_outputs(
 
 
 def _check_bucket(path: Url) -> None:
-    """Whether it can be looked at; whether it can be written shows only in the end."""
+    """Refuse an output that cannot be looked up or is not ours; write access is only tested at the
+    end."""
     try:
         facts = _facts(path)
     except OSError as error:
@@ -57,7 +58,7 @@ def _check_bucket(path: Url) -> None:
 
 
 def _facts(path: Url) -> storage.Stat | None:
-    """Of the object; None if only its bucket is there. Raises OSError."""
+    """Return the status of the object; None if only its bucket exists. Raises OSError."""
     try:
         return storage.stat(str(path))
     except FileNotFoundError:

@@ -1,7 +1,7 @@
 """Results as CSV: UTF-8, with a header, and quotes only where needed. An empty field is null; an
 empty text is `""`.
 
-Tables saved by spreadsheets can be read, too: with semicolons or tabs, and with a byte order mark.
+Tables saved by spreadsheets can also be read: with semicolons or tabs, and with a byte order mark.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from .jsonl import plain_rows
 HEADER_LIMIT = 65_536
 SEPARATORS = ",;\t"
 MARK = b"\xef\xbb\xbf"
-"""A byte order mark: without it, Excel takes UTF-8 for the system's own coding."""
+"""A byte order mark: without it, Excel assumes the system's own encoding."""
 NEEDS_QUOTES = re.compile('^$|[",\r\n]')
 FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
-"""What spreadsheets take for the beginning of a formula, in the wide forms of East Asia too."""
+"""Characters that spreadsheets take for the start of a formula, including full-width forms."""
 LIKE_FORMULA = f"'*[{re.escape(''.join(FORMULA_STARTS))}]"
-"""What a `safe` table has an apostrophe before, so that it can be taken away again."""
+"""A `safe` table puts an apostrophe before such text; those with apostrophes match, so that it can
+be removed again."""
 FREE_TEXT = ("path", "root", "message")
 
 
 class CsvWriter:
-    """CSV has no place for metadata. `safe` is for spreadsheets: a byte order mark, and an
-    apostrophe before text that begins like a formula."""
+    """Stores no metadata. `safe` is for spreadsheets: a byte order mark, and an apostrophe before
+    text that begins like a formula."""
 
     def __init__(self, file: BinaryIO, metadata: Mapping[str, str], safe: bool = False) -> None:
         self._file = file
@@ -43,7 +44,7 @@ class CsvWriter:
         self._file.writelines(_line(map(harmless, row.values())) for row in plain_rows(batch))
 
     def close(self) -> None:
-        """Every line is already complete."""
+        """Do nothing: every line is already complete."""
 
 
 def is_ours(file: BinaryIO) -> bool:
@@ -56,7 +57,7 @@ def columns(file: BinaryIO) -> list[str]:
 
 
 def read(file: BinaryIO) -> pa.Table:
-    """The columns of SCHEMA as text."""
+    """Return the columns of SCHEMA as text."""
     safe = file.read(len(MARK)) == MARK
     file.seek(0)
     table = parsed(
@@ -71,7 +72,7 @@ def read(file: BinaryIO) -> pa.Table:
 
 
 def parsed(file: BinaryIO, **options: Any) -> pa.Table:
-    """Any table as text, whatever divides its columns; `options` are those of pyarrow's conversion.
+    """Read any table as text, whatever its separator; `options` are pyarrow's ConvertOptions.
     Raises ValueError and ArrowException."""
     header = _header(file)
     file.seek(0)
@@ -87,7 +88,7 @@ def parsed(file: BinaryIO, **options: Any) -> pa.Table:
 
 
 def _header(file: BinaryIO) -> str:
-    """The first line. Raises ValueError if it is not UTF-8."""
+    """Return the first line. Raises ValueError if it is not UTF-8."""
     line = file.readline(HEADER_LIMIT)
     try:
         return line.decode("utf-8-sig").rstrip("\r\n")
@@ -96,12 +97,12 @@ def _header(file: BinaryIO) -> str:
 
 
 def _separator(header: str) -> str:
-    """What divides the columns of this header."""
+    """Return the column separator of this header."""
     return max(SEPARATORS, key=header.count)
 
 
 def _without_apostrophes(table: pa.Table) -> pa.Table:
-    """The texts as they were before a CsvWriter made them safe."""
+    """Return the texts as they were before a CsvWriter escaped them."""
     for name in FREE_TEXT:
         original = pc.replace_substring_regex(table[name], f"^'({LIKE_FORMULA})", r"\1")
         table = table.set_column(table.schema.get_field_index(name), name, original)

@@ -1,5 +1,5 @@
-"""Results as a folder of Parquet files, for more rows than one file should contain; a photo's rows
-are all in the same file."""
+"""Results as a folder of Parquet files, for more rows than one file should contain; all rows of a
+photo are in the same file."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..storage import Url
 from . import parquet
 
 FILE_ROWS = 1_000_000
-"""Number of rows after which a file ends with its current photo: about 100 MB."""
+"""Rows after which a file ends with its current photo: about 100 MB."""
 FILE = re.compile(r"part-\d{5,}\.parquet")
 DONE = "_SUCCESS"
-"""An empty object that says, as Hadoop and Spark do, that a folder in a bucket is complete."""
+"""An empty object that marks a folder in a bucket as complete, as in Hadoop and Spark."""
 
 
 class FolderWriter:
-    """Fills an empty folder; there is a file even if there are no rows. Each file has the metadata
-    of a whole table."""
+    """Fills an empty folder, with at least one file even if there are no rows. Each file has the
+    metadata of the whole table."""
 
     def __init__(self, folder: Path, metadata: Mapping[str, str]) -> None:
         self._folder, self._metadata = folder, metadata
@@ -39,7 +39,7 @@ class FolderWriter:
             self._add(batch.slice(start))
 
     def close(self) -> None:
-        """The last file is on the disk then. May be called twice."""
+        """Write the last file to disk. May be called twice."""
         if not self._file.closed:
             self._writer.close()
             atomic.sync(self._file)
@@ -57,7 +57,7 @@ class FolderWriter:
 
 
 def exists(folder: Path) -> bool:
-    """Whether this is a folder, or in a bucket what stands for one. Raises OSError."""
+    """Whether this is a folder, or its equivalent in a bucket. Raises OSError."""
     if not isinstance(folder, Url):
         return folder.is_dir()
     try:
@@ -67,21 +67,21 @@ def exists(folder: Path) -> bool:
 
 
 def files(folder: Path) -> list[Path]:
-    """The files of a folder that was written here, in the order of their rows. Raises OSError."""
+    """Return the files of a results folder in the order of their rows. Raises OSError."""
     return sorted(folder / name for name in _names(folder) if FILE.fullmatch(name))
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether nothing else is in the folder. Raises pyarrow's ArrowInvalid where a file is no
-    Parquet file at all."""
+    """Whether the folder contains nothing else. Raises pyarrow's ArrowInvalid if a file is not
+    Parquet."""
     return all(name == DONE or FILE.fullmatch(name) for name in _names(folder)) and all(
         map(_is_ours, files(folder))
     )
 
 
 def upload(folder: Path, url: Url) -> None:
-    """Put the files of a folder in the place of those in a bucket, where DONE is missing meanwhile.
-    Raises OSError."""
+    """Replace the files in a bucket by those of a folder; DONE is missing meanwhile. Raises
+    OSError."""
     storage.remove(str(url / DONE))
     new = files(folder)
     for file in new:
@@ -93,7 +93,8 @@ def upload(folder: Path, url: Url) -> None:
 
 
 def read(folder: Path) -> pa.Table:
-    """Its rows, with the metadata of the first file. Raises ValueError if there is none."""
+    """Return all rows, with the metadata of the first file. Raises ValueError if there are no
+    files."""
     tables = [_read(file) for file in files(folder)]
     if not tables:
         raise ValueError("it is a folder without results")
@@ -119,6 +120,6 @@ def _is_ours(file: Path) -> bool:
 
 
 def _next_photo(batch: pa.RecordBatch) -> int:
-    """The place of the first row that begins a photo."""
+    """Return the index of the first row that begins a photo."""
     persons = batch.column("person").to_pylist()
     return next((place for place, person in enumerate(persons) if not person), batch.num_rows)

@@ -1,4 +1,4 @@
-"""The formats of result tables: a name's suffix chooses one, and no suffix means a folder of
+"""The formats of result tables: the suffix of a name selects one, and no suffix means a folder of
 Parquet files."""
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class TableWriter(Protocol):
     def write(self, batch: pa.RecordBatch) -> None: ...
 
     def close(self) -> None:
-        """Write what is still missing; the file stays open. May be called twice."""
+        """Write buffered data; the file stays open. May be called twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableFormat:
-    """A format of tables. Content that is not of it raises one of UNREADABLE."""
+    """A table format. Content in any other format raises one of UNREADABLE."""
 
     writer: Callable[[BinaryIO, Mapping[str, str]], TableWriter]
     is_ours: Callable[[BinaryIO], bool]
@@ -46,11 +46,11 @@ VERBS = {
     **dict.fromkeys((".html", ".htm"), "report {table} -o {name}"),
     ".json": "export {table} --to coco -o {name}",
 }
-"""What makes a file with this suffix of a table."""
+"""Suffix -> the command that makes such a file from a table."""
 
 
 def format_of(path: Path) -> TableFormat:
-    """Of a table to write. Raises BadInput for a name without a known suffix."""
+    """Return the format of a table to write. Raises BadInput for a name without a known suffix."""
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         hint = f"use one of {', '.join(FORMATS)}"
@@ -63,7 +63,7 @@ def format_of(path: Path) -> TableFormat:
 
 
 def format_to_read(path: Path) -> TableFormat:
-    """Of a table that was written. Raises BadInput for a name without a known suffix."""
+    """Return the format of an existing table. Raises BadInput for a name without a known suffix."""
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         hint = f"give a table of mivolo scan ({', '.join(FORMATS)}): mivolo scan PATH -o people.csv"

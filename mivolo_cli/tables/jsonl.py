@@ -18,7 +18,7 @@ LINE_SEPARATORS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u202
 
 
 class JsonlWriter:
-    """JSON Lines has no place for metadata."""
+    """Stores no metadata."""
 
     def __init__(self, file: BinaryIO, metadata: Mapping[str, str]) -> None:
         self._file = file
@@ -29,12 +29,12 @@ class JsonlWriter:
             self._file.write(line.encode() + b"\n")
 
     def close(self) -> None:
-        """Every line is already complete."""
+        """Do nothing: every line is already complete."""
 
 
 def plain_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """The rows with timestamps as ISO 8601 text: milliseconds are written only where there are
-    any."""
+    """Yield the rows with timestamps as ISO 8601 text, with milliseconds only if they are not
+    zero."""
     for row in batch.to_pylist():
         moment: datetime | None = row["taken_at"]
         if moment is not None:
@@ -49,7 +49,7 @@ def is_ours(file: BinaryIO) -> bool:
 
 
 def columns(file: BinaryIO) -> list[str]:
-    """The keys of the first object; a file without any line is a table without rows."""
+    """Return the keys of the first object; a file without lines is a table without rows."""
     line = file.readline(LINE_LIMIT)
     if not line:
         return SCHEMA.names
@@ -60,7 +60,8 @@ def columns(file: BinaryIO) -> list[str]:
 
 
 def read(file: BinaryIO) -> pa.Table:
-    """The columns of SCHEMA; of any types where another program wrote them. Raises ValueError."""
+    """Return the columns of SCHEMA, with any types if another program wrote them. Raises
+    ValueError."""
     if not file.read(1):
         return SCHEMA.empty_table()
     file.seek(0)
@@ -93,7 +94,7 @@ def _read_by_lines(file: BinaryIO) -> pa.Table:
 
 
 def _column(rows: Sequence[Mapping[str, Any]], name: str) -> pa.Array:
-    """Values of one type, or all of them as text."""
+    """Return values of one type, or all of them as text."""
     values = [row.get(name) for row in rows]
     try:
         return pa.array(values)

@@ -1,4 +1,4 @@
-"""Photo libraries that have moved: maps the folders of a table to where they are now.
+"""Photo libraries that have moved: map the folders of a table to their new locations.
 
 `NEW` replaces the table's only root. `OLD=NEW` replaces a root, or a folder above roots.
 """
@@ -19,11 +19,11 @@ from ..records import stays_inside, text
 
 SHOWN = 3
 MOVED = "if photos have moved, add --root NEW"
-"""A note that helps where photos are missing."""
+"""A hint for missing photos."""
 
 
 def new_roots(given: Sequence[str], roots: Collection[str]) -> dict[str, str]:
-    """The roots that are elsewhere now, each with the folder in its place. Raises BadInput."""
+    """Return the roots that have moved, each with its new folder. Raises BadInput."""
     moved: dict[str, str] = {}
     for option in given if roots else ():
         moved |= _moved(option, roots)
@@ -36,14 +36,14 @@ def new_roots(given: Sequence[str], roots: Collection[str]) -> dict[str, str]:
 
 
 def relocated(table: pa.Table, given: Sequence[str]) -> pa.Table:
-    """A table with its roots where they are now. Raises BadInput."""
+    """Return a table with its roots replaced by their new folders. Raises BadInput."""
     if not given:
         return table
     return with_roots(table, new_roots(given, table["root"].unique().to_pylist()))
 
 
 def with_roots(table: pa.Table, new: Mapping[str, str]) -> pa.Table:
-    """The same rows with other roots."""
+    """Return the same rows with other roots."""
     if not new:
         return table
     roots = [new.get(root, root) for root in table["root"].to_pylist()]
@@ -52,7 +52,7 @@ def with_roots(table: pa.Table, new: Mapping[str, str]) -> pa.Table:
 
 
 def _moved(option: str, roots: Collection[str]) -> dict[str, str]:
-    """What one option says of these roots."""
+    """Apply one option to these roots."""
     for old, new in _divided(option):
         below = {root: rest for root in roots if (rest := _rest(root, old)) is not None}
         if below:
@@ -67,15 +67,15 @@ def _moved(option: str, roots: Collection[str]) -> dict[str, str]:
 
 
 def _divided(option: str) -> Iterator[tuple[str, str]]:
-    """What may be meant by OLD=NEW; names, too, may have an equals sign in them."""
+    """Yield the possible readings of OLD=NEW; names may contain an equals sign."""
     for place, letter in enumerate(option):
         if letter == "=" and option[:place] and option[place + 1 :]:
             yield os.path.expanduser(option[:place]), option[place + 1 :]
 
 
 def _rest(root: str, old: str) -> str | None:
-    """The path of a root below an old folder, empty for the folder itself; None if it is elsewhere.
-    The old system may have been another one."""
+    """Return the path of a root below an old folder, empty for the folder itself; None if it is
+    elsewhere. The paths may come from another operating system."""
     if PureWindowsPath(root).is_absolute() and not storage.is_url(root):
         root, old = root.replace("\\", "/"), old.replace("\\", "/")
         if root.lower().startswith(old.lower()):
@@ -87,8 +87,8 @@ def _rest(root: str, old: str) -> str | None:
 
 
 def _inside(folder: str, rest: str, root: str) -> str:
-    """A root in its new folder, which it may not leave, by `..` or through a link: tables may come
-    from strangers. Raises BadInput."""
+    """Return a root in its new folder, which it must not leave by `..` or a link: tables are
+    untrusted. Raises BadInput."""
     if not rest:
         return folder
     place = f"{folder.rstrip('/')}/{rest}"
@@ -104,7 +104,7 @@ def _inside(folder: str, rest: str, root: str) -> str:
 
 
 def _folder(new: str) -> str:
-    """An absolute folder, or the URL of one, as it stands in tables. Raises BadInput."""
+    """Return an absolute folder, or a folder's URL, as stored in tables. Raises BadInput."""
     path = storage.place(new)
     if isinstance(path, storage.Url):
         return str(path).rstrip("/")
@@ -118,6 +118,6 @@ def _folder(new: str) -> str:
 
 
 def _hint(roots: Collection[str]) -> str:
-    """How to name the folders of a table."""
+    """Tell how to name the folders of a table."""
     shown = ", ".join(sorted(roots)[:SHOWN]) + (" and others" if len(roots) > SHOWN else "")
     return f"say which: --root OLD=NEW, once a folder, or a folder above; the table has {shown}"

@@ -16,7 +16,7 @@ ROWS_AT_ONCE = 4096
 
 
 class ParquetWriter:
-    """Writes a row group a batch; `metadata` is stored with every key under `mivolo.`."""
+    """Writes one row group per batch; `metadata` is stored with every key under `mivolo.`."""
 
     def __init__(self, file: BinaryIO, metadata: Mapping[str, str]) -> None:
         schema = SCHEMA.with_metadata({KEY_PREFIX + key: value for key, value in metadata.items()})
@@ -30,7 +30,7 @@ class ParquetWriter:
 
 
 def is_ours(file: BinaryIO) -> bool:
-    """Raises pyarrow's ArrowInvalid where it is no Parquet file at all."""
+    """Whether this is our table. Raises pyarrow's ArrowInvalid if it is not Parquet at all."""
     schema = pq.ParquetFile(file).schema_arrow
     known = schema.names in (SCHEMA.names, FIRST_COLUMNS)
     return known and VERSION_KEY.encode() in (schema.metadata or {})
@@ -45,7 +45,7 @@ def read(file: BinaryIO) -> pa.Table:
 
 
 def metadata(file: BinaryIO) -> dict[str, str]:
-    """What was given to the Writer."""
+    """Return what was passed to ParquetWriter."""
     kept: Mapping[bytes, bytes] = pq.ParquetFile(file).schema_arrow.metadata or {}
     facts = {key.decode(): value.decode() for key, value in kept.items()}
     return {
@@ -56,6 +56,6 @@ def metadata(file: BinaryIO) -> dict[str, str]:
 
 
 def batches(file: BinaryIO, columns: Sequence[str] = tuple(SCHEMA.names)) -> Iterator[pa.Table]:
-    """The rows, a few thousand at a time."""
+    """Yield the rows, a few thousand at a time."""
     for batch in pq.ParquetFile(file).iter_batches(ROWS_AT_ONCE, columns=list(columns)):
         yield pa.Table.from_batches([batch])

@@ -1,4 +1,4 @@
-"""Result tables as photos and people; every reader of results starts here."""
+"""Result tables as photos and people, the common entry point for reading results."""
 
 from __future__ import annotations
 
@@ -18,25 +18,24 @@ from .stream import by_photo
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """A table that has been read; `made_by` names the model and the detector where the format keeps
-    them."""
+    """A table in memory; `made_by` names the model and the detector if the format stores them."""
 
     table: pa.Table
     made_by: Mapping[str, str]
 
     def __iter__(self) -> Iterator[Result | Failure]:
-        """The photos in the table's order; rows of one photo stand together."""
+        """Yield the photos in the table's order; rows of one photo must be together."""
         yield from map(from_rows, by_photo([self.table]))
 
     @property
     def roots(self) -> list[str]:
-        """The folders that the photos' paths start from."""
+        """The folders that the photos' paths are relative to."""
         return sorted(self.table["root"].unique().to_pylist())
 
 
 def read_results(path: Path, min_score: float = 0.0, moved: Sequence[str] = ()) -> Results:
-    """A table of `mivolo scan` in any of its formats, without people who scored less, and with
-    folders that have `moved` where they are now. Raises BadInput."""
+    """Read a table of `mivolo scan` in any format, without people who scored less than `min_score`,
+    and with new folders for those that have `moved`. Raises BadInput."""
     table = relocated(with_min_score(tables.read_table(path), min_score), moved)
     metadata = {
         key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()

@@ -1,6 +1,6 @@
-"""Rules that the values of a result table must meet, whoever wrote it.
+"""Rules for the values of a result table, whatever program wrote it.
 
-Scans write only valid rows; tables that were edited or come from strangers may contain others.
+Scans write only valid rows; edited or untrusted tables may contain others.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from .values import Origin, refuse
 KINDS = ("face", "body")
 CORNERS = BOX_COLUMNS[:4]
 FARTHEST = 3.4028235e38
-"""The greatest number of 32 bits, in which boxes are computed: sums of greater ones overflow."""
+"""The largest 32-bit float, the type of box arithmetic: sums of larger numbers overflow."""
 OLDEST = 200
-"""Maximum in years. No model predicts this much, but dropped decimal points do."""
+"""Maximum in years. No model predicts this much, but lost decimal points do."""
 RANGES = {
     **dict.fromkeys(("bytes", "width", "height", "person"), (0, None)),
     **dict.fromkeys(("age", "age_low", "age_high"), (0, OLDEST)),
@@ -40,7 +40,7 @@ FIRST, LAST = datetime.min, datetime.max.replace(microsecond=999_000)
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Which rows of a column break a rule, and what is said of the first."""
+    """The rows of a column that break a rule, and the message for the first."""
 
     column: str
     rows: pa.ChunkedArray
@@ -48,7 +48,7 @@ class Fault:
 
 
 def check(table: pa.Table, origin: Origin) -> None:
-    """Raises BadInput naming the column and the row of the first value that cannot be."""
+    """Raise BadInput naming the column and the row of the first invalid value."""
     for fault in _faults(table):
         wrong = pc.index(pc.fill_null(fault.rows, False), True).as_py()
         if wrong >= 0:
@@ -81,7 +81,7 @@ def _faults(table: pa.Table) -> Iterator[Fault]:
 
 
 def _box_faults(table: pa.Table, kind: str) -> Iterator[Fault]:
-    """A box has all of its corners or none, the second one right of and below the first."""
+    """A box has all of its corners or none, the second one to the right of and below the first."""
     names = [f"{kind}_{corner}" for corner in CORNERS]
     x1, y1, x2, y2 = (table[name] for name in names)
     known = [pc.is_valid(table[name]) for name in names]

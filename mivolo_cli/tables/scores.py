@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 from ..records import SCHEMA
 
 ABOUT_PHOTO = ("path", "root", "bytes", "mtime_ns", "width", "height", "taken_at", "status")
-"""Columns that a photo without people has."""
+"""Columns that are set for a photo without people."""
 
 
 def with_min_score(table: pa.Table, min_score: float) -> pa.Table:
-    """A result table without people whose face, or body where no face was found, scored less.
+    """Drop people whose face score, or body score if no face was found, is too low.
 
-    Boxes without a score stay. A photo on which nobody is left keeps one row, `no_people`.
+    Boxes without a score are kept. A photo without remaining people keeps one row, `no_people`.
     """
     score = pc.coalesce(table["face_score"], table["body_score"])
     certain = pc.fill_null(pc.greater_equal(score, min_score), True)

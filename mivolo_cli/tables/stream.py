@@ -21,11 +21,11 @@ ROWS_AT_ONCE = 4096
 
 
 def stream(path: Path, moved: Sequence[str] = ()) -> Iterator[pa.Table]:
-    """The rows of a result table as `read_table` has them: each photo's together, which may go on
-    in the next table. Folders that have `moved` are where they are now.
+    """Yield the rows of a result table as `read_table` does: each photo's rows are together, but
+    may continue in the next table. Folders that have `moved` are replaced.
 
-    Parquet, be it a folder, is read as it is asked for if its rows stand as a scan writes them;
-    other tables are read whole. Raises BadInput.
+    Parquet files and folders are read on demand if their rows are in the order of a scan; other
+    tables are read whole. Raises BadInput.
     """
     with readable(path):
         files = parquet_files(path)
@@ -45,7 +45,7 @@ def stream(path: Path, moved: Sequence[str] = ()) -> Iterator[pa.Table]:
 def by_photo(
     tables: Iterable[pa.Table], columns: Sequence[str] = SCHEMA.names
 ) -> Iterator[list[dict[str, Any]]]:
-    """The rows of each photo; those of one photo stand together, be it in several tables."""
+    """Yield the rows of each photo, which must be together but may span several tables."""
     batches = (
         batch
         for table in tables
@@ -66,8 +66,9 @@ def _roots(files: Iterable[Path]) -> set[str]:
 
 
 def _is_in_order(files: Sequence[Path]) -> bool:
-    """Whether the files are ours, and every person but a photo's first one follows the one before:
-    so the rows of a photo stand together. What cannot be read is told by whoever reads it."""
+    """Whether the files are ours, and every person except a photo's first directly follows the
+    previous one, so the rows of a photo are together. Unreadable files are left to the reader to
+    report."""
     try:
         return _all_ours(files) and _follow(_order(files))
     except (*UNREADABLE, TypeError):

@@ -1,4 +1,4 @@
-"""Count photos and people of a result table: in total, and by year, month and folder."""
+"""Count photos and people in a result table: in total, and by year, month and folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .scores import is_certain
 from .stream import by_photo, stream
 
 BANDS = ((0, 4), (5, 14), (15, 29), (30, 44), (45, 64), (65, None))
-"""Ages in whole years, both ends inside, as `mivolo eval` groups them."""
+"""Ages in whole years, bounds included, as grouped by `mivolo eval`."""
 UNKNOWN = "unknown"
 AGES = tuple(f"{low}+" if high is None else f"{low}-{high}" for low, high in BANDS)
 GENDERS = ("female", "male")
@@ -23,8 +23,8 @@ Row = Mapping[str, Any]
 
 @dataclass(slots=True)
 class Counts:
-    """`people` are those whom the model judged, and only they have ages and genders; `not_judged`
-    were too small or hidden. `photos` are all, `no_people` and `unreadable` among them."""
+    """`people` were judged by the model, and only they have ages and genders; `not_judged` were too
+    small or hidden. `photos` includes `no_people` and `unreadable`."""
 
     photos: int = 0
     no_people: int = 0
@@ -35,7 +35,7 @@ class Counts:
     ages: dict[str, int] = field(default_factory=lambda: dict.fromkeys((*AGES, UNKNOWN), 0))
 
     def add(self, rows: Sequence[Row]) -> None:
-        """One photo, by the rows of people that count; none for a photo without them."""
+        """Count one photo by the rows of people to count; empty if it has none."""
         self.photos += 1
         self.no_people += all(row["status"] == "no_people" for row in rows)
         self.unreadable += any(row["status"] == "error" for row in rows)
@@ -47,7 +47,7 @@ class Counts:
                 self.ages[band(row["age"])] += 1
 
     def columns(self) -> dict[str, int]:
-        """Numbers of a table for people, by their titles."""
+        """Return the numbers by column title, for display."""
         genders = {"no gender" if name == UNKNOWN else name: n for name, n in self.genders.items()}
         ages = {"no age" if name == UNKNOWN else name: n for name, n in self.ages.items()}
         return {
@@ -59,8 +59,8 @@ class Counts:
 
 @dataclass(slots=True)
 class Summary:
-    """Counts of all photos, and of parts: years as 2015 and months as "2015-06", both None if
-    nobody knows when a photo was taken, and folders as root and path below it."""
+    """Counts of all photos, and of parts: years as 2015 and months as "2015-06", both None if the
+    date of a photo is unknown, and folders as root and path below it."""
 
     all: Counts = field(default_factory=Counts)
     years: dict[int | None, Counts] = field(default_factory=lambda: defaultdict(Counts))
@@ -68,7 +68,7 @@ class Summary:
     folders: dict[tuple[str, str], Counts] = field(default_factory=lambda: defaultdict(Counts))
 
     def add(self, rows: Sequence[Row], min_score: float = 0.0) -> None:
-        """One photo, by all of its rows; people who scored less are skipped."""
+        """Count one photo by all of its rows; people who scored less are skipped."""
         time, path = rows[0]["taken_at"], rows[0]["path"]
         folder = rows[0]["root"], path.rpartition("/")[0] or "."
         people = [row for row in rows if is_certain(row, min_score)]
@@ -89,11 +89,12 @@ class Summary:
         yield from sorted(self.months.items(), key=lambda item: (item[0] is None, item[0]))
 
     def by_folder(self) -> Iterator[tuple[tuple[str, str], Counts]]:
-        """The folders in the order of a walk; a folder's photos are not counted above it, too."""
+        """Yield the folders in walking order; each photo counts only for its own folder."""
         yield from sorted(self.folders.items(), key=lambda item: _steps(*item[0]))
 
     def named_folders(self) -> Iterator[tuple[str, Counts]]:
-        """The same, as paths below the one root, or as whole paths where there are several."""
+        """Yield the same with paths relative to the root, or full paths if there are several
+        roots."""
         has_one_root = len({root for root, _ in self.folders}) == 1
         for (root, folder), counts in self.by_folder():
             whole = root if folder == "." else f"{root.rstrip('/')}/{folder}"
@@ -109,7 +110,7 @@ def summarise(results: Path, min_score: float = 0.0) -> Summary:
 
 
 def band(age: float | None) -> str:
-    """The name of an age's band; ages are rounded, as they are shown."""
+    """Return the name of an age's band; ages are rounded as for display."""
     if age is None:
         return UNKNOWN
     fitting = (name for name, (low, _) in zip(AGES, BANDS, strict=True) if low <= whole_years(age))

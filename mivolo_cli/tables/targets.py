@@ -1,4 +1,4 @@
-"""Outputs being written: each gets its name only at the very end, when it is complete."""
+"""Outputs being written: each gets its name only when it is complete."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from .formats import TableWriter, format_of, is_folder
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An output on its way. This one is a folder: in its place `atomic.new_folder` puts it, after
-    all files."""
+    """An unfinished output. The base class is for folders, which `atomic.new_folder` moves into
+    place after all files."""
 
     path: Path
     writer: TableWriter
@@ -31,17 +31,17 @@ class Target:
             self.writer.write(batch)
 
     def finish(self) -> None:
-        """Nothing is missing on the disk then."""
+        """Complete the output on disk."""
         with reported(self.path):
             self.writer.close()
 
     def publish(self) -> None:
-        """Give it its name."""
+        """Give it its final name."""
 
 
 @dataclass(frozen=True, slots=True)
 class _BucketFolder(Target):
-    """In a folder on this computer."""
+    """A folder for a bucket, written locally first."""
 
     url: Url
     temporary: Path
@@ -53,7 +53,7 @@ class _BucketFolder(Target):
 
 @dataclass(frozen=True, slots=True)
 class _File(Target):
-    """In a temporary file: next to the output, or in the staging folder of a Url."""
+    """A temporary file: next to the output, or in the staging folder of a Url."""
 
     draft: atomic.Draft
 
@@ -73,7 +73,8 @@ class _File(Target):
 def open_target(
     path: Path, metadata: Mapping[str, str], *, spreadsheet_safe: bool
 ) -> AbstractContextManager[Target]:
-    """What is not published when the block ends leaves nothing behind. Raises OutputError."""
+    """Open an output; if it is not published when the block ends, nothing is left behind. Raises
+    OutputError."""
     if not is_folder(path):
         return _open_file(path, metadata, spreadsheet_safe)
     return (
@@ -84,8 +85,8 @@ def open_target(
 
 
 def remove_leftovers(path: Path) -> None:
-    """Delete what a killed run has left of an output next to it. Nobody may be writing it now."""
-    if not isinstance(path, Url):  # what was on its way there is in its staging folder
+    """Delete what a killed run left next to an output, which must not be in use by another run."""
+    if not isinstance(path, Url):  # unfinished uploads are in its staging folder
         atomic.remove_leftovers(real(path))
 
 

@@ -29,25 +29,25 @@ NUMBERS = [
     if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
 ]
 SURE_DIGITS = 7
-"""A spreadsheet that shows fewer digits of a large number has rounded it."""
+"""A large number with fewer digits in a spreadsheet has been rounded."""
 EPOCH = datetime(1970, 1, 1)
 DAY_FIRST = ("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y")
-"""Times as only one order of day and month writes them."""
+"""Time formats with an unambiguous order of day and month."""
 AGAIN = "correct it there, or use the original table of mivolo scan"
 SHOWN = 40
-"""Characters of a value that a message shows."""
+"""Maximum characters of a value in a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where rows come from: a file, in which `first` rows are before them."""
+    """Where rows come from: a file, in which `first` rows precede them."""
 
     path: Path
     first: int = 0
 
 
 class Unclear(ValueError):
-    """A value that cannot be read, or could mean two things."""
+    """A value that cannot be parsed, or is ambiguous."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class DecimalMark:
 
 
 def _finite(value: Any) -> Decimal | None:
-    """Exactly this number; None for none. Raises Unclear."""
+    """Return exactly this number; None if it is missing. Raises Unclear."""
     if value is None or value != value:
         return None
     if not isinstance(value, int | float | Decimal):
@@ -84,8 +84,8 @@ def _finite(value: Any) -> Decimal | None:
 
 
 def typed(table: pa.Table, origin: Origin) -> pa.Table:
-    """The columns of SCHEMA in its types, other columns left out. Those that tables of schema
-    version 1 lack are empty. Raises BadInput."""
+    """Return the columns of SCHEMA in its types, without other columns. Those missing from schema
+    version 1 are empty. Raises BadInput."""
     for name in set(LATER_COLUMNS) - set(table.column_names):
         table = table.append_column(name, pa.nulls(table.num_rows))
     mark = decimal_mark(table, NUMBERS, origin)
@@ -94,8 +94,8 @@ def typed(table: pa.Table, origin: Origin) -> pa.Table:
 
 
 def in_order(table: pa.Table) -> pa.Table:
-    """The rows of each photo together and by person, as after a scan: somebody may have sorted them
-    by age. Photos keep the order of their first rows."""
+    """Sort the rows by photo and person, as after a scan: other programs may have reordered them.
+    Photos keep the order of their first rows."""
     photos = pc.binary_join_element_wise(table["root"], table["path"], "\0").combine_chunks()
     place = pa.chunked_array([photos.dictionary_encode().indices])
     keys = pa.table({"place": place, "person": table["person"]})
@@ -104,10 +104,10 @@ def in_order(table: pa.Table) -> pa.Table:
 
 
 def refuse(origin: Origin, column: str, row: int, value: pa.Scalar, problem: str) -> BadInput:
-    """The error for one value; rows are counted from 0 here, and from 1 for the user."""
+    """Return the error for one value; rows count from 0 here, and from 1 for the user."""
     try:
         text = str(value.as_py())
-    except (OverflowError, ValueError):  # a time that Python cannot have
+    except (OverflowError, ValueError):  # a time that Python cannot represent
         text = str(value.cast(pa.int64()))
     shown = repr(text if len(text) <= SHOWN else text[: SHOWN - 3] + "...")
     what = f"{shown} {problem}" if value.is_valid else problem
@@ -116,12 +116,12 @@ def refuse(origin: Origin, column: str, row: int, value: pa.Scalar, problem: str
 
 
 def _column(column: pa.ChunkedArray, field: pa.Field, mark: DecimalMark, origin: Origin) -> Any:
-    """One column in the type of its field."""
+    """Convert one column to the type of its field."""
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     try:
         column = column.cast(field.type)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # refused below by its row, if at all
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # errors are raised below, by row
         column = pa.chunked_array([_one_by_one(column, field, mark, origin)])
     if pa.types.is_floating(field.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, field.type), column)
@@ -145,7 +145,7 @@ def _one_by_one(
 
 
 def _read(value: Any, field: pa.Field, mark: DecimalMark) -> Any:
-    """A value as Python has it. Raises Unclear."""
+    """Convert a value to its Python type. Raises Unclear."""
     if pa.types.is_timestamp(field.type):
         return _time(value)
     if pa.types.is_integer(field.type):
@@ -157,8 +157,8 @@ def _read(value: Any, field: pa.Field, mark: DecimalMark) -> Any:
 
 
 def _whole(value: Any, mark: DecimalMark) -> int | None:
-    """A whole number. Programs write a float with all digits that matter, and `e`; a spreadsheet
-    may round what it shows, with `E`. Raises Unclear."""
+    """Parse a whole number. Programs write floats with all significant digits and `e`; spreadsheets
+    may round what they show, with `E`. Raises Unclear."""
     number = mark.number(value)
     if number is None:
         return None
@@ -172,8 +172,8 @@ def _whole(value: Any, mark: DecimalMark) -> int | None:
 
 
 def _time(value: Any) -> datetime | None:
-    """A time without zone, as a clock showed it. Numbers are milliseconds since 1970, as pandas
-    writes them. Raises Unclear."""
+    """Parse a time without zone, as a clock showed it. Numbers are milliseconds since 1970, as
+    pandas writes them. Raises Unclear."""
     if isinstance(value, datetime):
         return value.replace(tzinfo=None, microsecond=value.microsecond // 1000 * 1000)
     if value is None or str(value).strip().lower() in NOTHING:
@@ -197,8 +197,8 @@ def _reader(form: str) -> Any:
 
 
 def decimal_mark(table: pa.Table, names: Iterable[str], origin: Origin) -> DecimalMark:
-    """Decimal commas are there if a comma in one of these columns can be nothing else. Raises
-    BadInput if all of them could also divide thousands."""
+    """Detect decimal commas: a comma in one of these columns that can be nothing else. Raises
+    BadInput if all of them could also separate thousands."""
     doubt: tuple[str, int, pa.Scalar] | None = None
     for name, row, value in _with_commas(table, names):
         if re.search(r",(?!\d{3}\s*$)|^\s*[+-]?0,", value.as_py()):
@@ -210,7 +210,7 @@ def decimal_mark(table: pa.Table, names: Iterable[str], origin: Origin) -> Decim
 
 
 def _with_commas(table: pa.Table, names: Iterable[str]) -> Iterator[tuple[str, int, pa.Scalar]]:
-    """Column, row and text of numbers that have one comma."""
+    """Yield column, row and text of numbers with one comma."""
     for name in names:
         column = table[name]
         if not _is_text(column.type):

@@ -14,7 +14,7 @@ from .outcome import TagOutcome
 
 
 def compare(photo: Photo, rows: Rows, provenance: Provenance, options: TagOptions) -> TagOutcome:
-    """Whether the photo or its sidecar matches the table. Raises Refused."""
+    """Compare the photo or its sidecar with the table. Raises Refused."""
     file = lookup.photo_file(photo)
     for name in sidecar.NAMES:
         lookup.photo_file(photo, partial(sidecar.path, name=name))

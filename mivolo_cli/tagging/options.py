@@ -17,9 +17,9 @@ Where = Literal["auto", "photo", "sidecar"]
 
 @dataclass(frozen=True, slots=True)
 class TagOptions:
-    """`where` auto takes the photo itself if its format and state allow it, and a sidecar
-    otherwise; sidecars that are there are brought up to date as well, except with `photo`. People
-    with detection scores below `min_score` are skipped. `moved` says where photos are now: see
+    """With `where` auto, the photo itself is written if its format and state allow it, and a
+    sidecar otherwise; existing sidecars are updated as well, except with `photo`. People with
+    detection scores below `min_score` are skipped. `moved` gives the photos' new folders: see
     tables.moved."""
 
     results: Path

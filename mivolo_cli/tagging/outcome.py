@@ -18,8 +18,8 @@ from ..records import Photo, text
 
 Status = Literal[
     "tagged", "sidecar", "unchanged", "nobody", "refused",  # tag
-    "same", "differs", "untagged",  # tag --check: as the results say, otherwise, not at all
-    "restored", "removed", "none",  # untag: the original bytes, our entries alone, nothing of ours
+    "same", "differs", "untagged",  # tag --check: matches, differs, has no tags
+    "restored", "removed", "none",  # untag: original bytes, only our entries removed, none found
 ]  # fmt: skip
 BETWEEN_TAGS = re.compile(r">\s*<")
 COLUMNS = ("root", "path", "status", "written", "code", "message", "reversible", "original_sha256")
@@ -28,13 +28,13 @@ HEADER_LIMIT = 1024
 
 @dataclass(frozen=True, slots=True)
 class TagOutcome:
-    """`written` is the file that was or would be written, `updated` are sidecars next to it that
-    were there and got the same; `code` is one of REASONS where something could not be done.
-    `instead` says why a sidecar was written instead of the photo, where that was not asked for.
+    """`written` is the file that was or would be written, `updated` are existing sidecars next to
+    it that were updated as well. `code` is one of REASONS if something could not be done. `instead`
+    is the reason if a sidecar was written instead of the photo without being requested.
 
-    `reversible` says whether `untag` can give the original bytes back, None if nothing is written.
-    In a dry run, `people` is what is said of whom, and `diff` is the change of the packet, both for
-    people to read.
+    `reversible`: whether `untag` can restore the original bytes; None if nothing is written. In a
+    dry run, `people` is a summary of the people, and `diff` the change of the packet, both
+    readable.
     """
 
     photo: Photo
@@ -52,8 +52,8 @@ class TagOutcome:
 
 @dataclass(slots=True)
 class Tally:
-    """How many photos had which outcome, and which reasons were given; `updated` counts sidecars
-    beside tagged photos."""
+    """Number of photos by outcome and by reason; `updated` counts sidecars next to tagged
+    photos."""
 
     photos: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
@@ -63,7 +63,7 @@ class Tally:
 
     @property
     def failed(self) -> int:
-        """Photos for which something could not be done as it was asked."""
+        """Number of photos for which something could not be done as requested."""
         return self.codes.total() + self.statuses["differs"] + self.statuses["untagged"]
 
     def count(self, outcome: TagOutcome) -> None:
@@ -75,21 +75,20 @@ class Tally:
 
 
 def diff(old: bytes | None, new: bytes | None, name: str) -> str:
-    """The lines that differ between two packets, an element a line."""
+    """Return the lines that differ between two packets, one element per line."""
     before, after = ([] if packet is None else _lines(packet) for packet in (old, new))
     return "\n".join(difflib.unified_diff(before, after, name, name, n=1, lineterm=""))
 
 
 def check_report(file: Path | None, inputs: Iterable[Path]) -> None:
-    """Refuse, before any work, a report that would be written over something else. Raises
-    BadInput."""
+    """Refuse, before any work, a report that would overwrite something else. Raises BadInput."""
     if file is not None:
         check_file(file, REPORT, inputs=inputs)
 
 
 @contextmanager
 def open_report(file: Path | None) -> Iterator[TagReport]:
-    """A table (CSV) of all outcomes, complete line by line. Raises OutputError."""
+    """Open a table (CSV) of all outcomes that is written line by line. Raises OutputError."""
     if file is None:
         yield TagReport(None)
         return

@@ -53,8 +53,7 @@ CHECKED = "does not name its model, so only people are compared, not models"
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A photo that is as it was when it was scanned, and what shall be said of it. `kind` is its
-    container."""
+    """A photo that is unchanged since the scan, and the tags to write. `kind` is its container."""
 
     photo: Photo
     info: os.stat_result
@@ -70,8 +69,8 @@ def tag(
     """Write the results to the photos; a photo that cannot be written to is an outcome with a
     reason, not an error.
 
-    `on_progress` is called after every photo, with the number of all. Raises BadInput if the
-    results are no table of ours.
+    `on_progress` is called after every photo, with the total number of photos. Raises BadInput if
+    the results are not a result table.
     """
     check_report(options.report, [options.results])
     table = relocated(tables.read_table(options.results), options.moved)
@@ -103,8 +102,8 @@ def tag(
 
 
 def _model(results: Path, table: pa.Table) -> tuple[str, str]:
-    """Name and hash of the model; a table other than Parquet says nothing itself, but the run that
-    wrote it may."""
+    """Return the model's name and hash from Parquet metadata, or else from the records of the run
+    that wrote the table."""
     told = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     noted = workdir.made_by(results)
     model, sha256 = (
@@ -136,12 +135,12 @@ def _outcome(photo: Photo, rows: Rows, provenance: Provenance, options: TagOptio
         return _write(job, options) if job.tags.people.regions else TagOutcome(photo, "nobody")
     except Refused as error:
         return TagOutcome(photo, "refused", code=error.code, message=str(error))
-    except OSError as error:  # one photo must not keep the others from being done
+    except OSError as error:  # one photo must not stop the others
         return TagOutcome(photo, "refused", code="unreadable", message=str(error))
 
 
 def _job(photo: Photo, rows: Rows, provenance: Provenance, options: TagOptions) -> _Job:
-    """Raises Refused for a photo that is not there, or not the one that was scanned."""
+    """Prepare a photo. Raises Refused if it is missing, or not the one that was scanned."""
     file = photo_file(photo)
     info = replace.status(file)
     if photo.bytes is None or photo.mtime_ns is None:
@@ -161,8 +160,8 @@ def _job(photo: Photo, rows: Rows, provenance: Provenance, options: TagOptions) 
 
 
 def _write(job: _Job, options: TagOptions) -> TagOutcome:
-    """Into the photo or its sidecar, and into the sidecars that are there: programs that prefer
-    them would see nothing of it."""
+    """Write the photo or its sidecar, and existing sidecars: programs that prefer them would ignore
+    the photo."""
     outcome = _write_one(job, options)
     if options.where == "photo":
         return outcome
@@ -173,7 +172,7 @@ def _write(job: _Job, options: TagOptions) -> TagOutcome:
 
 
 def _update(job: _Job, options: TagOptions, file: Path, outcome: TagOutcome) -> TagOutcome:
-    """The outcome, and a sidecar that is there brought up to date."""
+    """Update an existing sidecar, and return the extended outcome."""
     try:
         done = _sidecar(job, options, file)
     except Refused as error:
@@ -191,7 +190,7 @@ def _update(job: _Job, options: TagOptions, file: Path, outcome: TagOutcome) -> 
 
 
 def _write_one(job: _Job, options: TagOptions) -> TagOutcome:
-    """Into the photo if that is wanted and works, else into its sidecar."""
+    """Write the photo if that is requested and possible, else its sidecar."""
     reason: Refused | None = None
     if options.where == "sidecar":
         return _write_sidecar(job, options, reason)
@@ -215,7 +214,7 @@ def _write_photo(job: _Job, kind: str, options: TagOptions) -> TagOutcome:
     except Refused as error:
         if text is None:
             raise
-        done = _embedded(job, kind, options, None)  # the line is lost, and not the regions
+        done = _embedded(job, kind, options, None)  # give up the line, not the regions
         reason = error if error.code in ABOUT_EXIF else Refused("bad_exif", str(error))
     if done.unchanged or not _people(done.new):
         return _told(job, options, "unchanged", done, reason)
@@ -226,8 +225,8 @@ def _write_photo(job: _Job, kind: str, options: TagOptions) -> TagOutcome:
 
 
 def _embedded(job: _Job, kind: str, options: TagOptions, text: Text | None) -> Embedded:
-    """The photo with its entries, checked: picture and others' metadata are those without our
-    entries, and those on disk. Raises Refused."""
+    """Return the photo with its entries, after checking picture and foreign metadata against the
+    bare photo, and pixels against the photo as read. Raises Refused."""
     done = embed.embed(job.data, kind, job.tags, options.entries, text)
     if options.require_reversible and not done.reversible:
         raise Refused("not_reversible")
@@ -240,7 +239,7 @@ def _embedded(job: _Job, kind: str, options: TagOptions, text: Text | None) -> E
 
 
 def _write_sidecar(job: _Job, options: TagOptions, reason: Refused | None) -> TagOutcome:
-    """`reason` says why the photo itself is left alone, where that was not wanted."""
+    """`reason` says why the photo itself was not written, if it should have been."""
     sidecar.require_own(job.photo.file, options.sidecar_name)
     done = _sidecar(job, options, sidecar.path(job.photo.file, options.sidecar_name))
     failure = None if options.exif is None else Refused("no_exif")
@@ -251,7 +250,7 @@ def _write_sidecar(job: _Job, options: TagOptions, reason: Refused | None) -> Ta
 
 
 def _sidecar(job: _Job, options: TagOptions, file: Path) -> Sidecar:
-    """A sidecar, written if there is something to write. Raises Refused."""
+    """Prepare a sidecar, and write it if needed. Raises Refused."""
     own = partial(carried.own_metadata, job.data)
     photo_file(job.photo, lambda photo: file)
     done = sidecar.plan(job.photo.file, own, job.tags, options.entries, file)
@@ -274,7 +273,7 @@ def _told(
     written: Path | None = None,
     old: bytes | None = None,
 ) -> TagOutcome:
-    """Outcome of a photo; `written` is None if there was nothing to write."""
+    """Return the outcome for a photo; `written` is None if there was nothing to write."""
     tags = packet.read(done.new)
     people = [] if tags is None else tags.people.regions
     shown = written is not None and options.dry_run
@@ -292,13 +291,13 @@ def _told(
 
 
 def _people(new: bytes) -> bool:
-    """Whether a packet describes anybody."""
+    """Whether a packet describes anyone."""
     tags = packet.read(new)
     return tags is not None and bool(tags.people.regions)
 
 
 def _text(job: _Job, options: TagOptions) -> Text | None:
-    """One line about everybody, for EXIF."""
+    """Return one line about all people, for EXIF."""
     if options.exif is None:
         return None
     count = len(job.tags.people.regions)

@@ -1,5 +1,5 @@
-"""Untag: remove our entries from photos and sidecars, restoring the original bytes where that was
-promised."""
+"""Untag: remove our entries from photos and sidecars, restoring the original bytes if they were
+recorded as reversible."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class UntagOptions:
-    """`paths` are photos, folders, and tables of results, whose photos may have `moved`: see
+    """`paths` are photos, folders, and result tables, whose photos may have `moved`: see
     tables.moved."""
 
     paths: Sequence[Path]
@@ -40,9 +40,9 @@ class UntagOptions:
 def untag(
     options: UntagOptions, on_progress: Callable[[TagOutcome], None] = lambda outcome: None
 ) -> Tally:
-    """Take our entries out of photos and their sidecars; `on_progress` is called for every photo.
+    """Remove our entries from photos and their sidecars; `on_progress` is called for every photo.
 
-    Raises BadInput for paths where nothing is.
+    Raises BadInput for paths that do not exist, or if there are no photos.
     """
     walk.check_paths(options.paths)
     check_report(options.report, options.paths)
@@ -75,7 +75,7 @@ def _find(options: UntagOptions) -> Iterator[Photo | Failure]:
 
 
 def _once(found: Iterator[Photo | Failure]) -> Iterator[Photo | Failure]:
-    """Without photos that were found before: a table and a folder may have the same."""
+    """Drop photos that were found before: a table and a folder may contain the same ones."""
     seen: set[str] = set()
     for one in found:
         address = (one.photo if isinstance(one, Failure) else one).address
@@ -85,7 +85,7 @@ def _once(found: Iterator[Photo | Failure]) -> Iterator[Photo | Failure]:
 
 
 def _checked(photo: Photo) -> Photo | Failure:
-    """The photo of a row, if neither it nor a sidecar of it is elsewhere."""
+    """Return the photo of a row, unless it or a sidecar of it lies elsewhere."""
     try:
         photo_file(photo)
         for name in sidecar.NAMES:
@@ -96,7 +96,7 @@ def _checked(photo: Photo) -> Photo | Failure:
 
 
 def _outcome(photo: Photo | Failure, options: UntagOptions) -> TagOutcome:
-    """What became of a photo and all its sidecars."""
+    """Return the outcome for a photo and all its sidecars."""
     if isinstance(photo, Failure):
         return TagOutcome(photo.photo, "refused", code=photo.code, message=photo.message)
     outcome = _attempt(photo, _untag_photo, options)
@@ -107,7 +107,7 @@ def _outcome(photo: Photo | Failure, options: UntagOptions) -> TagOutcome:
 
 
 def _joined(outcome: TagOutcome, beside: TagOutcome, name: str) -> TagOutcome:
-    """The outcome of a photo with that of its sidecar `name`."""
+    """Combine the outcome of a photo with that of its sidecar `name`."""
     if beside.status == "none":
         return outcome
     remark = f"{name}: {beside.message}" if beside.message else ""
@@ -131,7 +131,7 @@ def _attempt(
         return step(photo, options)
     except Refused as error:
         return TagOutcome(photo, "refused", code=error.code, message=str(error))
-    except OSError as error:  # one photo must not keep the others from being done
+    except OSError as error:  # one photo must not stop the others
         return TagOutcome(photo, "refused", code="unreadable", message=str(error))
 
 
@@ -182,8 +182,8 @@ def _untag_sidecar(file: Path, photo: Photo, options: UntagOptions) -> TagOutcom
 
 
 def _or_nothing(data: bytes, strip: Callable[[], T]) -> T | None:
-    """Skip files that were never tagged, even broken ones. Raises Refused if they may contain
-    entries of ours."""
+    """Skip files that were never tagged, even broken ones. Raises Refused if they may contain our
+    entries."""
     try:
         return strip()
     except Refused:
