@@ -242,7 +242,7 @@ def _first_length(data: bytes) -> tuple[int, Literal["little", "big"]] | None:
     try:
         entries = tiff.place_of(
             block, MP_ENTRIES
-        )  # each: attributes, length, offset, of 4 bytes each, and 4 more
+        )  # each: attributes, length, offset (4 bytes each), 4 more bytes
     except Refused:
         return None
     if entries is None or entries + 12 > len(block) or any(block[entries + 8 : entries + 12]):

@@ -59,7 +59,7 @@ def properties(data: bytes) -> Properties:
     pyexiv2.set_log_level(MUTE)
     try:
         with pyexiv2.ImageData(data) as image:
-            # Latin-1 decodes any bytes; the values are only compared
+            # Latin-1 decodes any bytes without loss
             exif, iptc = image.read_exif(encoding="latin-1"), image.read_iptc(encoding="latin-1")
             return Properties(exif, iptc, image.read_xmp(encoding="latin-1"))
     except (RuntimeError, ValueError) as error:

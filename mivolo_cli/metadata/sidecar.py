@@ -127,7 +127,7 @@ def plan(
     if was.tags is not None:
         before = was.tags.provenance
         same = replace(provenance, date=before.date)
-        if not created:  # the photo may have been tagged, and so changed its size, since
+        if not created:  # the photo may have been tagged since, which changes its size
             same = replace(same, scanned_bytes=before.scanned_bytes)
         done = _build(file, there, was.data, replace(tags, provenance=same), entries)
         if done.new == there:

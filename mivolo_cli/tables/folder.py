@@ -80,7 +80,7 @@ def is_ours(folder: Path) -> bool:
 
 
 def upload(folder: Path, url: Url) -> None:
-    """Replace the files in a bucket by those of a folder; DONE is missing meanwhile. Raises
+    """Replace the files of a folder in a bucket with these; DONE is missing meanwhile. Raises
     OSError."""
     storage.remove(str(url / DONE))
     new = files(folder)

@@ -88,7 +88,7 @@ def check_report(file: Path | None, inputs: Iterable[Path]) -> None:
 
 @contextmanager
 def open_report(file: Path | None) -> Iterator[TagReport]:
-    """Open a table (CSV) of all outcomes that is written line by line. Raises OutputError."""
+    """Open a table (CSV) of all outcomes, flushed after every line. Raises OutputError."""
     if file is None:
         yield TagReport(None)
         return

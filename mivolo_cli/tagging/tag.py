@@ -239,7 +239,8 @@ def _embedded(job: _Job, kind: str, options: TagOptions, text: Text | None) -> E
 
 
 def _write_sidecar(job: _Job, options: TagOptions, reason: Refused | None) -> TagOutcome:
-    """`reason` says why the photo itself was not written, if it should have been."""
+    """Write the sidecar; `reason` is why the photo itself was not written, if it should have
+    been."""
     sidecar.require_own(job.photo.file, options.sidecar_name)
     done = _sidecar(job, options, sidecar.path(job.photo.file, options.sidecar_name))
     failure = None if options.exif is None else Refused("no_exif")

@@ -1,5 +1,5 @@
-"""Untag: remove our entries from photos and sidecars, restoring the original bytes if they were
-recorded as reversible."""
+"""Untag: remove our entries from photos and sidecars, restoring the original bytes where tagging
+was reversible."""
 
 from __future__ import annotations
 
