@@ -128,7 +128,7 @@ def embed(
     was = strip(data, kind)
     if entries.named_faces == "leave":
         tags = packet.without_named(read_packet(was.data, kind), tags)
-    provenance = _about_original(tags.provenance, was)
+    provenance = _with_original(tags.provenance, was)
     if was.tags is not None:
         before = was.tags.provenance
         same = replace(provenance, date=before.date, scanned_bytes=before.scanned_bytes)
@@ -202,7 +202,7 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _about_original(provenance: Provenance, was: Stripped) -> Provenance:
+def _with_original(provenance: Provenance, was: Stripped) -> Provenance:
     """Add the hash and size of the photo before our first change, as far as known."""
     if (
         was.tags is not None
@@ -232,21 +232,21 @@ def _build(bare: bytes, kind: str, tags: Tags, entries: TagEntries, text: Text |
     base = bare
     if text is not None:
         base, provenance = _with_text(bare, kind, provenance, text, tags.people.size)
-    done = _put_in(bare, base, kind, replace(tags, provenance=provenance), entries)
+    done = _insert(bare, base, kind, replace(tags, provenance=provenance), entries)
     raw = shelf.read_raw(bare)
     if done.reversible or not provenance.is_reversible:
         return done
     if raw is not None:
         whole = replace(provenance, kept=kept.keep(raw, packet.remove(done.new)))
         with suppress(Refused):  # it may not fit
-            again = _put_in(bare, base, kind, replace(tags, provenance=whole), entries)
+            again = _insert(bare, base, kind, replace(tags, provenance=whole), entries)
             if again.reversible:
                 return again
     broken = replace(provenance, reversible="False")
-    return _put_in(bare, base, kind, replace(tags, provenance=broken), entries)
+    return _insert(bare, base, kind, replace(tags, provenance=broken), entries)
 
 
-def _put_in(bare: bytes, base: bytes, kind: str, tags: Tags, entries: TagEntries) -> Embedded:
+def _insert(bare: bytes, base: bytes, kind: str, tags: Tags, entries: TagEntries) -> Embedded:
     """Insert the entries into `base`: the bare photo, with the EXIF text if requested."""
     old = read_packet(base, kind)
     new = packet.merge(old, tags, entries)

@@ -28,7 +28,7 @@ EMPTY = b"MM\0*\0\0\0\0" + bytes(8)
 """A TIFF block without a directory."""
 PREFIX = b"Exif\0\0"
 CHARSET = b"ASCII\0\0\0"
-LONGEST_TEXT = 2000
+MAX_TEXT = 2000
 UNREADABLE = (struct.error, ValueError, LookupError, TypeError, OverflowError)
 """Raised by piexif for blocks that it cannot read or write; its own error is a ValueError."""
 
@@ -45,7 +45,7 @@ def with_text(
     directory, tag, through = FIELDS[field]
     before: dict[str, Any] = {"thumbnail": None} if block is None else _load(block)
     there = before.get(directory, {}).get(tag)
-    if there is not None and _says_something(there) and not overwrite:
+    if there is not None and _has_text(there) and not overwrite:
         raise Refused("exif_taken", field)
     kind = 7 if field == "UserComment" else 2
     value = content if field == "UserComment" else content + b"\0"
@@ -89,7 +89,7 @@ def fingerprint(block: bytes | None) -> str:
 
 
 def _content(field: Field, text: str) -> bytes:
-    plain = text.encode("ascii", "replace")[:LONGEST_TEXT]
+    plain = text.encode("ascii", "replace")[:MAX_TEXT]
     return CHARSET + plain if field == "UserComment" else plain
 
 
@@ -100,7 +100,7 @@ def _load(block: bytes) -> dict[str, Any]:
         raise Refused("bad_exif", str(error)) from error
 
 
-def _says_something(value: object) -> bool:
+def _has_text(value: object) -> bool:
     """Whether a field contains more than a character set code and blanks."""
     text = value if isinstance(value, bytes) else str(value).encode()
     return bool(text.removeprefix(CHARSET).removeprefix(b"UNICODE\0").strip(b" \0"))

@@ -20,13 +20,13 @@ def joined(packet: bytes, data: bytes) -> bytes:
     rest = None if known is None else jpeg.extended(data).get(known.encode())
     if rest is None:
         return packet
-    blocks = b"".join(_alone(rest, block) for block in rdf.root(rest).children)
+    blocks = b"".join(_standalone(rest, block) for block in rdf.root(rest).children)
     at = root.inner_end
     edits: list[Edit] = [(at, at, blocks)]
     return apply(packet, edits)
 
 
-def _alone(data: bytes, block: Node) -> bytes:
+def _standalone(data: bytes, block: Node) -> bytes:
     """Return an element with the namespace declarations that it inherits."""
     own = data[block.start : block.inner]
     known = {match[1] for match in DECLARATION.finditer(own)}

@@ -22,7 +22,7 @@ MS_REGIONS, MS_LIST = xmp.name("MP:RegionInfo"), xmp.name("MPRI:Regions")
 SIZE, EXTENSIONS = xmp.name("mwg-rs:AppliedToDimensions"), xmp.name("mwg-rs:Extensions")
 NAMES = ("mwg-rs:Name", "MPReg:PersonDisplayName")
 FACE_TYPES = (None, "", "Face")
-LEAST_IOU, LEAST_SHARE = 0.2, 0.5
+MIN_IOU, MIN_SHARE = 0.2, 0.5
 """Two regions are the same face from these values on: intersection over union, and intersection
 over the smaller area. Some programs mark a face from chin to brows, others the whole head."""
 
@@ -161,7 +161,7 @@ def _pairs(
     ours, theirs = _corners([r.area for r in regions]), _corners([face.area for face in faces])
     scores = boxes.iou(ours, theirs)
     smaller = np.minimum(boxes.area(ours)[:, None], boxes.area(theirs))
-    same = (scores >= LEAST_IOU) & (boxes.intersection(ours, theirs) >= LEAST_SHARE * smaller)
+    same = (scores >= MIN_IOU) & (boxes.intersection(ours, theirs) >= MIN_SHARE * smaller)
     scores = np.where(same, scores, 0)
     rows, columns = linear_sum_assignment(scores, maximize=True)
     return [

@@ -23,7 +23,7 @@ MAKER_NOTE, EXIF_POINTER = 0x927C, 0x8769
 APP0, APP1, APP2, START_OF_SCAN, END_OF_IMAGE = 0xE0, 0xE1, 0xE2, 0xDA, 0xD9
 MARKER = re.compile(rb"\xff([\x01\xc0-\xfe])", re.DOTALL)
 BARE = (0x01, *range(0xD0, 0xD8))
-LONGEST = 0xFFFF - 2
+MAX_SEGMENT = 0xFFFF - 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +164,8 @@ def _exif(data: bytes) -> _Segment | None:
 
 
 def _write(data: bytes, there: _Segment | None, body: bytes | None) -> bytes:
-    if body is not None and len(body) > LONGEST:
-        raise Refused("too_large", f"{len(body)} bytes, where a JPEG segment holds {LONGEST}")
+    if body is not None and len(body) > MAX_SEGMENT:
+        raise Refused("too_large", f"{len(body)} bytes, where a JPEG segment holds {MAX_SEGMENT}")
     new = b"" if body is None else bytes((0xFF, APP1)) + (len(body) + 2).to_bytes(2, "big") + body
     start, end = _place(data, body) if there is None else (there.start, there.end)
     _check_offsets(data, end)

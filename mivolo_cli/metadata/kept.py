@@ -7,7 +7,7 @@ import base64
 import hashlib
 import zlib
 
-LARGEST = 64 * 2**20
+MAX_BYTES = 64 * 2**20
 
 
 def keep(original: bytes, left: bytes | None) -> str:
@@ -23,7 +23,7 @@ def kept(text: str, left: bytes | None) -> bytes | None:
         return None
     try:
         opened = zlib.decompressobj()
-        original = opened.decompress(base64.b64decode(packed, validate=True), LARGEST)
+        original = opened.decompress(base64.b64decode(packed, validate=True), MAX_BYTES)
     except (ValueError, zlib.error):
         return None
     return original if opened.eof else None

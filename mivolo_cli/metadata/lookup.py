@@ -25,9 +25,9 @@ def tags_of(file: Path) -> Tags | None:
 def tagged_packet(file: Path, data: bytes) -> bytes | None:
     """Return the packet with our entries, from the photo or else from a sidecar. Raises Refused if
     it cannot be read."""
-    found = _with_ours(_embedded(data, file.name))
+    found = _if_ours(_embedded(data, file.name))
     for beside in sidecar.existing(file):
-        found = found or _with_ours(sidecar.content(beside))
+        found = found or _if_ours(sidecar.content(beside))
     return found
 
 
@@ -141,7 +141,7 @@ def _embedded(data: bytes, name: str) -> bytes | None:
         return None
 
 
-def _with_ours(found: bytes | None) -> bytes | None:
+def _if_ours(found: bytes | None) -> bytes | None:
     """Return the packet if it contains our entries. Raises Refused if that cannot be determined."""
     if found is None or packet.is_blank(found):
         return None

@@ -16,7 +16,7 @@ from . import Refused, jpeg, png, tiff, webp
 
 MAIN, PHOTO, GPS = None, 0x8769, 0x8825
 """Directories, by the field in the first one that points to them."""
-LARGEST_TEXT = 64 * 1024
+MAX_TEXT = 64 * 1024
 PREFIX = b"Exif\0\0"
 CHARSETS = {b"ASCII\0\0\0": "utf-8", b"UNICODE\0": "utf-16", bytes(8): "utf-8"}
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -90,7 +90,7 @@ class Exif:
     def _content(self, tag: int, through: int | None) -> bytes:
         with suppress(Refused):
             found = tiff.read_field(self.block, tag, through)
-            return b"" if found is None else found.content[:LARGEST_TEXT]
+            return b"" if found is None else found.content[:MAX_TEXT]
         return b""
 
 

@@ -22,7 +22,7 @@ from .xmp import OURS, RDF, SKELETON
 REGION_TEXT = xmp.name("mwg-rs:Description")
 FRAME = rb"\s*+(?:<\?xpacket[^>]*\?>\s*+)*+"
 BLANK = re.compile(FRAME + rb"(?:<(\w+:x[ma]pmeta)\b[^>]*(?:/>|>\s*+</\1\s*+>))?" + FRAME)
-NOTHING = b" \t\r\n\0"
+PADDING = b" \t\r\n\0"
 NamedFaces = Literal["extend", "leave"]
 TAGS = {"model": "mivolo:ModelName"}
 """ExifTool would show `Model` as the camera of a photo without one."""
@@ -133,11 +133,11 @@ def read(packet: bytes) -> Tags | None:
     """Return our entries, or None if there are none. Raises Refused if the packet cannot be
     parsed."""
     root = rdf.root(packet)
-    if not any(map(_speaks_ours, root.walk())):
+    if not any(map(_uses_our_namespace, root.walk())):
         return None
     found = {field.name: _text(root, _tag(field.name)) for field in fields(Provenance)}
     found |= {name: found[name] or _text(root, tag) for name, tag in FORMER_TAGS.items()}
-    nodes = [node for node in root.walk() if _is_region(node) and _mentions(node)]
+    nodes = [node for node in root.walk() if _is_region(node) and _contains_ours(node)]
     width, height = faces.applied_size(root)
     regions = [region for node in nodes if (region := _read_region(node)) is not None]
     return Tags(Provenance(**found), People((int(width or 0), int(height or 0)), regions))
@@ -146,7 +146,7 @@ def read(packet: bytes) -> Tags | None:
 def count_own(packet: bytes) -> int:
     """Count our own MWG regions, not our extensions of others' regions."""
     items = (node for node in rdf.root(packet).walk() if _is_region(node, {REGION_LIST}))
-    return sum(_mentions(item) and not faces.is_extended(item) for item in items)
+    return sum(_contains_ours(item) and not faces.is_extended(item) for item in items)
 
 
 def check(packet: bytes) -> None:
@@ -156,7 +156,7 @@ def check(packet: bytes) -> None:
 
 def is_blank(packet: bytes) -> bool:
     """Whether a packet contains nothing that a program could lose."""
-    return BLANK.fullmatch(packet.removeprefix(b"\xef\xbb\xbf").strip(NOTHING)) is not None
+    return BLANK.fullmatch(packet.removeprefix(b"\xef\xbb\xbf").strip(PADDING)) is not None
 
 
 def without_named(packet: bytes | None, tags: Tags) -> Tags:
@@ -267,13 +267,13 @@ def _tag(field: str) -> str:
     return TAGS.get(field, f"mivolo:{words}")
 
 
-def _speaks_ours(node: Node) -> bool:
+def _uses_our_namespace(node: Node) -> bool:
     return node.name[0] == OURS or any(name[0] == OURS for name in node.attributes)
 
 
-def _mentions(node: Node) -> bool:
+def _contains_ours(node: Node) -> bool:
     """Whether the element uses our namespace anywhere; that makes a region ours."""
-    return any(map(_speaks_ours, node.walk()))
+    return any(map(_uses_our_namespace, node.walk()))
 
 
 def _is_region(item: Node, lists: Set[tuple[str, str]] = frozenset((REGION_LIST, MS_LIST))) -> bool:
@@ -295,10 +295,14 @@ def _is_ours(node: Node, words: Set[str]) -> bool:
     if node.name[0] == OURS:
         return True
     if node.name == LI:
-        own = _is_region(node) and _mentions(node) and not _is_theirs(node)
+        own = _is_region(node) and _contains_ours(node) and not _is_theirs(node)
         return own or keywords.is_one_of(node, words)
     if node.name == REGION_TEXT:
-        return node.parent is not None and _mentions(node.parent) and node.text.startswith(SUMMARY)
+        return (
+            node.parent is not None
+            and _contains_ours(node.parent)
+            and node.text.startswith(SUMMARY)
+        )
     if not node.children or any(name[0] not in (RDF, OURS) for name in node.attributes):
         return False
     ours = [_is_ours(child, words) for child in node.children]

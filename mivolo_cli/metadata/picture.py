@@ -96,7 +96,7 @@ def _turn(data: bytes, format: str) -> int:
 def _fingerprint(picture: PIL.Image.Image) -> str:
     digest = hashlib.sha256(picture.info.get("icc_profile") or b"")
     for frame in range(getattr(picture, "n_frames", 1)):
-        if not _goes_to(picture, frame):
+        if not _can_decode(picture, frame):
             digest.update(b"the rest cannot be decoded")
             break
         palette = picture.getpalette() if picture.mode == "P" else None
@@ -107,7 +107,7 @@ def _fingerprint(picture: PIL.Image.Image) -> str:
     return digest.hexdigest()
 
 
-def _goes_to(picture: PIL.Image.Image, frame: int) -> bool:
+def _can_decode(picture: PIL.Image.Image, frame: int) -> bool:
     """Whether the frame can be decoded. Raises for the first one, which is the photo; many programs
     truncate secondary pictures (gain maps, previews)."""
     try:

@@ -19,7 +19,7 @@ PROFILE_TEXT = re.compile(rb"\s*\S+\s+(\d+)\s([0-9a-fA-F\s]*)")
 EXIF_PROFILES, XMP_PROFILES = (b"exif", b"APP1"), (b"xmp", b"APP1")
 EXIF, XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-LARGEST_TEXT = 64 * 2**20
+MAX_TEXT = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def _text(chunk: _Chunk, body: bytes) -> _Text:
 def _inflated(text: bytes, method: bytes) -> bytes:
     try:
         opened = zlib.decompressobj()
-        found = opened.decompress(text, LARGEST_TEXT)
+        found = opened.decompress(text, MAX_TEXT)
     except zlib.error as error:
         raise Refused("bad_xmp", str(error)) from error
     if method != b"\0" or not opened.eof:

@@ -12,12 +12,12 @@ from typing import Any
 
 from ..records import people_of
 
-SMALLEST = 1e-6
+MIN_SIDE = 1e-6
 DIGITS = 6
 SHAPE_TOLERANCE = 0.02
-LYING = (5, 6, 7, 8)
+SWAPPED = (5, 6, 7, 8)
 """Orientations that swap width and height."""
-BACK = {6: 8, 8: 6}
+INVERSE = {6: 8, 8: 6}
 """Orientation -> its inverse, where that is a different one."""
 SUMMARY = "looks about"
 """How our descriptions of people begin; any other description is not ours."""
@@ -90,13 +90,13 @@ class People:
         one that some programs measure. None if it has neither shape."""
         if not width or not height or _same_shape(self.size, (width, height)):
             return self
-        if self.orientation not in LYING or not _same_shape(self.size[::-1], (width, height)):
+        if self.orientation not in SWAPPED or not _same_shape(self.size[::-1], (width, height)):
             return None
         turned = [replace(region, area=self._upright(region.area)) for region in self.regions]
         return People(self.size[::-1], turned)
 
     def _upright(self, area: Area) -> Area:
-        return _turned(area, BACK.get(self.orientation, self.orientation))
+        return _turned(area, INVERSE.get(self.orientation, self.orientation))
 
 
 def summary(regions: Iterable[Region]) -> str:
@@ -116,7 +116,7 @@ def people(rows: Sequence[Mapping[str, Any]], orientation: int, *, bodies: bool 
         area = stored_area(box.corners, (width, height), orientation)
         if area is not None:
             found.append(Region(area, "Face" if person.face else "", **asdict(prediction)))
-    size = (height, width) if orientation in LYING else (width, height)
+    size = (height, width) if orientation in SWAPPED else (width, height)
     return People(size, found, orientation)
 
 
@@ -131,7 +131,7 @@ def stored_area(
     width, height = size
     x1, x2 = (min(max(value / width, 0.0), 1.0) for value in corners[0::2])
     y1, y2 = (min(max(value / height, 0.0), 1.0) for value in corners[1::2])
-    if x2 - x1 < SMALLEST or y2 - y1 < SMALLEST:
+    if x2 - x1 < MIN_SIDE or y2 - y1 < MIN_SIDE:
         return None
     return _turned(Area((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1), orientation)
 
@@ -143,7 +143,7 @@ def _turned(area: Area, orientation: int) -> Area:
         2: (1 - x, y), 3: (1 - x, 1 - y), 4: (x, 1 - y),
         5: (y, x), 6: (y, 1 - x), 7: (1 - y, 1 - x), 8: (1 - y, x),
     }.get(orientation, (x, y))  # fmt: skip
-    return Area(s, t, h, w) if orientation in LYING else Area(s, t, w, h)
+    return Area(s, t, h, w) if orientation in SWAPPED else Area(s, t, w, h)
 
 
 def _same_shape(one: tuple[float, float], other: tuple[float, float]) -> bool:

@@ -121,7 +121,7 @@ def plan(
     seed = there if there is not None else next(filter(None, others), None) or embedded()
     was = StrippedSidecar(seed, None) if seed is None else strip(seed)
     if entries.named_faces == "leave":
-        tags = packet.without_named(_said(was.data), tags)
+        tags = packet.without_named(_unless_blank(was.data), tags)
     created = there is None or (was.tags is not None and was.tags.provenance.undo == CREATED)
     provenance = replace(tags.provenance, undo=CREATED if created else "", reversible="True")
     if was.tags is not None:
@@ -156,18 +156,18 @@ def _build(
     provenance = replace(
         tags.provenance, original_sha256=_sha256(bare), original_bytes=str(len(bare))
     )
-    new = packet.merge(_said(bare), replace(tags, provenance=provenance), entries)
+    new = packet.merge(_unless_blank(bare), replace(tags, provenance=provenance), entries)
     whole = replace(provenance, kept=kept.keep(bare, packet.remove(new)))
     broken = replace(provenance, reversible="False")
     for attempt in (provenance, whole, broken):
-        new = packet.merge(_said(bare), replace(tags, provenance=attempt), entries)
+        new = packet.merge(_unless_blank(bare), replace(tags, provenance=attempt), entries)
         if attempt is broken or strip(new).restored:
             break
     added = packet.count_own(new)
-    return Sidecar(file, there, _said(bare) or SKELETON, new, attempt is not broken, added)
+    return Sidecar(file, there, _unless_blank(bare) or SKELETON, new, attempt is not broken, added)
 
 
-def _said(data: bytes | None) -> bytes | None:
+def _unless_blank(data: bytes | None) -> bytes | None:
     """Return the content of a sidecar unless it is blank."""
     return None if data is None or packet.is_blank(data) else data
 

@@ -28,8 +28,8 @@ PREVIEW = re.compile(rb"(?=.\xd8\xff)", re.DOTALL)
 """Start of a JPEG; Minolta's have a different first byte."""
 AFCP = re.compile(rb"AXS([!*])(.{4})", re.DOTALL)
 NIKON_HEADER = 10
-MOST = 1000
-SHORTEST = 12
+MAX_PREVIEWS = 1000
+ENTRY_BYTES = 12
 """Bytes per entry of a directory."""
 
 
@@ -43,7 +43,7 @@ def is_referred_to(data: bytes, scan: int, exif: tuple[int, int] | None, note: i
     end = _end_of_picture(data, scan)
     if not data[end:].strip(b"\0"):
         return False
-    return _has_afcp(data, end) or (exif is not None and _is_told(data, end, exif, note))
+    return _has_afcp(data, end) or (exif is not None and _has_offset(data, end, exif, note))
 
 
 def _end_of_picture(data: bytes, scan: int) -> int:
@@ -64,11 +64,11 @@ def _has_afcp(data: bytes, end: int) -> bool:
     return False
 
 
-def _is_told(data: bytes, end: int, exif: tuple[int, int], note: int | None) -> bool:
+def _has_offset(data: bytes, end: int, exif: tuple[int, int], note: int | None) -> bool:
     """Whether a number in the block is the offset of a place after the picture, relative to any
     base that cameras use."""
     start, stop = exif
-    if stop - start < SHORTEST:
+    if stop - start < ENTRY_BYTES:
         return False
     bases = [0, start, *([] if note is None else [note, note + NIKON_HEADER])]
     wanted = [place - base for place in _places(data, end) for base in bases]
@@ -92,6 +92,6 @@ def _is_entry(before: bytes, order: Literal["big", "little"]) -> bool:
 def _places(data: bytes, end: int) -> Iterator[int]:
     yield end
     for count, match in enumerate(PREVIEW.finditer(data, end)):
-        if count == MOST:
+        if count == MAX_PREVIEWS:
             return
         yield match.start()

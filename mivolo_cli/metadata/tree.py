@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from xml.parsers import expat
 
 TAG_END = re.compile(rb"""(?:[^"'>]|"[^"]*"|'[^']*')*>""")
-DEEPEST = 100
+MAX_DEPTH = 100
 """Maximum nesting of elements; XMP needs a dozen."""
 Edit = tuple[int, int, bytes]
 """Start and end of the bytes to replace, and their replacement."""
@@ -77,8 +77,8 @@ def parse(data: bytes) -> Node:
         named = {_split(key): value for key, value in attributes.items()}
         node = Node(_split(name), named, at, match.end(), state[0])
         node.depth = 0 if state[0] is None else state[0].depth + 1
-        if node.depth > DEEPEST:
-            raise NotXml(f"more than {DEEPEST} elements lie inside of each other")
+        if node.depth > MAX_DEPTH:
+            raise NotXml(f"more than {MAX_DEPTH} elements lie inside of each other")
         (roots if state[0] is None else state[0].children).append(node)
         state[0] = node
 

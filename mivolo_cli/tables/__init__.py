@@ -60,16 +60,16 @@ class Sinks:
         if self._rows >= BUFFER_ROWS:
             rows = pa.concat_tables(self._waiting)
             whole = self._rows - self._rows % BUFFER_ROWS
-            self._hand_on(rows.slice(0, whole))
+            self._write_batches(rows.slice(0, whole))
             self._waiting, self._rows = [rows.slice(whole)], self._rows - whole
 
     def flush(self) -> None:
         """Write the rows waiting in memory to the files."""
         if self._waiting:
-            self._hand_on(pa.concat_tables(self._waiting))
+            self._write_batches(pa.concat_tables(self._waiting))
             self._waiting, self._rows = [], 0
 
-    def _hand_on(self, rows: pa.Table) -> None:
+    def _write_batches(self, rows: pa.Table) -> None:
         for start in range(0, rows.num_rows, BUFFER_ROWS):
             (batch,) = rows.slice(start, BUFFER_ROWS).combine_chunks().to_batches()
             for target in self._targets:

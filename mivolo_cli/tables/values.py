@@ -21,14 +21,14 @@ import pyarrow.compute as pc
 from ..errors import BadInput
 from ..records import LATER_COLUMNS, SCHEMA
 
-NOTHING = ("", "nan", "na", "n/a", "#n/a", "<na>", "nat", "none", "null")
+MISSING = ("", "nan", "na", "n/a", "#n/a", "<na>", "nat", "none", "null")
 """How programs write missing values in fields other than text, ignoring case."""
 NUMBERS = [
     field.name
     for field in SCHEMA
     if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
 ]
-SURE_DIGITS = 7
+MIN_DIGITS = 7
 """A large number with fewer digits in a spreadsheet has been rounded."""
 EPOCH = datetime(1970, 1, 1)
 DAY_FIRST = ("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y")
@@ -61,7 +61,7 @@ class DecimalMark:
         if not isinstance(value, str):
             return _finite(value)
         text = value.strip()
-        if text.lower() in NOTHING:
+        if text.lower() in MISSING:
             return None
         if "," in text and "." in text or self.comma and "." in text or text.count(",") > 1:
             raise Unclear("mixes decimal points and commas, or has thousands divided by them")
@@ -166,7 +166,7 @@ def _whole(value: Any, mark: DecimalMark) -> int | None:
         raise Unclear("is not a whole number")
     digits, exponent = number.as_tuple().digits, number.as_tuple().exponent
     shown = isinstance(value, str) and "E" in value
-    if shown and isinstance(exponent, int) and exponent > 0 and len(digits) < SURE_DIGITS:
+    if shown and isinstance(exponent, int) and exponent > 0 and len(digits) < MIN_DIGITS:
         raise Unclear("was rounded: its last digits are lost")
     return int(number)
 
@@ -176,7 +176,7 @@ def _time(value: Any) -> datetime | None:
     pandas writes them. Raises Unclear."""
     if isinstance(value, datetime):
         return value.replace(tzinfo=None, microsecond=value.microsecond // 1000 * 1000)
-    if value is None or str(value).strip().lower() in NOTHING:
+    if value is None or str(value).strip().lower() in MISSING:
         return None
     if isinstance(value, int | float):
         return EPOCH + timedelta(milliseconds=value)

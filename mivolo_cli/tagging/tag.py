@@ -217,11 +217,11 @@ def _write_photo(job: _Job, kind: str, options: TagOptions) -> TagOutcome:
         done = _embedded(job, kind, options, None)  # give up the line, not the regions
         reason = error if error.code in ABOUT_EXIF else Refused("bad_exif", str(error))
     if done.unchanged or not _people(done.new):
-        return _told(job, options, "unchanged", done, reason)
+        return _result(job, options, "unchanged", done, reason)
     if not options.dry_run:
         replace.replace_photo(file, done.data, job.info, backup=options.backup)
     old = embed.read_packet(job.data, kind)
-    return _told(job, options, "tagged", done, reason, file, old)
+    return _result(job, options, "tagged", done, reason, file, old)
 
 
 def _embedded(job: _Job, kind: str, options: TagOptions, text: Text | None) -> Embedded:
@@ -245,8 +245,8 @@ def _write_sidecar(job: _Job, options: TagOptions, reason: Refused | None) -> Ta
     done = _sidecar(job, options, sidecar.path(job.photo.file, options.sidecar_name))
     failure = None if options.exif is None else Refused("no_exif")
     if done.unchanged or not _people(done.new):
-        return _told(job, options, "unchanged", done, failure)
-    told = _told(job, options, "sidecar", done, failure, done.file, done.old)
+        return _result(job, options, "unchanged", done, failure)
+    told = _result(job, options, "sidecar", done, failure, done.file, done.old)
     return update(told, instead=reason)
 
 
@@ -265,7 +265,7 @@ def _sidecar(job: _Job, options: TagOptions, file: Path) -> Sidecar:
     return done
 
 
-def _told(
+def _result(
     job: _Job,
     options: TagOptions,
     status: Status,
