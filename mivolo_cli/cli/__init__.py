@@ -60,10 +60,10 @@ app.command("purge", epilog=purge.EXAMPLES)(purge.purge)
 
 
 def main() -> None:
-    """The program: errors become one line and a hint on standard error, with --json also an object
-    on standard output, and their exit code."""
+    """Run the program. An error becomes its exit code, one line and a hint on standard error, and
+    with --json also an object on standard output."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what its coding lacks is written as a code
+        if isinstance(stream, io.TextIOWrapper):  # escape what its encoding lacks
             stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="mivolo")
@@ -112,7 +112,7 @@ def program(
 
 
 def _found_settings() -> Path | None:
-    """The settings file here or in a folder above, if it is the user's."""
+    """Return the settings file here or in a folder above, if it belongs to the user."""
     file = settings.find(Path.cwd())
     if file is None or confine.is_own(file):
         return file

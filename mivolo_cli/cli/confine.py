@@ -1,7 +1,7 @@
-"""Restrict what a settings file that was found may refer to: nothing outside its folder, no URL, no
-address.
+"""Restrict what an automatically found settings file may refer to: nothing outside its folder, no
+URL, no address.
 
-The file may have arrived with somebody else's photos, who would otherwise decide which files are
+The file may have arrived with someone else's photos; its author must not decide which files are
 read and written and which servers are contacted.
 """
 
@@ -26,22 +26,22 @@ HINT = "if you trust it, use mivolo --settings {file} ...; otherwise use --no-se
 
 
 def is_own(file: Path) -> bool:
-    """Whether a file, and a link to it, belong to the user; always true where files have no
-    owners."""
+    """Return whether a file, and a link to it, belong to the user; always True on systems without
+    file owners."""
     if not hasattr(os, "geteuid"):
         return True
     return {file.stat().st_uid, file.lstat().st_uid} == {os.geteuid()}
 
 
 def check(tables: Mapping[str, Any], file: Path) -> None:
-    """Refuse settings that lead out of the folder of their file. Raises BadInput."""
+    """Reject settings that lead outside the folder of their file. Raises BadInput."""
     for option, text in _texts(tables):
         if reason := _reason(option.rpartition(".")[2], text, file.parent):
             raise BadInput(f"{file}: {option} {reason}: {text!r}", hint=HINT.format(file=file))
 
 
 def _texts(tables: Mapping[str, Any], under: str = "") -> Iterator[tuple[str, str]]:
-    """Every text, with its option as `command.option`."""
+    """Yield every text, with its option as `command.option`."""
     for key, value in tables.items():
         name = f"{under}{key}"
         if isinstance(value, dict):
@@ -52,15 +52,15 @@ def _texts(tables: Mapping[str, Any], under: str = "") -> Iterator[tuple[str, st
 
 
 def _reason(key: str, text: str, folder: Path) -> str:
-    """Why an option in a settings file of this folder is not allowed to have this value; empty if
-    it is."""
+    """Return why an option in a settings file of this folder may not have this value; empty if it
+    may."""
     if key in PLAIN:
         return ""
     if key in ADDRESSES or URL.match(text):
         return "names an address"
     if text.startswith("~") or (text and not stays_inside(text)):
         return "points outside the folder of that file"
-    # the names of models are looked for in the current folder
+    # names of models are looked up in the current folder
     if not all(_is_inside(place / text, folder) for place in (folder, Path.cwd())):
         return "points outside the folder of that file through a link"
     if key in OUTPUTS and any(re.match(r"\.[^.]", part) for part in Path(text).parts):

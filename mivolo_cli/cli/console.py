@@ -20,7 +20,7 @@ from ..errors import MivoloError, OutputError
 from .text import echo, wrapped
 
 LOG_LINE = re.compile(rb'\{"time": "[0-9T:.+-]{20,40}", "command": "')
-"""How a log begins."""
+"""The beginning of a log."""
 PACKAGE = __name__.partition(".")[0]
 
 
@@ -68,7 +68,7 @@ class Console:
     def _close(self) -> None:
         self._notes.leave()
         if self._log is not None:
-            # what could not be written has been said already, or the command has ended well
+            # the error has been reported already, or the command has succeeded
             with suppress(OSError):
                 self._log.close()
 
@@ -78,18 +78,18 @@ class Console:
         return not (self.quiet or self.as_json)
 
     def say(self, line: str = "") -> None:
-        """A line for people."""
+        """Print a line for people."""
         if self.prints_lines:
             echo(line, err=self._lines_to == "stderr")
 
     def say_wrapped(self, line: str) -> None:
-        """The same in the width of a terminal."""
+        """Print a line for people, wrapped to the width of the terminal."""
         if self.prints_lines:
             stream = getattr(sys, self._lines_to)
             typer.echo(wrapped(line, stream), file=stream)
 
     def log(self, event: str, **facts: object) -> None:
-        """A line of the log: when, which command, what. Raises OutputError."""
+        """Write a line to the log: time, command and event. Raises OutputError."""
         if self._log is None:
             return
         moment = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -106,8 +106,8 @@ class Console:
     def finish(
         self, lines: Sequence[str], facts: Mapping[str, object], warnings: Sequence[str] = ()
     ) -> None:
-        """The end: lines for people and the notes, or facts and warnings as one JSON object; the
-        log gets both. `warnings` are those that the lines tell already."""
+        """Finish with lines for people and the notes, or with facts and warnings as one JSON
+        object; both go to the log. `warnings` are those already included in the lines."""
         told = [*warnings, *self.notes]
         for warning in told:
             self.log("warning", message=warning)
@@ -120,7 +120,7 @@ class Console:
 
 
 class Notes(logging.Handler):
-    """Collects what the program logs for the user, from INFO on; `texts` are in their order."""
+    """Collects messages logged for the user, from INFO on; `texts` are in order."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -141,13 +141,13 @@ class Notes(logging.Handler):
 
 
 def print_json(value: Any) -> None:
-    """One JSON object on standard output."""
+    """Print one JSON object on standard output."""
     typer.echo(json.dumps(value, default=str, indent=2))
 
 
 def _open_log(path: Path) -> IO[str]:
-    """To add lines. Raises OutputError, and BadInput for what is no log of ours: no photo is ever
-    written to."""
+    """Open the log for appending. Raises OutputError, and BadInput for files other than our logs,
+    so that no photo is ever written to."""
     with reported(path, hint="choose another place for --log"):
         hint = "choose another name for --log"
         kind = Kind("log of mivolo", _is_log, hint=hint, in_place=True)

@@ -49,7 +49,7 @@ def _people_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _demo_photos() -> list[Path]:
-    """Two photos inside the ultralytics package, which is not imported for it."""
+    """Return two photos from the ultralytics package, without importing it."""
     from importlib.util import find_spec
 
     spec = find_spec("ultralytics")

@@ -179,7 +179,7 @@ def calibrate(
 
 
 def _check_plots(folder: Path) -> None:
-    """Refuse a folder with pictures of other programs that are called like plots."""
+    """Reject a folder with pictures of other programs that are named like plots."""
     for file in folder.glob("*.png"):
         if PLOT_NAME.fullmatch(file.name):
             check_file(file, PLOT)
@@ -241,8 +241,7 @@ def _lines(found: EvalReport, level: float, notes: Sequence[str]) -> list[str]:
 
 
 def _table(item: Evaluation, level: float) -> list[str]:
-    """Aligned text: a row for all people and one for each group, and only columns that say
-    something."""
+    """Return aligned text: a row for all people and one for each group, without empty columns."""
     rows = [("all", item.score), *((f"{GROUPS[g.by]} {g.name}", g.score) for g in item.groups)]
     columns = {
         "people": lambda s: str(s.people),

@@ -26,12 +26,12 @@ Values = Mapping[str, Any]
 
 
 def names_file(param: Any) -> bool:
-    """Whether a parameter's value is a path, or several."""
+    """Return whether a parameter's value is a path, or several."""
     return isinstance(param, TyperOption | TyperArgument) and Path in kinds(param)
 
 
 def kinds(param: TyperOption | TyperArgument) -> tuple[Any, ...]:
-    """The types of a parameter's value, or of each of its values."""
+    """Return the types of a parameter's value, or of each of its values."""
     annotation = param.type_descriptor.annotation
     return (annotation, *getattr(annotation, "__args__", ()))
 
@@ -41,7 +41,7 @@ def outputs(params: Iterable[Any], values: Values) -> list[Path]:
 
 
 def inputs(params: Iterable[Any], values: Values) -> list[Path]:
-    """All that the command reads, models that are files among them."""
+    """Return all paths that the command reads, including models that are files."""
     return list(
         _paths(
             params,
@@ -52,7 +52,8 @@ def inputs(params: Iterable[Any], values: Values) -> list[Path]:
 
 
 def check(params: Sequence[Any], values: Values, settings: Path | None) -> None:
-    """Refuse a command line whose outputs are inputs, or one another. Raises BadInput."""
+    """Reject a command line whose outputs are inputs, or the same as one another. Raises
+    BadInput."""
     written = outputs(params, values)
     _check_places(params, values, written)
     refuse_inputs(written, [*inputs(params, values), *([settings] if settings else [])])
@@ -60,7 +61,7 @@ def check(params: Sequence[Any], values: Values, settings: Path | None) -> None:
 
 
 def _check_places(params: Sequence[Any], values: Values, written: Sequence[Path]) -> None:
-    """Refuse addresses and patterns in the place of paths. Raises BadInput."""
+    """Reject addresses and patterns given as paths. Raises BadInput."""
     scans = any(param.name == "include" for param in params)
     for name in MODELS:
         places.check_model(values.get(name) or "")
@@ -69,7 +70,7 @@ def _check_places(params: Sequence[Any], values: Values, written: Sequence[Path]
 
 
 def check_inside(folder: Path, written: Mapping[str, Kind], inputs: Iterable[Path]) -> None:
-    """Refuse a folder in which files of these names could not be written. Raises BadInput."""
+    """Reject a folder in which files of these names cannot be written. Raises BadInput."""
     inputs = list(inputs)
     for name, kind in written.items() if folder.is_dir() else ():
         check_file(folder / name, kind, inputs=inputs)

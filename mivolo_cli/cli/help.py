@@ -24,7 +24,7 @@ OLD_NAMES = {
     "--calibration": "--int8-samples",
     "--stems": "--backbones",
 }
-"""What options were called in version 0.1: still understood, by commands that have the new name."""
+"""Option names of version 0.1, which still work for commands that have the new name."""
 
 
 class Command(TyperCommand):
@@ -32,7 +32,7 @@ class Command(TyperCommand):
         return super().parse_args(ctx, [self._renamed(arg) for arg in args])
 
     def _renamed(self, arg: str) -> str:
-        """An old option, with or without `=value`, under its new name."""
+        """Return the new name of an old option, with or without `=value`."""
         old, equals, value = arg.partition("=")
         new = OLD_NAMES.get(old, "")
         known = {name for param in self.params for name in getattr(param, "opts", ())}
@@ -68,7 +68,7 @@ class CommandGroup(TyperGroup):
 
 @contextmanager
 def _shown_errors() -> Iterator[None]:
-    """Errors of typer name what the user has typed; no control character of it is printed."""
+    """Escape control characters in typer's errors, which contain what the user has typed."""
     try:
         yield
     except TyperException as error:
@@ -101,14 +101,15 @@ def _described(params: list[Any]) -> list[Any]:
 
 
 def _metavar(option: TyperOption) -> str | None:
-    """Placeholder of the value: nothing for a flag, and None for choices, which typer lists."""
+    """Return the placeholder of the value: nothing for a flag, and None for choices, which typer
+    lists."""
     if option.is_flag or option.metavar is not None or option.type_descriptor.is_choice:
         return "" if option.is_flag else option.metavar
     return next((METAVARS[kind] for kind in files.kinds(option) if kind in METAVARS), None)
 
 
 def _default(option: TyperOption) -> str | bool:
-    """The default in words if typer would show nothing."""
+    """Return the default as text if typer would show nothing."""
     if option.default is None or option.default in ((), []):
         return "none"
     return "off" if option.default is False and not option.secondary_opts else True

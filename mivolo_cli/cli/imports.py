@@ -22,6 +22,6 @@ def spare_pandas() -> None:
     finder = _WithoutPandas()
     sys.meta_path.insert(0, finder)
     try:
-        pa.array([], pa.null())  # PyArrow looks for pandas only once
+        pa.array([], pa.null())  # PyArrow checks for pandas only once
     finally:
         sys.meta_path.remove(finder)

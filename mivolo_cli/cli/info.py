@@ -93,7 +93,7 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 
 def _print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
-    """Break long paths after a folder."""
+    """Print pairs, breaking long paths after a folder."""
     for name, value in pairs:
         indent = 13 if name else 0
         line = f"{name:<12} {value}".rstrip()

@@ -14,8 +14,8 @@ STOPS = (bytes([signal.SIGINT]), bytes([signal.SIGTERM]))
 
 @contextmanager
 def asked() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C in the block sets, for work that ends at a moment of its own;
-    the second one raises KeyboardInterrupt."""
+    """Return an event that the first Ctrl-C in the block sets, for work that stops at a suitable
+    point; the second one raises KeyboardInterrupt."""
     event = threading.Event()
 
     def ask(number: int, frame: object) -> None:
@@ -36,8 +36,8 @@ def ending_within(seconds: float, exit_code: int, last_words: str) -> Iterator[N
     message.
 
     Python raises KeyboardInterrupt only between its own steps, and one step may be a long
-    calculation; meanwhile, the signal wakes a thread through a socket. Nothing is lost by the
-    sudden end: finished work is on disk, and incomplete files have temporary names.
+    calculation; meanwhile, the signal wakes a thread through a socket. Nothing is lost: finished
+    work is on disk, and incomplete files have temporary names.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -19,8 +19,8 @@ TABLES = (".csv", ".tsv", ".txt")
 def reading(
     data: Sequence[Path], images: Path | None, pictures: Pictures, invalid: Invalid
 ) -> DataOptions:
-    """Options for reading labelled data. Raises BadInput if the data does not exist, or if none of
-    its pictures do."""
+    """Return options for reading labelled data. Raises BadInput if the data does not exist, or if
+    none of its pictures do."""
     from ..datasets import DataOptions
 
     for place in data:
@@ -32,7 +32,7 @@ def reading(
 
 
 def _require_pictures(table: Path, images: Path | None) -> None:
-    """Refuse a table if none of its pictures exists."""
+    """Reject a table if none of its pictures exists."""
     folder = table.parent if images is None else images
     names = list(dict.fromkeys(_names(table)))
     if not names or any((folder / name).is_file() for name in names):
@@ -48,8 +48,8 @@ def _require_pictures(table: Path, images: Path | None) -> None:
 
 
 def _names(table: Path) -> Iterable[str]:
-    """The pictures' names; none for a table that cannot be read, about which its reader says
-    more."""
+    """Return the pictures' names; none for a table that cannot be read, which its reader reports in
+    more detail."""
     from pyarrow import ArrowException
 
     from ..datasets.rows import PICTURES

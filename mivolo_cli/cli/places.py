@@ -18,8 +18,8 @@ SHOWN_PATHS = 3
 
 
 def check_inputs(paths: Iterable[Path], scans: bool = False) -> None:
-    """Refuse addresses of web pages, and patterns that no shell has replaced by names. Raises
-    BadInput. `scans` says that folders can be given instead, with --include."""
+    """Reject web addresses, and patterns that no shell has expanded. Raises BadInput. `scans` means
+    that folders can be given instead, with --include."""
     patterns = []
     for path in paths:
         if (address := web_address(path)) and not os.path.lexists(path):
@@ -36,7 +36,7 @@ def check_inputs(paths: Iterable[Path], scans: bool = False) -> None:
 
 
 def check_outputs(paths: Iterable[Path]) -> None:
-    """Refuse addresses that nothing can be written to. Raises BadInput."""
+    """Reject addresses that cannot be written to. Raises BadInput."""
     for path in paths:
         if address := web_address(path):
             hint = f"write to a local file and upload it; {BUCKETS}"
@@ -44,7 +44,7 @@ def check_outputs(paths: Iterable[Path]) -> None:
 
 
 def check_model(name: str) -> None:
-    """Refuse the address of a model. Raises BadInput."""
+    """Reject the address of a model. Raises BadInput."""
     if address := web_address(name):
         raise BadInput(
             f"{address} is a web address, and models are not downloaded automatically",
@@ -56,7 +56,7 @@ def check_model(name: str) -> None:
 
 
 def web_address(path: Path | str) -> str:
-    """The address as it was typed, or an empty text for a path or the URL of a bucket."""
+    """Return the address as typed, or an empty string for a path or the URL of a bucket."""
     match = None if isinstance(path, Url) else ADDRESS.fullmatch(str(path))
     if match is None or match[1] in (*STORES, "file"):
         return ""
@@ -64,7 +64,8 @@ def web_address(path: Path | str) -> str:
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether a path does not exist and looks like a glob pattern that no shell has expanded."""
+    """Return whether a path does not exist and looks like a glob pattern that no shell has
+    expanded."""
     wild = not isinstance(path, Url) and WILD.search(str(path))
     return bool(wild) and not os.path.lexists(path)
 

@@ -12,13 +12,15 @@ from time import monotonic
 import typer
 
 TICK_SECONDS = 1.0
-"""Between two looks at the clock of a bar while nothing else moves, as when models are loaded."""
+"""Interval between updates of a bar's clock while nothing else changes, for example while models
+are loaded."""
 LINE_SECONDS = 30.0
-"""Between two lines in a log of continuous integration, or in a notebook."""
+"""Interval between lines in a log of continuous integration, or in a notebook."""
 
 
 class Bar:
-    """Call with the number done so far, the total if known, and values to show next to it."""
+    """A progress bar. Call it with the number done so far, the total if known, and values to show
+    next to it."""
 
     def __init__(self, verb: str, unit: str, quiet: bool = False, scale: bool = False) -> None:
         from tqdm import tqdm
@@ -76,8 +78,8 @@ class Bar:
 
 
 class Stages:
-    """A bar for each thing that is being done in turn; call it with what that is, the number done
-    so far, and the total."""
+    """A bar for each of several stages; call it with the stage, the number done so far, and the
+    total."""
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet, self._verb = quiet, ""
@@ -101,7 +103,7 @@ class Stages:
 
 @contextmanager
 def counting(verb: str, unit: str, quiet: bool = False, scale: bool = False) -> Iterator[Bar]:
-    """A bar that is gone after the block; `scale` counts in millions."""
+    """Show a bar that disappears after the block; `scale` counts in millions."""
     bar = Bar(verb, unit, quiet, scale)
     try:
         yield bar

@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from ..tagging.outcome import Tally
 
 GRACE_SECONDS = 1.5
-"""After Ctrl-C: a large model may be busy with its batch for longer."""
+"""Time limit after Ctrl-C, because a large model may take longer for its batch."""
 STOPPED = (
     "stopped: finished photos are kept, tables are unchanged; run the same command again to resume"
 )
@@ -170,7 +170,7 @@ def scan(
 
 
 def _inference(given: Mapping[str, Any]) -> InferenceOptions:
-    """The options of inference, which have the same names on the command line."""
+    """Return the inference options, which have the same names on the command line."""
     from ..pipeline.options import InferenceOptions
     from ..storage import place
 
@@ -184,8 +184,8 @@ def _inference(given: Mapping[str, Any]) -> InferenceOptions:
 
 
 def _scan_and_tag(options: ScanOptions, console: Console) -> tuple[Progress, Tally | None]:
-    """Tag from an output, or, without one, from a table in the cache that is kept until all photos
-    are tagged."""
+    """Scan, then tag from an output, or, without one, from a table in the cache that is kept until
+    all photos are tagged."""
     from ..tagging.tag import TagOptions
 
     kept = None if options.outputs else _kept_results(options)
@@ -198,7 +198,7 @@ def _scan_and_tag(options: ScanOptions, console: Console) -> tuple[Progress, Tal
 
 
 def _kept_results(options: ScanOptions) -> Path:
-    """Place of the cached table for these folders; the same for the same command."""
+    """Return the path of the cached table for these folders; the same for the same command."""
     from ..model import private
     from ..photos import walk
     from ..storage import cache_folder
@@ -216,7 +216,8 @@ def _kept_results(options: ScanOptions) -> Path:
 
 
 def run_scan(options: ScanOptions, console: Console, unnamed: Sequence[Path] = ()) -> Progress:
-    """Run with a progress bar; `unnamed` outputs are not mentioned in a summary of the options."""
+    """Run a scan with a progress bar; `unnamed` outputs are not mentioned in a summary of the
+    options."""
     from ..scan.run import scan
 
     spare_pandas()
@@ -240,7 +241,7 @@ def run_scan(options: ScanOptions, console: Console, unnamed: Sequence[Path] = (
 
 
 def summary(options: ScanOptions, progress: Progress) -> dict[str, Any]:
-    """The summary for scripts."""
+    """Return the summary for scripts."""
     names = (
         "photos",
         "reused",
@@ -296,7 +297,7 @@ def summary_lines(options: ScanOptions, progress: Progress) -> list[str]:
 
 
 def make_folder(folder: Path, hint: str, mode: int = 0o777) -> None:
-    """One with this mode, and those above it. Raises OutputError."""
+    """Create a folder with this mode, and its parents. Raises OutputError."""
     from ..model import private
 
     try:
@@ -323,7 +324,7 @@ def _paths_from_stdin() -> list[str]:
 
 
 def _without_mark(data: bytes) -> bytes:
-    """A list in UTF-8, as it is; one in UTF-16, as PowerShell writes it, in UTF-8. Raises
+    """Return a list in UTF-8: unchanged, or converted from UTF-16, as written by PowerShell. Raises
     BadInput."""
     if not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.removeprefix(codecs.BOM_UTF8)

@@ -20,12 +20,12 @@ from .help import OLD_NAMES
 
 NAME = "mivolo.toml"
 SAID_EACH_TIME = ("help", "overwrite", "replace", "root", "tag", "trust")
-"""Options that a file may not set: a folder of photos from somebody else could bring one along."""
+"""Options that a file may not set, because it could come with a folder of someone else's photos."""
 MOST_BYTES = 1 << 20
 
 
 def find(start: Path) -> Path | None:
-    """The settings file of a folder or of the nearest one above it."""
+    """Return the settings file of a folder or of the nearest one above it."""
     return next(
         (file for folder in (start, *start.parents) if (file := folder / NAME).is_file()), None
     )
@@ -34,8 +34,8 @@ def find(start: Path) -> Path | None:
 def read(
     file: Path, program: TyperGroup, context: typer.Context, *, found: bool = False
 ) -> dict[str, Any]:
-    """Defaults for a program's commands, as parameters by command. Raises BadInput for unknown
-    options, and, in a file that was `found` rather than named, for references outside its
+    """Return defaults for a program's commands, as parameters by command. Raises BadInput for
+    unknown options, and, in a file that was `found` rather than named, for references outside its
     folder."""
     try:
         tables = tomllib.loads(read_file(file, MOST_BYTES).decode("utf-8"))
@@ -84,7 +84,7 @@ def _group(
 
 
 def _new_name(key: str, options: Collection[str]) -> str:
-    """Current name of an option of version 0.1."""
+    """Return the current name of an option of version 0.1."""
     new = OLD_NAMES.get(f"--{key}", "").lstrip("-")
     return new if new in options else key
 
@@ -97,7 +97,8 @@ def _value(
     file: Path,
     command: str,
 ) -> tuple[str, Any]:
-    """The parameter's name and its checked value; paths are relative to the file's folder."""
+    """Return the parameter's name and its validated value; paths are relative to the file's
+    folder."""
     settable = [name for name in options if name not in SAID_EACH_TIME]
     if key in SAID_EACH_TIME and key in options:
         raise BadInput(
@@ -131,7 +132,7 @@ def _value(
 
 
 def long_name(option: TyperOption) -> str:
-    """An option's name without dashes: as-json is called json."""
+    """Return an option's name without dashes: as-json is called json."""
     return max(option.opts, key=len).lstrip("-")
 
 

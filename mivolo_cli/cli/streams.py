@@ -34,8 +34,8 @@ class SteadyFile(io.FileIO):
 
 
 def open_all() -> None:
-    """Make sure that there are three standard streams: no file of ours may get the number of one
-    that is closed, as libraries write to it; and let no write to one stop the work."""
+    """Fill closed standard streams, so that no file of ours gets their numbers, to which libraries
+    write. Keep failed writes from stopping the work."""
     while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(opened, True)
     os.close(opened)
@@ -45,8 +45,8 @@ def open_all() -> None:
 
 
 def trouble() -> OSError | None:
-    """Why standard output did not arrive. A reader that stops early, such as `head`, is not an
-    error."""
+    """Return why standard output was not delivered. A reader that stops early, such as `head`, is
+    not an error."""
     sys.stdout.flush()
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     found = raw.trouble if isinstance(raw, SteadyFile) else None
@@ -54,8 +54,8 @@ def trouble() -> OSError | None:
 
 
 def run(program: Callable[[], None]) -> None:
-    """Run the program, and report in its exit code if everything was done but its output did not
-    arrive."""
+    """Run the program, and set its exit code if everything was done but its output was not
+    delivered."""
     open_all()
     end_on_sigterm()
     try:
@@ -75,7 +75,7 @@ def end_on_sigterm() -> None:
 
 
 def _steady(stream: Any, number: int) -> Any:
-    """The same stream, with its encoding, over a file that bears everything."""
+    """Return the stream, with its encoding, on a file that ignores errors."""
     raw = SteadyFile(number, "w", closefd=False)
     encoding, errors = getattr(stream, "encoding", "utf-8"), getattr(stream, "errors", "replace")
     return io.TextIOWrapper(

@@ -27,7 +27,7 @@ Part = Literal["year", "month", "folder"]
 PARTS: tuple[Part, ...] = ("year", "month", "folder")
 NOTICE = "Ages are how old people look; they are least reliable under 5 and over 65."
 RARE = ("no gender", "no age")
-"""Columns that are omitted if nobody is counted in them."""
+"""Columns omitted if nobody is counted in them."""
 APART = ("not judged", "no people", "unreadable")
 """Columns shown only in the last lines, so that a table fits into a terminal."""
 By = Annotated[
@@ -72,7 +72,7 @@ def _totals(counts: Counts) -> list[str]:
 
 
 def _facts(part: Part, found: Summary) -> list[dict[str, Any]]:
-    """As JSON has it; what is not known is null."""
+    """Return facts for JSON; unknown values are null."""
     if part == "folder":
         return [
             {"root": root, "folder": folder, **asdict(counts)}
@@ -83,7 +83,8 @@ def _facts(part: Part, found: Summary) -> list[dict[str, Any]]:
 
 
 def _table(part: Part, found: Summary) -> list[str]:
-    """A line for each year, month or folder and one for all, and an empty one."""
+    """Return a line for each year, month or folder and one for the total, followed by an empty
+    line."""
     named = list(_named(part, found))
     if not named:
         return []

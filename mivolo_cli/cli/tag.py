@@ -70,7 +70,7 @@ WOULD = {
     "restored": "would be restored byte for byte",
     "removed": "entries would be removed",
 }
-"""The same in a dry run."""
+"""The same for a dry run."""
 BESIDE = {"tag": "updated", "untag": "updated or removed"}
 """What is done with sidecars next to photos."""
 
@@ -258,7 +258,7 @@ def run_tag(options: TagOptions, console: Console, diff: bool = False) -> Tally:
 
 
 class TagProgress:
-    """A bar; above it, a line for each photo that somebody should know of."""
+    """A bar, with a line above it for each photo that users should know about."""
 
     def __init__(self, verb: str, console: Console, diff: bool, dry_run: bool) -> None:
         self._console, self._diff, self._dry_run = console, diff, dry_run
@@ -296,7 +296,8 @@ class TagProgress:
             self._say(f"{outcome.photo.path}: untag will not be able to restore its original bytes")
 
     def _expected(self, outcome: TagOutcome) -> list[str]:
-        """What a dry run expects of a photo and its sidecars; `_line` says it of failures."""
+        """Return what a dry run expects for a photo and its sidecars; for failures, `_line` reports
+        that."""
         if not self._dry_run:
             return []
         would = [f"its sidecar {file.name} would be {self._beside}" for file in outcome.updated]
@@ -318,13 +319,13 @@ def _labels(dry_run: bool) -> dict[str, str]:
 
 
 def _line(outcome: TagOutcome, dry_run: bool) -> str:
-    """Outcome of a photo, or the expected one in a dry run, with the reason."""
+    """Return the outcome of a photo, or the expected one in a dry run, with the reason."""
     what = _what(outcome, dry_run)
     return f"{outcome.photo.path}: {what}: {outcome.message or outcome.code}".removesuffix(": ")
 
 
 def _what(outcome: TagOutcome, dry_run: bool) -> str:
-    """What was done, and why to a sidecar."""
+    """Return what was done, and the reason for a sidecar."""
     named = outcome.written and (outcome.code or outcome.instead)
     file = f" ({outcome.written})" if named else ""
     why = f", because {outcome.instead}" if outcome.instead else ""
@@ -334,7 +335,7 @@ def _what(outcome: TagOutcome, dry_run: bool) -> str:
 def tally_lines(
     tally: Tally, dry_run: bool = False, report: Path | None = None, verb: str = "tag"
 ) -> list[str]:
-    """Summary of all outcomes for people."""
+    """Return a summary of all outcomes for people."""
     lines = [
         f"{tally.photos} photo{'' if tally.photos == 1 else 's'}"
         + (", nothing written" if dry_run else "")
@@ -357,7 +358,7 @@ def tally_lines(
 
 
 def tally_facts(tally: Tally) -> dict[str, Any]:
-    """The same for scripts."""
+    """Return a summary of all outcomes for scripts."""
     names = ("photos", "statuses", "codes", "irreversible", "updated", "failed")
     return {name: getattr(tally, name) for name in names}
 

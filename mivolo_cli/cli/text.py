@@ -1,4 +1,4 @@
-"""Figures and tables as text."""
+"""Format figures and tables as text."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from ..evaluation.metrics import Figure
 
 CONTROL = ("Cc", "Cf", "Cs", "Zl", "Zp")
-"""Unicode's categories of controls, formats, halves of pairs, and separators of lines."""
+"""Unicode categories of control characters, format characters, surrogates, and line separators."""
 JOINERS = "\u200c\u200d"
-"""Formats that words and emoji need, and that do no harm."""
+"""Harmless format characters that words and emoji need."""
 INTERNAL = re.compile(
     r"\[(Errno|WinError) -?\d+\] ?| ?'?<[\w.]+ object at 0x[0-9a-f]+>'?| input source '<Buffer>'"
 )
@@ -26,13 +26,13 @@ UNCERTAINTY = "±: half-width of a 95 % bootstrap interval over people"
 
 
 def shown(text: str) -> str:
-    """Text for a terminal: characters that would move its cursor, break the line or turn the order
-    of letters round are written as codes, as in a file name `a\\x1b[2J.jpg`."""
+    """Return text for a terminal: characters that would move the cursor, break the line or change
+    the text direction are escaped, for example in a file name `a\\x1b[2J.jpg`."""
     return "".join(_code(char) if _is_control(char) else char for char in text)
 
 
 def without_internals(message: str) -> str:
-    """A message of a library without the numbers and objects of Python in it."""
+    """Return a library's message without Python's numbers and object names."""
     return INTERNAL.sub("", NOT_UTF8.sub("it is not encoded as UTF-8", message))
 
 
@@ -45,12 +45,12 @@ def _code(char: str) -> str:
 
 
 def echo(line: str, err: bool = False) -> None:
-    """One line, on standard output or standard error."""
+    """Print one line on standard output or standard error."""
     typer.echo(shown(line), err=err)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines with the columns below each other: the first one to the left, numbers to the right."""
+    """Align columns: the first one to the left, numbers to the right."""
     first, *others = [max(map(columns, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
@@ -64,7 +64,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def columns(text: str) -> int:
-    """How wide text is in a terminal: letters of East Asia take two columns, accents none."""
+    """Return the width of text in a terminal: East Asian characters take two columns, accents
+    none."""
     return sum(_columns(char) for char in text)
 
 
@@ -75,10 +76,10 @@ def _columns(char: str) -> int:
 
 
 def wrapped(line: str, stream: TextIO, indent: int = 2, break_paths: bool = False) -> str:
-    """A sentence in the width of a terminal, as `shown`, never broken inside a word, nor inside a
-    path unless that is wanted where it does not fit; elsewhere a line stays one.
+    """Wrap a sentence, escaped as by `shown`, to the width of a terminal, never inside a word, and
+    inside a path only with `break_paths`. If the stream is not a terminal, it stays on one line.
 
-    The lines that follow the first are indented by that many columns more than it.
+    Lines after the first are indented by this many columns more.
     """
     line = shown(line)
     if not stream.isatty():
@@ -92,7 +93,7 @@ def wrapped(line: str, stream: TextIO, indent: int = 2, break_paths: bool = Fals
 
 
 class _PathWrapper(textwrap.TextWrapper):
-    """Breaks a word that is too long for a line behind one of its slashes, if it has any there."""
+    """Breaks words that are too long for a line after a slash, if possible."""
 
     def _handle_long_word(
         self, reversed_chunks: list[str], cur_line: list[str], cur_len: int, width: int
@@ -104,12 +105,12 @@ class _PathWrapper(textwrap.TextWrapper):
 
 
 def years(figure: Figure | None, form: str = "{:.2f}") -> str:
-    """A mean in years, and half the width of its interval."""
+    """Format a mean in years, with half the width of its interval."""
     return "-" if figure is None else form.format(figure.value) + _uncertainty(figure, "{:.2f}")
 
 
 def share(figure: Figure | None) -> str:
-    """A part of the whole, and half the width of its interval."""
+    """Format a share, with half the width of its interval."""
     return "-" if figure is None else f"{figure.value:.1%}" + _uncertainty(figure, "{:.1%}")
 
 

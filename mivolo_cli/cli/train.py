@@ -18,7 +18,7 @@ from .progress import Stages
 
 RECIPE = "Recipe"
 LOG_STARTS = (b"step,epoch,data,people,answered,", b"step,of,epoch,pace,")
-"""How the CSV files of a training begin."""
+"""The beginnings of the CSV files of a training run."""
 EXAMPLES = """Examples:
 
 mivolo train faces.parquet bodies.parquet --validation faces-val.parquet -o run
@@ -159,7 +159,7 @@ def train(
 
 
 def _written() -> dict[str, Kind]:
-    """The files in the folder of a training."""
+    """Return the files in the folder of a training run."""
     from ..training.train import BEST, LAST, LOG, MODEL, PEOPLE, STEPS
 
     model, table = files.model_kind(), Kind("log of mivolo train", _is_log)
@@ -181,7 +181,8 @@ def _is_people(file: Path) -> bool:
 
 
 def _is_zip(file: Path) -> bool:
-    """As PyTorch writes checkpoints; what is in one shows when it is resumed from."""
+    """Return whether a file is a ZIP, as PyTorch's checkpoints are; their content is checked when
+    training resumes."""
     with file.open("rb") as opened:
         return opened.read(4) == b"PK\x03\x04"
 
