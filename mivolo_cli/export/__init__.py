@@ -33,14 +33,14 @@ FORMATS: dict[str, ExportFormat] = {
 
 
 EXPORT = Kind("new file", lambda path: False, "choose another name, or add --replace")
-"""No export is replaced unasked: somebody may have worked on it since."""
+"""Exports are only replaced on request, because users may have edited them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """`output` is a file, for YOLO and Label Studio a folder; what stands there is refused, a file
-    unless `replace`. People with detection scores below `min_score` are skipped. `moved` says where
-    photos are now: see tables.moved."""
+    """`output` is a file, or for YOLO and Label Studio a folder. It must not exist, except that a
+    file may be replaced with `replace`. People with detection scores below `min_score` are skipped.
+    `moved` says where photos are now: see tables.moved."""
 
     results: Path
     format: str

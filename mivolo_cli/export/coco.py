@@ -29,14 +29,14 @@ CATEGORIES = [
 
 
 def write(results: Results, target: Path, settings: Settings) -> Exported:
-    """`settings` has nothing for this format."""
+    """Write a COCO file; `settings` is not used."""
     return write_dataset(results, target, lambda found: {"attributes": found})
 
 
 def write_dataset(
     results: Results, target: Path, place: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> Exported:
-    """Write COCO with the attributes put where `place` puts them."""
+    """Write COCO with the attributes where `place` puts them."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     people = 0

@@ -19,8 +19,8 @@ NOTICE = "A model's estimates of how old people look, not of who they are."
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`copy_photos` is YOLO's; `thumbnails` XLSX's, their longer side in pixels, 0 for none; `url`
-    Label Studio's, what stands before a photo's path in the address that its server gives."""
+    """Settings of single formats: `copy_photos` (YOLO); `thumbnails` (XLSX), the longer side in
+    pixels, 0 for none; `url` (Label Studio), the prefix of photo paths in the addresses served."""
 
     copy_photos: bool = True
     thumbnails: int = 0
@@ -29,8 +29,8 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """How much was written, where, and what the user should know; `failed` photos should have been
-    in it, too."""
+    """Summary of an export, and notes for the user; `failed` is the number of photos that should
+    have been included."""
 
     files: tuple[Path, ...]
     photos: int
@@ -40,7 +40,8 @@ class Exported:
 
 
 def readable(results: Results) -> Iterator[Result]:
-    """The photos that were read; those that failed have no size and no place in a data set."""
+    """Return the photos that were read; those that failed have no size and are not part of a data
+    set."""
     return (
         result
         for result in results
@@ -51,8 +52,8 @@ def readable(results: Results) -> Iterator[Result]:
 def boxes(
     people: Sequence[tuple[Person, Prediction | None]],
 ) -> Iterator[tuple[int, str, Box, Prediction | None]]:
-    """All boxes of a photo: the person's index, one of KINDS, the box, and what was predicted of
-    the person."""
+    """Yield all boxes of a photo: the person's index, one of KINDS, the box, and the person's
+    prediction."""
     for index, (person, prediction) in enumerate(people):
         for kind, box in zip(KINDS, (person.body, person.face), strict=True):
             if box is not None:
@@ -60,19 +61,19 @@ def boxes(
 
 
 def attributes(index: int, prediction: Prediction | None) -> dict[str, Any]:
-    """The person's number on the photo and the prediction, each attribute None if it is unknown."""
+    """Return the person's number in the photo and the prediction; unknown attributes are None."""
     names = ("age", "age_low", "age_high", "gender", "gender_score", "used")
     return {"person": index, **{name: getattr(prediction, name, None) for name in names}}
 
 
 def name(photo: Photo, results: Results) -> str:
-    """The photo's path below the one root that all share, or its whole path where there are several
-    roots."""
+    """Return the photo's path below the root if there is only one, or its full path if there are
+    several."""
     return photo.path if len(results.roots) == 1 else photo.address
 
 
 def failed_note(results: Results) -> tuple[str, ...]:
-    """A line about skipped photos, if there are any."""
+    """Return a line about skipped photos, if there are any."""
     failed = sum(isinstance(result, Failure) for result in results)
     return (f"photos skipped because they could not be read: {failed}",) if failed else ()
 

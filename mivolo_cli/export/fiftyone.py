@@ -24,7 +24,7 @@ fo.launch_app(dataset).wait()
 
 
 def write(results: Results, target: Path, settings: Settings) -> Exported:
-    """`settings` has nothing for this format."""
+    """Write a COCO file for FiftyOne; `settings` is not used."""
     done = coco.write_dataset(
         results, target, lambda found: {k: v for k, v in found.items() if v is not None}
     )
@@ -37,6 +37,6 @@ def write(results: Results, target: Path, settings: Settings) -> Exported:
 
 
 def snippet(results: Results, target: Path) -> str:
-    """The Python lines that import the file."""
+    """Return the Python code that imports the file."""
     root = results.roots[0] if len(results.roots) == 1 else "/"
     return SNIPPET.format(root=root, labels=str(target.absolute()))

@@ -35,7 +35,7 @@ INTERFACE = """\
 
 
 def write(results: Results, target: Path, settings: Settings) -> Exported:
-    """A folder with tasks.json and interface.xml."""
+    """Write a folder with tasks.json and interface.xml."""
     version = results.made_by.get("model", "mivolo")
     tasks, people = [], 0
     for result in readable(results):
@@ -54,8 +54,8 @@ def write(results: Results, target: Path, settings: Settings) -> Exported:
 
 
 def _prediction(result: Result, version: str) -> dict[str, Any]:
-    """The photo's score is that of its least certain person, so that sorting by it finds what to
-    check first."""
+    """Return a prediction. The photo's score is that of its least certain person, so that sorting
+    by score shows what to check first."""
     regions: list[dict[str, Any]] = []
     linked: dict[int, str] = {}
     for index, kind, box, prediction in boxes(result.people):

@@ -13,17 +13,17 @@ from ..photos.thumbnails import QUALITY, thumbnail
 from ..records import Box, Person, Result
 
 PHOTO_SIDE = 2048
-"""Pixels of the longer side of a photo that people are cut out of."""
+"""Longer side in pixels of the photos that people are cropped from."""
 MARGIN = 0.4
-"""Of a face's longer side, that is shown around it."""
+"""Margin around a face, as a share of its longer side."""
 TOLERANCE = 0.02
-"""By which the shape of a photo may differ from that of the scanned one."""
+"""Tolerance for the aspect ratio of a photo to differ from the scanned one."""
 
 
 def portraits(result: Result, side: int) -> Iterator[bytes | None]:
-    """A JPEG for each row of the result: the face, or the body where none was found, or the photo
-    where nobody is on it. None if the photo is gone, or has another shape than when it was
-    scanned."""
+    """Yield a JPEG for each row of the result: the face, or the body if no face was found, or the
+    photo if there are no people. None if the photo is gone or has another aspect ratio than when it
+    was scanned."""
     coded = thumbnail(result.photo, PHOTO_SIDE, "JPEG", is_as_scanned)
     photo = None if coded is None else open_picture(BytesIO(coded))
     rows: list[Person | None] = [person for person, _ in result.people]
@@ -47,7 +47,7 @@ def _cut(photo: PIL.Image.Image, person: Person | None, result: Result) -> PIL.I
 
 
 def _inside(box: Box, around: float, scale: float, size: tuple[int, int]) -> list[int]:
-    """The box in whole pixels of a picture of this size, with so much around it."""
+    """Return the box with this margin, in whole pixels of a picture of this size."""
     grown = (box.x1 - around, box.y1 - around, box.x2 + around, box.y2 + around)
     return [round(min(max(scale * at, 0), most)) for at, most in zip(grown, size * 2, strict=True)]
 

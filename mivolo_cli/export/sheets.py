@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from xlsxwriter.worksheet import Worksheet
 
 OPTIONS = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-"""For the workbook."""
+"""Options of the workbook."""
 HEADER_HEIGHT = 26
-"""In pixels."""
+"""Height in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`name` is where its values come from; the width is in characters."""
+    """A column; `name` is its source column, and the width is in characters."""
 
     name: str
     title: str
@@ -35,8 +35,8 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Styles:
-    """The formats of a workbook: the headers', and each column's for numbers, text and text like a
-    formula."""
+    """Formats of a workbook: for headers, and for numbers by column, text, and text that looks like
+    a formula."""
 
     header: Format
     header_of_numbers: Format
@@ -48,7 +48,7 @@ class Styles:
 def styles(book: Workbook, columns: Iterable[Column]) -> Styles:
     plain = {"valign": "vcenter", "font_name": "Calibri", "font_size": 11}
     header = {"bold": True, "font_color": "#ffffff", "bg_color": "#24507a", "border": 0}
-    beside = {"indent": 1}  # else a number and the text to its right touch
+    beside = {"indent": 1}  # separates a number from the text to its right
     return Styles(
         book.add_format(plain | header | beside),
         book.add_format(plain | header | {"align": "right"}),
@@ -59,7 +59,8 @@ def styles(book: Workbook, columns: Iterable[Column]) -> Styles:
 
 
 def write_header(sheet: Worksheet, columns: Sequence[Column], styles: Styles, first: int) -> None:
-    """The titles, from the column `first` on; they and the columns up to the first title stay."""
+    """Write the titles from column `first` on; freeze them, and the columns up to the first
+    title."""
     sheet.set_row_pixels(0, HEADER_HEIGHT)
     sheet.freeze_panes(1, first + 1)
     for number, column in enumerate(columns, start=first):
@@ -82,7 +83,7 @@ def write_cell(
             line, number, value, styles.quoted if value.startswith(FORMULA_STARTS) else styles.text
         )
     elif column.name == "taken_at":
-        if value.year >= 1900:  # a spreadsheet's calendar begins there
+        if value.year >= 1900:  # the calendar of spreadsheets begins then
             sheet.write_datetime(line, number, value, styles.number[column.number])
     else:
         sheet.write_number(line, number, value, styles.number[column.number])

@@ -26,7 +26,7 @@ from .sheets import OPTIONS, Column, Styles, styles, write_cell, write_header
 
 SUFFIX = ".xlsx"
 MAX_ROWS = 1_048_576
-"""The most rows that a sheet can have, the header among them."""
+"""Maximum number of rows in a sheet, including the header."""
 WORDS = {
     "ok": "judged",
     "no_people": "nobody found",
@@ -36,10 +36,10 @@ WORDS = {
 }
 """Meaning of the codes in the columns `status` and `used`."""
 LAST_PRINTED = "message"
-"""The columns behind it are for machines, and would make a printed page too small to read."""
+"""Columns after this one are for programs, and would make printed pages too small to read."""
 WITHOUT = "photos without a picture because they are missing or have changed"
 ROW_HEIGHT = 18
-"""In pixels."""
+"""Height in pixels."""
 PICTURE = {
     **{"x_offset": 3, "y_offset": 3, "object_position": 1},
     **{"description": "", "decorative": True},
@@ -73,7 +73,8 @@ COLUMNS = (
 
 
 def write(results: Results, target: Path, settings: Settings) -> Exported:
-    """Four sheets. Raises BadInput for more rows than a sheet can hold."""
+    """Write a spreadsheet with four sheets. Raises BadInput if there are too many rows for a
+    sheet."""
     if results.table.num_rows >= MAX_ROWS:
         raise BadInput(
             f"{results.table.num_rows} rows are more than a spreadsheet can hold ({MAX_ROWS - 1})",
@@ -103,7 +104,7 @@ def _close(book: xlsxwriter.Workbook) -> None:
 def _write_people(
     book: xlsxwriter.Workbook, results: Results, side: int, styles: Styles
 ) -> tuple[Summary, int]:
-    """A line for each row of the table; how many there are, and how many photos without their
+    """Write a line for each row of the table; return a summary, and the number of photos without
     pictures."""
     sheet, summary = book.add_worksheet("People"), Summary()
     first = int(bool(side))
@@ -131,7 +132,7 @@ def _write_people(
 
 
 def _in_words(row: Mapping[str, Any], name: str) -> Any:
-    """A value of the table; its codes as people say them."""
+    """Return a value of the table, with codes as words."""
     value = row[name]
     if name == "error" and value is not None:
         return value.replace("_", " ")
@@ -139,7 +140,7 @@ def _in_words(row: Mapping[str, Any], name: str) -> Any:
 
 
 def _colour(book: xlsxwriter.Workbook, sheet: Worksheet, last: int, first: int) -> None:
-    """Rows that failed in red; how sure the gender is as a bar."""
+    """Highlight failed rows in red, and show the gender's probability as a bar."""
     names = [column.name for column in COLUMNS]
     status, sure = first + names.index("status"), first + names.index("gender_score")
     red = book.add_format({"font_color": "#9c0006", "bg_color": "#ffe4e1"})

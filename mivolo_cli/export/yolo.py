@@ -35,7 +35,7 @@ READ = (
     ".tiff",
     ".webp",
 )
-"""How images are called that ultralytics 8.4 takes; it leaves out others without a word."""
+"""Suffixes of images that ultralytics 8.4 reads; it silently ignores others."""
 YAML = """\
 # People and faces found by mivolo. The classes are those of the boxes; ages and genders are not in
 # this format. No `path`: the folder may be moved. Split train and val yourself before training.
@@ -48,7 +48,7 @@ FIELDS = ("image", "root", "path")
 
 
 def write(results: Results, target: Path, settings: Settings) -> Exported:
-    """A folder; photos.csv in it says which photo each image is."""
+    """Write a folder; photos.csv in it lists the photo of each image."""
     photos = people = gone = raws = 0
     unread: Counter[str] = Counter()
     with (
@@ -91,8 +91,8 @@ def write(results: Results, target: Path, settings: Settings) -> Exported:
 
 
 def _named(results: Results) -> Iterator[tuple[Result, PurePosixPath]]:
-    """Each photo with its name below images/: its own path, with a number where another has the
-    same labels' name."""
+    """Yield each photo with its name below images/: its own path, with a number if the labels of
+    another have the same name."""
     taken: set[str] = set()
     for result in readable(results):
         path = PurePosixPath(result.photo.path.replace("\\", "_").replace("\0", "_"))
@@ -112,7 +112,8 @@ def _write_labels(result: Result, target: Path) -> None:
 
 
 def _line(kind: str, box: Box, result: Result) -> str:
-    """Class, then centre x and y, width and height as shares of the upright photo's sides."""
+    """Return a line with class, centre x and y, width and height as shares of the upright photo's
+    sides."""
     centre = (box.x1 + box.x2) / 2 / result.width, (box.y1 + box.y2) / 2 / result.height
     size = (box.x2 - box.x1) / result.width, (box.y2 - box.y1) / result.height
     return (

@@ -28,8 +28,8 @@ scan."""
 
 @dataclass(frozen=True, slots=True)
 class FindOptions:
-    """`table` gets the rows of whoever was found, `playlist` (m3u8) the photos' paths. `copy` and
-    `link` are new or empty folders. `moved` says where photos are now: see tables.moved."""
+    """`table` gets the rows of people found, `playlist` (m3u8) the photos' paths. `copy` and `link`
+    are new or empty folders. `moved` says where photos are now: see tables.moved."""
 
     results: Path
     wanted: Wanted = field(default_factory=Wanted)
@@ -47,8 +47,8 @@ class FindOptions:
 
 @dataclass(slots=True)
 class Findings:
-    """How much was found. `outside` counts photos whose rows lead out of their folder; the others
-    are those that could not be copied, linked or put into the playlist."""
+    """Summary of a search. `outside` counts photos whose rows lead outside their folder; the others
+    count photos that could not be copied, linked or put into the playlist."""
 
     photos: int = 0
     people: int = 0
@@ -86,7 +86,7 @@ def find(options: FindOptions, on_found: Callable[[Photo], None] = lambda photo:
 
 
 def _check(options: FindOptions) -> None:
-    """Refuse, before any work, what could not be written. Raises BadInput."""
+    """Reject, before any work, outputs that cannot be written. Raises BadInput."""
     refuse_inputs(options.outputs, [options.results])
     refuse_twins(options.outputs)
     if options.table is not None:
@@ -101,7 +101,7 @@ def _check(options: FindOptions) -> None:
 def _open(
     options: FindOptions, made_by: dict[str, str], findings: Findings, stack: ExitStack
 ) -> Iterator[Take]:
-    """Each output, to be called with what was found."""
+    """Open each output, to be called with what was found."""
     if options.table is not None:
         yield open_table(options.table, made_by, stack)
     if options.playlist is not None:
@@ -113,7 +113,7 @@ def _open(
 
 
 def _counting(take: Take, findings: Findings, name: str) -> Take:
-    """The same, with photos that were not taken counted under this name."""
+    """Wrap an output to count photos that it failed to take under this name."""
 
     def counted(photo: Photo, people: Rows) -> bool:
         taken = take(photo, people)
@@ -124,7 +124,7 @@ def _counting(take: Take, findings: Findings, name: str) -> Take:
 
 
 def _matching(tables: Iterator[pa.Table], wanted: Wanted) -> Iterator[tuple[Photo, Rows]]:
-    """The photos with the rows for which each was found."""
+    """Yield matching photos, each with its matching rows."""
     for found in by_photo(tables):
         people = wanted.hits(found)
         if people is not None:
@@ -132,7 +132,7 @@ def _matching(tables: Iterator[pa.Table], wanted: Wanted) -> Iterator[tuple[Phot
 
 
 def _is_harmless(photo: Photo) -> bool:
-    """Whether a path may be printed for another program to open: an absolute one, which stays
+    """Return whether a path may be printed for another program to open: an absolute path that stays
     below its root. Links are followed as a scan follows them."""
     root = photo.root
     is_whole = storage.is_url(root) or os.path.isabs(root) or PureWindowsPath(root).is_absolute()
@@ -140,7 +140,8 @@ def _is_harmless(photo: Photo) -> bool:
 
 
 def _made_by(results: Path, table: pa.Table) -> dict[str, str]:
-    """Which model and detector made the results, as the table or the run that wrote it says."""
+    """Return the model and detector of the results, according to the table or the run that wrote
+    it."""
     said = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     noted = workdir.made_by(results)
     facts = {key: said.get(KEY_PREFIX + key) or noted.get(key) for key in MADE_BY}

@@ -31,7 +31,7 @@ PLAYLIST = Kind("playlist of mivolo", _is_playlist)
 
 
 def open_table(path: Path, made_by: Mapping[str, str], stack: ExitStack) -> Take:
-    """A result table with the rows."""
+    """Write a result table with the rows."""
     sinks = stack.enter_context(open_sinks([path], made_by))
     waiting: list[Rows] = []
 
@@ -50,8 +50,8 @@ def open_table(path: Path, made_by: Mapping[str, str], stack: ExitStack) -> Take
 
 
 def open_playlist(path: Path, stack: ExitStack) -> Take:
-    """M3U in UTF-8 with the photos' whole paths. A picture in an archive has none that a viewer
-    could open, and one with a line break in its name no line."""
+    """Write a playlist (M3U in UTF-8) with the photos' full paths. It cannot contain pictures in
+    archives, which viewers cannot open, or names with line breaks."""
     temporary = stack.enter_context(new_file(path))
     with reported(path):
         file = stack.enter_context(temporary.open("w", encoding="utf-8", newline="\n"))
@@ -68,8 +68,8 @@ def open_playlist(path: Path, stack: ExitStack) -> Take:
 
 
 def open_folder(path: Path, way: Literal["copy", "link"], stack: ExitStack) -> Take:
-    """A folder of copies, or links, under the photos' own paths; only of pictures that are as they
-    were scanned."""
+    """Write a folder of copies or links under the photos' own paths, only for pictures that are
+    unchanged since the scan."""
     folder = stack.enter_context(new_folder(path))
     put = originals.copy if way == "copy" else _link
     names = Names()
@@ -82,14 +82,14 @@ def open_folder(path: Path, way: Literal["copy", "link"], stack: ExitStack) -> T
 
 
 class Names:
-    """Names in one folder for photos of several, none of them twice on any system."""
+    """Names in one folder for photos from several, unique on all systems."""
 
     def __init__(self) -> None:
         self._files: set[str] = set()
         self._folders: set[str] = set()
 
     def free(self, photo: Photo) -> PurePosixPath:
-        """The photo's own path, with a number where that is taken; it is taken then."""
+        """Return and reserve the photo's own path, with a number if that is taken."""
         path = PurePosixPath(photo.path.replace("\\", "_"))
         path = path if path.name else PurePosixPath("photo")
         first, *rest = path.parts
@@ -113,7 +113,7 @@ def _numbered(path: PurePosixPath, number: int) -> PurePosixPath:
 
 
 def _link(photo: Photo, target: Path) -> bool:
-    """A link to the photo, which must be a file of its own on this computer."""
+    """Link to the photo, which must be a regular local file."""
     if is_url(photo.root) or not photo.file.is_file():
         return False
     try:

@@ -1,5 +1,4 @@
-"""Conditions for photos and people, how they are written on the command line, and whether rows meet
-them."""
+"""Conditions for photos and people: parse them from the command line, and match rows."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ DAY = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From `low` to `high`, both inside; None is without an end."""
+    """From `low` to `high`, both inclusive; None means unlimited."""
 
     low: Any
     high: Any
@@ -38,8 +37,8 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Conditions for photos. All must hold for the same judged person, or with `any_person` each
-    for anybody in the photo.
+    """Conditions for photos. All must hold for the same judged person, or, with `any_person`, each
+    for anyone in the photo.
 
     People with detection scores below `min_score` are ignored. `surely` requires the whole age
     interval to be inside. `people` is the number of judged people in a photo, `taken` a span of
@@ -61,8 +60,8 @@ class Wanted:
             raise BadInput("--surely is about ages", hint="say which: --age 0-12 --surely")
 
     def hits(self, rows: Rows) -> Rows | None:
-        """The matching rows of a photo, all of them without conditions on people; None if the photo
-        does not match or could not be read."""
+        """Return the matching rows of a photo, all if there are no conditions on people; None if
+        the photo does not match or could not be read."""
         if rows[0]["status"] == "error" or not self._is_place(rows[0]):
             return None
         judged = [row for row in rows if row["status"] == "ok" and self._is_certain(row)]
@@ -77,7 +76,7 @@ class Wanted:
         return [row for row in judged if _all(tests, row)] or None
 
     def _is_place(self, row: Row) -> bool:
-        """Whether time and path match."""
+        """Return whether time and path match."""
         if self.taken is not None:
             time = row["taken_at"]
             if time is None or time.date() not in self.taken:
@@ -86,7 +85,7 @@ class Wanted:
         return not self.globs or any(glob.matches(name) for glob in self.globs for name in names)
 
     def _tests(self) -> Iterator[Test]:
-        """Conditions for a person."""
+        """Yield the conditions for a person."""
         if self.age is not None:
             yield self._has_age
         if self.gender is not None:
@@ -97,8 +96,8 @@ class Wanted:
             yield self._is_certain
 
     def _has_age(self, row: Row) -> bool:
-        """Ages are rounded, as they are shown; the ends of intervals are not. Somebody without an
-        age may have an interval."""
+        """Return whether the age matches. Ages are rounded, as displayed; the ends of intervals are
+        not. A person without an age may have an interval."""
         assert self.age is not None
         if row["age"] is not None and not self.surely:
             return whole_years(row["age"]) in self.age
@@ -110,7 +109,7 @@ class Wanted:
 
 
 def numbers(option: str, text: str) -> Span:
-    """`2-5`, `6+` or `3`. Raises BadInput."""
+    """Parse `2-5`, `6+` or `3`. Raises BadInput."""
     match = NUMBERS.fullmatch(text.strip())
     if match is None:
         raise BadInput(f"{option} {text!r} is not a valid range", hint="write 2-5, 6+ or 3")
@@ -120,8 +119,8 @@ def numbers(option: str, text: str) -> Span:
 
 
 def days(option: str, text: str) -> Span:
-    """`2015`, `2015-06`, `2015-06-30`, or two of these with `..` between them, of which one may be
-    left out. Raises BadInput."""
+    """Parse `2015`, `2015-06`, `2015-06-30`, or two of these separated by `..`, one of which may be
+    omitted. Raises BadInput."""
     first, dots, last = text.strip().partition("..")
     last = last if dots else first
     if not first and not last:
@@ -144,7 +143,7 @@ def inputs(option: str, text: str) -> frozenset[str]:
 
 
 def _day(text: str, last: bool) -> date:
-    """The first or the last day of a year, a month or a day. Raises ValueError."""
+    """Return the first or the last day of a year, a month or a day. Raises ValueError."""
     match = DAY.fullmatch(text)
     if match is None:
         raise ValueError(text)

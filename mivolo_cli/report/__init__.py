@@ -41,9 +41,9 @@ PICTURE = re.compile(r"\d+\.webp")
 
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
-    """`size` is the longer side of a picture in pixels. A report of ours is replaced, another file
-    if `replace`. People with detection scores below `min_score` are skipped. `moved` says where
-    photos are now: see tables.moved."""
+    """`size` is the longer side of a picture in pixels. An existing report of ours is replaced, any
+    other file only with `replace`. People with detection scores below `min_score` are skipped.
+    `moved` says where photos are now: see tables.moved."""
 
     results: Path
     output: Path
@@ -58,8 +58,8 @@ class ReportOptions:
 
 @dataclass(frozen=True, slots=True)
 class HtmlReport:
-    """What was made; `people` are those whom the model judged, and `missing` counts the photos that
-    were scanned and are gone or changed."""
+    """Summary of a report; `people` were judged by the model, and `missing` counts scanned photos
+    that are gone or changed."""
 
     page: Path
     folder: Path | None
@@ -88,7 +88,7 @@ def report(
     found = [result.photo for result in results if not isinstance(result, Failure)]
     pictures = _pictures(found, options, on_progress)
     with workdir.claim([options.output]), ExitStack() as stack:
-        # left last: a page without its pictures harms nobody, an old page with new ones does
+        # closed last: a page without its pictures is harmless, an old page with new ones is not
         missing = [] if folder is None else _write_beside(folder, pictures, stack)
         with (
             new_file(options.output) as temporary,
@@ -126,7 +126,8 @@ def _pictures(
 def _write_beside(
     folder: Path, pictures: Iterator[tuple[int, bytes | None]], stack: ExitStack
 ) -> list[int]:
-    """A folder of pictures that gets its name when the stack is left; which are missing."""
+    """Write a folder of pictures that gets its name when the stack is closed; return the numbers of
+    missing pictures."""
     missing = []
     remove_leftovers(real(folder))
     temporary = stack.enter_context(new_folder(folder, replace=True))
@@ -140,7 +141,7 @@ def _write_beside(
 
 
 def _check_pictures(folder: Path) -> None:
-    """A folder that holds anything but a report's pictures is refused: it is going to be
+    """Reject a folder that contains anything but a report's pictures, because it will be
     replaced."""
     if not os.path.lexists(folder):
         return

@@ -26,7 +26,7 @@ from ..tables.results import Results
 from ..version import __version__
 
 MARK = "<!doctype html>\n<!-- A report of mivolo -->\n"
-"""How a page begins, and how one is told from other files."""
+"""The beginning of a page, which identifies our reports."""
 PLACE_OF_PICTURES = "<!-- pictures -->\n"
 SCRIPTS = ("labels.js", "saving.js", "page.js")
 POLICY = (
@@ -51,7 +51,7 @@ def summarise(
     folder: Path | None = None,
     missing: Collection[int] = (),
 ) -> dict[str, Any]:
-    """What the page's script works with; links are relative to `home`, the page's folder.
+    """Return the data for the page's script; links are relative to `home`, the page's folder.
 
     `missing` are the numbers of the pictures that are known not to be in `folder`.
     """
@@ -71,7 +71,7 @@ def summarise(
 
 
 def link(root: str, home: Path) -> str | None:
-    """How the page refers to a scanned folder: a relative address with no scheme and no host."""
+    """Return the page's link to a scanned folder: a relative address without scheme and host."""
     if not os.path.isabs(root) or root.startswith(("//", "\\\\")):
         return None
     try:
@@ -81,7 +81,7 @@ def link(root: str, home: Path) -> str | None:
 
 
 def write_head(file: TextIO, data: dict[str, Any]) -> None:
-    """Everything before the pictures."""
+    """Write everything before the pictures."""
     scripts, style = (_bundle(), _script()), _asset("page.css")
     images = "data: 'self' file:" if data["pictures"] == "beside" else "data:"
     policy = POLICY.format(scripts=" ".join(map(_hash, scripts)), style=_hash(style), images=images)
@@ -91,8 +91,8 @@ def write_head(file: TextIO, data: dict[str, Any]) -> None:
 
 
 def write_inside(file: TextIO, pictures: Iterator[tuple[int, bytes | None]]) -> list[int]:
-    """The pictures, each in an element of its own that the browser does not look at; which are
-    missing."""
+    """Write each picture in an element of its own that the browser does not parse; return the
+    numbers of missing ones."""
     missing = []
     for number, picture in pictures:
         if picture is None:
@@ -108,14 +108,15 @@ def write_end(file: TextIO) -> None:
 
 
 def as_script(value: Any) -> str:
-    """JSON that cannot end the script element it stands in."""
+    """Return JSON that cannot end the script element around it."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _photos(results: Results, missing: Collection[int]) -> Iterator[dict[str, Any]]:
-    """Each photo with its short keys; `p` is the number of its picture, `r` its root or -1 where
-    its path leads out of it. No link leads to what is `archived`, in a tar or Parquet file."""
+    """Yield each photo with short keys; `p` is the number of its picture, `r` its root, or -1 if
+    its path leads outside of it. Photos that are `archived`, in a tar or Parquet file, are not
+    linked."""
     roots = {root: number for number, root in enumerate(results.roots)}
     number = 0
     for result in results:
@@ -157,7 +158,7 @@ def _person(person: Person, prediction: Prediction | None, result: Result) -> di
 
 
 def _percent(box: Box, result: Result) -> list[float]:
-    """Left, top, width, height in percent of the photo's sides."""
+    """Return left, top, width and height in percent of the photo's sides."""
     width, height = max(result.width, 1), max(result.height, 1)
     sides = (box.x1 / width, box.y1 / height, (box.x2 - box.x1) / width, (box.y2 - box.y1) / height)
     return [round(100 * side, 2) for side in sides]
@@ -181,8 +182,8 @@ def _script() -> str:
 
 @cache
 def _bundle() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script."""
+    """Return Vega, Vega-Lite and Vega-Embed as one script."""
     import vl_convert
 
-    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # optional, says its documentation
+    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # optional, according to its documentation
     return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
