@@ -157,7 +157,7 @@ class Mivolo:
     def _results(
         self, pictures: Iterable[Picture], memory: Memory, sandbox: Sandbox
     ) -> Iterator[Result | Failure]:
-        """Decoded ahead in threads."""
+        """Yield results, decoding ahead in threads."""
 
         def again(photo: Photo) -> Image | Failure:
             return decode.decode_again(photo, sandbox, self._limits, memory.data(photo))
@@ -180,7 +180,7 @@ class Mivolo:
 
 
 def _listed(pictures: Picture | Iterable[Picture]) -> Iterable[Any]:
-    """Raises BadInput."""
+    """Return the pictures as an iterable. Raises BadInput."""
     if is_picture(pictures):
         return [pictures]
     if not isinstance(pictures, Iterable):

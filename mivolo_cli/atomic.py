@@ -26,9 +26,10 @@ from .storage import Url
 ROOM = "free some disk space or choose another folder, then run the same command again"
 MOVE_AWAY = "choose another name, or move the existing file or folder"
 PART = re.compile(r"\.(.+)\.[0-9a-f]{8}\.part", re.DOTALL)
-"""The name of a temporary file or folder, with the name that it was going to take."""
+"""Name of a temporary file or folder, containing the name of its target."""
 LONGEST_NAME = 240
-"""Bytes of that name: with what is added to it, it still fits into the 255 of most systems."""
+"""Maximum length of the target's name in bytes: with the additions, it fits into the limit of 255
+on most systems."""
 OWNER = stat.S_IRUSR | stat.S_IWUSR
 
 
@@ -43,8 +44,8 @@ class Draft:
     mode: int | None
 
     def finish(self) -> None:
-        """Close the file and put all of it on the disk, with its mode. Raises OSError."""
-        if self.file.closed:  # somebody else wrote it, by its name
+        """Close the file and flush it to disk, with its mode. Raises OSError."""
+        if self.file.closed:  # written by its name
             with self.path.open("rb+") as written:
                 sync(written)
         else:
@@ -54,16 +55,16 @@ class Draft:
             _set_mode(self.path, self.mode)
 
     def publish(self) -> None:
-        """Give a finished file its name. Raises OSError."""
+        """Move a finished file to its target. Raises OSError."""
         os.replace(self.path, self.target)
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of file that the program writes: what people call one, whether a file is one, and what
-    to do about a file of that name that is not.
+    """A kind of file that the program writes: its name for users, a test for existing files, and a
+    hint if another file is in the way.
 
-    One that is written `in_place`, line by line, may also be a terminal, or /dev/null.
+    A file written `in_place`, line by line, may also be a terminal or /dev/null.
     """
 
     name: str
@@ -83,7 +84,7 @@ def check_file(
     inputs: Iterable[Path] = (),
     replace: bool = False,
 ) -> None:
-    """Refuse, before any work, an output that cannot be written, is one of the command's inputs, or
+    """Reject, before any work, an output that cannot be written, is one of the command's inputs, or
     exists and is neither empty nor of this kind. Raises BadInput.
 
     With `replace`, the user allows any file to be replaced, but never an input.
@@ -102,11 +103,11 @@ def check_file(
 
 
 def may_replace(path: Path, kind: Kind, *, anyway: bool = False) -> bool:
-    """Whether the name can be overwritten without loss: it does not exist, is empty, is of this
-    kind, or `anyway` is set. A link must always lead to a file of this kind, since any other target
-    could be anywhere."""
+    """Return whether the name can be overwritten without loss: it does not exist, is empty, is of
+    this kind, or `anyway` is set. A link must always lead to a file of this kind, since any other
+    target could be anywhere."""
     target = real(path)
-    if os.path.islink(target):  # a link in circles
+    if os.path.islink(target):  # a cyclic link
         return True
     if kind.in_place and target.is_char_device():
         return True
@@ -121,7 +122,7 @@ def may_replace(path: Path, kind: Kind, *, anyway: bool = False) -> bool:
 
 
 def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Raises BadInput if an output is an input under any name or link."""
+    """Raise BadInput if an output is an input under any name or link."""
     inputs = list(inputs)
     for path in outputs:
         if any(is_same(path, other) for other in inputs):
@@ -132,8 +133,7 @@ def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
 
 
 def refuse_twins(outputs: Sequence[Path]) -> None:
-    """Raises BadInput if two outputs are the same file; devices such as a terminal may be
-    shared."""
+    """Raise BadInput if two outputs are the same file; devices such as a terminal may be shared."""
     files = [path for path in outputs if not path.is_char_device()]
     for place, path in enumerate(files):
         if any(is_same(path, other) for other in files[:place]):
@@ -143,8 +143,8 @@ def refuse_twins(outputs: Sequence[Path]) -> None:
 
 
 def is_same(one: Path, other: Path) -> bool:
-    """Whether two names refer to the same file or folder, through links, hard links, or a file
-    system that ignores case."""
+    """Return whether two names refer to the same file or folder, through links, hard links, or a
+    file system that ignores case."""
     if real(one) == real(other):
         return True
     try:
@@ -154,17 +154,16 @@ def is_same(one: Path, other: Path) -> bool:
 
 
 def open_lines(path: Path, kind: Kind, *, append: bool = False) -> IO[str]:
-    """A text file (UTF-8) that is written in place, so that each line is there at once: a new one,
-    or one of this kind, from its start or its end. Raises BadInput for any other file, and OSError.
-    """
+    """Open a text file (UTF-8) for writing in place, so that each line appears immediately: a new
+    one or one of this kind, overwritten or appended to. Raises BadInput for any other file, and
+    OSError."""
     if not may_replace(path, kind):
         raise kind.refusal(path)
     return real(path).open("a" if append else "w", encoding="utf-8", newline="")
 
 
 def check_folder(path: Path) -> None:
-    """Refuse, before any work, a folder that could not be made or already holds something. Raises
-    BadInput."""
+    """Reject, before any work, a folder that cannot be created or is not empty. Raises BadInput."""
     check_parent(path)
     if os.path.lexists(path) and not (
         path.is_dir() and not path.is_symlink() and not any(path.iterdir())
@@ -174,16 +173,16 @@ def check_folder(path: Path) -> None:
 
 @contextmanager
 def draft(target: Path, folder: Path | None = None) -> Iterator[Draft]:
-    """A temporary file for a target whose links have been followed (`real`): next to it, or in
-    another folder. It is deleted at the end unless it was published.
+    """Create a temporary file for a target with resolved links (`real`): next to it, or in another
+    folder. It is deleted at the end unless it was published.
 
-    For writers with needs of their own; `new_file` and `replacing` suit all others. Raises OSError.
+    For writers with special needs; `new_file` and `replacing` suit all others. Raises OSError.
     """
     path = part_of(target, folder)
     mode = _mode(target)
     file = path.open("xb")
     try:
-        if mode is not None:  # from the start: the old file may be for few eyes
+        if mode is not None:  # immediately: access to the old file may be restricted
             _set_mode(path, mode | OWNER)
         yield Draft(target, path, file, mode)
     finally:
@@ -195,10 +194,11 @@ def draft(target: Path, folder: Path | None = None) -> Iterator[Draft]:
 
 @contextmanager
 def replacing(path: Path, hint: str = ROOM, *, follow: bool = True) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path`, complete and on the disk, if the block ends without an
-    exception; unless `follow`, also the place of a link, which could lead anywhere.
+    """Open a file that replaces `path`, complete and on disk, if the block ends without an
+    exception. Without `follow`, a link at `path` is itself replaced, because it could lead
+    anywhere.
 
-    Raises OutputError with this hint; OSErrors of the block count as troubles of this file.
+    Raises OutputError with this hint; any OSError in the block is attributed to this file.
     """
     with reported(path, hint), draft(real(path) if follow else path) as part:
         yield part.file
@@ -208,7 +208,7 @@ def replacing(path: Path, hint: str = ROOM, *, follow: bool = True) -> Iterator[
 
 @contextmanager
 def new_file(path: Path, hint: str = ROOM) -> Iterator[Path]:
-    """As `replacing`, for what is written by its name: an empty temporary file next to `path`.
+    """Like `replacing`, for writers that need a name: an empty temporary file next to `path`.
 
     Raises OutputError.
     """
@@ -221,10 +221,10 @@ def new_file(path: Path, hint: str = ROOM) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """A temporary folder next to `path` to fill; it takes the name if the block ends without an
+    """Create a temporary folder next to `path`, which is renamed to it if the block ends without an
     exception.
 
-    A folder that stands there is empty, unless its content is to be replaced. Raises OutputError.
+    An existing folder must be empty, unless `replace` is set. Raises OutputError.
     """
     target = real(path)
     temporary = part_of(target)
@@ -244,8 +244,8 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def reported(path: Path, hint: str = ROOM) -> Iterator[None]:
-    """OSErrors of the block as OutputError: what could not be written, and why. The hint for a Url
-    is that of its store."""
+    """Convert OSErrors in the block to OutputError, with path and reason. The hint for a Url is
+    that of its store."""
     try:
         yield
     except OSError as error:
@@ -254,19 +254,19 @@ def reported(path: Path, hint: str = ROOM) -> Iterator[None]:
 
 
 def real(path: Path) -> Path:
-    """The file behind links, so that a link stays one. Unlike Path.resolve() this bears links that
-    go in circles."""
+    """Resolve links, so that writing keeps them. Unlike Path.resolve(), this accepts cyclic
+    links."""
     return path if isinstance(path, Url) else Path(os.path.realpath(path))
 
 
 def part_of(target: Path, folder: Path | None = None) -> Path:
-    """A new, hidden name for a temporary file or folder, next to the target or in another
+    """Return a new, hidden name for a temporary file or folder, next to the target or in another
     folder."""
     return (folder or target.parent) / f".{_stem(target)}.{secrets.token_hex(4)}.part"
 
 
 def sync(file: IO[bytes] | IO[str]) -> None:
-    """Put on the disk what has been written to an open file. Raises OSError."""
+    """Flush an open file to disk. Raises OSError."""
     file.flush()
     os.fsync(file.fileno())
 
@@ -282,14 +282,15 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(target: Path) -> None:
-    """Delete leftovers of a killed run next to a target. Nobody may be writing it."""
+    """Delete leftovers of a killed run next to a target. No other process may be writing it."""
     with suppress(OSError):
         for file in leftovers(target.parent, target):
             discard(file)
 
 
 def leftovers(folder: Path, target: Path | None = None) -> list[Path]:
-    """The temporary files and folders in a folder: all, or those of one target. Raises OSError."""
+    """List the temporary files and folders in a folder: all, or those of one target. Raises
+    OSError."""
     found = [(PART.fullmatch(name), folder / name) for name in sorted(os.listdir(folder))]
     return [
         file for match, file in found if match and (target is None or match[1] == _stem(target))
@@ -297,7 +298,8 @@ def leftovers(folder: Path, target: Path | None = None) -> list[Path]:
 
 
 def discard(path: Path) -> None:
-    """Delete a file, or a folder with all in it; of a link only itself. Raises OSError."""
+    """Delete a file, or a folder with its content; a link is deleted, but not its target. Raises
+    OSError."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -305,7 +307,7 @@ def discard(path: Path) -> None:
 
 
 def _stem(target: Path) -> str:
-    """The name, or the beginning of one that would be too long with more around it."""
+    """Return the target's name, truncated if it would be too long with the additions."""
     coded = os.fsencode(target.name)
     if len(coded) <= LONGEST_NAME:
         return target.name
@@ -313,7 +315,7 @@ def _stem(target: Path) -> str:
 
 
 def _mode(target: Path) -> int | None:
-    """The permissions of the file that is going to be replaced."""
+    """Return the permissions of the file to be replaced."""
     if isinstance(target, Url):
         return None
     try:
@@ -329,7 +331,7 @@ def _set_mode(path: Path, mode: int) -> None:
 
 
 def _swap(temporary: Path, target: Path) -> None:
-    """Put a folder in the place of another, which comes back if that fails. Raises OSError."""
+    """Replace a folder by another; it is restored if that fails. Raises OSError."""
     old = part_of(target)
     try:
         with suppress(FileNotFoundError):
@@ -344,8 +346,7 @@ def _swap(temporary: Path, target: Path) -> None:
 
 
 def check_parent(path: Path) -> None:
-    """Refuse a file or folder in no folder, or in one that may not be written into. Raises
-    BadInput."""
+    """Reject a path whose folder does not exist or is not writable. Raises BadInput."""
     folder = real(path).parent
     if not folder.is_dir():
         raise BadInput(

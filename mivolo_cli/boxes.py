@@ -13,7 +13,7 @@ UPRIGHT = np.array([(-1, -1), (1, -1), (0, 0), (-0.8, 1.1), (0.8, 1.1)], np.floa
 
 
 def area(boxes: Boxes) -> NDArray[np.float32]:
-    """(n, 4) -> (n,); a box that is turned inside out has no area.
+    """Return areas: (n, 4) -> (n,); inverted boxes have no area.
 
     >>> area(np.array([[0, 0, 2, 3], [5, 5, 4, 9]], np.float32)).tolist()
     [6.0, 0.0]
@@ -23,7 +23,7 @@ def area(boxes: Boxes) -> NDArray[np.float32]:
 
 
 def intersection(a: Boxes, b: Boxes) -> NDArray[np.float32]:
-    """The shared area of every box of a with every box of b: (n, 4), (m, 4) -> (n, m)."""
+    """Return the area shared by every box of a with every box of b: (n, 4), (m, 4) -> (n, m)."""
     corners = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(
         a[:, None, :2], b[None, :, :2]
     )  # n, m, 2
@@ -42,14 +42,14 @@ def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
 
 
 def clip(boxes: Boxes, width: float, height: float) -> Boxes:
-    """Move the corners that lie outside onto the border of [0, width] x [0, height]."""
+    """Clip boxes to [0, width] x [0, height]."""
     return np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
 
 
 def nms(boxes: Boxes, scores: NDArray[np.float32], threshold: float) -> NDArray[np.intp]:
-    """Greedy non-maximum suppression: indices of the boxes kept, best first.
+    """Greedy non-maximum suppression: return the indices of the boxes kept, best first.
 
-    A box goes when a better one overlaps it by an IoU above the threshold.
+    A box is removed if its IoU with a better one is above the threshold.
     """
     overlaps = iou(boxes, boxes)
     waiting = np.argsort(-scores, kind="stable")
@@ -62,7 +62,8 @@ def nms(boxes: Boxes, scores: NDArray[np.float32], threshold: float) -> NDArray[
 
 
 def share_inside(inner: Boxes, outer: Boxes) -> NDArray[np.float32]:
-    """Which share of each inner box's area each outer box covers: (n, 4), (m, 4) -> (n, m).
+    """Return the share of each inner box's area that each outer box covers: (n, 4), (m, 4) ->
+    (n, m).
 
     >>> inner, outer = ([0, 0, 2, 2], [1, 0, 9, 9])
     >>> share_inside(np.array([inner], np.float32), np.array([outer], np.float32)).tolist()
@@ -73,22 +74,22 @@ def share_inside(inner: Boxes, outer: Boxes) -> NDArray[np.float32]:
 
 
 def longer_side(boxes: Boxes) -> NDArray[np.float32]:
-    """(n, 4) -> (n,)."""
+    """Return the longer side of each box: (n, 4) -> (n,)."""
     sides: NDArray[np.float32] = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)
     return sides
 
 
 def centre(boxes: Boxes) -> NDArray[np.float32]:
-    """x, y of each: (n, 4) -> (n, 2)."""
+    """Return the centre x, y of each box: (n, 4) -> (n, 2)."""
     return ((boxes[:, :2] + boxes[:, 2:]) / 2).astype(np.float32)
 
 
 def roll(points: Points) -> NDArray[np.float32]:
-    """By how many degrees heads lean clockwise: points (n, 5, 2) as in Detections -> (n,), from
-    -180 to 180; NaN if there are no points.
+    """Return the clockwise tilt of heads in degrees, -180 to 180: points (n, 5, 2) as in Detections
+    -> (n,); NaN without points.
 
-    The turn that brings an upright face nearest to the points, in the sense of least squares: on a
-    profile, whose eyes are in nearly one place, nose and mouth decide.
+    The tilt is the rotation of an upright face that fits the points best (least squares). On a
+    profile, whose eyes nearly coincide, nose and mouth decide.
     """
     x, y = np.moveaxis(points - points.mean(axis=1, keepdims=True), 2, 0)
     upright_x, upright_y = (UPRIGHT - UPRIGHT.mean(axis=0)).T

@@ -24,7 +24,7 @@ Colour = tuple[int, int, int]
 Rect = tuple[int, int, int, int]
 """Left, top, right, bottom in whole pixels; right and bottom are exclusive."""
 Cover = NDArray[np.floating]
-"""How much of each pixel is covered, 0 to 1."""
+"""Coverage of each pixel, 0 to 1."""
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Annotated = Sequence[tuple[Person, Prediction | None]]
 
@@ -40,12 +40,12 @@ PALETTE: tuple[Colour, ...] = (
     (200, 255, 77),
     (122, 46, 158),
 )
-"""Chosen so that any two stay apart for the three kinds of colour blindness, neighbours in the list
-most of all."""
+"""Any two colours are distinguishable with the three kinds of colour blindness, especially
+neighbours in the list."""
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 RIM = 0.4
-"""How strong the rim around lines and labels is: black around bright colours and white around dark
-ones, so that each is visible on photos as bright or as dark as itself."""
+"""Opacity of the rim around lines and labels: black around bright colours and white around dark
+ones, so that each is visible on photos as bright or dark as itself."""
 MIN_TEXT, MIN_SMALL_TEXT = 11, 10
 JPEG_QUALITY = 92
 JPEG_MAX_SIDE = 65_500
@@ -53,12 +53,12 @@ MARK = b"drawn by mivolo"
 """A comment that distinguishes drawings from photos."""
 START = 4096
 LONGEST_NAME = 255
-"""Bytes of a file name that usual file systems can hold."""
+"""Maximum length of a file name in bytes on common file systems."""
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """Sizes in pixels of the picture that is drawn on."""
+    """Sizes in pixels of the picture drawn on."""
 
     text: int
     line: int
@@ -84,7 +84,7 @@ class Caption:
 
     @property
     def starts(self) -> list[int]:
-        """The left of each part, and then the label's width."""
+        """The left edge of each part, followed by the label's width."""
         lefts = [round(0.45 * self.size)]
         for text, size in self.parts:
             lefts.append(lefts[-1] + round(font(size).getlength(text) + 0.3 * self.size))
@@ -92,7 +92,7 @@ class Caption:
 
     @property
     def baseline(self) -> int:
-        """The line that the letters stand on, from the label's top."""
+        """The baseline of the letters, from the label's top."""
         return round(0.32 * self.size - font(self.size).getbbox("0f", anchor="ls")[1])
 
     @property
@@ -102,7 +102,7 @@ class Caption:
 
 
 def annotate(pixels: Pixels, people: Annotated) -> Pixels:
-    """A copy of `pixels` (height, width, 3) with a face box, a body box and a label for each
+    """Return a copy of `pixels` (height, width, 3) with a face box, a body box and a label for each
     person.
 
     A face and its body share a colour. People without a prediction get dashed boxes and a question
@@ -128,17 +128,17 @@ def annotate(pixels: Pixels, people: Annotated) -> Pixels:
 
 
 def colour(index: int) -> Colour:
-    """The colour of the person at this index."""
+    """Return the colour of the person at this index."""
     return PALETTE[index % len(PALETTE)]
 
 
 def text_colour(background: Colour) -> Colour:
-    """Black or white, whichever contrasts more."""
+    """Return black or white, whichever contrasts more."""
     return max(BLACK, WHITE, key=lambda text: contrast(text, background))
 
 
 def contrast(a: Colour, b: Colour) -> float:
-    """The contrast ratio of WCAG 2, from 1 to 21."""
+    """Return the contrast ratio of WCAG 2, from 1 to 21."""
     darker, lighter = sorted((_luminance(a), _luminance(b)))
     return (lighter + 0.05) / (darker + 0.05)
 
@@ -152,7 +152,7 @@ def _luminance(rgb: Colour) -> float:
 
 
 def choose_style(width: int, height: int, people: Annotated) -> Style:
-    """Text in proportion to the picture, smaller where the people are small, so that crowds stay
+    """Choose text in proportion to the picture, but smaller for small people, so that crowds stay
     readable."""
     side = (width * height) ** 0.5
     faces = [0.3 * (person.face.x2 - person.face.x1) for person, _ in people if person.face]
@@ -168,12 +168,12 @@ def choose_style(width: int, height: int, people: Annotated) -> Style:
 
 @lru_cache(maxsize=16)
 def font(size: int) -> Font:
-    """The font that comes with Pillow."""
+    """Return the font that ships with Pillow."""
     return ImageFont.load_default(size)
 
 
 def labels(prediction: Prediction | None, size: int) -> list[Caption]:
-    """Ways to say it, the longest first."""
+    """Return possible labels, the longest first."""
     if prediction is None:
         return [Caption((("?", size),))]
     age = (_age(prediction), size)
@@ -188,7 +188,7 @@ def labels(prediction: Prediction | None, size: int) -> list[Caption]:
 
 
 def _age(prediction: Prediction) -> str:
-    """Age in whole years, or the interval if there is no age."""
+    """Return the age in whole years, or the interval if there is no age."""
     if prediction.age is not None:
         return str(whole_years(prediction.age))
     return f"{prediction.age_low or 0:.0f}-{prediction.age_high or 0:.0f}"
@@ -197,11 +197,8 @@ def _age(prediction: Prediction) -> str:
 def place_labels(
     width: int, height: int, people: Annotated, style: Style
 ) -> Iterator[tuple[int, Caption, Rect]]:
-    """Each person's index, label and place, inside the picture, off faces and other labels where
-    there is room.
-
-    People whose shortest label is larger than the picture have none.
-    """
+    """Yield each person's index, label and place, inside the picture, and off faces and other
+    labels if possible."""
     faces = [_whole(person.face, width, height) for person, _ in people if person.face is not None]
     taken: list[Rect] = []
     for index, (person, prediction) in enumerate(people):
@@ -221,7 +218,7 @@ def place_labels(
 
 
 def _places(anchor: Rect, extent: tuple[int, int], style: Style, inside: bool) -> Iterator[Rect]:
-    """Where a label of this width and height can stand by the anchor, the best place first."""
+    """Yield possible places of a label of this width and height near the anchor, the best first."""
     left, top, right, bottom = anchor
     width, height = extent
     gap = style.rim + style.line
@@ -252,14 +249,13 @@ def _moved_inside(place: Rect, width: int, height: int) -> Rect:
 
 
 def _best(places: Sequence[Rect], placed: Sequence[Rect], faces: Sequence[Rect]) -> Rect:
-    """The place that hides the least; labels count double, and the earlier of two equal places
-    wins."""
+    """Return the place that hides least; labels count double, and ties go to the earlier place."""
     hidden = 2 * _overlaps(places, placed) + _overlaps(places, faces)
     return places[int(hidden.argmin())]
 
 
 def _overlaps(places: Sequence[Rect], others: Sequence[Rect]) -> NDArray[np.int64]:
-    """The area of each place that the others cover, added up."""
+    """Return the total area of each place covered by the others."""
     a = np.array(places, np.int64).reshape(-1, 1, 4)
     b = np.array(others, np.int64).reshape(1, -1, 4)
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(
@@ -269,7 +265,7 @@ def _overlaps(places: Sequence[Rect], others: Sequence[Rect]) -> NDArray[np.int6
 
 
 def _whole(box: Box, width: int, height: int) -> Rect:
-    """The box in whole pixels, at least one of them, inside the picture."""
+    """Return the box in whole pixels, at least one, inside the picture."""
     left, top = min(max(round(box.x1), 0), width - 1), min(max(round(box.y1), 0), height - 1)
     return (
         left,
@@ -280,7 +276,7 @@ def _whole(box: Box, width: int, height: int) -> Rect:
 
 
 def _draw_frame(canvas: Pixels, rect: Rect, style: Style, colour: Colour, dashed: bool) -> None:
-    """A line just inside the rect, with rounded corners and a rim on both of its sides."""
+    """Draw a line just inside the rect, with rounded corners and rims on both sides."""
     for part, along in _edges(rect, style, canvas.shape[1], canvas.shape[0]):
         depth = _depth(part, rect, style.radius)
         dashes = _dashes(part, rect, style, along) if dashed else 1.0
@@ -297,8 +293,8 @@ def _draw_frame(canvas: Pixels, rect: Rect, style: Style, colour: Colour, dashed
 
 
 def _edges(rect: Rect, style: Style, width: int, height: int) -> Iterator[tuple[Rect, int]]:
-    """The picture's parts, without overlap, that a frame touches; with each the axis its line runs
-    along (0: x)."""
+    """Yield disjoint parts of the picture that a frame touches, each with the axis along which its
+    line runs (0: x)."""
     left, top, right, bottom = (
         rect[0] - style.rim,
         rect[1] - style.rim,
@@ -318,7 +314,7 @@ def _edges(rect: Rect, style: Style, width: int, height: int) -> Iterator[tuple[
 
 
 def _depth(part: Rect, rect: Rect, radius: float) -> NDArray[np.floating]:
-    """How far inside the rounded rect the centre of each pixel of the part lies; negative
+    """Return how far inside the rounded rect the centre of each pixel of the part is; negative
     outside."""
     left, top, right, bottom = rect
     radius = min(radius, (right - left) / 2, (bottom - top) / 2)
@@ -333,7 +329,8 @@ def _depth(part: Rect, rect: Rect, radius: float) -> NDArray[np.floating]:
 
 
 def _dashes(part: Rect, rect: Rect, style: Style, along: int) -> Cover:
-    """1 on dashes and 0 between them; both ends of a side are dashes, so that corners close."""
+    """Return 1 on dashes and 0 between them; both ends of a side are dashes, so that corners are
+    closed."""
     start, end = rect[along], rect[along + 2]
     period = (end - start) / max(1, round((end - start) / (9 * style.line)))
     offset = (_centres(part)[along] - start) % period
@@ -341,14 +338,14 @@ def _dashes(part: Rect, rect: Rect, style: Style, along: int) -> Cover:
 
 
 def _centres(part: Rect) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """x as a row and y as a column."""
+    """Return pixel centres: x as a row and y as a column."""
     left, top, right, bottom = part
     x = np.arange(left, right, dtype=np.float32)[None] + np.float32(0.5)
     return x, np.arange(top, bottom, dtype=np.float32)[:, None] + np.float32(0.5)
 
 
 def _draw_label(canvas: Pixels, label: Caption, place: Rect, style: Style, colour: Colour) -> None:
-    """A rounded plate in the person's colour with the text on it."""
+    """Draw a rounded plate in the person's colour with the text on it."""
     left, top, right, bottom = place
     part = max(left - style.rim, 0), max(top - style.rim, 0), right + style.rim, bottom + style.rim
     part = part[0], part[1], min(part[2], canvas.shape[1]), min(part[3], canvas.shape[0])
@@ -375,8 +372,8 @@ def _blend(canvas: Pixels, part: Rect, colour: Colour, cover: Cover) -> None:
 
 @lru_cache(maxsize=1)
 def root_folders(roots: tuple[str, ...]) -> Mapping[str, str]:
-    """A folder name for each root: its own name, with a number if an earlier root has the same
-    name."""
+    """Return a folder name for each root: its own name, with a number if an earlier root has the
+    same name."""
     names: dict[str, str] = {}
     taken: set[str] = set()
     for root in dict.fromkeys(roots):
@@ -390,11 +387,11 @@ def root_folders(roots: tuple[str, ...]) -> Mapping[str, str]:
 
 
 def annotated_path(folder: Path, photo: Photo, roots: Sequence[str] = ()) -> Path:
-    """Where the annotated picture goes: the photo's own path below `folder`, with `.jpg` added to
-    its whole name.
+    """Return the path of the annotated picture: the photo's own path below `folder`, with `.jpg`
+    appended.
 
-    Where there are several `roots`, a folder named after the photo's root comes first. Different
-    photos never share a path. Raises BadInput for a path that would leave the folder.
+    With several `roots`, a folder named after the photo's root comes first. Different photos never
+    share a path. Raises BadInput for a path outside the folder.
     """
     path = Path(photo.path)
     if path.anchor or not path.name or ".." in path.parts:
@@ -406,7 +403,7 @@ def annotated_path(folder: Path, photo: Photo, roots: Sequence[str] = ()) -> Pat
 
 
 def _is_drawing(file: Path) -> bool:
-    """Whether a comment near the start of the JPEG, before its picture, says so."""
+    """Return whether a comment near the start of the JPEG, before the picture, is our mark."""
     with file.open("rb") as opened:
         start = opened.read(START)
     return start.startswith(b"\xff\xd8") and MARK in start
@@ -416,8 +413,7 @@ DRAWING = Kind("picture that mivolo has drawn", _is_drawing, "choose another fol
 
 
 def _fitting(name: str) -> str:
-    """A name that a folder can hold: of one that is too long, the beginning, and a hash instead of
-    the rest."""
+    """Return a valid file name: if it is too long, the end is replaced by a hash."""
     coded = os.fsencode(name)
     if len(coded) <= LONGEST_NAME:
         return name
@@ -436,7 +432,7 @@ def save_annotated(
             f"a link leads from {target.parent} to outside {folder}",
             hint="choose another folder for the pictures",
         )
-    # a link in its place is replaced, not followed: it could lead anywhere
+    # a link is replaced, not followed: it could lead anywhere
     if not target.is_symlink() and not may_replace(target, DRAWING):
         raise DRAWING.refusal(target)
     picture = Pictures.fromarray(annotate(pixels, people))

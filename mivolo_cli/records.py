@@ -143,12 +143,12 @@ class Box:
 
     @property
     def area(self) -> float:
-        """In square pixels."""
+        """Area in square pixels."""
         return (self.x2 - self.x1) * (self.y2 - self.y1)
 
     @property
     def longer_side(self) -> float:
-        """In pixels."""
+        """Longer side in pixels."""
         return max(self.x2 - self.x1, self.y2 - self.y1)
 
     def scaled(self, x: float, y: float) -> Box:
@@ -199,7 +199,7 @@ class Detections:
 
     @staticmethod
     def boxes(boxes: Boxes, scores: NDArray[np.float32]) -> list[Box]:
-        """The boxes as records, in the same order."""
+        """Convert boxes to records, in the same order."""
         return [
             Box(x1, y1, x2, y2, None if math.isnan(score) else score)
             for (x1, y1, x2, y2), score in zip(boxes.tolist(), scores.tolist(), strict=True)
@@ -316,7 +316,7 @@ def box_of(row: Mapping[str, Any], kind: str) -> Box | None:
 
 
 def prediction_of(row: Mapping[str, Any]) -> Prediction | None:
-    """None if the row's person was not judged."""
+    """Return the prediction of a row; None if its person was not judged."""
     if row["used"] is None:
         return None
     return Prediction(**{column: row[column] for column in PREDICTION_COLUMNS})
@@ -330,9 +330,9 @@ def archive_of(path: str) -> tuple[str, str]:
 
 
 def same_time(now: int, scanned: int) -> bool:
-    """Whether a file's time in nanoseconds equals the one in a table, allowing for rounding: other
-    programs that save the table round to ten microseconds or to seconds, and drives to which photos
-    were moved store hundredths of seconds, or even seconds only."""
+    """Return whether a file's time in nanoseconds equals the one in a table, allowing for rounding:
+    other programs that save the table round to ten microseconds or to seconds, and drives to which
+    photos were moved store hundredths of seconds, or even seconds only."""
     second = 10**9
     steps = [step for step in (second // 100, second, 2 * second) if now % step == 0]
     steps += [second] if scanned % second == 0 else []
@@ -340,7 +340,8 @@ def same_time(now: int, scanned: int) -> bool:
 
 
 def stays_inside(path: str) -> bool:
-    """Whether a path stays below its root, on any system: tables may come from strangers."""
+    """Return whether a path stays below its root, on any system: tables may come from untrusted
+    sources."""
     if os.name == "posix":  # Windows has no names with bytes that are not UTF-8
         path = CODED_BYTE.sub("?", path)
     parts = path.replace("\\", "/").split("/")
@@ -354,23 +355,23 @@ def stays_inside(path: str) -> bool:
 
 
 def same_file(name: str) -> str:
-    """A key that is equal for names that are the same file on some system: Windows and macOS
+    """Return a key that is equal for names that are the same file on some system: Windows and macOS
     ignore case, and macOS also how accents are encoded."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def text(name: str) -> str:
-    """A file name as valid Unicode, with bytes that are not UTF-8 written as \\xNN."""
+    """Return a file name as valid Unicode, with bytes that are not UTF-8 written as \\xNN."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def whole_years(age: float) -> int:
-    """An age rounded for display; half years are rounded up."""
+    """Round an age for display; half years are rounded up."""
     return math.floor(age + 0.5)
 
 
 def _existing(folder: Path, name: str) -> Path:
-    """A path in a folder; if it does not exist, decode a name written by `text`."""
+    """Return a path in a folder; if it does not exist, decode a name written by `text`."""
     if CODED_BYTE.search(name) and not os.path.lexists(folder / name):
         name = CODED_BYTE.sub(lambda code: os.fsdecode(bytes.fromhex(code[1])), name)
     return folder / name
@@ -402,6 +403,6 @@ def _prediction(prediction: Prediction) -> dict[str, Any]:
 
 
 def _shortest(value: float) -> float:
-    """The double with the fewest digits that still equals this float32, so that all formats show
-    0.4, not 0.4000000059."""
+    """Return the double with the fewest digits that still equals this float32, so that all formats
+    show 0.4, not 0.4000000059."""
     return float(str(np.float32(value)))

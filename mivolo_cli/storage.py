@@ -27,9 +27,9 @@ from urllib.request import url2pathname
 import platformdirs
 
 NAMED = re.compile(r"([a-z0-9]{2,}):[/\\]+(.*)", re.DOTALL)
-"""A URL, also one whose slashes a Path has made fewer of."""
+"""Matches URLs, also after Path has collapsed their slashes."""
 BLOCK = 8 * 1024**2
-"""Bytes that are asked for at once of what is read in pieces."""
+"""Block size for reading, in bytes."""
 TIMES = ("LastModified", "last_modified", "mtime", "created")
 """Field in which the libraries report an object's time."""
 HTTP_DENIED = (401, 403)
@@ -37,8 +37,9 @@ HTTP_DENIED = (401, 403)
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """How a kind of store is reached: the extra of this program that brings its library, what that
-    raises beside OSErrors, which of it is about credentials, and how the user gives these."""
+    """A kind of store: the extra of this package that installs its library, the library's
+    exceptions other than OSErrors, which of them concern credentials, and how users provide
+    credentials."""
 
     extra: str
     raises: tuple[str, ...]
@@ -97,7 +98,7 @@ else:
 
 
 class NotAFile(OSError):
-    """A pipe, a socket or a device: reading it could wait for ever, or never end."""
+    """A pipe, a socket or a device: reading it could block, or never end."""
 
     def __init__(self, file: str) -> None:
         super().__init__(errno.EINVAL, "it is not a regular file", file)
@@ -108,15 +109,13 @@ class Unavailable(OSError):
 
 
 class Url(_Path):
-    """`s3://bucket/key` and the like in the place of a path; what is read of it comes over the
-    network."""
+    """A URL such as `s3://bucket/key` used as a path; content is read over the network."""
 
     def __str__(self) -> str:
         return super().__str__().replace("\\", "/").replace(":/", "://", 1)
 
     def open(self, *args: Any, **kwargs: Any) -> Any:
-        """The object's bytes, read in pieces where they are asked for; mode `rb` alone. Raises
-        OSError."""
+        """Open the object, which is read in blocks on demand; only in mode `rb`. Raises OSError."""
         url = str(self)
         with _translated(url):
             return io.BufferedReader(
@@ -125,7 +124,7 @@ class Url(_Path):
 
     @property
     def staging_dir(self) -> Path:
-        """A folder on this computer for finished work on its way to this place."""
+        """A local folder for intermediate results of an output at this URL."""
         mark = hashlib.blake2b(str(self).encode(), digest_size=8).hexdigest()
         return (
             platformdirs.user_data_path("mivolo", appauthor=False)
@@ -135,14 +134,14 @@ class Url(_Path):
 
 
 class Stat(NamedTuple):
-    """Of an object; of a folder (what keys begin with) neither size nor time is known."""
+    """Size and time of an object; both are None for a folder (a prefix of keys)."""
 
     bytes: int | None
     mtime_ns: int | None
 
 
 class Listed(NamedTuple):
-    """An object that was listed: its key below the folder, size, and time."""
+    """A listed object: its key below the folder, size, and time."""
 
     key: str
     bytes: int
@@ -150,7 +149,7 @@ class Listed(NamedTuple):
 
 
 def open_file(file: Path) -> BinaryIO:
-    """A regular file on this computer, or an object, for reading. Raises OSError."""
+    """Open a regular local file, or an object, for reading. Raises OSError."""
     if isinstance(file, Url):
         opened: BinaryIO = file.open("rb")
         return opened
@@ -162,7 +161,7 @@ def open_file(file: Path) -> BinaryIO:
 
 
 def read_file(file: Path, most: int) -> bytes:
-    """The content of a regular file of at most this many bytes. Raises OSError."""
+    """Return the content of a regular file of at most `most` bytes. Raises OSError."""
     with open_file(file) as opened:
         size = os.fstat(opened.fileno()).st_size
         if size > most:
@@ -171,18 +170,19 @@ def read_file(file: Path, most: int) -> bytes:
 
 
 def read_start(file: Path, most: int) -> bytes:
-    """The first bytes of a regular file, at most this many. Raises OSError."""
+    """Return the first bytes of a regular file, at most `most`. Raises OSError."""
     with open_file(file) as opened:
         return opened.read(most)
 
 
 def require_regular(file: Path) -> None:
-    """For what a library opens by its name. Raises OSError."""
+    """Raise OSError unless this is a readable regular file; for files that a library opens by
+    name."""
     open_file(file).close()
 
 
 def cache_folder() -> Path:
-    """The folder for what the program can do without; it may not exist."""
+    """Return the cache folder; it may not exist."""
     return Path(platformdirs.user_cache_dir("mivolo", appauthor=False))
 
 
@@ -197,7 +197,7 @@ def place(path: Path | str) -> Path:
 
 
 def is_url(text: str) -> bool:
-    """Whether a root is in a bucket."""
+    """Return whether a root is in a bucket."""
     scheme, separator, _ = text.partition("://")
     return bool(separator) and scheme in STORES
 
@@ -208,7 +208,7 @@ def bucket(url: str) -> str:
 
 
 def hint(error: OSError, url: str) -> str:
-    """Hint for an error of this module."""
+    """Return a hint for an error of this module."""
     store = STORES[url.partition("://")[0]]
     if isinstance(error, Unavailable):
         return f"pip install 'mivolo-cli[{store.extra}]'"
@@ -220,15 +220,15 @@ def hint(error: OSError, url: str) -> str:
 
 
 def stat(url: str) -> Stat:
-    """Information about an object or a folder. Raises OSError."""
+    """Return size and time of an object or a folder. Raises OSError."""
     with _translated(url):
         info = _filesystem(url).info(_key(url))
     return Stat(None, None) if info["type"] == "directory" else Stat(info["size"], _time(info))
 
 
 def answers(url: str) -> bool | None:
-    """Whether the bucket can be read: None if it cannot be reached or is not there, False if it may
-    not be asked."""
+    """Return whether the bucket can be read: None if it cannot be reached or does not exist, False
+    if access is denied."""
     try:
         stat(bucket(url))
     except PermissionError:
@@ -239,10 +239,9 @@ def answers(url: str) -> bool | None:
 
 
 def listing(url: str) -> Iterator[Listed]:
-    """The objects below a folder in the order of their keys, while they are asked for. Raises
-    OSError.
+    """Yield the objects below a folder in the order of their keys, on demand. Raises OSError.
 
-    Of S3 a page of a thousand keys is in memory, of other stores a folder with those around it.
+    For S3, a page of a thousand keys is in memory; for other stores, a folder and its parents.
     """
     with _translated(url):
         prefix = f"{_key(url).rstrip('/')}/"
@@ -252,7 +251,7 @@ def listing(url: str) -> Iterator[Listed]:
 
 
 def read(url: str, end: int | None = None) -> bytes:
-    """The object's content, or its first bytes. Raises OSError."""
+    """Return the object's content, or its first bytes. Raises OSError."""
     with _translated(url):
         content: bytes = _filesystem(url).cat_file(
             _key(url), start=None if end is None else 0, end=end
@@ -261,19 +260,19 @@ def read(url: str, end: int | None = None) -> bytes:
 
 
 def write(file: Path, url: str) -> None:
-    """Put a file in the place of an object, which is there whole or as before. Raises OSError."""
+    """Upload a file to an object, which is replaced atomically. Raises OSError."""
     with _translated(url):
         _filesystem(url).put_file(str(file), _key(url))
 
 
 def remove(url: str) -> None:
-    """Delete an object, if it is there. Raises OSError."""
+    """Delete an object if it exists. Raises OSError."""
     with suppress(FileNotFoundError), _translated(url):
         _filesystem(url).rm_file(_key(url))
 
 
 class _Reader(io.RawIOBase):
-    """A file of a library, whose errors are ours."""
+    """Wraps a library's file and converts its errors."""
 
     def __init__(self, url: str, file: BinaryIO) -> None:
         self._url, self._file = url, file
@@ -307,8 +306,7 @@ def _without_waiting(file: str, flags: int) -> int:
 
 @cache
 def _library(scheme: str) -> Any:
-    """One client for all threads; it remembers nothing of what is in buckets. Raises
-    Unavailable."""
+    """Return a client shared by all threads, which does not cache listings. Raises Unavailable."""
     import fsspec
 
     try:
@@ -324,18 +322,18 @@ def _filesystem(url: str) -> Any:
 
 
 def _key(url: str) -> str:
-    """Bucket and key, as fsspec names them."""
+    """Return bucket and key in fsspec's form."""
     return url.partition("://")[2]
 
 
 def _pages(filesystem: Any, prefix: str) -> Iterator[tuple[str, int, int]]:
-    """S3 lists in the order of keys, whatever folders they seem to be in."""
+    """List a bucket of S3, which returns keys in order, regardless of folders."""
     name, _, start = prefix.partition("/")
     more: dict[str, str] = {}
     while True:
         page = filesystem.call_s3("list_objects_v2", Bucket=name, Prefix=start, **more)
         for entry in page.get("Contents", []):
-            if not entry["Key"].endswith("/"):  # else it stands for a folder
+            if not entry["Key"].endswith("/"):  # otherwise, it represents a folder
                 yield f"{name}/{entry['Key']}", entry["Size"], _time(entry)
         if not page.get("IsTruncated"):
             return
@@ -343,7 +341,7 @@ def _pages(filesystem: Any, prefix: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _folders(filesystem: Any, prefix: str) -> Iterator[tuple[str, int, int]]:
-    """Folder by folder, yet in the order of keys."""
+    """List folder by folder, but in the order of keys."""
     waiting: list[tuple[str, dict[str, Any] | None]] = [(prefix, None)]
     while waiting:
         name, entry = waiting.pop()
@@ -366,7 +364,8 @@ def _object(entry: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _time(info: dict[str, Any]) -> int:
-    """In whole seconds, as stores do not all tell more each time; in nanoseconds."""
+    """Return the time in nanoseconds, truncated to seconds because stores are not consistently more
+    precise."""
     time = next((info[name] for name in TIMES if info.get(name)), None)
     return int(time.timestamp()) * 10**9 if isinstance(time, datetime) else 0
 
@@ -383,7 +382,7 @@ def _translated(url: str) -> Iterator[None]:
 
 @cache
 def _errors(scheme: str) -> tuple[type[Exception], ...]:
-    """What the library may raise; nothing but OSErrors where it is not installed."""
+    """Return the exceptions of the library; OSError only if it is not installed."""
     try:
         return OSError, *map(pkgutil.resolve_name, STORES[scheme].raises)
     except ImportError:

@@ -18,11 +18,11 @@ def ordered(
     name: str,
     ahead: int | None = None,
 ) -> Generator[Made, None, None]:
-    """`function` of each item, in their order, by threads of this name; as `in_order`, with
-    2 * workers under way unless told otherwise.
+    """Yield `function` of each item, in order, run by threads with this name. Like `in_order`, with
+    2 * workers items in progress by default.
 
-    Closing the generator waits for the items being worked on and drops the others. Raises what the
-    function or the items raise.
+    Closing the generator waits for items in progress and drops the others. Raises what the function
+    or the items raise.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
     try:
@@ -34,15 +34,15 @@ def ordered(
 def in_order(
     pool: Executor, function: Callable[[Item], Made], items: Iterable[Item], ahead: int
 ) -> Generator[Made, None, None]:
-    """`function` of each item, in their order, by a pool that the caller shuts down.
+    """Yield `function` of each item, in order, run by a pool that the caller shuts down.
 
-    At most `ahead` items are under way, from the asking for an item to the handing out of its
-    result; a new one is asked for when the oldest result has been taken.
+    At most `ahead` items are in progress, from requesting an item to yielding its result; a new one
+    is requested when the oldest result has been taken.
     """
     under_way: deque[Future[Made]] = deque()
     for item in items:
         under_way.append(pool.submit(function, item))
-        del item  # it may be large, and be gone before the next one comes
+        del item  # it may be large: free it before the next one is requested
         if len(under_way) >= ahead:
             yield under_way.popleft().result()
     while under_way:

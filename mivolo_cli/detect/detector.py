@@ -87,9 +87,9 @@ def detections(
     this size.
 
     Boxes are clipped to the photo, scores to 0 to 1, and both are sorted best first, with unknown
-    (NaN) scores last. Boxes that are not finite or have no area left are dropped. `points` (faces,
-    5, 2) are sorted with their faces, but not clipped: they may lie outside the photo. Raises
-    ValueError if the numbers of boxes and of scores or points differ.
+    (NaN) scores last. Boxes that are not finite or have no area left are dropped. `points`
+    (faces, 5, 2) are sorted with their faces, but not clipped: they may lie outside the photo.
+    Raises ValueError if the numbers of boxes and of scores or points differ.
     """
     bodies, body_scores, _ = _clean(persons, person_scores, width, height)
     boxes, scores, kept = _clean(faces, face_scores, width, height)

@@ -229,8 +229,8 @@ def _version() -> str:
 
 
 def _graph(model: Any) -> Any:
-    """Convert the network to a graph (n, 3, h, w) in 0 to 1 -> (n, 4 + classes, boxes) or (n,
-    boxes, 6), for any h and w."""
+    """Convert the network to a graph for any h and w: (n, 3, h, w) in 0 to 1 -> (n, 4 + classes,
+    boxes) or (n, boxes, 6)."""
     network = copy.deepcopy(model.model).float().eval()
     head = network.model[-1]
     head.export = head.dynamic = True  # predictions only, for any input shape

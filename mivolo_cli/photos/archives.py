@@ -50,7 +50,7 @@ have any name."""
 
 class Archive(Protocol):
     def names(self) -> Iterator[str]:
-        """Yield the names of the pictures in file order."""
+        """Return the names of the pictures in file order."""
 
     def read(self, name: str) -> bytes:
         """Return a picture's bytes. Raises KeyError if it does not exist."""
@@ -135,7 +135,7 @@ def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, tuple[int, int]]]:
     while (member := archive.next()) is not None:
         if member.isreg() and not member.issparse():
             yield member.name, (member.offset_data, member.size)
-        archive.members = []  # type: ignore[attr-defined] # tarfile would keep all members
+        archive.members = []  # type: ignore[attr-defined]  # tarfile would keep all members
 
 
 class _Rows:

@@ -53,7 +53,7 @@ def prepare() -> None:
 
     This is done once for the whole process, because doing it in each call would not be thread-safe.
     """
-    import cv2  # noqa: F401 # for rgb: before the memory of a process is limited
+    import cv2  # noqa: F401  # for rgb: before the memory of a process is limited
     import pillow_heif
 
     PIL.Image.init()

@@ -45,6 +45,6 @@ def thumbnail(
 def thumbnails(
     found: Iterable[Photo], side: int, kind: Kind, workers: int, allowed: Allowed = is_inside
 ) -> Iterator[bytes | None]:
-    """Yield a thumbnail for each photo, in order; at most 2 * workers are made in advance."""
+    """Return an iterator over the thumbnails in order; at most 2 * workers are made in advance."""
     make = partial(thumbnail, side=side, kind=kind, allowed=allowed)
     return ordered(make, found, workers, "thumbnail")

@@ -148,7 +148,7 @@ class _Search:
     done: set[Seen] = field(default_factory=set)
 
     def at(self, path: str) -> Iterable[Photo | Failure]:
-        """Yield the photos at an absolute path, a folder or a file."""
+        """Return the photos at an absolute path, a folder or a file."""
         root, name = os.path.split(path)
         try:
             info = os.stat(path)

@@ -68,7 +68,7 @@ def unpacked(file: IO[bytes], size: int) -> IO[bytes]:
     """Extract a gzip file of this size to a temporary file, which the caller closes. Raises
     ValueError if it is damaged or too large, and OSError."""
     most = max(UNPACKED_AT_LEAST, TIMES_UNPACKED * size)
-    copy = TemporaryFile()  # noqa: SIM115 # the caller closes it
+    copy = TemporaryFile()  # noqa: SIM115  # the caller closes it
     try:
         with gzip.GzipFile(fileobj=file) as packed:
             while piece := packed.read(PIECE):

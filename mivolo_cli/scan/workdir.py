@@ -53,8 +53,8 @@ class Receipt:
 
     @property
     def is_whole(self) -> bool:
-        """Return whether everything that a run uses is present and has the right type, because JSON
-        may contain anything."""
+        """Whether everything that a run uses is present and has the right type; JSON may contain
+        anything."""
         texts = [self.metadata.get(name) for name in (store.FINGERPRINT, "model_sha256")]
         failures = self.counts.get("failures")
         numbers = [self.counts.get(name) for name in COUNTS]
