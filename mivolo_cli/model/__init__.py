@@ -1,1 +1,1 @@
-"""The model: its architecture, its weights, and where they come from."""
+"""The model: its architecture, its weights and their sources."""

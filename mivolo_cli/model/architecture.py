@@ -1,9 +1,8 @@
-"""The MiVOLO architecture: timm's VOLO behind a patch embedding that reads a face and a body
-together.
+"""The MiVOLO architecture: timm's VOLO with a patch embedding that combines a face and a body.
 
 Source: Kuprashevich and Tolstykh, "MiVOLO: Multi-input Transformer for Age and Gender Estimation"
-(arXiv 2307.04616). Names in the state dict are those of the published checkpoints. No files and no
-devices here.
+(arXiv 2307.04616). Names in the state dict are those of the published checkpoints. Files and
+devices are handled elsewhere.
 """
 
 from typing import Literal
@@ -23,7 +22,7 @@ from .variants import PATCH_SIZE, STRIDE, Variant, parse_variant
 Fusion = Literal["attention", "concatenation"]
 STEM_STRIDE = 2
 MEAN = (0.485, 0.456, 0.406)
-"""ImageNet's mean and deviation of R, G, B, with which the published models were trained."""
+"""ImageNet's mean and standard deviation of R, G, B, as used to train the published models."""
 STD = (0.229, 0.224, 0.225)
 
 
@@ -39,10 +38,10 @@ def stem(width: int) -> nn.Sequential:
 
 
 class Backbone(nn.Module):
-    """One of timm's MobileNets as far as a sixteenth of the input: (n, 3, s, s) -> (n, width, s/16,
-    s/16).
+    """One of timm's MobileNets up to stride 16: (n, 3, s, s) -> (n, width, s/16, s/16).
 
-    Its first layers bear no rounding (see delicate.py), so they are left out of autocast.
+    Its first layers are sensitive to rounding (see runtime/mixed_precision.py), so they are
+    excluded from autocast.
     """
 
     def __init__(self, name: str) -> None:
@@ -59,15 +58,14 @@ class Backbone(nn.Module):
         return self.blocks[1:](x)
 
     def freeze(self, stages: int) -> None:
-        """Keep the weights of this many stages from learning; the first includes what lies before
-        it."""
+        """Freeze the weights of this many stages; the first includes the layers before it."""
         if stages:
             for part in (self.conv_stem, self.bn1, *self.blocks[:stages]):
                 part.requires_grad_(False)
 
 
 def branch(size: Variant, backbone: int) -> tuple[nn.Module, nn.Conv2d]:
-    """What reads one input, and what makes tokens of it; `backbone` counts those of the size."""
+    """Return the network for one input, and its projection to tokens; `backbone` is an index."""
     if size.backbones is not None:
         net = Backbone(size.backbones[backbone])
         return net, nn.Conv2d(net.width, size.widths[0], kernel_size=1)
@@ -89,17 +87,17 @@ class OneEmbed(nn.Module):
 
 
 def queries_keys_values(x: Tensor, qkv: nn.Conv2d) -> list[Tensor]:
-    """(n, dim, h, w) -> three of (n, h*w, dim): the weights are split, which costs nothing, and not
+    """(n, dim, h, w) -> three of (n, h*w, dim). Splits the weights, which costs nothing, instead of
     the features."""
     tokens = x.flatten(2).transpose(1, 2)
     return [functional.linear(tokens, weight) for weight in qkv.weight.flatten(1).chunk(3)]
 
 
 class FeatureEnhancer(nn.Module):
-    """Makes one sequence of face and body tokens (section 3.3 of the paper).
+    """Merges face and body tokens into one sequence (section 3.3 of the paper).
 
-    With the fusion `attention` they first attend to each other; `concatenation` leaves that out,
-    for comparison.
+    With the fusion `attention` they first attend to each other; `concatenation` omits that, for
+    comparison.
     """
 
     def __init__(self, dim: int, grid: int, residual: bool, fusion: Fusion) -> None:
@@ -117,13 +115,13 @@ class FeatureEnhancer(nn.Module):
         )
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Each argument (n, h*w, dim) -> what the query's positions gather from the other branch,
-        the same shape."""
+        """Return what the query's positions gather from the other branch; arguments and result are
+        (n, h*w, dim)."""
         weights = query @ key.transpose(1, 2) * self.scale + self.pos_embed(query)  # n, h*w, h*w
         return weights.softmax(dim=-1) @ value
 
     def enhance(self, face: Tensor, body: Tensor) -> tuple[Tensor, Tensor]:
-        """What the face gathers from the body, and the body from the face, each (n, dim, h, w)."""
+        """Return cross-attention from face to body and from body to face, each (n, dim, h, w)."""
         face_q, face_k, face_v = queries_keys_values(face, self.qkv_f)
         body_q, body_k, body_v = queries_keys_values(body, self.qkv_p)
         seen = self.attend(face_q, body_k, body_v), self.attend(body_q, face_k, face_v)
@@ -142,8 +140,8 @@ class FaceBodyEmbed(nn.Module):
     """Patch embedding of the two inputs: (n, 6, s, s), face in channels 0-2 and body in 3-5 -> (n,
     dim, h, w).
 
-    With `present` (n, 2) bool, the stem runs only over the inputs that are there: the missing ones
-    are all the same black picture, so one stands for all of them.
+    With `present` (n, 2) bool, the stem skips missing inputs: they are all the same black picture,
+    so it is computed once.
     """
 
     black: Tensor
@@ -178,8 +176,8 @@ class MiVOLO(VOLO):
     """VOLO with MiVOLO's inputs and outputs: (n, in_chans, s, s) normalised images -> (n,
     num_classes).
 
-    With three outputs the columns are the logits of male and female and the normalised age; with
-    one, the age alone.
+    With three outputs, the columns are the logits of male and female, and the normalised age; with
+    one, only the age.
     """
 
     def __init__(
@@ -218,8 +216,8 @@ class MiVOLO(VOLO):
             self.patch_embed = OneEmbed(size)
 
     def forward(self, x: Tensor, present: Tensor | None = None) -> Tensor:
-        """`present` (n, 2) bool says which faces and bodies are there; None looks at all, black
-        ones too."""
+        """`present` (n, 2) bool says which faces and bodies are present; None computes all of them,
+        even black ones."""
         patches = self.patch_embed(x, present) if self.in_chans == 6 else self.patch_embed(x)
         tokens = self.forward_tokens(patches.permute(0, 2, 3, 1))  # n, h*w, dim
         if self.post_network is None:
@@ -229,7 +227,7 @@ class MiVOLO(VOLO):
 
 
 class FromPixels(nn.Module):
-    """A model together with its normalising: (n, s, s, channels) uint8 RGB -> (n, num_classes)."""
+    """A model with input normalisation: (n, s, s, channels) uint8 RGB -> (n, num_classes)."""
 
     mean: Tensor
     std: Tensor
@@ -258,9 +256,9 @@ def create_model(
 ) -> MiVOLO:
     """Build `mivolo_<size>[_<input size>]` (xs, d1 to d5) with random weights.
 
-    `in_chans` 6 reads face and body, 3 one picture (plain VOLO); `num_classes` 3 answers gender and
-    age, 1 age only. `fusion` is how face and body meet; the published models use attention. Raises
-    BadInput for a variant that does not exist or an input size that the patches do not tile.
+    `in_chans` 6 takes face and body, 3 one picture (plain VOLO); `num_classes` 3 predicts gender
+    and age, 1 only age. `fusion` is how face and body are combined; the published models use
+    attention. Raises BadInput for an unknown variant or an input size that patches cannot tile.
     """
     size, input_size = parse_variant(variant)
     if in_chans not in (3, 6) or num_classes not in (1, 3):

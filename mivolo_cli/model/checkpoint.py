@@ -1,7 +1,7 @@
-"""Files of age models: read published ones, write our own.
+"""Age model files: read published ones, write our own.
 
-The file type is detected by content, and the model by the shapes of its weights, never by names. No
-file may execute code: PyTorch files are read with `weights_only=True`.
+The file type is detected from content, and the model from the shapes of its weights, never from
+names. No file may execute code: PyTorch files are read with `weights_only=True`.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ STEMS = {
     **{"patch_embed.conv1.0.weight": 6, "patch_embed.conv.0.weight": 3},
     **{"patch_embed.conv1.conv_stem.weight": 6, "patch_embed.conv.conv_stem.weight": 3},
 }
-"""The first weight of the stem or backbone, and the channels that a model with it takes."""
+"""The first weight of the stem or backbone -> input channels of a model that has it."""
 STAGES = (0, 2, 3, 4)
-"""Where VOLO keeps its four stages within `network`; 1 is the downsampling after the first, behind
-a stem only."""
+"""Indices of VOLO's four stages in `network`; 1 is the downsampling after the first, which only
+models with a stem have."""
 COUNTER = "num_batches_tracked"
-"""Batch normalisation's counter of training steps; prediction does not use it, so a file may lack
+"""Batch normalisation's counter of training steps; optional in files, since prediction does not use
 it."""
 MAX_INPUT_SIZE = 1024
 MAX_CONFIG = 1024**2
 MAX_HEADER = 100_000_000
-"""Bytes that the safetensors format allows for a header."""
+"""Maximum size of a safetensors header, in bytes."""
 DAMAGED = (
     *(struct.error, EOFError, RuntimeError, AssertionError),
     *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError),
 )
-"""What PyTorch's reader raises on damaged files beside UnpicklingError, found by damaging some."""
+"""What PyTorch's loader raises on damaged files besides UnpicklingError, found by fuzzing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What can be derived from the shapes of the weights."""
+    """Properties derived from the shapes of the weights."""
 
     variant: str
     in_chans: int
@@ -70,19 +70,19 @@ class Layout:
 
 
 def load(name_or_path: str | Path) -> tuple[MiVOLO, ModelSpec]:
-    """The model of this name in `mivolo weights list`, or else in this file, ready to predict in
+    """Load a model by its name in `mivolo weights list`, or else from a file, ready to predict in
     fp32.
 
-    Raises WeightsError if there is neither, or where the file is no whole MiVOLO checkpoint.
+    Raises WeightsError if neither exists, or if the file is not a complete MiVOLO checkpoint.
     """
     file, name = registry.model_file(name_or_path), str(name_or_path)
     return read(file, name if name in registry.known() else registry.plain_name(file))
 
 
 def read(file: Path, name: str) -> tuple[MiVOLO, ModelSpec]:
-    """Like `load`, from a file; `name` is for models that do not say their own."""
+    """Like `load`, from a file; `name` is used if the file does not contain one."""
     stored, about = read_tensors(file)
-    tensors = _bare(stored)
+    tensors = _strip(stored)
     try:
         layout = detect({key: tuple(value.shape) for key, value in tensors.items()})
         spec = _described(about, layout) if METADATA_KEY in about else None
@@ -102,8 +102,8 @@ def read(file: Path, name: str) -> tuple[MiVOLO, ModelSpec]:
 def spec_of(
     model: MiVOLO, name: str, min_age: float, max_age: float, inputs: str | None = None
 ) -> ModelSpec:
-    """The spec of a model that was built rather than loaded; one of three channels may be told to
-    read bodies."""
+    """Return the spec of a model that was built rather than loaded; `inputs` can be body for one of
+    three channels."""
     spec = _spec(_layout(model), (min_age, max_age, (min_age + max_age) / 2), name)
     return spec if inputs is None else replace(spec, inputs=inputs)
 
@@ -111,11 +111,10 @@ def spec_of(
 def save(
     model: MiVOLO, spec: ModelSpec, path: Path, dtype: Literal["fp16", "fp32"] = "fp16"
 ) -> None:
-    """Write our format; with fp16 the weights are rounded to half precision, statistics and
-    counters never are.
+    """Write our format; fp16 rounds the weights to half precision, but not statistics and counters.
 
-    Raises OutputError if the file cannot be written, WeightsError for a spec that is not this
-    model's and for weights that are not finite.
+    Raises OutputError if the file cannot be written, WeightsError for a spec of another model and
+    for weights that are not finite.
     """
     _require_agreement(spec, _layout(model))
     tensors = {key: _stored(key, value, dtype) for key, value in model.state_dict().items()}
@@ -134,12 +133,11 @@ def is_ours(file: Path) -> bool:
 
 
 def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """The weights in a safetensors or PyTorch file as they are stored, and what the file says about
-    them.
+    """Return the weights in a safetensors or PyTorch file as stored, and the file's metadata.
 
-    Where a checkpoint holds the average of the weights (`state_dict_ema`) next to the last ones,
-    the average is taken. Raises WeightsError for anything else, and for files that only running
-    their code could read.
+    If a checkpoint contains averaged weights (`state_dict_ema`) besides the last ones, the average
+    is used. Raises WeightsError for other files, and for files that can only be read by executing
+    their code.
     """
     try:
         tensors, about = (
@@ -173,7 +171,7 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
 
 
 def file_format(file: Path) -> Literal["safetensors", "torch"]:
-    """Told by the first bytes. Raises WeightsError for files of neither format."""
+    """Detect the format from the first bytes. Raises WeightsError for files of neither format."""
     with storage.open_file(file) as source:
         head = source.read(9)
     if len(head) == 9 and head.endswith(b"{") and int.from_bytes(head[:8], "little") <= MAX_HEADER:
@@ -190,9 +188,9 @@ def file_format(file: Path) -> Literal["safetensors", "torch"]:
 
 
 def detect(shapes: Mapping[str, tuple[int, ...]]) -> Layout:
-    """The layout whose weights have these shapes, or the one that comes nearest.
+    """Return the layout whose weights have these shapes, or the closest one.
 
-    Raises WeightsError if it is no MiVOLO at all.
+    Raises WeightsError if it is not a MiVOLO model.
     """
     stem = next((name for name in STEMS if name in shapes), None)
     lacking = [name for name in ("pos_embed", "head.weight") if name not in shapes]
@@ -214,8 +212,8 @@ def detect(shapes: Mapping[str, tuple[int, ...]]) -> Layout:
 
 
 def _distance(size: Variant, shapes: Mapping[str, tuple[int, ...]], stem: str) -> tuple[int, int]:
-    """How far the shapes are from this size: what differs in width or kind, then by how many
-    blocks."""
+    """Return how far the shapes are from this size: the number of differences in width or kind,
+    then in blocks."""
     stages = STAGES if size.backbones is None else range(len(size.layers))
     blocks = [
         len({name.split(".")[2] for name in shapes if name.startswith(f"network.{stage}.")})
@@ -268,14 +266,14 @@ def _require_agreement(spec: ModelSpec, layout: Layout) -> None:
 def _ages(
     file: Path, about: Mapping[str, Any], default: Mapping[str, Any]
 ) -> tuple[float, float, float]:
-    """The lowest, highest and average age: the file says them, a config.json next to it, or the
-    publisher did."""
+    """Return the lowest, highest and average age, from the file, from a config.json next to it, or
+    as published."""
     for source in (about, _config(file.with_name("config.json")), default):
         low, high, average = (source.get(key) for key in ("min_age", "max_age", "avg_age"))
         if low is None or high is None:
             continue
         try:
-            ages = float(low), float(high)  # what is no number raises
+            ages = float(low), float(high)  # raises if not a number
             return *ages, sum(ages) / 2 if average is None else float(average)
         except (TypeError, ValueError, RuntimeError) as error:
             raise WeightsError(
@@ -307,10 +305,8 @@ def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]
 
 
 def _read_torch(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
-    with torch.serialization.safe_globals(_harmless()), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # about the pickle's version, which shows itself in what can be read
+    with torch.serialization.safe_globals(_plain_types()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the pickle's version; if it matters, reading fails
         content = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(content, dict):
         raise WeightsError(f"{file} holds a {type(content).__name__}, not a table of weights")
@@ -320,9 +316,9 @@ def _read_torch(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     return content, {}
 
 
-def _harmless() -> list[Any]:
-    """Plain data that training programs put beside their weights: NumPy's numbers and parsed
-    arguments."""
+def _plain_types() -> list[Any]:
+    """Return types of plain data that training programs store with the weights: NumPy scalars and
+    parsed arguments."""
     make_scalar = np.float64(0).__reduce__()[0]
     names = [(make_scalar, f"numpy.{package}.multiarray.scalar") for package in ("core", "_core")]
     return [
@@ -342,9 +338,8 @@ def _is_plain(value: object) -> bool:
     )
 
 
-def _bare(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without what belongs to training (`fds.`), and without the names of the wrappers around the
-    model."""
+def _strip(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Remove training-only tensors (`fds.`), and the prefixes of wrappers around the model."""
     bare = {key: value for key, value in tensors.items() if "fds." not in key}
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in bare):
@@ -373,8 +368,8 @@ def _fill(model: MiVOLO, tensors: Mapping[str, Tensor], complaint: str) -> None:
 
 
 def require_finite(tensors: Mapping[str, Tensor], file: Path) -> None:
-    """Raises WeightsError for weights, as a model computes with them, that are not: a large number
-    of 64 bits is infinite in 32."""
+    """Raise WeightsError for weights that are not finite in the precision used to compute: a large
+    64-bit number is infinite in 32 bits."""
     odd = [name for name, value in tensors.items() if not value.isfinite().all()]
     if odd:
         raise WeightsError(

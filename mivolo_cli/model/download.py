@@ -1,7 +1,7 @@
 """Download a file so that a later call can resume.
 
-The partial file is `part`, and `part.tag` next to it holds the server's version tag (ETag). The
-rest is requested only if that tag or a known hash ensures that both parts belong together.
+The partial file is `part`; `part.tag` next to it contains the server's version tag (ETag). The rest
+is requested only if that tag or a known hash ensures that both parts belong together.
 """
 
 from __future__ import annotations
@@ -24,17 +24,16 @@ Progress = Callable[[int, int | None], None]
 """Called with the bytes received so far and the total, or None if the server does not send it."""
 
 TIMEOUT = 30
-"""Seconds without an answer after which a server is given up."""
+"""Seconds without a response after which a download fails."""
 CHUNK = 1 << 18
 MAX_BYTES = 2 << 30
-"""More than this is not taken where the right size is not known."""
+"""Maximum download size if the correct size is unknown."""
 MAX_PAGE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What to download, its size in bytes and hash where they are known, and what to do when that
-    fails."""
+    """What to download, its size in bytes and hash if known, and a hint for failures."""
 
     url: str
     bytes: int | None
@@ -43,21 +42,20 @@ class Source:
 
 
 def download(source: Source, part: Path, on_progress: Progress | None = None) -> str:
-    """Bring `part` to its full length; returns the sha256 of what is in it, which the caller must
-    compare.
+    """Complete `part`; return its sha256, which the caller must verify.
 
-    Raises WeightsError if the server does not deliver, OutputError where `part` cannot be written.
+    Raises WeightsError if the download fails, OutputError if `part` cannot be written.
     """
     try:
-        offset, digest = _left_behind(part, source)
+        offset, digest = _partial(part, source)
         if digest.hexdigest() == source.sha256:
             return source.sha256
-        with _ask(source, offset, part) as response:
+        with _request(source, offset, part) as response:
             if response.status != 206:
                 offset, digest = 0, hashlib.sha256()
                 _keep_tag(response, part)
-            _take(response, source, part, offset, digest, on_progress)
-    except OSError as error:  # those of the network are WeightsErrors by now
+            _receive(response, source, part, offset, digest, on_progress)
+    except OSError as error:  # network errors are already WeightsErrors
         raise OutputError(
             f"cannot write {part}: {error.strerror or error}",
             hint="free some disk space, or set MIVOLO_HOME to another folder",
@@ -66,7 +64,7 @@ def download(source: Source, part: Path, on_progress: Progress | None = None) ->
 
 
 def discard(part: Path) -> None:
-    """Remove what was downloaded."""
+    """Remove a partial download."""
     part.unlink(missing_ok=True)
     tag_file(part).unlink(missing_ok=True)
 
@@ -75,9 +73,9 @@ def tag_file(part: Path) -> Path:
     return part.with_name(f"{part.name}.tag")
 
 
-def _left_behind(part: Path, source: Source) -> tuple[int, hashlib._Hash]:
-    """Length and hash of what an earlier call left; nothing if the rest could be of another
-    version."""
+def _partial(part: Path, source: Source) -> tuple[int, hashlib._Hash]:
+    """Return length and hash of an earlier call's partial file; empty if the rest could be of
+    another version."""
     if not part.is_file() or (source.sha256 is None and not tag_file(part).is_file()):
         return 0, hashlib.sha256()
     with open(part, "rb") as left:
@@ -85,8 +83,8 @@ def _left_behind(part: Path, source: Source) -> tuple[int, hashlib._Hash]:
         return left.tell(), digest
 
 
-def _ask(source: Source, offset: int, part: Path) -> HTTPResponse:
-    """The response that brings the file: from `offset` on with status 206, otherwise from its
+def _request(source: Source, offset: int, part: Path) -> HTTPResponse:
+    """Request the file; the response starts at `offset` if its status is 206, otherwise at the
     beginning."""
     headers = {"User-Agent": "mivolo-cli"}
     if offset:
@@ -95,9 +93,9 @@ def _ask(source: Source, offset: int, part: Path) -> HTTPResponse:
             headers["If-Range"] = tag_file(part).read_text("ascii")
     response = _open(source.url, headers, source)
     if response is not None and _is_page(response):
-        response = _behind_page(response, headers, source)
+        response = _confirm(response, headers, source)
     if response is None:
-        return _ask(source, 0, part)
+        return _request(source, 0, part)
     if response.status == 206 and not response.headers.get("Content-Range", "").startswith(
         f"bytes {offset}-"
     ):
@@ -111,7 +109,7 @@ def _ask(source: Source, offset: int, part: Path) -> HTTPResponse:
 
 
 def _open(url: str, headers: dict[str, str], source: Source) -> HTTPResponse | None:
-    """None if the server has nothing from the asked offset on."""
+    """Return the response; None if the server has no data from the requested offset on."""
     try:
         opener = build_opener(_Redirects(source.hint))
         response: HTTPResponse = opener.open(Request(url, headers=headers), timeout=TIMEOUT)
@@ -131,7 +129,7 @@ def _open(url: str, headers: dict[str, str], source: Source) -> HTTPResponse | N
 
 
 class _Redirects(HTTPRedirectHandler):
-    """Follows no redirect from an encrypted address to one that is not."""
+    """Refuses redirects from an encrypted to an unencrypted address."""
 
     def __init__(self, hint: str) -> None:
         self.hint = hint
@@ -146,7 +144,7 @@ class _Redirects(HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _take(
+def _receive(
     response: HTTPResponse,
     source: Source,
     part: Path,
@@ -202,7 +200,7 @@ def _keep_tag(response: HTTPResponse, part: Path) -> None:
     tag = response.headers.get("ETag", "")
     if tag.startswith('"') and tag.isascii():
         tag_file(part).write_text(tag, "ascii")
-    else:  # a weak mark does not promise equal bytes
+    else:  # a weak tag does not guarantee equal bytes
         tag_file(part).unlink(missing_ok=True)
 
 
@@ -210,10 +208,8 @@ def _is_page(response: HTTPResponse) -> bool:
     return response.headers.get_content_type() == "text/html"
 
 
-def _behind_page(
-    page: HTTPResponse, headers: dict[str, str], source: Source
-) -> HTTPResponse | None:
-    """Google Drive asks before it sends large files: the answer to its form, or an error for any
+def _confirm(page: HTTPResponse, headers: dict[str, str], source: Source) -> HTTPResponse | None:
+    """Submit the form by which Google Drive confirms large downloads. Raises WeightsError for any
     other page."""
     with page:
         form = _Form()

@@ -1,5 +1,4 @@
-"""Install weights into the user's folder, from the network or from a local file, after verifying
-them."""
+"""Verify weights from the network or from a local file, and install them into the user's folder."""
 
 from __future__ import annotations
 
@@ -25,22 +24,22 @@ CHUNK = 1 << 20
 OFFLINE_VARIABLES = ("MIVOLO_OFFLINE", "HF_HUB_OFFLINE")
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 ONNX_START = b"\x08"
-"""An ONNX file begins with the number of its format's version."""
+"""First byte of an ONNX file: the tag of its format version."""
 
 
 def named(name: str) -> list[Entry]:
-    """The weights of this name; `published` means those of MiVOLO's authors, model and detector.
-    Raises WeightsError."""
+    """Return the weights of this name; `published` means the model and the detector of MiVOLO's
+    authors. Raises WeightsError."""
     names = weights.PUBLISHED if name == "published" else (name,)
     return [weights.get(one) for one in names]
 
 
 def fetch(name: str, *, offline: bool = False, on_progress: Progress | None = None) -> Path:
-    """Download these weights, unless they are here and right. Returns their file.
+    """Download these weights unless they are present and verified; return their file.
 
-    It is written to `FILE.part`, which a later call continues, and gets its name when it proved
-    right. Raises WeightsError if it may or can not be downloaded or is not what it must be,
-    OutputError where it cannot be written.
+    The download is written to `FILE.part`, which a later call resumes, and renamed once verified.
+    Raises WeightsError if it is not allowed, fails or has the wrong content, OutputError if it
+    cannot be written.
     """
     entry = weights.get(name)
     here = weights.locate(entry)
@@ -50,7 +49,7 @@ def fetch(name: str, *, offline: bool = False, on_progress: Progress | None = No
     with _own_folder(entry) as folder:
         part = folder / f"{entry.file}.part"
         digest = download(
-            Source(entry.url, entry.bytes, entry.sha256, _by_hand(entry)), part, on_progress
+            Source(entry.url, entry.bytes, entry.sha256, _manual_hint(entry)), part, on_progress
         )
         try:
             _require_right(part, entry, digest, trust=False)
@@ -67,15 +66,13 @@ def add(
     trust: bool = False,
     check_graph: Callable[[Path], None] = lambda file: None,
 ) -> Entry:
-    """Check a local file and copy it into the user's folder; returns what it is known as from now
-    on.
+    """Check a local file and copy it into the user's folder; return its new entry.
 
-    Registered weights are recognised by their hash or file name. A pickle that holds nothing but a
-    model of known layers gets in; `trust` lets any other one in without reading it: whoever opens
-    it will run its code. `check_graph` raises WeightsError for an ONNX file that cannot be used; it
-    belongs to a higher layer. Raises BadInput for a missing file or an impossible name,
-    WeightsError for a file that is not what it must be, OutputError where it
-    cannot be written.
+    Registered weights are recognised by their hash or file name. A pickle is accepted if it
+    contains only a model of known layers; `trust` accepts any other one without reading it,
+    although opening it will execute its code. `check_graph`, from a higher layer, raises
+    WeightsError for an unusable ONNX file. Raises BadInput for a missing file or an invalid name,
+    WeightsError for a file with the wrong content, OutputError if it cannot be written.
     """
     if not file.is_file():
         raise BadInput(f"no such file: {file}")
@@ -105,7 +102,7 @@ def add(
 
 def _require_permission(entry: Entry, offline: bool) -> None:
     if not entry.url:
-        raise WeightsError(f"{entry.name} cannot be downloaded", hint=_by_hand(entry))
+        raise WeightsError(f"{entry.name} cannot be downloaded", hint=_manual_hint(entry))
     variable = next(
         (
             v
@@ -116,10 +113,10 @@ def _require_permission(entry: Entry, offline: bool) -> None:
     )
     if offline or variable:
         because = "--offline is set" if offline else f"{variable} is set"
-        raise WeightsError(f"{entry.url} was not downloaded: {because}", hint=_by_hand(entry))
+        raise WeightsError(f"{entry.url} was not downloaded: {because}", hint=_manual_hint(entry))
 
 
-def _by_hand(entry: Entry) -> str:
+def _manual_hint(entry: Entry) -> str:
     if entry.embedded:
         return "it ships with the package: reinstall mivolo-cli"
     command = f"mivolo weights add FILE --name {entry.name}"
@@ -128,7 +125,7 @@ def _by_hand(entry: Entry) -> str:
 
 @contextmanager
 def _own_folder(entry: Entry) -> Iterator[Path]:
-    """The user's folder, while nobody else brings in the same file."""
+    """Yield the user's folder, locked against other processes that install the same file."""
     folder = weights.user_folder()
     try:
         private.make_folder(folder, private.READABLE)
@@ -146,7 +143,7 @@ def _own_folder(entry: Entry) -> Iterator[Path]:
 
 
 def _identify(file: Path, digest: str, name: str | None, trust: bool) -> Entry:
-    """The registered weights that this file is or claims to be, or else an entry of its own."""
+    """Return the registered weights that this file is or claims to be, or else a new entry."""
     registry = weights.registry()
     wanted = name or _name_of(file)
     same = next((entry for entry in registry.values() if entry.sha256 == digest), None)
@@ -208,7 +205,7 @@ def _require_room(entry: Entry, digest: str) -> None:
 
 
 def _require_right(file: Path, entry: Entry, digest: str, trust: bool) -> None:
-    """Identify a file by its hash, or by its content if no hash is known."""
+    """Verify a file by its hash, or by its content if no hash is known."""
     if entry.sha256 is None:
         _require_right_content(file, entry, trust)
     elif digest != entry.sha256:
@@ -217,7 +214,7 @@ def _require_right(file: Path, entry: Entry, digest: str, trust: bool) -> None:
                 f"the download of {entry.name} has the wrong content: its sha256 is {digest}"
                 f", not {entry.sha256}"
             ),
-            hint=f"try again; if the publisher has changed the file, {_by_hand(entry)}",
+            hint=f"try again; if the publisher has changed the file, {_manual_hint(entry)}",
         )
 
 
@@ -235,7 +232,7 @@ def _require_right_content(file: Path, entry: Entry, trust: bool) -> None:
 
 
 def _remember(entry: Entry, digest: str, trusted: bool) -> None:
-    """Keep a hash that nobody published from now on, before the file gets its name."""
+    """Record the hash if none is published, before the file gets its final name."""
     if entry.sha256 is None:
         weights.remember(entry.file, Record(entry.name, entry.kind, digest, trusted))
 
@@ -246,7 +243,7 @@ def _is_onnx(file: Path, called: str) -> bool:
 
 
 def _holds_layers(file: Path) -> bool:
-    """Whether it is a detector of ultralytics that needs no trust."""
+    """Whether the file is an ultralytics detector that needs no trust."""
     from . import restricted
 
     return not restricted.why_not(file)

@@ -10,19 +10,18 @@ import numpy as np
 
 COVERAGE = 0.8
 WIDEST = 25.0
-"""Years: where the interval of a person seen from the body only is wider, there is no age."""
+"""Maximum interval width in years for people seen from the body only; beyond it, age is empty."""
 UNDER = 0.01
-"""Years that the end of a range of completed years lies before the next one begins."""
+"""Years between the end of a range of completed years and the start of the next one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """For some inputs: at these predicted ages, how many years below (negative) and above the truth
-    may lie.
+    """Interval ends for one kind of input: years `below` (negative) and `above` the predicted ages.
 
-    It is for faces of at least `min_face` pixels, if there is a face. `edges` are where the ranges
-    of age begin, and the last one ends, if nothing else was known of the people behind it. An
-    interval then consists of whole ranges, since nobody knows where in them the truth lies.
+    Applies to faces of at least `min_face` pixels, if there is a face. `edges` are the starts of
+    the age ranges and the end of the last one, if only ranges were known of the calibration people.
+    Intervals then consist of whole ranges, since the position of the true age in them is unknown.
     """
 
     ages: list[float]
@@ -54,8 +53,8 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """`bands` by the inputs used (face+body, face, body), those for small faces first; inputs that
-    were not calibrated have none."""
+    """`bands` by the inputs used (face+body, face, body), smallest faces first; uncalibrated inputs
+    have none."""
 
     bands: Mapping[str, Sequence[Band]]
     coverage: float = COVERAGE
@@ -63,15 +62,15 @@ class Intervals:
     def around(
         self, age: float, used: str, face: float | None = None
     ) -> tuple[float, float] | None:
-        """The interval for a predicted age in years, of a person whose face has this many pixels
-        (its longer side on the photo; None: unknown); None if these inputs were not calibrated."""
+        """Return the interval for a predicted age in years, None if these inputs were not
+        calibrated. `face` is its longer side in the photo in pixels, None if unknown."""
         bands = self.bands.get(used, ())
         fitting = [band for band in bands if face is None or band.min_face <= face]
         return fitting[-1].around(age) if fitting else None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Intervals:
-        """Raises ValueError, KeyError or TypeError for what `asdict` did not make."""
+        """Read what `asdict` made. Raises ValueError, KeyError or TypeError for anything else."""
         bands = {
             str(used): [
                 Band.from_dict(band) for band in (found if isinstance(found, list) else [found])
@@ -83,8 +82,8 @@ class Intervals:
 
 @dataclass(frozen=True, slots=True)
 class GenderScale:
-    """What the distance of the two logits is multiplied with, so that the gender's score is the
-    probability that it is right: `factors` at predicted `ages`, in years."""
+    """Factors for the difference of the two logits that turn the gender score into the probability
+    of being right: `factors` at predicted `ages`, in years."""
 
     ages: list[float]
     factors: list[float]
@@ -94,7 +93,7 @@ class GenderScale:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> GenderScale:
-        """Raises ValueError, KeyError or TypeError for what `asdict` did not make."""
+        """Read what `asdict` made. Raises ValueError, KeyError or TypeError for anything else."""
         ages, factors = ([float(value) for value in values[name]] for name in ("ages", "factors"))
         if len(ages) != len(factors) or not ages or ages != sorted(ages):
             raise ValueError("a gender scale has as many factors as ages, and these ascend")

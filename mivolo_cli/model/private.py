@@ -1,7 +1,7 @@
 """Check that only the user and the system can have written a file; stored data is trusted only
 then.
 
-Nothing is checked where files have no owners and modes (Windows).
+Platforms without file owners and modes (Windows) are not checked.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 READABLE = 0o755
-"""The mode of a folder that others may read."""
+"""Mode of a folder that others may read."""
 SYSTEM = (0, 65534)
-"""Owners of the folders around: root, and who stands for root in a container without it."""
+"""Owners of system folders: root, and the user that represents it in a rootless container."""
 
 
 def writable_by_others(path: Path, own: Path) -> Path | None:
-    """The file, folder or link by which others could have changed what is at `path`: it belongs to
-    somebody else, or others may write it. None if there is none, or nothing there yet.
+    """Return the file, folder or link through which others could have changed what is at `path`: it
+    belongs to another user, or others may write to it. None if there is none, or no file yet.
 
-    From the folder `own` on, all must belong to the user alone. Folders above it may belong to the
-    system, and be writable by a group of the user alone, or by all where nobody can rename what
-    belongs to others (as in /tmp).
+    Everything from the folder `own` down must belong to the user alone. Folders above it may belong
+    to the system, and be writable by the user's private group, or by all with the sticky bit (as
+    /tmp).
     """
     if not hasattr(os, "geteuid"):
         return None
     start = own.absolute()
-    for part, info in _way_to(path.absolute()):
+    for part, info in _components(path.absolute()):
         strict = part.is_relative_to(start)
         if info.st_uid != os.geteuid() and (strict or info.st_uid not in SYSTEM):
             return part
@@ -38,22 +38,21 @@ def writable_by_others(path: Path, own: Path) -> Path | None:
 
 
 def make_folder(folder: Path, mode: int = 0o700) -> None:
-    """Make a folder into which others cannot write, and those above it that are missing. Raises
-    OSError."""
+    """Create a folder that others cannot write to, and its missing parents. Raises OSError."""
     for place in reversed((folder, *folder.parents)):
         if not place.is_dir():
             place.mkdir(mode, exist_ok=True)
 
 
 def close_to_others(path: Path) -> None:
-    """Take from others the permission to write a file of the user's own. Raises OSError."""
+    """Remove others' permission to write to a file of the user. Raises OSError."""
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         path.chmod(mode & ~(stat.S_IWGRP | stat.S_IWOTH))
 
 
-def _way_to(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """All that the system passes on its way to a path: folders, links, and what they lead to."""
+def _components(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield everything that resolving a path passes through: folders, links and their targets."""
     waiting, seen = [path], set[Path]()
     while waiting:
         end = waiting.pop()
@@ -76,12 +75,12 @@ def _others_may_write(info: os.stat_result, strict: bool) -> bool:
         return bool(mode & (stat.S_IWGRP | stat.S_IWOTH))
     if stat.S_ISDIR(mode) and mode & stat.S_ISVTX:
         return False
-    by_group = mode & stat.S_IWGRP and not _is_of_user_alone(info.st_gid)
+    by_group = mode & stat.S_IWGRP and not _is_private_group(info.st_gid)
     return bool(mode & stat.S_IWOTH or by_group)
 
 
-def _is_of_user_alone(group: int) -> bool:
-    """Whether a group is that which many systems make for each user, by the user's name."""
+def _is_private_group(group: int) -> bool:
+    """Whether a group is the private one that many systems create for each user, by their name."""
     import grp
     import pwd
 

@@ -1,6 +1,6 @@
 """The known weights: where they are stored, and whether they are unchanged.
 
-Nothing is loaded or downloaded here. Known are the weights of `registry.toml` and those added by
+Nothing is loaded or downloaded here. Known weights are those in `registry.toml` and those added by
 the user.
 """
 
@@ -37,17 +37,17 @@ MAX_RECORDS = 64 * 1024**2
 RECORDS = "hashes.json"
 SUFFIXES = (".safetensors", ".pth.tar", ".pth", ".pt", ".ckpt", ".bin", ".onnx")
 PUBLISHED = ("mivolo-v2", "yolov8x-person-face")
-"""What MiVOLO's authors publish together, the model and its detector: the name `published`."""
+"""The model and the detector that MiVOLO's authors publish together: the name `published`."""
 OWN_LICENCE = "not known, added by you"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file of weights. `sha256` is None if no hash is known yet; `bytes` where the size was
-    never stated.
+    """A file of weights. `sha256` is None if no hash is known yet, `bytes` if the size was never
+    stated.
 
-    A `pickle` holds more than weights: it is used if it holds nothing but a model of known layers
-    (see restricted), or was trusted by the user.
+    A `pickle` contains more than weights: it is used only if it contains just a model of known
+    layers (see restricted), or was trusted by the user.
     """
 
     name: str
@@ -72,13 +72,12 @@ class Record:
     kind: Kind
     sha256: str
     trusted: bool = False
-    """The user said that this pickle may run its code."""
+    """Whether the user allowed this pickle to execute its code."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A row of the list: `path` is None if the file is not here, `bytes` where its size is not
-    known."""
+    """A row of the list: `path` is None if the file is missing, `bytes` if its size is unknown."""
 
     entry: Entry
     path: Path | None
@@ -86,8 +85,8 @@ class Status:
 
 
 def folder() -> Path:
-    """The weights that ship with the package: inside the installed package, or next to it in a
-    source checkout."""
+    """Return the folder of the weights that ship with the package: inside the installed package, or
+    next to it in a source checkout."""
     package = Path(__file__).resolve().parents[1]
     for place in (package / "_weights", package.parent / "weights"):
         if (place / REGISTRY).is_file():
@@ -98,8 +97,8 @@ def folder() -> Path:
 
 
 def user_folder() -> Path:
-    """Folder of downloaded and added weights, set by the environment variable MIVOLO_HOME. It may
-    not exist yet."""
+    """Return the folder of downloaded and added weights, set by the environment variable
+    MIVOLO_HOME. It may not exist yet."""
     home = os.environ.get("MIVOLO_HOME")
     base = (
         Path(home).expanduser() if home else platformdirs.user_data_path("mivolo", appauthor=False)
@@ -108,13 +107,13 @@ def user_folder() -> Path:
 
 
 def registry() -> dict[str, Entry]:
-    """The weights of `registry.toml`, by name."""
+    """Return the weights in `registry.toml`, by name."""
     return dict(_parse(folder() / REGISTRY))
 
 
 def known() -> dict[str, Entry]:
-    """The registry and the user's own weights by name; hashes that the registry lacks are those of
-    the first use."""
+    """Return the registered and the user's own weights, by name; hashes missing from the registry
+    are those recorded when the file was fetched or added."""
     entries = registry()
     recorded = records()
     for entry in entries.values():
@@ -128,7 +127,7 @@ def known() -> dict[str, Entry]:
 
 
 def get(name: str) -> Entry:
-    """The known weights of this name. Raises WeightsError with the names that come near."""
+    """Return the known weights of this name. Raises WeightsError that suggests similar names."""
     entries = known()
     if name in entries:
         return entries[name]
@@ -136,14 +135,14 @@ def get(name: str) -> Entry:
 
 
 def suggestion(name: str) -> str:
-    """A hint for a name that is not known: the names that come near."""
+    """Return a hint for an unknown name: similar names."""
     near = difflib.get_close_matches(name, known())
     return f"did you mean {' or '.join(near)}?" if near else "see `mivolo weights list`"
 
 
 def find(name: str) -> Path:
-    """Path of these weights, verified. Raises WeightsError if the file is missing, altered or
-    unverified."""
+    """Return the verified path of these weights. Raises WeightsError if the file is missing,
+    altered or unverified."""
     entry = get(name)
     path = locate(entry)
     if path is None:
@@ -169,7 +168,7 @@ def find(name: str) -> Path:
 
 
 def model_file(name_or_path: str | Path) -> Path:
-    """The file of an age model; its hash is right where one is known. Raises WeightsError if there
+    """Return the file of an age model, verified if its hash is known. Raises WeightsError if there
     is none."""
     name, path = str(name_or_path), Path(name_or_path)
     if name in known():
@@ -189,7 +188,7 @@ def model_file(name_or_path: str | Path) -> Path:
 
 
 def locate(entry: Entry) -> Path | None:
-    """Where the file lies, unchecked: with the program, else in the user's folder."""
+    """Return the unverified path of the file: in the package, else in the user's folder."""
     return next(
         (path for place in (folder(), user_folder()) if (path := place / entry.file).is_file()),
         None,
@@ -197,8 +196,8 @@ def locate(entry: Entry) -> Path | None:
 
 
 def matches(path: Path, entry: Entry) -> bool:
-    """Whether the file has the entry's hash; without one, only what ships with the package is taken
-    as it is."""
+    """Whether the file has the entry's hash; without one, only files that ship with the package are
+    accepted."""
     if entry.sha256 is None:
         return is_shipped(path)
     facts = path.stat()
@@ -206,7 +205,7 @@ def matches(path: Path, entry: Entry) -> bool:
 
 
 def status() -> list[Status]:
-    """All known weights, for a table; files are looked up, not hashed."""
+    """Return all known weights, for a table; files are located, not hashed."""
     rows = []
     for entry in known().values():
         path = locate(entry)
@@ -215,22 +214,21 @@ def status() -> list[Status]:
 
 
 def verify(names: Iterable[str] | None = None) -> list[tuple[Entry, Check]]:
-    """Hash the files of these weights, or of all, anew. Raises WeightsError for a name that is not
-    known."""
+    """Rehash the files of these weights, or of all. Raises WeightsError for an unknown name."""
     entries = list(known().values()) if names is None else [get(name) for name in names]
     return [(entry, _check(entry)) for entry in entries]
 
 
 def sha256(file: Path) -> str:
-    """The file's hash in lower-case hexadecimal, read piece by piece."""
+    """Return the file's hash in lower-case hexadecimal, reading in chunks."""
     storage.require_regular(file)
     with open(file, "rb") as source:
         return hashlib.file_digest(source, "sha256").hexdigest()
 
 
 def require_trusted_pickle(file: Path) -> None:
-    """Raises WeightsError unless this very file holds nothing but a model of known layers, is in
-    the registry with its hash, or was trusted by the user: reading any other one may run code."""
+    """Raise WeightsError unless this exact file contains only a model of known layers, is
+    registered with its hash, or was trusted by the user: reading any other may execute code."""
     digest = sha256(file)
     if digest in {entry.sha256 for entry in registry().values()}:
         return
@@ -242,8 +240,8 @@ def require_trusted_pickle(file: Path) -> None:
 
 
 def require_layers_alone(file: Path, called: str = "") -> None:
-    """Raises WeightsError unless a file, which may get another name, holds nothing but a model of
-    known layers."""
+    """Raise WeightsError unless a file, to be renamed to `called` if given, contains only a model
+    of known layers."""
     from . import restricted  # PyTorch is only needed here
 
     if reason := restricted.why_not(file, called):
@@ -255,13 +253,13 @@ def require_layers_alone(file: Path, called: str = "") -> None:
 
 
 def others_may_write() -> Path | None:
-    """By what others could have changed what is kept of the weights in the user's folder; None if
-    they cannot have."""
+    """Return the path through which others could have changed the records in the user's folder;
+    None if they could not."""
     return private.writable_by_others(user_folder() / RECORDS, user_folder())
 
 
 def require_own_folder(file: Path) -> None:
-    """Raises WeightsError if others could have said that this pickle is trusted."""
+    """Raise WeightsError if others could have marked this pickle as trusted."""
     if part := others_may_write():
         raise WeightsError(
             f"{file} is a pickle and can execute arbitrary code when loaded, and other "
@@ -275,7 +273,7 @@ def require_own_folder(file: Path) -> None:
 
 @functools.cache
 def _warn_of_others(name: str, part: Path | None) -> None:
-    """Once."""
+    """Warn only once."""
     if part is not None:
         logger.warning(
             f"other users can write to {part}: the hash of {name} stored there does not "
@@ -284,7 +282,7 @@ def _warn_of_others(name: str, part: Path | None) -> None:
 
 
 def records() -> dict[str, Record]:
-    """What the user's folder knows of its files, by file name."""
+    """Return the records of the files in the user's folder, by file name."""
     path = user_folder() / RECORDS
     try:
         return {
@@ -301,7 +299,7 @@ def records() -> dict[str, Record]:
 
 
 def remember(file: str, record: Record) -> None:
-    """Keep the hash of a file in the user's folder, in place of what was known by the same name.
+    """Record the hash of a file in the user's folder, replacing any record with the same name.
 
     Raises OutputError if it cannot be written.
     """
@@ -319,13 +317,13 @@ def remember(file: str, record: Record) -> None:
 
 
 def plain_name(file: Path) -> str:
-    """The file's name without what only tells its format."""
+    """Return the file's name without the suffix of its format."""
     ending = suffix(file)
     return file.name[: -len(ending)] if ending else file.name
 
 
 def suffix(file: Path) -> str:
-    """The ending that tells the format of weights, lower case; empty if there is none."""
+    """Return the lower-case suffix of a format of weights; empty if there is none."""
     return next((ending for ending in SUFFIXES if file.name.lower().endswith(ending)), "")
 
 
@@ -347,9 +345,9 @@ def _own_entry(record: Record, file: str) -> Entry:
 
 
 def terms(file: Path) -> str:
-    """What a file in our format says of the terms of its model, as those of the data it learned
-    from; OWN_LICENCE where it says nothing."""
-    if not file.is_file():  # a pipe would be waited for
+    """Return the terms of use stated in a file of our format, such as those of the training data;
+    OWN_LICENCE if none are stated."""
+    if not file.is_file():  # opening a pipe would block
         return OWN_LICENCE
     try:
         with safe_open(file, framework="np") as opened:

@@ -1,8 +1,8 @@
-"""Check that an ultralytics checkpoint contains nothing but a model of known layers.
+"""Check that an ultralytics checkpoint contains only a model of known layers.
 
-Such a file is a pickle, which can name any function of any package to be called. Here it is read
-with PyTorch's restricted loader, which calls only functions on its list, and the list is fixed.
-Empty classes stand in for the layers, so no code of ultralytics runs either.
+Such a file is a pickle, which can call any function of any package. Here it is read with PyTorch's
+restricted loader, which calls only functions on a fixed list. Empty classes stand in for the
+layers, so no ultralytics code runs either.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 SUFFIX = ".pt"
-"""What ultralytics reads as such a checkpoint; by another name it reads another format."""
+"""Suffix of such checkpoints; ultralytics reads files with other suffixes as other formats."""
 CONV = (
     "AConv ADown CBAM CBFuse CBLinear ChannelAttention Concat Conv Conv2 ConvTranspose DWConv"
     " DWConvTranspose2d Focus GhostConv Index LightConv RepConv SpatialAttention"
@@ -51,15 +51,15 @@ LAYERS = {
     "numpy._core.multiarray": "scalar",
     "pathlib": "PosixPath WindowsPath",
 }
-"""By module: the parts of models to detect, segment and find poses, their settings and losses."""
+"""By module: parts of detection, segmentation and pose models, their settings and losses."""
 ALLOWED = frozenset(
     f"{module}.{name}" for module, names in LAYERS.items() for name in names.split()
 )
 SHOWN = 3
 
 
-class _Nothing:
-    """Stands for a layer, and takes whatever it is made of."""
+class _Placeholder:
+    """Stands in for a layer, and accepts any arguments and state."""
 
     def __init__(self, *parts: object) -> None: ...
 
@@ -67,8 +67,8 @@ class _Nothing:
 
 
 def why_not(file: Path, called: str = "") -> str:
-    """Why a file, which may get another name, may do more than hold a model of known layers; an
-    empty text where it does not."""
+    """Return why a file, to be renamed to `called` if given, may contain more than a model of known
+    layers; empty if it does not."""
     if not (called or file.name).lower().endswith(SUFFIX):
         return f"only {SUFFIX} files can be loaded without executing their code"
     from torch import load
@@ -79,19 +79,19 @@ def why_not(file: Path, called: str = "") -> str:
             unknown = sorted(set(get_unsafe_globals_in_checkpoint(file)) - ALLOWED)
         if unknown:
             return f"it contains {_some(unknown)}, which is not a known layer"
-        with _only([(_Nothing, name) for name in ALLOWED]):
+        with _only([(_Placeholder, name) for name in ALLOWED]):
             content = load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a file makes PyTorch complain of, it is refused
+    except Exception as error:  # any error means that the file is refused
         return f"PyTorch's restricted loader refuses it ({type(error).__name__})"
     parts = [content.get(key) for key in ("model", "ema")] if isinstance(content, dict) else []
-    if any(type(part) is _Nothing for part in parts):
+    if any(type(part) is _Placeholder for part in parts):
         return ""
     return "it does not contain an ultralytics model"
 
 
 @contextmanager
 def _only(allowed: list[Any]) -> Iterator[None]:
-    """PyTorch's restricted loader takes these for a while, whatever others have allowed it."""
+    """Restrict PyTorch's loader to these types for a while, whatever else has been allowed."""
     from torch.serialization import add_safe_globals, clear_safe_globals, get_safe_globals
 
     before = get_safe_globals()

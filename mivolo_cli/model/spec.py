@@ -16,15 +16,15 @@ from .variants import SIZES, VARIANT
 
 METADATA_KEY = "mivolo"
 MAX_AGE = 300
-"""The oldest that a model may be for, in years."""
+"""Upper limit of a model's `max_age`, in years."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """What a model takes and what its answers mean; it travels in the header of our files.
+    """A model's inputs and the meaning of its outputs, stored in the header of our files.
 
-    `inputs` is face+body for six channels, face or body for three. Ages are in years. `level` says
-    that the model wants heads turned upright, as it has learned from such.
+    `inputs` is face+body for six channels, face or body for three. Ages are in years. `level` means
+    that heads must be turned upright, as in training.
     """
 
     variant: str
@@ -39,7 +39,7 @@ class ModelSpec:
     level: bool = False
     intervals: Intervals | None = None
     gender_scales: Mapping[str, GenderScale] = field(default_factory=dict)
-    """By the inputs used (face+body, face, body); without one, the model's own scores are told."""
+    """By the inputs used (face+body, face, body); without one, scores are not scaled."""
     card: Mapping[str, str] = field(default_factory=dict)
     """Notes on the training, for people."""
 
@@ -68,21 +68,21 @@ class ModelSpec:
             )
 
     def years(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The model's age outputs as years, from 0 to `max_age`; a model may answer ages below its
-        `min_age`, as the published inference does. What is not a number stays none."""
+        """Convert the model's age outputs to years, from 0 to `max_age`; ages below `min_age` are
+        allowed, as in the published inference. Non-finite outputs become NaN."""
         with np.errstate(over="ignore", invalid="ignore"):
             ages = outputs * (self.max_age - self.min_age) + self.avg_age
         inside: NDArray[np.float32] = np.clip(ages, 0, self.max_age)
         return np.where(np.isfinite(outputs), inside, np.float32(np.nan))
 
     def to_metadata(self) -> dict[str, str]:
-        """For the header of a safetensors file."""
+        """Return metadata for the header of a safetensors file."""
         return {METADATA_KEY: json.dumps(asdict(self), sort_keys=True)}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, object]) -> ModelSpec:
-        """Raises WeightsError for what `to_metadata` did not write; fields of later versions are
-        ignored."""
+        """Read what `to_metadata` wrote; fields of later versions are ignored. Raises WeightsError
+        for anything else."""
         try:
             values = json.loads(str(metadata[METADATA_KEY]))
             return cls(

@@ -9,12 +9,12 @@ from ..errors import BadInput
 
 PATCH_SIZE = 8
 STRIDE = 16
-"""Pixels of the input's side for each token of the transformer, in all sizes."""
+"""Input pixels per transformer token along each side, in all sizes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """The numbers that tell one VOLO size from another; lists run over the four stages."""
+    """The parameters of a VOLO size; tuples run over the four stages."""
 
     layers: tuple[int, int, int, int]
     widths: tuple[int, int, int, int]
@@ -23,14 +23,14 @@ class Variant:
     stem_width: int = 64
     input_size: int = 224
     class_attention: bool = True
-    """Two class-attention blocks and an auxiliary head; without them the tokens are averaged."""
+    """Two class-attention blocks and an auxiliary head; without them, tokens are averaged."""
     residual: bool = False
-    """Adds the branches' own tokens to what the feature enhancer makes of them. The published sizes
-    do not: with one input missing, the other must find its way through the attention alone, which
-    takes long to learn from scratch."""
+    """Add the branches' own tokens to the feature enhancer's output. The published sizes do not:
+    with one input missing, the other passes only through the attention, which takes long to learn
+    from scratch."""
     backbones: tuple[str, str] | None = None
-    """timm's names of the networks that read the face and the body down to a sixteenth, instead of
-    VOLO's stem to an eighth and its downsampling."""
+    """timm names of the networks that reduce the face and the body to a sixteenth, instead of
+    VOLO's stem (to an eighth) and its downsampling."""
 
 
 SIZES = {
@@ -55,8 +55,7 @@ VARIANT = re.compile(r"mivolo_(?P<size>xs|d[1-5])(?:_(?P<input_size>\d+))?")
 
 
 def parse_variant(variant: str) -> tuple[Variant, int]:
-    """The size and the side of the input in pixels that a variant's name stands for. Raises
-    BadInput."""
+    """Return the size and the input side in pixels of a variant's name. Raises BadInput."""
     match = VARIANT.fullmatch(variant)
     if match is None:
         raise BadInput(
