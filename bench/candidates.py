@@ -1,6 +1,6 @@
-"""Detectors of persons that were considered for the embedded detector, for `bench/detection.py`.
+"""Person detectors that were considered for the embedded detector, for `bench/detection.py`.
 
-Each takes the ONNX file that its makers published (Apache-2.0): `yolox-nano-416.onnx` of
+Each takes the ONNX file published by its authors (Apache-2.0): `yolox-nano-416.onnx` of
 Megvii-BaseDetection/YOLOX, `nanodet-g-coco-416.onnx` of RangiLyu/nanodet.
 """
 
@@ -24,14 +24,14 @@ STRIDES = (8, 16, 32)
 PERSON = 0
 IOU = 0.6
 BINS = np.arange(11, dtype=np.float32)
-"""A side's distance is the mean of these, weighted by NanoDet, in strides."""
+"""NanoDet's distance bins, in strides: a side's distance is their weighted mean."""
 Found = tuple[Boxes, NDArray[np.float32]]
 
 
 class Candidate:
-    """Persons of one pass over a whole photo, with at least this score.
+    """Detects persons in one pass over a whole photo, with at least this score.
 
-    `find` gives boxes (n, 4) in pixels of the photo and scores (n,), unsorted."""
+    `find` returns boxes (n, 4) in pixels of the photo and scores (n,), unsorted."""
 
     batch, streams, sha256 = 1, 1, ""
 
@@ -43,7 +43,7 @@ class Candidate:
         return [self._detect(image) for image in images]
 
     def way_up(self, pixels: Pixels) -> int:
-        """Persons do not tell."""
+        """Return 0: person boxes do not show the orientation."""
         return 0
 
     def _detect(self, image: Image) -> Detections:
@@ -55,7 +55,7 @@ class Candidate:
 
 
 def yolox(engine: OnnxEngine) -> Callable[[Pixels], Found]:
-    """YOLOX-nano: letterboxed at the top left, BGR from 0 to 255."""
+    """Run YOLOX-nano: letterboxed at the top left, BGR from 0 to 255."""
     cells = np.concatenate([_cells(stride) for stride in STRIDES])
     steps = np.concatenate([np.full((len(_cells(s)), 1), s, np.float32) for s in STRIDES])
 
@@ -73,7 +73,7 @@ def yolox(engine: OnnxEngine) -> Callable[[Pixels], Found]:
 
 
 def nanodet(engine: OnnxEngine) -> Callable[[Pixels], Found]:
-    """NanoDet-g: stretched, RGB, normalised as ImageNet's pictures."""
+    """Run NanoDet-g: stretched, RGB, with ImageNet normalisation."""
     normal = cv2.dnn.Image2BlobParams()
     normal.swapRB, normal.mean = True, (103.53, 116.28, 123.675)
     normal.scalefactor = 1 / 57.375, 1 / 57.12, 1 / 58.395
@@ -99,17 +99,17 @@ def _nanodet_stride(outputs: dict[tuple[int, ...], NDArray[np.float32]], stride:
 
 
 def _cells(stride: int) -> NDArray[np.float32]:
-    """The columns and rows of a stride's cells, row by row: (n * n, 2)."""
+    """Return the columns and rows of a stride's cells, in row-major order: (n * n, 2)."""
     y, x = np.indices((SIZE // stride, SIZE // stride), np.float32)
     return np.stack((x.ravel(), y.ravel()), axis=1)
 
 
 CANDIDATES = {"yolox-nano": (yolox, 0.25), "nanodet-g": (nanodet, 0.30)}
-"""By the beginning of their file's name, with the score that gives a precision near to 70 %."""
+"""By prefix of the file name, with the score threshold for a precision of about 70 %."""
 
 
 def open_candidate(file: Path) -> Candidate | None:
-    """The candidate that a file is of; None where it is of none."""
+    """Return the candidate for a file; None if it is not one."""
     for name, (kind, score) in CANDIDATES.items():
         if file.name.startswith(name):
             return Candidate(name, kind(OnnxEngine(file)), score)

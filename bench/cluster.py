@@ -1,12 +1,12 @@
-"""A scan on a Ray cluster of two nodes on this machine: equal to one machine, whatever is killed,
-and how fast.
+"""Scan on a Ray cluster of two nodes on this machine: compare the results with those of a local
+scan, also when processes are killed, and measure the speed.
 
-    python bench/cluster.py                                     # all of it, at full scale (hours on
-    two cores) python bench/cluster.py equal --photos 5000 python bench/cluster.py kills --photos
-    500 --kills 10       # of a worker, of an actor, and of the driver: each python bench/cluster.py
-    pace --photos 2000 --megapixels 12  # wanted: 80 % of the local path on the same cores
+    python bench/cluster.py                                     # everything; hours on two cores
+    python bench/cluster.py equal --photos 5000
+    python bench/cluster.py kills --photos 500 --kills 10       # each of worker, actor and driver
+    python bench/cluster.py pace --photos 2000 --megapixels 12  # target: 80 % of a local scan
 
-`equal` and `kills` use small photos, given boxes and a tiny seeded model. Ends with 1 if anything
+`equal` and `kills` use small photos, given boxes and a tiny seeded model. Exits with 1 if anything
 differs. Linux only.
 """
 
@@ -35,15 +35,15 @@ from timing import make_scenes, seconds
 from mivolo_cli.tables import read_table
 
 AGES = 0.01
-"""Years that ages may differ by."""
+"""Maximum difference between ages, in years."""
 KEPT = "part-*"
 VICTIMS = {"worker": b"ray::MapBatches(decode)", "actor": b"ray::MapWorker"}
-"""How Ray titles the processes that hold a task of the first stage, and those that hold a model."""
+"""Ray's titles of the processes that run a task of the first stage, and of those with a model."""
 DRIVER = "import sys; sys.path.insert(0, {here!r}); import cluster; cluster.drive(sys.argv[1:])"
 
 
 def equal(options: argparse.Namespace) -> bool:
-    """The table of a cluster against that of this machine alone."""
+    """Compare the table of a cluster with that of a local scan."""
     with tempfile.TemporaryDirectory() as place, nodes() as address:
         settings = prepare(Path(place), options.photos)
         local, ours = Path(place, "local.parquet"), Path(place, "people")
@@ -62,8 +62,8 @@ def equal(options: argparse.Namespace) -> bool:
 
 
 def kills(options: argparse.Namespace) -> bool:
-    """Runs of which a process is killed as often as wanted; a killed driver is started again, as a
-    user would."""
+    """Kill a process of running scans the given number of times; restart a killed driver, as a user
+    would."""
     good = True
     with tempfile.TemporaryDirectory() as place:
         settings = prepare(Path(place), options.photos)
@@ -86,7 +86,7 @@ def kills(options: argparse.Namespace) -> bool:
 def killed_runs(
     kind: str, place: Path, address: str, output: Path, options: argparse.Namespace
 ) -> int:
-    """Let drivers work until the table is there; how often something was killed meanwhile."""
+    """Run drivers until the table is complete; return the number of kills."""
     chance, done = random.Random(options.seed), 0
     while not output.exists():
         driver = start(place, address, output, options.pause)
@@ -105,7 +105,7 @@ def killed_runs(
 
 
 def start(place: Path, address: str, output: Path, pause: float) -> subprocess.Popen[bytes]:
-    """A scan in a process of its own."""
+    """Start a scan in a separate process."""
     code = DRIVER.format(here=str(Path(__file__).parent))
     return subprocess.Popen(
         [sys.executable, "-c", code, str(place), address, str(output), str(pause)]
@@ -113,7 +113,7 @@ def start(place: Path, address: str, output: Path, pause: float) -> subprocess.P
 
 
 def drive(arguments: Sequence[str]) -> None:
-    """What `start` starts: a scan that decodes so slowly that there is time to kill something."""
+    """Entry point of `start`: a scan that decodes slowly enough to kill something in time."""
     from mivolo_cli.scan import ray_backend, store
 
     place, address, output, pause = (
@@ -135,8 +135,8 @@ def drive(arguments: Sequence[str]) -> None:
 
 
 def pace(options: argparse.Namespace) -> bool:
-    """Photos a second on one node with all cores, started by the scan itself, against the local
-    path."""
+    """Compare photos per second on one node with all cores, started by the scan itself, with a
+    local scan."""
     with tempfile.TemporaryDirectory() as place:
         make_scenes(Path(place, "photos"), options.photos, options.megapixels)
         paces = {}
@@ -167,7 +167,7 @@ def settings_of(place: Path) -> dict[str, Any]:
 
 @contextmanager
 def nodes() -> Iterator[str]:
-    """The address of a cluster of two nodes of one core each."""
+    """Yield the address of a cluster of two nodes with one core each."""
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled")
     from ray.cluster_utils import Cluster
 
@@ -185,7 +185,7 @@ def nodes() -> Iterator[str]:
 
 
 def titled(title: bytes) -> list[int]:
-    """The processes below this one whose title begins like this."""
+    """Return the descendants of this process whose title starts like this."""
     parents, found = {}, []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -194,7 +194,7 @@ def titled(title: bytes) -> list[int]:
             )
             if (folder / "cmdline").read_bytes().startswith(title):
                 found.append(int(folder.name))
-        except OSError:  # it has ended meanwhile
+        except OSError:  # it has just ended
             continue
     return [process for process in found if os.getpid() in ancestors(process, parents)]
 
@@ -206,7 +206,7 @@ def ancestors(process: int, parents: dict[int, int]) -> Iterator[int]:
 
 
 def compare(ours: Path, local: Path) -> Counter[str]:
-    """What differs between two tables: rows, their order, and any value; ages by more than AGES."""
+    """Return the differences between two tables: rows, order, and values (ages: more than AGES)."""
     table = pyarrow.dataset.dataset(str(ours), format="parquet").to_table()
     rows, wanted = read_table(ours).to_pylist(), read_table(local).to_pylist()
     names = [[(row["path"], row["person"]) for row in some] for some in (rows, wanted)]

@@ -1,11 +1,11 @@
-"""CPU time of ways to decode a JPEG at the size that a scan reads it, side by side in one run.
+"""Compare the CPU time of several ways to decode a JPEG at the size that a scan uses, in one run.
 
     python bench/decode.py [--megapixels 4 12 48 108] [--runs 3] [--json decode.json]
 
-`scan` is photos.decode as a scan calls it (Pillow with libjpeg-turbo, reduced while decoding, the
-profile and EXIF included); `Pillow` is its decoding alone; `OpenCV` decodes at the same scale. Ways
-take turns, and medians of the CPU time count. The last column is how far OpenCV's pixels are from
-those of the scan, on average.
+`scan` is photos.decode as a scan calls it (Pillow with libjpeg-turbo, reduced while decoding,
+including the profile and EXIF); `Pillow` is its decoding alone; `OpenCV` decodes at the same scale.
+Runs alternate, and medians of the CPU time are reported. The last column is the mean difference
+between OpenCV's pixels and those of the scan.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ REDUCED = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
-"""By scale; the reduced ones give BGR."""
+"""OpenCV flags by scale; the reduced ones return BGR."""
 
 
 def main() -> None:
@@ -90,7 +90,7 @@ def with_pillow(data: bytes, scale: int) -> PIL.Image.Image:
 
 
 def with_opencv(data: bytes, scale: int) -> np.ndarray:
-    """RGB."""
+    """Return RGB pixels."""
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED[scale])
     assert pixels is not None
     return pixels if scale == 1 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)

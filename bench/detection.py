@@ -1,16 +1,16 @@
-"""How many faces and persons the detectors find on labelled photos, how many they make up, and what
-they cost.
+"""Measure how many faces and persons the detectors find in labelled photos, their false positives
+and their cost.
 
 Data are Parquet files with `image` (struct of `bytes`, `path`) and any of: `persons` (boxes x1, y1,
 x2, y2, and `crowd`), `faces` (boxes), `face_points` (a labelled person's nose and eyes, each x, y
-and `visible`). An empty list says that nobody is there, a null that nothing is known.
+and `visible`). An empty list means that there is nobody, null that nothing is known.
 
     python bench/detection.py persons.parquet faces.parquet --detector embedded --json found.json
 
-Faces of points are found where a box of a plausible size holds the nose; they are as large as three
-times the distance from the nose to the farther eye. Sizes are longer sides in pixels of the photo.
-`judged` are people that the age model would be asked about, on photos that show nobody.
-`--detector` takes what `mivolo scan` takes, and the files of candidates.py.
+A face labelled by points counts as found if a box of plausible size contains the nose; its size is
+three times the distance from the nose to the farther eye. Sizes are longer sides in pixels of the
+photo. `judged` counts people passed to the age model on photos that show nobody. `--detector` takes
+the values of `mivolo scan`, and the files of candidates.py.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ from mivolo_cli.records import Boxes, Detections, Image, Photo
 PERSON_IOU, FACE_IOU = 0.5, 0.4
 EDGES = (0, 16, 32, 64, 128, 256, 100_000)
 IN_CROWD = 0.5
-"""A person is in a crowd, and counts neither way, with this share of its box inside the crowd's."""
+"""Minimum share of a person's box inside a crowd's at which the person is ignored."""
 LARGEST_FACE = 12
-"""In distances from the nose to the eye."""
+"""In multiples of the distance from the nose to the eye."""
 MODEL_SIZE = 112
 
 
 @dataclass
 class Count:
-    """Found and labelled things by size, and found ones that are nothing labelled."""
+    """Counts of found and labelled objects by size, and of false positives."""
 
     found: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     labelled: dict[int, int] = field(default_factory=lambda: defaultdict(int))
@@ -77,7 +77,7 @@ class Count:
 
 @dataclass
 class Score:
-    """What is counted of one detector."""
+    """The counts for one detector."""
 
     persons: Count = field(default_factory=Count)
     faces: Count = field(default_factory=Count)
@@ -133,7 +133,7 @@ class Score:
             self.clear_faces.add(np.array([3 * distance]), np.array([seen]))
 
     def rows(self, name: str) -> Iterator[dict[str, Any]]:
-        """One for all sizes, and one for each."""
+        """Return a row for all sizes, and one for each size."""
         sizes = [(0, EDGES[-1]), *zip(EDGES, EDGES[1:], strict=False), (64, EDGES[-1])]
         for min_size, most in sizes:
             label = (
@@ -193,7 +193,7 @@ def main() -> None:
 
 
 def measure(name: str, data: list[Path], precision: str = "fp32") -> Score:
-    """What a detector does on the photos of these files."""
+    """Return the score of a detector on the photos in these files."""
     detector = open_candidate(Path(name)) or open_detector(name, precision=precision)
     detector.detect([Image(Photo("", ""), np.zeros((480, 640, 3), np.uint8))])
     score = Score()
@@ -213,16 +213,16 @@ def _match(
     count: Count,
     found: Boxes,
     truth: Boxes,
-    min_size: float,
+    min_iou: float,
     ignored: NDArray[np.bool_] | None = None,
 ) -> None:
-    """Give each found box, best first, the labelled one that it overlaps most and that is free."""
+    """Match each found box, best first, with the unmatched labelled box that it overlaps most."""
     overlaps = arithmetic.iou(found, truth)
     taken = np.zeros(len(truth), bool)
     right = np.zeros(len(found), bool)
     for index, overlap in enumerate(overlaps):
         free = np.where(taken, 0, overlap)
-        if free.max(initial=0) >= min_size:
+        if free.max(initial=0) >= min_iou:
             right[index] = taken[free.argmax()] = True
     wrong = ~right if ignored is None else ~right & ~ignored
     count.add((truth[:, 2:] - truth[:, :2]).max(axis=1, initial=0), taken, int(wrong.sum()))

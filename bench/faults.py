@@ -1,14 +1,14 @@
-"""What a scan makes of kills, broken files, many files and full disks.
+"""Test scans with kills, broken files, many files and full disks.
 
-    python bench/faults.py                      # all of it, at full scale (hours on two cores)
+    python bench/faults.py                      # everything, at full scale (hours on two cores)
     python bench/faults.py kills --kills 300 --runs 30 --photos 2000
     python bench/faults.py fuzz --files 5000
     python bench/faults.py many --files 100000 --folders 1000 --broken 20000
     python bench/faults.py readers --executions 5000
     python bench/faults.py disk                 # needs root, for a small tmpfs
-    python bench/faults.py limits             # memory, many scans, linked folders
+    python bench/faults.py limits               # memory, many scans, linked folders
 
-Ends with 1 when anything was lost, doubled, torn or left over. Linux only: it forks.
+Exits with 1 if anything was lost, duplicated, corrupted or left over. Linux only, since it forks.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ from mivolo_cli.tables import read_table
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 GROWN, MORE_MEMORY = 3, 1.15
-"""After so many tenths of the photos memory may grow by that factor at most: keys of photos are
-kept, nothing else."""
+"""After this many tenths of the photos, memory may grow at most by this factor, since only keys of
+photos are kept."""
 MEMORY, OTHERS = 1024, 512
-"""MiB that decoded photos may take, and that all else may."""
+"""Limits in MiB for decoded photos, and for everything else."""
 STEPS_A_PART = 2
-"""Calls that put something on the disk for good: fsync and rename."""
+"""Calls that make data durable: fsync and rename."""
 
 
 def kills(options: argparse.Namespace) -> bool:
-    """Runs of tiny photos with given boxes and a tiny seeded model, killed many times, against one
-    left in peace."""
+    """Compare runs of tiny photos, with given boxes and a tiny seeded model, that are killed many
+    times with an undisturbed run."""
     chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as place:
         photos_, boxes, model = (
@@ -82,7 +82,7 @@ def kills(options: argparse.Namespace) -> bool:
                 trip = kill_at_step(chance.randrange(left)) if chance.random() < 0.5 else None
                 after = None if trip else chance.random() * seconds / 2
                 if child(work, trip, after) == 0:
-                    for output in outputs:  # it was quicker than the kill: begin this run anew
+                    for output in outputs:  # finished before the kill: restart this run
                         output.unlink()
                     workdir.purge(workdir.folder_of(outputs[0]))
                     continue
@@ -99,13 +99,13 @@ def kills(options: argparse.Namespace) -> bool:
 
 
 def torn(outputs: Sequence[Path], reference: Sequence[Path]) -> Counter[str]:
-    """After a kill a table is absent, or whole."""
+    """Count the tables that are neither absent nor complete after a kill."""
     pairs = zip(outputs, reference, strict=True)
     return Counter("torn" for ours, whole in pairs if ours.exists() and not same(ours, whole))
 
 
 def compare(outputs: Sequence[Path], reference: Sequence[Path]) -> Counter[str]:
-    """What differs from a run left in peace; what is left over beside the tables."""
+    """Return differences from an undisturbed run, and files left over beside the tables."""
     bad = Counter[str]()
     keys = [
         [(row["path"], row["person"]) for row in read_table(table).to_pylist()]
@@ -145,7 +145,7 @@ def write_boxes(folder: Path, boxes: Path) -> None:
 
 
 def make_model(file: Path) -> Path:
-    """The smallest model with seeded weights; PyTorch on one thread can be forked."""
+    """Save the smallest model with seeded weights; single-threaded PyTorch can be forked."""
     import cv2
     import torch
 
@@ -155,7 +155,7 @@ def make_model(file: Path) -> Path:
     from mivolo_cli.pipeline import stages
     from mivolo_cli.runtime import engines
 
-    assert engines and stages and given  # imported once, for all children
+    assert engines and stages and given  # imported once, for all child processes
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     torch.manual_seed(0)
@@ -165,7 +165,7 @@ def make_model(file: Path) -> Path:
 
 
 def fuzz(options: argparse.Namespace) -> bool:
-    """A scan of mutated files of every format."""
+    """Scan mutated files of every format."""
     with tempfile.TemporaryDirectory() as place:
         folder, table = Path(place, "photos"), Path(place, "people.csv")
         kinds = mutants(folder, options.files, options.seed)
@@ -199,7 +199,7 @@ def fuzz(options: argparse.Namespace) -> bool:
 
 
 def many(options: argparse.Namespace) -> bool:
-    """Very many files: memory while it goes on, and the table."""
+    """Scan very many files; check memory along the way, and the table."""
     with tempfile.TemporaryDirectory() as place:
         folder, table, facts = (
             Path(place, "photos"),
@@ -230,7 +230,7 @@ def many(options: argparse.Namespace) -> bool:
 
 
 def measured(folder: Path, table: Path) -> dict[str, Any]:
-    """Scan, and look at the memory ten times."""
+    """Scan, and sample the memory ten times."""
     total = sum(1 for _ in folder.rglob("*.*"))
     memory: list[int] = []
 
@@ -246,7 +246,7 @@ def measured(folder: Path, table: Path) -> dict[str, Any]:
 
 
 def readers(options: argparse.Namespace) -> bool:
-    """Our own readers and mergers against hypothesis: see the tests named test_fuzz.py."""
+    """Fuzz our own readers and mergers with hypothesis (the tests named test_fuzz.py)."""
     tests = sorted((Path(__file__).parents[1] / "tests").rglob("test_fuzz.py"))
     environment = {**os.environ, "MIVOLO_FUZZ": str(options.executions)}
     done = subprocess.run(
@@ -260,8 +260,8 @@ def readers(options: argparse.Namespace) -> bool:
 
 
 def disk(options: argparse.Namespace) -> bool:
-    """Disks of several sizes that fill up at different moments; then they grow, and the same
-    command finishes."""
+    """Fill disks of several sizes at different moments; then enlarge them, and finish with the same
+    command."""
     with tempfile.TemporaryDirectory() as place:
         folder, whole, mount = Path(place, "photos"), Path(place, "whole.csv"), Path(place, "disk")
         make_files(folder, 1000, 10, broken=0)
@@ -302,7 +302,7 @@ def small_disk(mount: Path, size: int) -> Iterator[Callable[[], object]]:
 
 
 def limits(options: argparse.Namespace) -> bool:
-    """Small files that ask for much: pictures for memory, scans and linked folders for time."""
+    """Scan small files that need much memory (pictures) or time (JPEG scans, linked folders)."""
     with tempfile.TemporaryDirectory() as place:
         good = True
         for name, make, expected in (

@@ -1,4 +1,4 @@
-"""Processes that are killed, and files that lie."""
+"""Processes that are killed, and malformed files."""
 
 from __future__ import annotations
 
@@ -44,11 +44,10 @@ def child(
     after: float | None = None,
     limit: float = 0,
 ) -> int:
-    """Run in a forked process; killed `after` so many seconds if it is still there. 0, or what
-    became of it.
+    """Run `work` in a forked process; kill it `after` this many seconds. Return its exit code.
 
-    `prepare` runs in the child before the work. A child that is still there after `limit` seconds
-    has hung: 999.
+    `prepare` runs in the child before the work. A child that still runs after `limit` seconds has
+    hung: 999 is returned.
     """
     pid = os.fork()
     if pid == 0:
@@ -81,8 +80,8 @@ def _run(work: Callable[[], object], prepare: Callable[[], None] | None) -> None
 
 
 def kill_at_step(step: int) -> Callable[[], None]:
-    """Kill this process just before, or just after, the so-maniest call that puts something on the
-    disk for good."""
+    """Kill this process just before or just after the given number of calls that make data
+    durable."""
 
     def prepare() -> None:
         left, before = step, random.random() < 0.5
@@ -107,7 +106,7 @@ def kill_at_step(step: int) -> Callable[[], None]:
 
 
 def mutants(folder: Path, count: int, seed: int) -> dict[str, str]:
-    """Damaged photos of every format: the path of each, and what was done to it."""
+    """Write damaged photos of every format; return the path and the mutation of each."""
     chance = random.Random(seed)
     whole = originals()
     kinds = {}
@@ -123,7 +122,7 @@ def mutants(folder: Path, count: int, seed: int) -> dict[str, str]:
 
 
 def originals() -> list[tuple[str, bytes]]:
-    """Sound photos: suffix and content, some formats several times."""
+    """Return intact photos: suffix and content, some formats several times."""
     pillow_heif.register_heif_opener()
     picture = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 48, 3), np.uint8))
     exif = PIL.Image.Exif()
@@ -160,8 +159,8 @@ def coded(picture: PIL.Image.Image, format: str, **options: Any) -> bytes:
 
 
 def mutate(chance: random.Random, content: bytes, others: list[bytes]) -> tuple[str, bytes]:
-    """Bits turned over, an end cut off, the beginning of another file put before, or an extreme
-    number written in."""
+    """Flip bits, truncate, splice in the start of another file, insert an extreme number, remove a
+    piece, or repeat the end."""
     kind = chance.choice(
         ("flips", "flips in front", "cut", "spliced", "extreme", "hole", "doubled")
     )
@@ -189,7 +188,7 @@ def mutate(chance: random.Random, content: bytes, others: list[bytes]) -> tuple[
 
 
 def large_pngs(folder: Path) -> None:
-    """Eight of nearly 89 million equal pixels, in 100 to 350 kB each."""
+    """Write eight PNGs of nearly 89 million equal pixels, 100 to 350 kB each."""
     folder.mkdir()
     for number in range(8):
         picture = PIL.Image.new("RGB", (9400, 9400), (number, 80, 90))
@@ -197,8 +196,8 @@ def large_pngs(folder: Path) -> None:
 
 
 def scans(folder: Path) -> None:
-    """JPEGs of a few kilobytes and 5000 scans of 88 million pixels: one component at a time, and
-    progressive behind fill bytes."""
+    """Write JPEGs of a few kilobytes with 5000 scans of 88 million pixels: one component at a time,
+    and progressive after fill bytes."""
     folder.mkdir()
     (folder / "sequential.jpg").write_bytes(jpeg_of_scans(0xC0, b"", 0))
     (folder / "fill.jpg").write_bytes(jpeg_of_scans(0xC2, b"\xff" * 3, 1))
@@ -220,7 +219,7 @@ def segment(marker: int, data: bytes) -> bytes:
 
 
 def linked(folder: Path) -> None:
-    """24 folders, each with a photo and links to all."""
+    """Create 24 folders, each with a photo and links to all of them."""
     for number in range(24):
         inner = folder / str(number)
         inner.mkdir(parents=True)

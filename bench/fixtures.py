@@ -1,4 +1,4 @@
-"""What the measurements share: many small files, and scans whose answers are made up in place of a
+"""Shared by the benchmarks: many small files, and scans with made-up predictions instead of a
 model's."""
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from mivolo_cli.scan.run import open_backend
 
 
 def make_files(folder: Path, photos: int, folders: int, broken: int) -> None:
-    """Small PNG and JPEG files spread over the folders, no two alike; `broken` of them are cut or
-    are no picture."""
+    """Write small PNG and JPEG files of 64 pictures into the folders; `broken` of them are
+    truncated or not pictures."""
     contents = [encode(number) for number in range(64)]
     for number in range(photos):
         name, content = (
@@ -40,7 +40,7 @@ def make_files(folder: Path, photos: int, folders: int, broken: int) -> None:
 
 
 def encode(number: int) -> tuple[bytes, bytes]:
-    """A picture as PNG and as JPEG."""
+    """Encode a picture as PNG and as JPEG."""
     pixels = (
         np.random.default_rng(number)
         .integers(0, 255, (6, 8, 3), np.uint8)
@@ -55,7 +55,7 @@ def encode(number: int) -> tuple[bytes, bytes]:
 
 
 class MadeUp(LocalBackend):
-    """Answers without a model: by the photo's brightness and its place in the part."""
+    """Predicts without a model, from the photo's brightness and its position in the part."""
 
     def open_components(self) -> Any:
         spec = SimpleNamespace(name="made up", to_metadata=lambda: {"mivolo": "made up"})
@@ -70,7 +70,7 @@ class MadeUp(LocalBackend):
     def results(self, images: Iterable[Image | Failure]) -> Iterator[Result | Failure]:
         places = count()
         for image in images:
-            place = next(places)  # enumerate would hold the image while it asks for the next one
+            place = next(places)  # enumerate would hold the image while requesting the next one
             if isinstance(image, Failure):
                 yield image
                 continue
@@ -81,7 +81,7 @@ class MadeUp(LocalBackend):
             )
             people = [(person, prediction)] * (place % 3)
             result = Result(image.photo, image.width, image.height, image.taken_at, people)
-            del image  # its memory is for the next one
+            del image  # frees its memory for the next one
             yield result
 
 
@@ -92,7 +92,7 @@ def scan(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     **options: Any,
 ) -> Progress:
-    """A scan with these fields of ScanOptions and of InferenceOptions."""
+    """Scan with these fields of ScanOptions and InferenceOptions."""
     names = {option.name for option in fields(InferenceOptions)} & set(options)
     inference = InferenceOptions(**{name: options.pop(name) for name in names})
     asked = ScanOptions(paths, outputs, inference=inference, **options)
@@ -100,9 +100,9 @@ def scan(
 
 
 def make_up(paths: Sequence[Path], outputs: Sequence[Path], **options: Any) -> Progress:
-    """The same with made-up answers."""
+    """Scan with made-up predictions."""
     return scan(paths, outputs, MadeUp, **options)
 
 
-if __name__ == "__main__":  # a whole program, for its time or to be killed
+if __name__ == "__main__":  # run as a program, to be timed or killed
     make_up([Path(sys.argv[1])], [Path(file) for file in sys.argv[2:]])

@@ -1,11 +1,11 @@
-"""All checks that need a GPU, in one run of at most ten minutes.
+"""Run all checks that need a GPU, in at most ten minutes.
 
     python bench/gpu.py [--minutes 10] [--small] [--json-folder gpu-results]
 
-The tests of real GPUs; speed of mivolo_d1_224 by batch size, and its share of the card's peak;
-where the CPU time of a scan of 12-megapixel photos goes; and, with `--data`, the accuracy of bf16
-and fp16 compared with PyTorch on the CPU. A step that fails or takes more than its share of the
-time does not stop the others. `--small` tries the script with tiny sizes, also without a GPU.
+The checks: the GPU tests; the speed of mivolo_d1_224 by batch size, and its share of the card's
+peak; the CPU time of each stage of a scan of 12-megapixel photos; and, with `--data`, the deviation
+of bf16 and fp16 from PyTorch on the CPU. A step that fails or exceeds its share of the time does
+not stop the others. `--small` tries the script with tiny sizes, also without a GPU.
 """
 
 from __future__ import annotations

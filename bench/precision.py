@@ -1,11 +1,11 @@
-"""How far the answers of each engine and precision are from those of PyTorch at fp32.
+"""Compare the predictions of each engine and precision with those of PyTorch at fp32.
 
     python bench/precision.py faces-val.parquet bodies-val.parquet [--model mivolo-xs] [--device
     auto] [--limit 1000]
 
-Bars: fp32 within 0.01 years for everybody; bf16 and fp16 within 0.15 years on average and 0.5 % of
-genders; int8, where nncf is installed, within 0.4 years on average: every second person calibrates
-it, the others are measured.
+Limits: fp32 within 0.01 years for everybody; bf16 and fp16 within 0.15 years on average and 0.5 %
+of genders; int8, if nncf is installed, within 0.4 years on average, calibrated on every second
+person and measured on the others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mivolo_cli.runtime.load import open_model
 from mivolo_cli.runtime.quantize import Batches
 
 CALIBRATING = 300
-"""People at most who calibrate int8."""
+"""Maximum number of people to calibrate int8 on."""
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
-"""Whether ages and genders are as good when large JPEGs are decoded at a part of their size, as a
-scan does it.
+"""Check that ages and genders are as accurate when large JPEGs are decoded at reduced size, as in a
+scan.
 
     python bench/reduced.py faces-val.parquet [--photos 200]
 
-Labelled faces, upscaled, are put in pairs on photos of 12 megapixels made on the spot; each photo
-is looked at whole and reduced. A face counts that both ways found. The interval of the difference
-in MAE is by bootstrap over faces.
+Labelled faces are upscaled and pasted in pairs into generated photos of 12 megapixels; each photo
+is processed at full and at reduced size. Faces found both ways are compared. The interval of the
+difference in MAE is bootstrapped over faces.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def main() -> None:
 
 
 def make_photo(file: Path, pair: list[Sample], seed: int) -> list[float]:
-    """A JPEG with a person on each side of its middle; gives where their middles are, in parts of
-    the width."""
+    """Write a JPEG with a person in each half; return their horizontal centres, as fractions of the
+    width."""
     rng = np.random.default_rng(seed)
     ground = PIL.Image.fromarray(rng.integers(60, 200, (6, 8, 3), np.uint8)).resize((WIDTH, HEIGHT))
     places = []
@@ -93,7 +93,7 @@ def predict_at(
     predictor: Predictor,
     places: list[float],
 ) -> list[Prediction | None]:
-    """What is said of the face nearest to each place; None where there is none near."""
+    """Return the prediction for the face nearest to each place; None if none is near."""
     photo = Photo(str(file.parent), file.name)
     size = predictor.spec.input_size
     seen = stages.detect_people(

@@ -1,10 +1,10 @@
-"""How fast a scan is over when nothing has changed since the last one.
+"""Measure how fast a scan finishes if nothing has changed since the last one.
 
     python bench/rescan.py [--photos 100000] [--folders 1000]
 
-Makes that many small files, lets a first run finish with answers that are made up, and times whole
-later runs of the program: start, walk, comparison, end. At min_size 15,000 photos/s are wanted on a
-machine with nothing else to do; ends with 1 if the quickest run of the program has fewer.
+Creates this many small files, completes a first run with made-up predictions, and times whole
+later runs of the program: start, walk, comparison, exit. The target is at least 15,000 photos/s on
+an idle machine; exits with 1 if the fastest run of the program is slower.
 """
 
 from __future__ import annotations
@@ -59,8 +59,7 @@ def main() -> None:
 
 
 def show(what: str, photos: int, seconds: float, cpu: float) -> None:
-    """On a machine that does other things too, the seconds of a core say more than those of the
-    clock."""
+    """Print the speed; on a busy machine, CPU seconds are more reliable than wall-clock time."""
     print(
         f"{what}: {seconds:.2f} s, {photos / seconds:,.0f} photos/s; {cpu:.2f} s of a core,"
         f" {photos / cpu:,.0f} photos a second of a core (wanted: {WANTED:,})"

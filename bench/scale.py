@@ -1,15 +1,15 @@
-"""What millions of photos would take on many cores: stages measured here, and a cluster simulated
-with them.
+"""Estimate the time for millions of photos on many cores, by measuring stages here and simulating a
+cluster.
 
     python bench/scale.py [--photos 64] [--megapixels 12] [--cores 100 1000] [--failures 0.001]
     [--json scale.json]
 
-Measured, on this machine, where nothing else should run meanwhile: core-seconds of every stage,
-photo by photo, so that slow photos are as many as here; what it costs to pass pixels from process
-to process; what the one driver does for each photo (list, keep, publish); how long a process takes
-to start with its model. Simulated: windows of chunks, dealt out to cores as they become free, of
-which some fail; a chunk that fails is done again behind a new start. Assumed: how often a core
-fails (`--failures`, an hour), that all cores are like these, and that storage keeps up with them.
+Measured on this machine, which should be idle: core-seconds of every stage, photo by photo, to keep
+the share of slow photos; the cost of passing pixels between processes; the single driver's work per
+photo (list, keep, publish); the time to start a process with its model. Simulated: windows of
+chunks, assigned to cores as they become free; some chunks fail, and are repeated after a restart.
+Assumed: failures per core and hour (`--failures`), that all cores are like these, and that storage
+keeps up with them.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ OPENING = (
     "components.{}(options.InferenceOptions(device='cpu'))"
 )
 SIMULATED_WINDOWS = 8
-"""Of the largest windows so many are simulated; the others take as long on average."""
+"""Number of largest windows that are simulated; the others take their mean time."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Core-seconds of a photo by stage, one value for each photo; of the driver, one for all; and
-    of a start."""
+    """Core-seconds by stage, one value per photo; of the driver per photo, as a mean; and of a
+    start."""
 
     stages: dict[str, Seconds]
     driver: dict[str, float]
@@ -107,7 +107,7 @@ def measure(place: Path, count: int, megapixels: float) -> Measured:
     whole = partial(decode.decode_or_fail, sandbox=Sandbox())
     stages: dict[str, list[float]] = {}
     results = []
-    for file in [files[0], *files]:  # the first one only warms up
+    for file in [files[0], *files]:  # the first one is a warm-up
         photo = Photo(str(file.parent), file.name)
         image = timed(stages, "read, decode", partial(decode.decode, photo, MIN_SIZE))
         image = timed(stages, "pass on", partial(passed_on, image))
@@ -127,12 +127,12 @@ def measure(place: Path, count: int, megapixels: float) -> Measured:
 
 
 def listed(stage: Callable[..., Iterable[Any]], *arguments: Any, **options: Any) -> list[Any]:
-    """What a stage yields, all of it."""
+    """Return everything that a stage yields."""
     return list(stage(*arguments, **options))
 
 
 def timed(stages: dict[str, list[float]], name: str, work: Callable[[], Any]) -> Any:
-    """Core-seconds, of all threads together."""
+    """Record the core-seconds of all threads; return the result of the work."""
     began = time.process_time()
     answer = work()
     stages.setdefault(name, []).append(time.process_time() - began)
@@ -150,7 +150,7 @@ def started(what: str) -> None:
 
 
 def passed_on(image: Image) -> Any:
-    """Packed, copied into a block of memory as Ray does it, and unpacked without a copy."""
+    """Pack an image, copy it into a block of memory as Ray does, and unpack it without a copy."""
     table = ray_backend._pack(0, image)
     block = pa.BufferOutputStream()
     with pa.ipc.new_stream(block, table.schema) as stream:
@@ -159,7 +159,7 @@ def passed_on(image: Image) -> Any:
 
 
 def driver(place: Path, results: Sequence[Result], count: int = 4096) -> dict[str, float]:
-    """Seconds a photo of what the driver does alone, waiting for its disk included."""
+    """Return the driver's seconds per photo by task, including waiting for its disk."""
     make_files(place / "many", count, 16, broken=0)
     kept = plan.Plan(store.ResultStore())
     found: list[Photo] = []
@@ -196,7 +196,7 @@ def stage_row(name: str, values: Seconds) -> dict[str, Any]:
 def simulate(
     found: Measured, total: int, cores: int, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """Hours of a run, window by window."""
+    """Return the hours of a run and other figures, simulated window by window."""
     chance = np.random.default_rng(0)
     typical = chunk_seconds(found, ray_backend.CHUNK, 4096, chance)
     hours = 0.0
@@ -231,7 +231,7 @@ def windows(total: int) -> Iterator[int]:
 
 
 def chunk_seconds(found: Measured, chunk: int, count: int, chance: np.random.Generator) -> Seconds:
-    """Core-seconds of chunks of photos drawn from those measured."""
+    """Return core-seconds of chunks of photos, drawn from those measured."""
     return chance.choice(found.whole, (count, chunk)).sum(axis=1)
 
 
@@ -243,8 +243,8 @@ def window_seconds(
     failures: float,
     chance: np.random.Generator,
 ) -> float:
-    """Until the last chunk is done; or until the driver has kept the photos and listed those of the
-    next window."""
+    """Return the seconds until the last chunk is done, or until the driver has kept the photos and
+    listed the next window, whichever is later."""
     chunk = min(ray_backend.CHUNK, max(1, total // (ray_backend.CHUNKS_A_CORE * cores)))
     works = chance.choice(typical, -(-total // chunk)) * chunk / ray_backend.CHUNK
     failed = chance.random(len(works)) < failures * works / 3600

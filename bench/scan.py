@@ -1,13 +1,13 @@
-"""Photos a second of a whole scan, against a plain loop in the same run.
+"""Compare the photos per second of a whole scan with a plain loop, in the same run.
 
     python bench/scan.py [--photos 96] [--megapixels 12] [--loop 8] [--json scan.json]
 
-The plain loop decodes each photo whole, looks for people, and asks MiVOLO photo by photo, in
-PyTorch at fp32, with the same weights. It is run with the embedded detectors and model, and with
-YOLOv8x and mivolo_d1 (random weights; the people are those that the embedded detector finds, so
-that both sides have the same work). All is run in turns, several times, and medians count. The
-stages' core-seconds are measured one stage after the other; their sum over the cores is the
-min_size time that a scan can take.
+The plain loop decodes each photo at full size, detects people, and runs MiVOLO photo by photo, in
+PyTorch at fp32, with the same weights. Both are run with the embedded detectors and model, and with
+YOLOv8x and mivolo_d1 (random weights; people are those that the embedded detector finds, so that
+both sides do the same work). Runs alternate several times, and medians are reported. The
+core-seconds of the stages are measured one stage at a time; their sum divided by the number of
+cores is the minimum time of a scan.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ EMBEDDED = "mivolo-xs"
 
 
 class RandomYolo:
-    """Works like YOLOv8x, and answers what the embedded detector saw before: random weights see
-    nobody."""
+    """Does the work of YOLOv8x, but returns what the embedded detector found, since random weights
+    find nobody."""
 
     name, sha256 = "random yolov8x", "0" * 64
 
@@ -62,7 +62,7 @@ class RandomYolo:
 
 
 def detect_all(files: Sequence[Path]) -> dict[str, Detections]:
-    """What the embedded detector sees on each photo, in parts of its width and height."""
+    """Return the embedded detector's detections by photo, as fractions of width and height."""
     detector, seen = open_detector("embedded"), {}
     for file in files:
         image = decode.decode(Photo(str(file.parent), file.name))
@@ -135,8 +135,7 @@ def row(what: str, seconds: float, count: int) -> dict[str, Any]:
 def scan(
     files: Sequence[Path], detector: Any = None, model: str = EMBEDDED, precision: str = "fp32"
 ) -> float:
-    """Seconds of a scan once everything is open; a detector may be put in the place of the embedded
-    one."""
+    """Return the seconds of a scan after loading; `detector` can replace the embedded one."""
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder, "people.csv")
         names = [file.name for file in files]
@@ -164,7 +163,7 @@ def plain_loop(files: Sequence[Path], detector: Any, model: str) -> float:
 
 
 def random_yolo(folder: Path) -> Path:
-    """A YOLOv8x with the published model's classes; it was made here, so it may be opened."""
+    """Create a YOLOv8x with the published model's classes; it is trusted, since it is made here."""
     os.environ.update(YOLO_AUTOINSTALL="false", YOLO_OFFLINE="true", YOLO_VERBOSE="false")
     from ultralytics.nn.tasks import DetectionModel
 

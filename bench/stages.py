@@ -1,16 +1,16 @@
-"""CPU time of each stage of a scan, in core-milliseconds a photo, and what that means for machines
-with more cores.
+"""Measure the CPU time of each stage of a scan, in core-milliseconds per photo, and estimate the
+speed with more cores.
 
     python bench/stages.py [--photos 24] [--megapixels 12] [--progressive] [--device cuda]
     [--workers 2 4 8 16] [--json stages.json]
 
-Stages run one after another on the same photos, and CPU time (user and system, all threads) counts,
-so other programs on the machine disturb little. `whole scan` is a real scan; `between` is the
-difference: copies, waiting, Python. CPU time of sandbox processes counts for decoding.
+Stages run one after another on the same photos. CPU time is measured (user and system, all
+threads), so other programs on the machine interfere little. `whole scan` is a real scan; `between`
+is the difference: copies, waiting, Python. CPU time of sandbox processes counts as decoding.
 
-The pace with more workers is simulated: photos are decoded and searched on any core, at most twice
-as many photos as workers are in progress, results are taken in order by one thread, and the model
-uses all cores for a batch. It ignores that cores share memory bandwidth.
+The speed with more workers is simulated: decoding and detection run on any core, at most twice as
+many photos as workers are in progress, one thread takes the results in order, and the model uses
+all cores for a batch. Shared memory bandwidth is ignored.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ DECODE, PERSONS, FACES, CROP, MODEL, WRITE = STAGES = (
     "decode", "find persons", "find faces", "resize, pair, crop", "model", "write",
 )  # fmt: skip
 SERIAL = (WRITE,)
-"""Stages of the one thread that takes the results, as is what lies between the stages."""
+"""Stages in the single thread that takes the results; the time between stages also counts to it."""
 SIMULATED = 4096
 
 
@@ -79,7 +79,7 @@ def make_progressive(files: Sequence[Path]) -> None:
 
 
 def measure(files: Sequence[Path], device: str = "cpu") -> dict[str, float]:
-    """Core-milliseconds a photo of each stage, of the whole scan, and of what lies between."""
+    """Return core-milliseconds per photo of each stage, of the whole scan, and in between."""
     spent = stage_seconds(files, device)
     found = {name: 1000 * spent[name] / len(files) for name in STAGES}
     whole = 1000 * scan_seconds(files, device) / len(files)
@@ -88,7 +88,7 @@ def measure(files: Sequence[Path], device: str = "cpu") -> dict[str, float]:
 
 
 def stage_seconds(files: Sequence[Path], device: str) -> dict[str, float]:
-    """CPU seconds of each stage for all files; two photos warm everything up."""
+    """Return the CPU seconds of each stage for all files, after a warm-up with two photos."""
     predictor, detector = open_predictor(InferenceOptions(device=device)), EmbeddedDetector()
     sandbox, spent = Sandbox(), dict.fromkeys(STAGES, 0.0)
     spy(detector.persons, "find", spent, PERSONS)
@@ -161,13 +161,13 @@ def own_seconds() -> float:
 
 
 def children_seconds() -> float:
-    """Of processes that have ended."""
+    """Return the CPU seconds of child processes that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def scan_seconds(files: Sequence[Path], device: str) -> float:
-    """CPU seconds of a scan after everything is open."""
+    """Return the CPU seconds of a scan after loading."""
     with tempfile.TemporaryDirectory() as folder:
         inference = InferenceOptions(device=device)
         names = [file.name for file in files]
@@ -188,8 +188,8 @@ def simulated_row(found: Mapping[str, float], workers: int) -> dict[str, Any]:
 
 
 def simulate(found: Mapping[str, float], workers: int, batch: int = 32) -> float:
-    """Photos a second with so many workers on as many cores; `batch` photos are judged at a
-    time."""
+    """Return photos per second with this many workers on as many cores; the model takes `batch`
+    photos at a time."""
     parallel = sum(found[name] for name in (DECODE, PERSONS, FACES, CROP))
     serial = sum(found[name] for name in SERIAL) + max(0.0, found["between"])
     free, taken = [0.0] * workers, [0.0]
@@ -202,7 +202,7 @@ def simulate(found: Mapping[str, float], workers: int, batch: int = 32) -> float
         if (number + 1) % batch == 0:
             busy = batch * found[MODEL] / workers
             done += busy
-            free = [moment + busy for moment in free]  # all cores are the model's meanwhile
+            free = [moment + busy for moment in free]  # the model uses all cores
         taken.append(done)
     return 1000 * SIMULATED / taken[-1]
 

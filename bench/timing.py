@@ -1,4 +1,4 @@
-"""What the measurements of speed share: photos made on the spot, medians, tables, and JSON."""
+"""Shared by the speed benchmarks: generated photos, medians, tables and JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mivolo_cli.model.architecture import create_model
 
 
 def make_scenes(folder: Path, photos: int, megapixels: float = 12.0) -> list[Path]:
-    """JPEGs of 4:3 with the two people of ultralytics' zidane.jpg in each, in several sizes and
+    """Write 4:3 JPEGs, each with the two people of ultralytics' zidane.jpg in several sizes and
     places, with noise."""
     folder.mkdir(parents=True, exist_ok=True)
     spec = find_spec("ultralytics")
@@ -51,7 +51,7 @@ def make_scenes(folder: Path, photos: int, megapixels: float = 12.0) -> list[Pat
 
 
 def random_model(folder: Path, variant: str) -> Path:
-    """A checkpoint with random weights: good enough to be timed."""
+    """Write a checkpoint with random weights, good enough for timing."""
     torch.manual_seed(0)
     model = create_model(variant).eval()
     file = folder / f"{variant}.safetensors"
@@ -60,7 +60,7 @@ def random_model(folder: Path, variant: str) -> Path:
 
 
 def seconds(work: Callable[[], Any], runs: int = 3, warm: bool = True) -> float:
-    """The median of several runs, after one that does not count."""
+    """Return the median seconds of several runs, after a warm-up."""
     if warm:
         work()
     return statistics.median(_time(work) for _ in range(runs))
@@ -73,8 +73,8 @@ def _time(work: Callable[[], Any]) -> float:
 
 
 def show(rows: Sequence[dict[str, Any]], file: Path | None) -> None:
-    """Print rows of the same columns as a table, and write them as JSON with what machine it
-    was."""
+    """Print rows with the same columns as a table, and write them as JSON with a description of the
+    machine."""
     lines = [list(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
