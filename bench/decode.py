@@ -3,9 +3,9 @@
     python bench/decode.py [--megapixels 4 12 48 108] [--runs 3] [--json decode.json]
 
 `scan` is photos.decode as a scan calls it (Pillow with libjpeg-turbo, reduced while decoding,
-including the profile and EXIF); `Pillow` is its decoding alone; `OpenCV` decodes at the same scale.
-Runs alternate, and medians of the CPU time are reported. The last column is the mean difference
-between OpenCV's pixels and those of the scan.
+including the profile and EXIF); `Pillow` is its decoding alone; `OpenCV` and, if that package is
+installed, `simplejpeg` decode at the same scale. Runs alternate, and medians of the CPU time are
+reported. The last columns are the mean differences between their pixels and those of the scan.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -27,6 +28,12 @@ from timing import make_scenes, show
 from mivolo_cli.photos.decode import decode
 from mivolo_cli.pipeline.stages import MIN_SIZE
 from mivolo_cli.records import Photo
+
+simplejpeg: ModuleType | None
+try:
+    import simplejpeg  # type: ignore[import-not-found,no-redef]  # not a dependency
+except ImportError:
+    simplejpeg = None
 
 REDUCED = {
     1: cv2.IMREAD_COLOR_RGB,
@@ -69,17 +76,21 @@ def measured(scene: Path, megapixels: float, progressive: bool, runs: int) -> di
         "Pillow": lambda: with_pillow(data, scale),
         "OpenCV": lambda: with_opencv(data, scale),
     }
+    if simplejpeg is not None:
+        ways["simplejpeg"] = lambda: with_simplejpeg(data, image.pixels.shape[:2])
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(runs):
         for name, way in ways.items():
             began = time.process_time()
             way()
             times[name].append(1000 * (time.process_time() - began))
-    difference = np.abs(image.pixels.astype(np.int16) - with_opencv(data, scale)).mean()
     kind = "progressive" if progressive else "baseline"
     row: dict[str, Any] = {"megapixels": megapixels, "JPEG": kind, "read at 1/": scale}
     row |= {f"{name}, core-ms": statistics.median(values) for name, values in times.items()}
-    return row | {"OpenCV differs by": float(difference)}
+    return row | {
+        f"{name} differs by": float(np.abs(image.pixels.astype(np.int16) - ways[name]()).mean())
+        for name in ways.keys() - {"scan", "Pillow"}
+    }
 
 
 def with_pillow(data: bytes, scale: int) -> PIL.Image.Image:
@@ -94,6 +105,13 @@ def with_opencv(data: bytes, scale: int) -> np.ndarray:
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED[scale])
     assert pixels is not None
     return pixels if scale == 1 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def with_simplejpeg(data: bytes, shape: tuple[int, int]) -> np.ndarray:
+    """RGB, of the smallest size that is not below this height and width."""
+    assert simplejpeg is not None
+    pixels: np.ndarray = simplejpeg.decode_jpeg(data, min_height=shape[0], min_width=shape[1])
+    return pixels
 
 
 if __name__ == "__main__":

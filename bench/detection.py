@@ -173,7 +173,7 @@ def main() -> None:
     parser.add_argument(
         "--detector", action="append", help="name, weights, or candidate; repeatable"
     )
-    parser.add_argument("--precision", default="fp32", help="bf16 for the embedded detector")
+    parser.add_argument("--precision", default="auto", help="of the embedded detectors")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
@@ -192,7 +192,7 @@ def main() -> None:
         arguments.json.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
 
 
-def measure(name: str, data: list[Path], precision: str = "fp32") -> Score:
+def measure(name: str, data: list[Path], precision: str = "auto") -> Score:
     """Return the score of a detector on the photos in these files."""
     detector = open_candidate(Path(name)) or open_detector(name, precision=precision)
     detector.detect([Image(Photo("", ""), np.zeros((480, 640, 3), np.uint8))])

@@ -24,13 +24,17 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Try mivolo on two photos that come with the ultralytics package."""
+    from ..pipeline.options import InferenceOptions
     from ..scan.options import ScanOptions
     from ..tables import read_table
 
     photos = _demo_photos()
     make_folder(out, "choose another with -o")
     tables = [out / "people.parquet", out / "people.csv"]
-    options = ScanOptions(paths=photos, outputs=tables, annotate=out / "annotated")
+    same_everywhere = InferenceOptions(precision="fp32")
+    options = ScanOptions(
+        paths=photos, outputs=tables, annotate=out / "annotated", inference=same_everywhere
+    )
     with Console("demo", quiet) as console:
         progress = run_scan(options, console)
         people = _people_lines(read_table(tables[0]).to_pylist())

@@ -97,7 +97,7 @@ def evaluate(
     ] = None,
     device: Device = "auto",
     engine: Engine = "auto",
-    precision: Precision = "fp32",
+    precision: Precision = "auto",
     flip: Flip = None,
     quiet: Quiet = False,
     as_json: AsJson = False,

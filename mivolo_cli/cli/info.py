@@ -48,6 +48,7 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
         defaults.choose_model("auto", device.name),
         defaults.choose_detector("auto", None, device.name),
     )
+    precision = defaults.choose_detector_precision()
     licence = registry.get(model.name).licence
     if as_json:
         print_json(
@@ -58,10 +59,12 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
                 "device": device.name,
                 "detector": detector.name,
                 "model": model.name,
+                "detector_precision": precision.name,
                 "reasons": {
                     "device": device.reason,
                     "detector": detector.reason,
                     "model": model.reason,
+                    "detector_precision": precision.reason,
                 },
                 "licence": licence,
                 "unreliable": UNRELIABLE,
@@ -77,6 +80,7 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
             ("", ""),
             ("device", f"{device.name} ({device.reason})"),
             ("detector", f"{detector.name} ({detector.reason})"),
+            ("", f"precision: {precision.name} ({precision.reason})"),
             ("model", f"{model.name} ({model.reason})"),
             ("", f"licence: {licence}"),
             ("processors", f"{os.cpu_count()}"),

@@ -19,7 +19,13 @@ Model = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL)]
 Engine = Annotated[str, typer.Option(help="auto, torch or openvino.", rich_help_panel=MODEL)]
-Precision = Annotated[str, typer.Option(help="fp32, bf16, fp16 or int8.", rich_help_panel=MODEL)]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="fp32, bf16, fp16 or int8; auto: fp32, but bf16 for the embedded detectors.",
+        rich_help_panel=MODEL,
+    ),
+]
 MinScore = Annotated[
     float,
     typer.Option(

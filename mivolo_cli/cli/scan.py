@@ -106,7 +106,7 @@ def scan(
     any_way_up: AnyWayUp = True,
     device: Devices = "auto",
     engine: Engine = "auto",
-    precision: Precision = "fp32",
+    precision: Precision = "auto",
     int8_samples: Int8Samples = None,
     compile: Compile = False,
     batch_size: BatchSize = 32,

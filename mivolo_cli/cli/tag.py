@@ -59,8 +59,8 @@ LABELS = {
     "differs": "differ from the table",
     "untagged": "have no tags",
     "restored": "restored byte for byte",
-    "removed": "entries removed",
-    "none": "had no entries",
+    "removed": "with entries removed",
+    "none": "without entries",
 }
 
 WOULD = {
@@ -68,7 +68,7 @@ WOULD = {
     "sidecar": "would be written to a sidecar",
     "refused": "would not be written",
     "restored": "would be restored byte for byte",
-    "removed": "entries would be removed",
+    "removed": "would have entries removed",
 }
 """The same for a dry run."""
 BESIDE = {"tag": "updated", "untag": "updated or removed"}

@@ -78,7 +78,7 @@ def _lines(found: VotesReport) -> list[str]:
         [a.name, f"{a.votes}", f"{a.controls}", "-" if a.mae is None else f"{a.mae:.2f}"]
         for a in found.annotators
     ]
-    lines = [*aligned([head, *rows]), "", f"{found.items} items labelled"]
+    lines = [*aligned([head, *rows]), "", f"items labelled: {found.items}"]
     left_out = sum(annotator.mae is None for annotator in found.annotators)
     lines += [f"  {left_out} annotators had too few controls and got no weight"] if left_out else []
     lines += (

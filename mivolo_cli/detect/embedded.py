@@ -39,8 +39,8 @@ class EmbeddedDetector:
     same names in a folder.
 
     `face_score` is the minimum score of large faces (lower for small ones: see faces.py),
-    `person_score` that of persons, both 0 to 1. With bf16 as `precision`, it detects as many in
-    three quarters of the time, if the processor supports bf16.
+    `person_score` that of persons, both 0 to 1. With any `precision` but fp32, it runs in bf16 if
+    the processor supports that: it detects as many in three quarters of the time.
     """
 
     name, batch = "embedded", 1

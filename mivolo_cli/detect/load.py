@@ -30,10 +30,10 @@ def open_detector(
 
     `boxes` is the table for `given`; `weights` replaces the registered file of `yolo` and
     `retinaface`; `device` is a PyTorch device or several GPUs (see device.each_gpu); `engine` is as
-    for an age model; `precision` applies to embedded (bf16) and to yolo in OpenVINO, which stay at
-    fp32 for int8. `face_score` and `person_score` (0 to 1) are minimum scores; None means the
-    detector's defaults. `given` ignores them and returns all boxes. Raises BadInput or
-    WeightsError. No pickle is opened unless it is trusted.
+    for an age model; `precision` applies to embedded (bf16 for all but fp32, where supported) and
+    to yolo in OpenVINO (fp32 for auto and int8). `face_score` and `person_score` (0 to 1) are
+    minimum scores; None means the detector's defaults. `given` ignores them and returns all boxes.
+    Raises BadInput or WeightsError. No pickle is opened unless it is trusted.
     """
     limits = {"face_score": face_score, "person_score": person_score}
     chosen: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}

@@ -21,7 +21,7 @@ from ..errors import BadInput, WeightsError
 from ..model.checkpoint import require_finite
 from ..model.registry import find, require_trusted_pickle, sha256
 from ..records import Detections, Image, Pixels
-from ..runtime.engines import choose_engine, fallback_note, first_line
+from ..runtime.engines import AUTO, choose_engine, fallback_note, first_line
 from ..runtime.graph_cache import NotConverted, graph_of, open_graph
 from ..runtime.openvino_engine import OpenVinoEngine, check_graph, import_openvino
 from .detector import MOST, YOLO_SUFFIXES, by_shape, detections, way_up_by_faces
@@ -84,7 +84,7 @@ class YoloDetector:
         if choose_engine(engine, device, precision) == "openvino" and isinstance(
             self._model.model, nn.Module
         ):
-            self._convert("fp32" if precision == "int8" else precision)
+            self._convert("fp32" if precision in (AUTO, "int8") else precision)
         self._try_out(file)
         for graph in file.glob("*.xml") if file.is_dir() else [file]:
             if graph.suffix.lower() in GRAPH_SUFFIXES:

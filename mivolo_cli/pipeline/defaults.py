@@ -30,8 +30,8 @@ class Choice:
 
 
 def resolve(options: InferenceOptions) -> InferenceOptions:
-    """Replace `auto` in all options except `level` and `memory` by values that work on this
-    machine.
+    """Replace `auto` in all options except `level`, `precision` and `memory` by values that work on
+    this machine.
 
     Logs the model's licence, and a warning if a requested GPU is not used. Raises BadInput.
     """
@@ -96,6 +96,15 @@ def choose_detector(wanted: str, boxes: Path | None, device: str) -> Choice:
     if device != "cpu" and _is_here(YOLO):
         return Choice("yolo", "the published detector is available, and there is a GPU for it")
     return Choice("embedded", "it ships with the package and is fast on a CPU")
+
+
+def choose_detector_precision() -> Choice:
+    """What the embedded detectors compute in with the precision `auto`."""
+    from ..runtime.openvino_engine import import_openvino, is_supported
+
+    if is_supported(import_openvino().Core(), "bf16"):
+        return Choice("bf16", "this processor supports it, and detection is as good")
+    return Choice("fp32", "this processor does not support bf16")
 
 
 def _here(name: str) -> str:

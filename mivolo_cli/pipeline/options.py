@@ -10,6 +10,7 @@ from typing import Any
 
 from ..photos.limits import Limits, limits
 from ..records import Use
+from ..runtime.engines import AUTO
 
 
 class Affects(Enum):
@@ -54,7 +55,7 @@ class InferenceOptions:
     boxes: Path | None = _option(None, Affects.CONTENT)
     device: str = _option("auto", Affects.ROUNDING)
     engine: str = _option("auto", Affects.ROUNDING)
-    precision: str = _option("fp32", Affects.RESULTS)
+    precision: str = _option(AUTO, Affects.RESULTS)
     int8_samples: Path | None = _option(None, Affects.ROUNDING)
     compile: bool = _option(False, Affects.SPEED)
     use: Use = _option("both", Affects.RESULTS)

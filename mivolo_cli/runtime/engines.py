@@ -14,6 +14,8 @@ from ..errors import BadInput
 from .pool import ResourcePool
 
 ENGINES = ("auto", "torch", "openvino")
+AUTO = "auto"
+"""The default precision: fp32 for models, bf16 for the embedded detectors where supported."""
 PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 """Precision -> OpenVINO's name; for int8, the precision of the layers that are not quantised."""
 logger = logging.getLogger(__name__)
@@ -137,8 +139,9 @@ def choose_engine(wanted: str, device: str, precision: str) -> str:
     """
     if wanted not in ENGINES:
         raise BadInput(f"unknown engine: {wanted!r}", hint=f"use {', '.join(ENGINES)}")
-    if precision not in PRECISIONS:
-        raise BadInput(f"unknown precision: {precision!r}", hint=f"use {', '.join(PRECISIONS)}")
+    if precision not in (AUTO, *PRECISIONS):
+        known = ", ".join((AUTO, *PRECISIONS))
+        raise BadInput(f"unknown precision: {precision!r}", hint=f"use {known}")
     if device != "cpu" and wanted == "openvino":
         raise BadInput(
             f"the engine openvino is for the CPU, not for {device}", hint="add --device cpu"

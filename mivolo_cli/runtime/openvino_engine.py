@@ -32,9 +32,9 @@ class OnnxEngine:
     cores. The compiled form of shipped graphs is cached: see compiled_cache.
 
     Each call runs on one core, because two calls of a small graph on one core each are faster than
-    both in turn on two. `device` is an OpenVINO device. The graph runs in true fp32 on every
-    device, where OpenVINO's default may be lower, unless `precision` is bf16 and the processor
-    supports it.
+    both in turn on two. `device` is an OpenVINO device. With fp32, the graph runs in true fp32
+    on every device, where OpenVINO's default may be lower; with any other `precision`, it runs in
+    bf16 if the processor supports it.
     """
 
     def __init__(
@@ -57,9 +57,8 @@ class OnnxEngine:
         cores = threads or os.cpu_count() or 1
         streams = {"NUM_STREAMS": str(cores)} if device == "cpu" else {}
         core = openvino.Core()
-        if precision != "bf16" or not _is_supported(core, precision):
-            precision = "fp32"
-        settings = _settings(precision, cores) | streams
+        reduced = precision != "fp32" and is_supported(core, "bf16")
+        settings = _settings("bf16" if reduced else "fp32", cores) | streams
 
         def compile() -> Any:
             graph = core.read_model(file)
@@ -97,7 +96,7 @@ class OpenVinoEngine:
         openvino = import_openvino()
         self.precision, self.int8_key = precision, ""
         core = openvino.Core()
-        if precision in ("bf16", "fp16") and not _is_supported(core, precision):
+        if precision in ("bf16", "fp16") and not is_supported(core, precision):
             logger.warning(f"this processor does not support {precision}: the model runs in fp32")
             self.precision = "fp32"
         settings = _settings(self.precision, threads)
@@ -176,7 +175,7 @@ def _require_finite(graph: openvino.Model, file: Path) -> None:
             )
 
 
-def _is_supported(core: openvino.Core, precision: str) -> bool:
+def is_supported(core: openvino.Core, precision: str) -> bool:
     """Return whether the processor supports bf16 or fp16 natively."""
     return precision.upper() in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 

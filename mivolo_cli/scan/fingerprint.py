@@ -11,6 +11,7 @@ from ..model import registry
 from ..photos import walk
 from ..pipeline.options import Affects, InferenceOptions
 from ..records import SCHEMA_VERSION
+from ..runtime.engines import AUTO
 from ..version import __version__
 from . import store
 from .options import ScanOptions
@@ -35,7 +36,7 @@ def metadata(options: InferenceOptions, components: Components) -> dict[str, str
     settings = options.affecting(Affects.RESULTS)
     decisive = [RULES, SCHEMA_VERSION, components.model_sha256, spec.to_metadata()]
     decisive += [detector.name, detector.sha256, settings]
-    if options.precision != "fp32":
+    if options.precision not in (AUTO, "fp32"):
         decisive += [engine.name, engine.int8_key]
     return {
         "model": spec.name,

@@ -409,6 +409,7 @@ def test_info_says_what_auto_chooses_and_why(mivolo: Mivolo, home: Path) -> None
     assert facts["mivolo"] == __version__
     assert facts["model"].startswith("mivolo-xs (")
     assert facts["detector"].startswith("embedded (")
+    assert "precision: bf16 (" in out.stdout or "precision: fp32 (" in out.stdout
     assert facts["device"].endswith(")")
     assert {"python", "torch", "ultralytics", "openvino", "network"} <= set(facts)
     assert f"{home / 'weights'} (yours)" in out.stdout
@@ -650,7 +651,7 @@ def test_votes_show_the_annotators_and_the_comparison(mivolo: Mivolo, tmp_path: 
         "ann",
         "1.00",
         "9.00",
-        "1 items labelled",
+        "items labelled: 1",
         "1 votes were missing",
         "weighted_mean",
         "30-44",

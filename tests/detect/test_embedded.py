@@ -276,8 +276,10 @@ def test_a_doubtful_person_without_a_face_is_found_but_not_judged(
     assert [person.judged for person in pair(found)] == [judged]
 
 
+@pytest.mark.parametrize("precision", ["auto", "bf16"])
 @pytest.mark.parametrize(("supported", "overlap"), [(True, 0.9), (False, 0.9999)])
 def test_bf16_finds_the_same_people_and_gives_way_to_fp32(
+    precision: str,
     supported: bool,
     overlap: float,
     photos: dict[str, Pixels],
@@ -285,8 +287,8 @@ def test_bf16_finds_the_same_people_and_gives_way_to_fp32(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if not supported:
-        monkeypatch.setattr(openvino_engine, "_is_supported", lambda *_: False)
-    faster = open_detector("embedded", precision="bf16")
+        monkeypatch.setattr(openvino_engine, "is_supported", lambda *_: False)
+    faster = open_detector("embedded", precision=precision)
     for pixels in photos.values():
         (plain,), (fast,) = (found.detect([image(pixels)]) for found in (detector, faster))
         for expected, boxes in ((plain.persons, fast.persons), (plain.faces, fast.faces)):

@@ -68,7 +68,7 @@ def left_to_auto(options: InferenceOptions) -> list[str]:
 
 def test_nothing_is_left_to_auto_without_a_gpu(gpus: set[str], fetched: set[str]) -> None:
     chosen = resolve(InferenceOptions(workers=3))
-    assert left_to_auto(chosen) == ["level", "memory"], "which are decided later"
+    assert left_to_auto(chosen) == ["precision", "level", "memory"], "which are decided later"
     assert chosen == InferenceOptions(
         model="mivolo-xs", detector="embedded", device="cpu", engine="openvino", workers=3
     )
@@ -78,7 +78,7 @@ def test_nothing_is_left_to_auto_with_a_gpu(gpus: set[str], fetched: set[str]) -
     gpus.add("cuda")
     fetched |= {"mivolo-v2", "yolov8x-person-face"}
     chosen = resolve(InferenceOptions(workers=3))
-    assert left_to_auto(chosen) == ["level", "memory"], "which are decided later"
+    assert left_to_auto(chosen) == ["precision", "level", "memory"], "which are decided later"
     assert chosen == InferenceOptions(
         model="mivolo-v2", detector="yolo", device="cuda", engine="torch", workers=3
     )
@@ -165,6 +165,7 @@ def test_components_are_those_of_the_options(
         "openvino",
         "cpu",
     )
+    assert (given.precision, opened.engine.precision) == ("auto", "fp32")
     predictor = opened.predictor
     assert (predictor.batch_size, predictor.doubt, predictor.streams) == (5, math.inf, 0)
     assert predictor.spec.name == "tiny"

@@ -10,6 +10,7 @@ import pytest
 from mivolo_cli.errors import BadInput
 from mivolo_cli.model import registry
 from mivolo_cli.pipeline import defaults
+from mivolo_cli.runtime import openvino_engine
 
 Install = Callable[..., None]
 
@@ -108,3 +109,12 @@ def test_every_choice_gives_its_reason(only_here: Install) -> None:
             assert defaults.choose_model("auto", device).reason
             assert defaults.choose_detector("auto", None, device).reason
     assert defaults.choose_device("auto").reason
+
+
+@pytest.mark.parametrize(("supported", "chosen"), [(True, "bf16"), (False, "fp32")])
+def test_the_embedded_detectors_get_what_the_processor_has(
+    supported: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_engine, "is_supported", lambda *_: supported)
+    choice = defaults.choose_detector_precision()
+    assert choice.name == chosen and choice.reason

@@ -117,9 +117,10 @@ def test_what_affects_nothing_but_the_pace_does_not(name: str, precision: str) -
     assert made(replace(plain, **{name: OTHER[name]})) == made(plain)
 
 
+@pytest.mark.parametrize("precision", ["auto", "fp32"])
 @pytest.mark.parametrize("name", names(Affects.ROUNDING))
-def test_rounding_does_not_count_in_fp32(name: str) -> None:
-    plain = replace(PLAIN, engine="auto")
+def test_rounding_does_not_count_in_fp32(name: str, precision: str) -> None:
+    plain = replace(PLAIN, engine="auto", precision=precision)
     assert made(replace(plain, **{name: OTHER[name]})) == made(plain)
 
 
@@ -159,7 +160,7 @@ def test_the_settings_of_a_table_are_those_that_affect_results() -> None:
     assert about["settings"] == (
         '{"any_way_up": true, "flip": null, "full_resolution": false, "level": "auto", '
         '"max_pixels": 0, "min_face": 0.0, "min_face_score": null, "min_person_score": null, '
-        '"precision": "fp32", "use": "both"}'
+        '"precision": "auto", "use": "both"}'
     )
     assert about["model"] == "fake" and about["detector"] == "d"
     assert (about["model_sha256"], about["detector_sha256"]) == ("1" * 64, "2" * 64)

@@ -56,6 +56,7 @@ def test_batches_are_filled_up_to_powers_of_two(monkeypatch: pytest.MonkeyPatch)
     ("wanted", "device", "precision", "expected"),
     [
         ("auto", "cpu", "fp32", "openvino"),
+        ("auto", "cpu", "auto", "openvino"),
         ("auto", "cuda:1", "bf16", "torch"),
         ("auto", "mps", "fp32", "torch"),
         ("torch", "cpu", "bf16", "torch"),

@@ -246,7 +246,7 @@ def test_the_table_says_what_made_it(tmp_path: Path, run: Run, album: Path, boxe
     assert (about["model"], about["detector"], about["schema_version"]) == ("tiny", "given", "2")
     assert len(about["model_sha256"]) == len(about["detector_sha256"]) == 64
     settings = {
-        "precision": "fp32",
+        "precision": "auto",
         "use": "both",
         "flip": None,
         "full_resolution": False,
