@@ -193,7 +193,7 @@ class _Numbers:
         except values.Unclear as error:
             raise BadInput(f"{where}: {name} is {value!r}, not a number", hint=HINT) from error
         if number is not None and abs(number) > FARTHEST:
-            raise BadInput(f"{where}: {name} is {value!r}, which is no place", hint=HINT)
+            raise BadInput(f"{where}: {name} is {value!r}, which is not a position", hint=HINT)
         return math.nan if number is None else float(number)
 
 

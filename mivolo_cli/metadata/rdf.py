@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from . import Refused, xmp
@@ -96,7 +97,9 @@ def value(node: Node, name: str) -> str | None:
 
 
 def number(node: Node, name: str) -> float | None:
+    """Return the value if it is a finite number."""
     try:
-        return float(value(node, name) or "")
+        found = float(value(node, name) or "")
     except ValueError:
         return None
+    return found if math.isfinite(found) else None

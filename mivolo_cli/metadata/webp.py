@@ -44,15 +44,19 @@ def revert_info(data: bytes) -> str:
 
 def revert(data: bytes, info: str) -> bytes:
     """Restore the simple form, unless chunks were added since, or the flags of an extended file."""
-    word, _, number = info.partition(" ")
+    word, _, digits = info.partition(" ")
     chunks = _chunks(data)
+    try:
+        number = int(digits or 1)
+    except ValueError:
+        return data
     if chunks[0][0] != HEADER:
         return data
-    if word == "simple" and len(chunks) == int(number or 1) + 1:
+    if word == "simple" and len(chunks) == number + 1:
         return _file(chunks[1:])
     if word == "flags":
         kept = chunks[0][1][0] & ~(HAS_XMP | HAS_EXIF)
-        flags = kept | int(number) & (HAS_XMP | HAS_EXIF)
+        flags = kept | number & (HAS_XMP | HAS_EXIF)
         return _file([(HEADER, bytes((flags,)) + chunks[0][1][1:]), *chunks[1:]])
     return data
 

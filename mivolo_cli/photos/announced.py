@@ -82,7 +82,7 @@ def _codestream(file: IO[bytes]) -> bytes:
 def _jxl(start: bytes) -> Announced:
     """Parse the SizeHeader (ISO/IEC 18181-1): bits, lowest first in each byte."""
     if not start.startswith(JXL_START):
-        raise PhotoError("corrupt", f"{CODES['corrupt']}: it begins with no picture")
+        raise PhotoError("corrupt", f"{CODES['corrupt']}: it does not begin with a picture")
     bits, at = int.from_bytes(start[2:], "little"), 0
 
     def take(count: int) -> int:

@@ -168,8 +168,8 @@ def test_parquet_with_any_numbers_is_read(tmp_path: Path) -> None:
         ("a.jpg,face,1,1,9,9,high", "row 2 .*score is 'high', not a number"),
         ("a.jpg,face,1,1,9,9,98", "row 2 .*score is '98'"),
         ("a.jpg,face,1,1,9,9,-0.1", "row 2 .*score is '-0.1'"),
-        ("a.jpg,face,1,1,1e308,9,", "row 2 .*x2 is '1e308', which is no place"),
-        ("a.jpg,face,-1e308,1,9,9,", "row 2 .*x1 is '-1e308', which is no place"),
+        ("a.jpg,face,1,1,1e308,9,", "row 2 .*x2 is '1e308', which is not a position"),
+        ("a.jpg,face,-1e308,1,9,9,", "row 2 .*x1 is '-1e308', which is not a position"),
     ],
 )
 def test_a_wrong_row_is_named(tmp_path: Path, row: str, complaint: str) -> None:

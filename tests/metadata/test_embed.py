@@ -9,6 +9,7 @@ import struct
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -28,7 +29,7 @@ from helpers.tagging import (
 )
 from PIL.MpoImagePlugin import MpoImageFile
 
-from mivolo_cli.metadata import Refused, embed, exif, jpeg, tiff, webp
+from mivolo_cli.metadata import Refused, embed, exif, jpeg, packet, tiff, webp
 from mivolo_cli.metadata.embed import CONTAINERS, Text
 from mivolo_cli.metadata.packet import TagEntries
 from mivolo_cli.metadata.picture import examine
@@ -224,6 +225,24 @@ def test_a_simple_webp_becomes_simple_again_only_if_nothing_was_added() -> None:
         and webp.read_exif(left.data) == exif_block(1)
         and webp.read_xmp(left.data) is None
     )
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize(
+    "undo",
+    ["", "x", "simple x", "flags x", "flags -1", "flags 9999", "1:x", "-1:5", "0:0", "8:4:2"]
+    + ["simple " + "9" * 5000, "8:" + "9" * 5000],
+)
+def test_undo_information_that_makes_no_sense_does_not_stop_untag(kind: Any, undo: str) -> None:
+    before = encode(kind)
+    tags = make_tags()
+    tags = replace(tags, provenance=replace(tags.provenance, undo=undo))
+    container = embed.CONTAINERS[kind]
+    done = container.write_xmp(before, packet.merge(None, tags, TagEntries()))
+    left = embed.strip(done, kind)
+    assert container.read_xmp(left.data) is None
+    was, now = (np.asarray(PIL.Image.open(io.BytesIO(data))) for data in (before, left.data))
+    assert (was == now).all()
 
 
 def test_raw_files_and_unknown_formats_have_no_container() -> None:

@@ -122,6 +122,17 @@ AS_ADOBE = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://ww
 """Our entries as another program may write them again, with prefixes of its own."""
 
 
+@pytest.mark.parametrize("side", ["inf", "nan", "1e999", "x", ""])
+def test_a_picture_size_that_is_no_number_is_unknown(side: str) -> None:
+    tags = make_tags()
+    width, height = tags.people.size
+    packet = merge(None, tags).replace(
+        f"<stDim:w>{width}<".encode(), f"<stDim:w>{side}<".encode()
+    )
+    found = read(packet)
+    assert found is not None and found.people.size == (0, height)
+
+
 def test_entries_that_another_program_has_written_again_are_known() -> None:
     found = read(AS_ADOBE)
     assert found is not None
