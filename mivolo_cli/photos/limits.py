@@ -29,7 +29,7 @@ HELD = 128 * MB
 """Bytes of photos that a caller may hold while requesting the next one."""
 SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([MG])i?B?", re.IGNORECASE)
 CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-ENDED = "crashed", "the process reading it was killed"
+ENDED = "crashed", "reading it was cancelled"
 
 
 class Room(Protocol):
