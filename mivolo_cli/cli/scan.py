@@ -157,7 +157,7 @@ def scan(
         moved=root or (),
     )
     if tag and any(isinstance(path, Url) for path in options.paths):
-        raise BadInput("photos in a bucket cannot be tagged", hint="leave out --tag")
+        raise BadInput("photos in a bucket cannot be tagged", hint="omit --tag")
     with Console("scan", quiet, as_json, log) as console:
         progress, tally = (
             _scan_and_tag(options, console) if tag else (run_scan(options, console), None)

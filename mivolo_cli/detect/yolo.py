@@ -266,7 +266,7 @@ def _undisturbed() -> Iterator[None]:
 def _cannot(file: Path, error: Exception) -> WeightsError:
     return WeightsError(
         f"ultralytics cannot run {file}: {first_line(error)} ({type(error).__name__})",
-        hint="is the file whole? .onnx needs onnxruntime installed; "
+        hint="is the file complete? .onnx needs onnxruntime installed; "
         "a .pt with layers of its own needs the environment variable ULTRALYTICS_SAFE_LOAD=false",
     )
 

@@ -118,7 +118,7 @@ def _check_text(
         for key, value in before.get(name, {}).items()
     )
     if text != content or not kept or before["thumbnail"] != after["thumbnail"]:
-        raise Refused("bad_exif", "a change would not leave the rest as it is")
+        raise Refused("bad_exif", "the change would alter other entries")
 
 
 def _required(block: bytes, size: tuple[int, int], directory: str) -> dict[int, tiff.Value]:

@@ -203,7 +203,7 @@ def _check_offsets(data: bytes, place: int) -> None:
     for segment in _segments(data):
         if segment.marker == APP2 and _begins(data, segment, MPF) and segment.start < place:
             raise Refused(
-                "bad_container", "its index of further pictures stands before the metadata"
+                "bad_container", "its index of further pictures comes before the metadata"
             )
 
 
@@ -219,7 +219,7 @@ def _check_trailer(data: bytes) -> None:
             place = tiff.place_of(block, MAKER_NOTE, EXIF_POINTER)
             note = None if place is None else begin + place
     if trailer.is_referred_to(data, scan, where, note):
-        raise Refused("bad_container", "something behind the picture is found by its distance")
+        raise Refused("bad_container", "data after the picture is referenced by offset")
 
 
 def _resized(data: bytes, more: int) -> bytes:

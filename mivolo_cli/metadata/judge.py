@@ -45,7 +45,7 @@ def check(before: bytes, after: bytes, added: int, field: Field | None = None) -
     old, new = properties(before), properties(after)
     _check_exif(old, new, field)
     if not contains(new.iptc, old.iptc) or not contains(new.xmp, old.xmp):
-        raise Refused("failed_check", "Exiv2 does not find everything of others'")
+        raise Refused("failed_check", "Exiv2 no longer finds all other metadata")
     if new.regions - old.regions != added:
         raise Refused("failed_check", "Exiv2 does not find the regions")
 
@@ -84,4 +84,4 @@ def _check_exif(old: Properties, new: Properties, field: Field | None) -> None:
     if field is None and before != after:
         raise Refused("failed_check", "Exiv2 reads other EXIF data")
     if not contains(after, before):
-        raise Refused("bad_exif", "Exiv2 does not find all of it after the change")
+        raise Refused("bad_exif", "Exiv2 no longer finds all other metadata after the change")

@@ -68,7 +68,7 @@ def _list(root: Node, name: str) -> Node | None:
     there = rdf.find_property(root, xmp.name(name))
     bag = None if there is None else rdf.bag(there)
     if there is not None and bag is None:
-        raise Refused("bad_xmp", f"{name} is no list")
+        raise Refused("bad_xmp", f"{name} is not a list")
     return bag
 
 

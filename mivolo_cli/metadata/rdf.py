@@ -38,7 +38,7 @@ def find_property(root: Node, name: tuple[str, str]) -> Node | None:
     """Return a property of the photo. Raises Refused if it occurs twice."""
     found = [node for block in root.children for node in block.children if node.name == name]
     if len(found) > 1:
-        raise Refused("bad_xmp", f"{name[1]} is there {len(found)} times")
+        raise Refused("bad_xmp", f"{name[1]} occurs {len(found)} times")
     return found[0] if found else None
 
 
@@ -77,10 +77,10 @@ def add_to_list(
     if there is not None:
         found = bag(there)
         if found is None:
-            raise Refused("bad_xmp", f"{name[1]} is no list")
+            raise Refused("bad_xmp", f"{name[1]} is not a list")
         return insert(data, found, items.encode())
     if (RDF, "resource") in holder.attributes:
-        raise Refused("bad_xmp", f"{holder.name[1]} is no structure")
+        raise Refused("bad_xmp", f"{holder.name[1]} is not a structure")
     return insert(data, inner, xmp.bag(qualified, items, alone=True).encode())
 
 

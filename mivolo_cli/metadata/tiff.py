@@ -170,7 +170,7 @@ def _layout(data: bytes) -> _Layout:
     order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
     version = int.from_bytes(data[2:4], order)
     if data[:2] not in (b"II", b"MM") or version not in (42, 43) or len(data) < 16:
-        raise Refused("bad_container", "it is no TIFF")
+        raise Refused("bad_container", "it is not a TIFF file")
     return _Layout(order, version == 43)
 
 
@@ -215,7 +215,7 @@ def _value(data: bytes, layout: _Layout, entry: bytes) -> Value:
         return Value(type_, count, entry[place : place + length])
     at = layout.number(entry, place, layout.word)
     if at + length > len(data):
-        raise Refused("bad_container", "a field lies behind its end")
+        raise Refused("bad_container", "a field lies beyond its end")
     return Value(type_, count, data[at : at + length])
 
 

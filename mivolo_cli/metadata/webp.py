@@ -89,7 +89,7 @@ def untouched(before: bytes, after: bytes) -> bool:
 
 def _chunks(data: bytes) -> list[Chunk]:
     if int.from_bytes(data[4:8], "little") + 8 != len(data):
-        raise Refused("bad_container", "it is not as long as it says")
+        raise Refused("bad_container", "its length differs from its header")
     chunks, at = [], 12
     while at < len(data):
         length = int.from_bytes(data[at + 4 : at + 8], "little")

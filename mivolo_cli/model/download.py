@@ -228,7 +228,7 @@ def _read_page(page: HTTPResponse, source: Source) -> str:
         return page.read(MAX_PAGE).decode("utf-8", "replace")
     except (OSError, HTTPException) as error:
         raise WeightsError(
-            f"the answer of {source.url} broke off: {error}", hint=source.hint
+            f"the response from {source.url} broke off: {error}", hint=source.hint
         ) from error
 
 

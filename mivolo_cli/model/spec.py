@@ -64,7 +64,7 @@ class ModelSpec:
             or self.max_age <= 0
         ):
             raise WeightsError(
-                f"{self.name}: ages cannot run from {self.min_age} to {self.max_age}"
+                f"{self.name}: ages cannot range from {self.min_age} to {self.max_age}"
             )
 
     def years(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:

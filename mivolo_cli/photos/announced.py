@@ -76,7 +76,7 @@ def _codestream(file: IO[bytes]) -> bytes:
         if length < 8:
             break
         at += length
-    raise PhotoError("corrupt", f"{CODES['corrupt']}: it holds no picture")
+    raise PhotoError("corrupt", f"{CODES['corrupt']}: it contains no picture")
 
 
 def _jxl(start: bytes) -> Announced:

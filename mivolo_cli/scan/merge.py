@@ -113,7 +113,7 @@ def _photos(table: _Table) -> Generator[Rows, None, None]:
             if not table.shard.holds(path):
                 raise BadInput(
                     f"{table.path} claims to be shard {table.shard}, but {path} belongs to another",
-                    hint="it has been modified: scan this shard again",
+                    hint="it was modified: scan this shard again",
                 )
             yield list(rows)
     except UNREADABLE as error:
@@ -180,7 +180,7 @@ def _check(tables: Sequence[_Table]) -> None:
         if table.shard.number in seen:
             both = f"{seen[table.shard.number]} and {table.path}"
             raise BadInput(
-                f"shard {table.shard} is there twice: {both}", hint="leave one of them out"
+                f"shard {table.shard} is given twice: {both}", hint="omit one of them"
             )
         seen[table.shard.number] = table.path
     _check_complete(seen, first.shard.count)

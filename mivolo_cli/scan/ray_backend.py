@@ -371,7 +371,7 @@ def _ask(options: InferenceOptions) -> About:
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, ImportError):
             raise BadInput(
-                f"a machine of the cluster lacks something: {error.cause}", hint=INSTALL
+                f"a package is missing on a machine of the cluster: {error.cause}", hint=INSTALL
             ) from error
         raise error.cause from None
     except ray.exceptions.RayError as error:

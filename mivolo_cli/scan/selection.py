@@ -30,7 +30,7 @@ def check(options: ScanOptions, passed: PassedOver) -> Iterator[Photo | Failure]
             hint="add -o people.parquet (or .csv, .jsonl)",
         )
     if options.skip_tagged and any(isinstance(path, storage.Url) for path in options.paths):
-        raise BadInput("photos in a bucket carry no tags", hint="leave out --skip-tagged")
+        raise BadInput("photos in a bucket carry no tags", hint="omit --skip-tagged")
     if not options.listed:
         walk.check_paths(options.paths)
     inputs = [*options.paths, *options.inference.files()]

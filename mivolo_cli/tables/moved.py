@@ -62,7 +62,7 @@ def _moved(option: str, roots: Collection[str]) -> dict[str, str]:
         raise BadInput(f"--root {option}: the table has no such folder", hint=_hint(roots))
     folder = _folder(option)
     if len(roots) > 1:
-        raise BadInput(f"--root {option}: the table is of {len(roots)} folders", hint=_hint(roots))
+        raise BadInput(f"--root {option}: the table covers {len(roots)} folders", hint=_hint(roots))
     return dict.fromkeys(roots, folder)
 
 
