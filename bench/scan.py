@@ -133,7 +133,7 @@ def row(what: str, seconds: float, count: int) -> dict[str, Any]:
 
 
 def scan(
-    files: Sequence[Path], detector: Any = None, model: str = EMBEDDED, precision: str = "fp32"
+    files: Sequence[Path], detector: Any = None, model: str = EMBEDDED, precision: str = "auto"
 ) -> float:
     """Return the seconds of a scan after loading; `detector` can replace the embedded one."""
     with tempfile.TemporaryDirectory() as folder:

@@ -89,7 +89,10 @@ def measure(files: Sequence[Path], device: str = "cpu") -> dict[str, float]:
 
 def stage_seconds(files: Sequence[Path], device: str) -> dict[str, float]:
     """Return the CPU seconds of each stage for all files, after a warm-up with two photos."""
-    predictor, detector = open_predictor(InferenceOptions(device=device)), EmbeddedDetector()
+    predictor, detector = (
+        open_predictor(InferenceOptions(device=device)),
+        EmbeddedDetector(precision="auto"),
+    )
     sandbox, spent = Sandbox(), dict.fromkeys(STAGES, 0.0)
     spy(detector.persons, "find", spent, PERSONS)
     spy(detector._finder, "find", spent, FACES)

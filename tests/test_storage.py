@@ -399,7 +399,7 @@ def test_shards_in_folders_are_merged_into_a_folder(
     )
     assert merged.drop_columns("age").equals(whole.drop_columns("age"))
     storage.write(next((tmp_path / "2").iterdir()), "s3://album/1/part-00000.parquet")
-    with pytest.raises(BadInput, match="there twice|claims to be shard"):
+    with pytest.raises(BadInput, match="given twice|claims to be shard"):
         merge(MergeOptions(shards, [tmp_path / "people"]))
 
 

@@ -48,7 +48,7 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
         defaults.choose_model("auto", device.name),
         defaults.choose_detector("auto", None, device.name),
     )
-    precision = defaults.choose_detector_precision()
+    precision = defaults.choose_precision()
     licence = registry.get(model.name).licence
     if as_json:
         print_json(
@@ -59,12 +59,12 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
                 "device": device.name,
                 "detector": detector.name,
                 "model": model.name,
-                "detector_precision": precision.name,
+                "precision": precision.name,
                 "reasons": {
                     "device": device.reason,
                     "detector": detector.reason,
                     "model": model.reason,
-                    "detector_precision": precision.reason,
+                    "precision": precision.reason,
                 },
                 "licence": licence,
                 "unreliable": UNRELIABLE,
@@ -80,9 +80,9 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
             ("", ""),
             ("device", f"{device.name} ({device.reason})"),
             ("detector", f"{detector.name} ({detector.reason})"),
-            ("", f"precision: {precision.name} ({precision.reason})"),
             ("model", f"{model.name} ({model.reason})"),
             ("", f"licence: {licence}"),
+            ("precision", f"{precision.name} ({precision.reason})"),
             ("processors", f"{os.cpu_count()}"),
             ("weights", f"{registry.folder()} (shipped)"),
             ("", f"{registry.user_folder()} (yours)"),

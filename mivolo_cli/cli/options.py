@@ -22,7 +22,7 @@ Engine = Annotated[str, typer.Option(help="auto, torch or openvino.", rich_help_
 Precision = Annotated[
     str,
     typer.Option(
-        help="fp32, bf16, fp16 or int8; auto: fp32, but bf16 for the embedded detectors.",
+        help="fp32, bf16, fp16 or int8; auto: bf16 for embedded model and detectors, else fp32.",
         rich_help_panel=MODEL,
     ),
 ]

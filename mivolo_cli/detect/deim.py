@@ -37,7 +37,7 @@ WINDOW_STEP = 1 / 3
 """Offset between windows, as a share of their longer side: anyone no larger than the overlap is
 completely inside one window."""
 MAX_WINDOWS = 30
-CROWD_SCORE, SMALL_PERSON, CLOSER_FROM = 0.2, 0.25, 3
+CROWD_SCORE, SMALL_PERSON, CLOSER_FROM = 0.2, 0.2, 3
 """With at least CLOSER_FROM persons smaller than SMALL_PERSON, as a share of the photo's longer
 side, closer passes over its two halves are worthwhile."""
 HALF = 0.6

@@ -28,7 +28,10 @@ class Scaled:
         if scale >= 1:
             return cls(pixels, pixels, 1.0)
         height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
-        return cls(pixels, resize(pixels, width, height), scale)
+        halved = _halve_from(2.0, pixels, width, height)
+        # Reducing by less than 2, a bilinear filter skips no pixels.
+        small = cv2.resize(halved, (width, height), interpolation=cv2.INTER_LINEAR)
+        return cls(pixels, np.asarray(small, np.uint8), scale)
 
     def part(self, window: tuple[int, int, int, int], width: int, height: int) -> Pixels:
         """Crop a window (x1, y1, x2, y2) of the photo and resize it to (height, width, 3); from the
@@ -46,12 +49,21 @@ def resize(pixels: Pixels, width: int, height: int) -> Pixels:
 
     Downscaling averages: a plain bilinear filter skips pixels and moves the boxes by several.
     """
-    while pixels.shape[0] >= HALVE_FROM * height and pixels.shape[1] >= HALVE_FROM * width:
-        half_height, half_width = pixels.shape[0] // 2, pixels.shape[1] // 2
-        even = pixels[: 2 * half_height, : 2 * half_width]
-        pixels = np.asarray(
-            cv2.resize(even, (half_width, half_height), interpolation=cv2.INTER_AREA), np.uint8
-        )
+    pixels = _halve_from(HALVE_FROM, pixels, width, height)
     shrinks = pixels.shape[0] > height or pixels.shape[1] > width
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)
+
+
+def halve(pixels: Pixels) -> Pixels:
+    """Average 2 x 2 pixels; a last odd row or column is dropped."""
+    height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
+    even = pixels[: 2 * height, : 2 * width]
+    return np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _halve_from(factor: float, pixels: Pixels, width: int, height: int) -> Pixels:
+    """Halve the pixels while both sides are at least `factor` times this size."""
+    while pixels.shape[0] >= factor * height and pixels.shape[1] >= factor * width:
+        pixels = halve(pixels)
+    return pixels

@@ -14,7 +14,7 @@ from .. import boxes as arithmetic
 from ..model.registry import find
 from ..records import Boxes, Pixels, Points
 from ..runtime.openvino_engine import OnnxEngine
-from .resize import resize
+from .resize import halve, resize
 
 NAME = "yunet-n"
 FILE = f"{NAME}.onnx"
@@ -25,9 +25,8 @@ LOWEST_SCORE = 0.3
 """Candidates that score lower are discarded."""
 CLOSER_SIZE = 160
 """Side in pixels of a close-up: the network tells faces from other things best at 80 pixels."""
-REACH, MAX_SHRINK = 0.75, 2
-"""Half the side of the region cropped around a turned square, as a share of the square's side.
-Regions to be reduced by more than MAX_SHRINK are resized before turning, which skips pixels."""
+REACH = 0.75
+"""Half the side of the region cropped around a turned square, as a share of the square's side."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +64,8 @@ class YuNet:
     def __init__(self, file: Path | None = None, precision: str = "fp32") -> None:
         self.file = file or find(NAME)
         self._engine = OnnxEngine(self.file, precision=precision)
+        closer = (1, 3, CLOSER_SIZE, CLOSER_SIZE)
+        self._closer = OnnxEngine(self.file, precision=precision, shape=closer)
 
     def find(self, pixels: Pixels, scale: float) -> Faces:
         """Detect faces in pixels (height, width, 3) RGB, resized by this factor for the network.
@@ -75,9 +76,9 @@ class YuNet:
         bottom, right = -height % STRIDES[-1], -width % STRIDES[-1]
         resized = resize(pixels, width, height)
         padded = cv2.copyMakeBorder(resized, 0, bottom, 0, right, cv2.BORDER_CONSTANT)
-        faces = self._decode(
-            self._engine.run(cv2.dnn.blobFromImage(padded, swapRB=True)), padded.shape[1]
-        )
+        engine = self._closer if padded.shape[:2] == (CLOSER_SIZE, CLOSER_SIZE) else self._engine
+        outputs = engine.run(cv2.dnn.blobFromImage(padded, swapRB=True))
+        faces = self._decode(outputs, padded.shape[1])
         factor = np.array((pixels.shape[1] / width, pixels.shape[0] / height), np.float32)
         return Faces(faces.boxes * np.tile(factor, 2), faces.scores, faces.points * factor)
 
@@ -93,9 +94,9 @@ class YuNet:
         (x, y), reach = centre, REACH * side
         left, top = max(0, int(x - reach)), max(0, int(y - reach))
         part = pixels[top : max(top + 1, int(y + reach)), left : max(left + 1, int(x + reach))]
-        shrunk = min(1.0, MAX_SHRINK * CLOSER_SIZE / side)
-        if shrunk < 1:
-            part = resize(part, *(max(1, round(length * shrunk)) for length in part.shape[1::-1]))
+        shrunk = 1.0
+        while shrunk * side >= 2 * CLOSER_SIZE and min(part.shape[:2]) > 1:
+            part, shrunk = halve(part), shrunk / 2  # turning would skip pixels
         middle = (x - left) * shrunk, (y - top) * shrunk
         turn = cv2.getRotationMatrix2D(middle, degrees, CLOSER_SIZE / side / shrunk)
         turn[:, 2] += CLOSER_SIZE / 2 - np.array(middle)

@@ -106,12 +106,12 @@ def _open_predictor(
 ) -> tuple[Predictor, Engine]:
     """Return predictor and engine; the detector finds the people for int8 calibration."""
     from ..runtime.device import each_gpu
-    from ..runtime.engines import AUTO, PaddedEngine
+    from ..runtime.engines import PaddedEngine
     from ..runtime.load import open_model
     from .predict import Predictor
 
     device = chosen.device
-    precision = "fp32" if chosen.precision == AUTO else chosen.precision
+    precision = defaults.choose_precision(chosen.precision, chosen.model, chosen.engine).name
     people = _int8_samples(chosen, detector, samples) if precision == "int8" else None
     engine, spec = open_model(
         chosen.model, device, precision, chosen.engine, chosen.compile, people

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import WeightsError
 from ..model import registry
 from ..runtime import device as devices
-from ..runtime.engines import choose_engine
+from ..runtime.engines import AUTO, choose_engine
 from .options import InferenceOptions
 
 logger = logging.getLogger(__name__)
@@ -98,12 +98,19 @@ def choose_detector(wanted: str, boxes: Path | None, device: str) -> Choice:
     return Choice("embedded", "it ships with the package and is fast on a CPU")
 
 
-def choose_detector_precision() -> Choice:
-    """What the embedded detectors compute in with the precision `auto`."""
+def choose_precision(
+    wanted: str = AUTO, model: str = EMBEDDED_MODEL, engine: str = "auto"
+) -> Choice:
+    """Choose the precision of a model: bf16 for the embedded one in OpenVINO if the processor
+    supports that, else fp32. The embedded detectors follow the same rule."""
     from ..runtime.openvino_engine import import_openvino, is_supported
 
+    if wanted != AUTO:
+        return Choice(wanted, "as asked")
+    if model != EMBEDDED_MODEL or engine == "torch":
+        return Choice("fp32", "only the embedded model in OpenVINO is known to tolerate less")
     if is_supported(import_openvino().Core(), "bf16"):
-        return Choice("bf16", "this processor supports it, and detection is as good")
+        return Choice("bf16", "this processor supports it, and results are as good")
     return Choice("fp32", "this processor does not support bf16")
 
 

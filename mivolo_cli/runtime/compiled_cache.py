@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +30,15 @@ Compile = Callable[[], "openvino.CompiledModel"]
 
 
 def compiled_once(
-    core: openvino.Core, file: Path, settings: Mapping[str, Any], compile: Compile
+    core: openvino.Core,
+    file: Path,
+    settings: Mapping[str, Any],
+    compile: Compile,
+    shape: Sequence[int] | None = None,
 ) -> openvino.CompiledModel:
     """Return a shipped graph compiled for the CPU, from the cache if possible. If the cache cannot
     be read or written, the graph is compiled each time."""
-    place = _place(core, file, settings)
+    place = _place(core, file, [dict(settings), shape and list(shape)])
     kept = _kept(place)
     if kept is not None:
         try:
@@ -51,14 +55,14 @@ def folder() -> Path:
     return cache_folder() / "compiled"
 
 
-def _place(core: openvino.Core, file: Path, settings: Mapping[str, Any]) -> Path:
+def _place(core: openvino.Core, file: Path, options: list[Any]) -> Path:
     """Return a path that depends on everything that affects compilation, including the
     processor."""
     versions = core.get_versions("CPU")["CPU"].build_number
     processor = [
         core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
     ]
-    facts = [registry.sha256(file), versions, processor, dict(settings)]
+    facts = [registry.sha256(file), versions, processor, *options]
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     return folder() / f"{file.stem}-{key[:32]}.blob"
 

@@ -15,7 +15,7 @@ from .pool import ResourcePool
 
 ENGINES = ("auto", "torch", "openvino")
 AUTO = "auto"
-"""The default precision: fp32 for models, bf16 for the embedded detectors where supported."""
+"""The default precision: see defaults.choose_precision."""
 PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 """Precision -> OpenVINO's name; for int8, the precision of the layers that are not quantised."""
 logger = logging.getLogger(__name__)

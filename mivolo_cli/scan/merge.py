@@ -179,9 +179,7 @@ def _check(tables: Sequence[_Table]) -> None:
                 raise BadInput(f"{table.path} was made {meaning} than {first.path}", hint=AGAIN)
         if table.shard.number in seen:
             both = f"{seen[table.shard.number]} and {table.path}"
-            raise BadInput(
-                f"shard {table.shard} is given twice: {both}", hint="omit one of them"
-            )
+            raise BadInput(f"shard {table.shard} is given twice: {both}", hint="omit one of them")
         seen[table.shard.number] = table.path
     _check_complete(seen, first.shard.count)
 

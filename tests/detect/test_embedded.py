@@ -518,7 +518,7 @@ def test_both_halves_are_searched_where_three_persons_are_small(
 
     def find_in(self: Deim, pixels: Pixels, window: deim.Window) -> Objects:
         seen.append(window)
-        return objects(*((x, 0, x + 90, 190, 0.5, PERSON) for x in places))
+        return objects(*((x, 0, x + 80, 150, 0.5, PERSON) for x in places))
 
     monkeypatch.setattr(Deim, "_find_in", find_in)
     places: tuple[int, ...] = (0, 200)
@@ -556,6 +556,12 @@ def test_making_pictures_smaller_by_halves_averages_as_well(shape: tuple[int, in
     )
     pixels = (smooth + rng.normal(0, 20, (*shape, 3))).clip(0, 255).astype(np.uint8)
     plain = cv2.resize(pixels, (80, 60), interpolation=cv2.INTER_AREA).astype(int)
+    scale = 75 / max(shape)
+    small = Scaled.of(pixels, scale).small
+    area = cv2.resize(pixels, small.shape[1::-1], interpolation=cv2.INTER_AREA).astype(int)
+    skipped = cv2.resize(pixels, small.shape[1::-1], interpolation=cv2.INTER_NEAREST).astype(int)
+    far = np.abs(skipped - area).mean()
+    assert np.abs(small.astype(int) - area).mean() < far / 2
     halved = resize(pixels, 80, 60).astype(int)
     skipping = cv2.resize(pixels, (80, 60), interpolation=cv2.INTER_NEAREST).astype(int)
     assert (

@@ -126,9 +126,7 @@ AS_ADOBE = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://ww
 def test_a_picture_size_that_is_no_number_is_unknown(side: str) -> None:
     tags = make_tags()
     width, height = tags.people.size
-    packet = merge(None, tags).replace(
-        f"<stDim:w>{width}<".encode(), f"<stDim:w>{side}<".encode()
-    )
+    packet = merge(None, tags).replace(f"<stDim:w>{width}<".encode(), f"<stDim:w>{side}<".encode())
     found = read(packet)
     assert found is not None and found.people.size == (0, height)
 

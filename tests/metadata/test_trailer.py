@@ -43,14 +43,14 @@ def afcp(order: Order) -> bytes:
 def test_a_preview_that_the_camera_counts_to_is_not_moved(base: str, order: Order) -> None:
     minolta = b"\1" + PREVIEW[1:]
     for data in (with_preview(base, order), with_preview(base, order, minolta)):
-        with pytest.raises(Refused, match="behind the picture") as caught:
+        with pytest.raises(Refused, match="data after the picture") as caught:
             embed.embed(data, "JPEG", make_tags(), TagEntries())
         assert caught.value.code == "bad_container"
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_an_afcp_trailer_is_not_moved(order: Order) -> None:
-    with pytest.raises(Refused, match="behind the picture"):
+    with pytest.raises(Refused, match="data after the picture"):
         embed.embed(afcp(order), "JPEG", make_tags(), TagEntries())
 
 

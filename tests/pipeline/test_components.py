@@ -165,7 +165,7 @@ def test_components_are_those_of_the_options(
         "openvino",
         "cpu",
     )
-    assert (given.precision, opened.engine.precision) == ("auto", "fp32")
+    assert (given.precision, opened.engine.precision) == ("auto", "fp32"), "it is not embedded"
     predictor = opened.predictor
     assert (predictor.batch_size, predictor.doubt, predictor.streams) == (5, math.inf, 0)
     assert predictor.spec.name == "tiny"

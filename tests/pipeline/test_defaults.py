@@ -111,10 +111,26 @@ def test_every_choice_gives_its_reason(only_here: Install) -> None:
     assert defaults.choose_device("auto").reason
 
 
-@pytest.mark.parametrize(("supported", "chosen"), [(True, "bf16"), (False, "fp32")])
-def test_the_embedded_detectors_get_what_the_processor_has(
-    supported: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("wanted", "model", "engine", "supported", "chosen"),
+    [
+        ("auto", "mivolo-xs", "openvino", True, "bf16"),
+        ("auto", "mivolo-xs", "openvino", False, "fp32"),
+        ("auto", "mivolo-xs", "torch", True, "fp32"),
+        ("auto", "mivolo-v2", "openvino", True, "fp32"),
+        ("auto", "my.safetensors", "openvino", True, "fp32"),
+        ("fp32", "mivolo-xs", "openvino", True, "fp32"),
+        ("int8", "mivolo-v2", "openvino", False, "int8"),
+    ],
+)
+def test_only_the_embedded_model_is_rounded_unasked(
+    wanted: str,
+    model: str,
+    engine: str,
+    supported: bool,
+    chosen: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(openvino_engine, "is_supported", lambda *_: supported)
-    choice = defaults.choose_detector_precision()
+    choice = defaults.choose_precision(wanted, model, engine)
     assert choice.name == chosen and choice.reason

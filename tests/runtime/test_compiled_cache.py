@@ -53,6 +53,19 @@ def test_a_shipped_file_is_compiled_once(compiled: list[str], cache: Path) -> No
     assert same(first, answers(registry.find(NAME))) and compiled == ["compiled"]
 
 
+def test_a_fixed_shape_is_compiled_for_itself_and_changes_nothing(
+    compiled: list[str], cache: Path
+) -> None:
+    pixels = np.random.default_rng(0).random((1, 3, 96, 128), np.float32) * 255
+    for _ in range(2):
+        fixed = OnnxEngine(registry.find(NAME), threads=1, shape=pixels.shape).run(pixels)
+        for one, other in zip(fixed, answers(registry.find(NAME)), strict=True):
+            assert np.abs(one - other).max() < 1e-3
+    assert len(compiled) == len(list(cache.iterdir())) == 2
+    with pytest.raises(RuntimeError):
+        OnnxEngine(registry.find(NAME), threads=1, shape=(1, 3, 64, 64)).run(pixels)
+
+
 def test_other_settings_are_compiled_for_themselves(compiled: list[str], cache: Path) -> None:
     assert same(answers(registry.find(NAME)), answers(registry.find(NAME), 2))
     assert len(compiled) == len(list(cache.iterdir())) == 2

@@ -101,7 +101,7 @@ def test_what_does_not_belong_together_is_refused(
     scan_given: Scan, album: Path, boxes: Path, tables: list[Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "out.parquet"
-    assert "there twice" in refused([*tables, tables[0]], out)
+    assert "given twice" in refused([*tables, tables[0]], out)
     assert "is an input of this command" in refused(tables, tables[0])
     scan_given(album, boxes=boxes, outputs=[other := tmp_path / "other.parquet"], shard=Shard(1, 2))
     assert "is shard 1/2" in refused([*tables, other], out)

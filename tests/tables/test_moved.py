@@ -73,7 +73,7 @@ def test_several_folders_are_named_one_by_one(new: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "roots", "message"),
     [
-        (["{new}"], ["/a", "/b"], "of 2 folders"),
+        (["{new}"], ["/a", "/b"], "covers 2 folders"),
         (["{new}/gone"], ["/a"], "no such folder"),
         (["/a={new}/gone"], ["/a"], "no such folder"),
         (["/c={new}"], ["/a", "/b"], "has no such folder"),
