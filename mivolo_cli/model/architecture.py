@@ -93,6 +93,39 @@ def queries_keys_values(x: Tensor, qkv: nn.Conv2d) -> list[Tensor]:
     return [functional.linear(tokens, weight) for weight in qkv.weight.flatten(1).chunk(3)]
 
 
+class RelativePositions(PosEmbedRel):
+    """timm's relative positions, with the same weights and names, as features of queries and keys.
+
+    timm adds a matrix (n, h*w, h*w) to the attention's weights. Here, a query gets its relative
+    weights of all rows and columns, and a key tells its row and column, so that their product adds
+    the same matrix.
+    """
+
+    offsets: Tensor
+    places: Tensor
+
+    def __init__(self, grid: int, dim: int, scale: float) -> None:
+        super().__init__((grid, grid), dim_head=dim, scale=scale)
+        line, one = torch.arange(grid), torch.eye(grid)
+        places = torch.cat((one.repeat_interleave(grid, dim=0), one.repeat(grid, 1)), dim=1)
+        self.register_buffer("offsets", line - line[:, None] + grid - 1, persistent=False)
+        self.register_buffer("places", places, persistent=False)
+
+    def of_queries(self, query: Tensor) -> Tensor:
+        """(n, h*w, dim) -> (n, h*w, h + w)."""
+        grid = self.offsets.shape[0]
+        query = query.unflatten(1, (grid, grid))
+        rows, columns = query @ self.height_rel.t(), query @ self.width_rel.t()
+        shape = (query.shape[0], grid, grid, grid)
+        rows = rows.gather(3, self.offsets[:, None].expand(shape))
+        columns = columns.gather(3, self.offsets.expand(shape))
+        return torch.cat((rows, columns), dim=3).flatten(1, 2)
+
+    def of_keys(self, key: Tensor) -> Tensor:
+        """(n, h*w, dim) -> (n, h*w, h + w)."""
+        return self.places.to(key.dtype).expand(key.shape[0], -1, -1)
+
+
 class FeatureEnhancer(nn.Module):
     """Merges face and body tokens into one sequence (section 3.3 of the paper).
 
@@ -108,7 +141,7 @@ class FeatureEnhancer(nn.Module):
         if fusion == "attention":
             self.qkv_f = nn.Conv2d(dim, 3 * dim, kernel_size=1, bias=False)
             self.qkv_p = nn.Conv2d(dim, 3 * dim, kernel_size=1, bias=False)
-            self.pos_embed = PosEmbedRel((grid, grid), dim_head=dim, scale=self.scale)
+            self.pos_embed = RelativePositions(grid, dim, self.scale)
         self.norm = nn.LayerNorm([2 * dim, grid, grid])
         self.mlp = Mlp(
             in_features=2 * dim, hidden_features=4 * dim, out_features=dim, use_conv=True
@@ -117,8 +150,10 @@ class FeatureEnhancer(nn.Module):
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Return what the query's positions gather from the other branch; arguments and result are
         (n, h*w, dim)."""
-        weights = query @ key.transpose(1, 2) * self.scale + self.pos_embed(query)  # n, h*w, h*w
-        return weights.softmax(dim=-1) @ value
+        position = self.pos_embed
+        query = torch.cat((query * self.scale, position.of_queries(query)), dim=2)
+        key = torch.cat((key, position.of_keys(key)), dim=2)
+        return (query @ key.transpose(1, 2)).softmax(dim=-1) @ value
 
     def enhance(self, face: Tensor, body: Tensor) -> tuple[Tensor, Tensor]:
         """Return cross-attention from face to body and from body to face, each (n, dim, h, w)."""

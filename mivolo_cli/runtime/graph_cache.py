@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 GRAPH, DATA, ABOUT = "graph.xml", "graph.bin", "about.json"
-FORM = 2
+FORM = 3
 """Cache version: increased when the same weights are converted to a different graph."""
 MAX_ABOUT = 64 * 1024**2
 EXAMPLE = 2

@@ -13,9 +13,17 @@ import numpy as np
 import pytest
 import timm
 import torch
+from timm.layers.bottleneck_attn import PosEmbedRel
 
 from mivolo_cli.errors import BadInput
-from mivolo_cli.model.architecture import MEAN, STD, FromPixels, MiVOLO, create_model
+from mivolo_cli.model.architecture import (
+    MEAN,
+    STD,
+    FromPixels,
+    MiVOLO,
+    RelativePositions,
+    create_model,
+)
 from mivolo_cli.model.spec import ModelSpec
 from mivolo_cli.pipeline.crops import cut
 from mivolo_cli.pipeline.pair import pair
@@ -251,3 +259,12 @@ def test_fusion_by_concatenation_has_no_attention_and_still_looks_at_both() -> N
     with torch.no_grad():
         outputs = [model(picture) for picture in (images, other_face, other_body)]
     assert not torch.allclose(outputs[0], outputs[1]) and not torch.allclose(outputs[0], outputs[2])
+
+
+def test_relative_positions_add_what_timm_adds_to_the_weights() -> None:
+    grid, dim = 5, 12
+    ours, theirs = RelativePositions(grid, dim, 0.3), PosEmbedRel((grid, grid), dim, 0.3)
+    theirs.load_state_dict(ours.state_dict())
+    query, key = torch.randn(2, 3, grid * grid, dim, generator=torch.Generator().manual_seed(1))
+    added = ours.of_queries(query) @ ours.of_keys(key).transpose(1, 2)
+    assert torch.allclose(added, theirs(query), atol=1e-5)
