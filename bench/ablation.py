@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from statistics import mean
 from typing import Any
+
+from mivolo_cli.training.train import PEOPLE
 
 HERE = Path(__file__).parent
 FUSIONS = ("attention", "concatenation")
@@ -41,6 +44,9 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--recipe", type=Path, default=HERE / "ablation.toml")
+    parser.add_argument(
+        "--people", type=Path, help="people.parquet of an earlier training, to skip detection"
+    )
     given = parser.parse_args()
     rows = []
     for seed in given.seeds:
@@ -55,6 +61,9 @@ def main() -> None:
 def measured(given: argparse.Namespace, fusion: str, seed: int) -> dict[str, float | None]:
     """Return the metrics of one training, by the set they are measured on."""
     with tempfile.TemporaryDirectory() as place:
+        Path(place, "run").mkdir()
+        if given.people is not None:
+            shutil.copy(given.people, Path(place, "run", PEOPLE))
         start = [
             "--recipe",
             str(given.recipe),

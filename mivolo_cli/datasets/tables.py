@@ -15,6 +15,9 @@ from .rows import PICTURES, Problem, RowError, has_boxes, sample_of, with_neighb
 from .sample import Sample, Shows
 
 LABELS = ("age", "age_min", "gender", "sex")
+SCANNED = (
+    "tables of `mivolo scan` are not labels; to evaluate one: mivolo eval LABELS --predictions TABLE"
+)
 
 
 def read_parquet(file: Path, shows: Shows) -> Iterator[Sample | Problem]:
@@ -26,7 +29,9 @@ def read_parquet(file: Path, shows: Shows) -> Iterator[Sample | Problem]:
     ):
         raise BadInput(
             f"{file} has no column image of bytes and path",
-            hint="save pictures in the Hugging Face image convention",
+            hint=SCANNED
+            if "mtime_ns" in table.column_names
+            else "save pictures in the Hugging Face image convention",
         )
     for index, row in enumerate(_records(table)):
         image = row["image"] or {}

@@ -81,6 +81,15 @@ def test_a_parquet_file_without_pictures_is_refused(tmp_path: Path) -> None:
         read_samples([tmp_path / "a.parquet"])
 
 
+def test_a_table_of_a_scan_is_no_labelled_data_and_that_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "people.parquet"
+    columns = {"path": ["a.jpg"], "mtime_ns": [1], "age": [30.0], "gender": ["male"]}
+    pq.write_table(pa.table(columns), file)
+    with pytest.raises(BadInput, match="no column image") as caught:
+        read_dataset(file)
+    assert "--predictions" in caught.value.hint
+
+
 # --- CSV ---
 
 
