@@ -15,9 +15,7 @@ from .rows import PICTURES, Problem, RowError, has_boxes, sample_of, with_neighb
 from .sample import Sample, Shows
 
 LABELS = ("age", "age_min", "gender", "sex")
-SCANNED = (
-    "tables of `mivolo scan` are not labels; to evaluate one: mivolo eval LABELS --predictions TABLE"
-)
+SCANNED = "a table of a scan has no labels; to evaluate it: mivolo eval LABELS --predictions TABLE"
 
 
 def read_parquet(file: Path, shows: Shows) -> Iterator[Sample | Problem]:

@@ -74,14 +74,14 @@ class NotConverted(MivoloError):
 def open_converted(
     name: str, precision: str, load: Load, int8_samples: Int8Samples | None = None
 ) -> tuple[OpenVinoEngine, ModelSpec]:
-    """Return engine and spec of an age model: from a template (fp32), from the cache, or from a new
-    conversion of what `load` returns.
+    """Return engine and spec of an age model: from a template (not in int8), from the cache, or
+    from a new conversion of what `load` returns.
 
     Raises WeightsError for an invalid file, BadInput if int8 is not possible, and NotConverted for
     anything else.
     """
     file = registry.model_file(name)
-    if precision == "fp32" and (opened := _from_template(file)):
+    if precision != "int8" and (opened := _from_template(file, precision)):
         return opened
     label = name if name in registry.known() else registry.plain_name(file)
     key = (
@@ -105,13 +105,13 @@ def open_converted(
     return engine, ModelSpec.from_metadata(info)
 
 
-def _from_template(file: Path) -> tuple[OpenVinoEngine, ModelSpec] | None:
+def _from_template(file: Path, precision: str) -> tuple[OpenVinoEngine, ModelSpec] | None:
     found = open_template(file)
     if found is None:
         return None
     graph, spec = found
     try:
-        return OpenVinoEngine(graph), spec
+        return OpenVinoEngine(graph, precision), spec
     except RuntimeError as error:
         logger.debug(f"the template of {spec.variant} is not used: {first_line(error)}")
         return None

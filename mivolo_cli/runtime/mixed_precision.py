@@ -7,6 +7,7 @@ adds an error of 15 years.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -47,12 +48,17 @@ def spare(file: Path, layers: list[str]) -> None:
     """Mark layers in a graph file (.xml), so that OpenVINO keeps them in fp32 at any precision."""
     if layers:
         tree = ElementTree.parse(file)
-        for layer in tree.iterfind("layers/layer"):
-            if layer.get("name") in layers:
-                about = layer.find("rt_info")
-                about = ElementTree.SubElement(layer, "rt_info") if about is None else about
-                ElementTree.SubElement(about, "attribute", SPARED)
+        mark(tree, lambda name: name in layers)
         tree.write(file, encoding="utf-8", xml_declaration=True)
+
+
+def mark(tree: ElementTree.ElementTree[Any], is_spared: Callable[[str], bool]) -> None:
+    """Mark the layers of these names in a graph's XML to stay in fp32."""
+    for layer in tree.iterfind("layers/layer"):
+        if is_spared(layer.get("name", "")):
+            about = layer.find("rt_info")
+            about = ElementTree.SubElement(layer, "rt_info") if about is None else about
+            ElementTree.SubElement(about, "attribute", SPARED)
 
 
 def _width(convolution: Any) -> int:

@@ -10,7 +10,9 @@ import json
 import tempfile
 import warnings
 import zipfile
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -21,10 +23,11 @@ import torch
 from ..atomic import replacing
 from ..errors import MivoloError
 from ..model import checkpoint
-from ..model.architecture import FromPixels
+from ..model.architecture import Backbone, FromPixels
 from ..model.spec import ModelSpec
 from ..version import __version__
 from .graph_cache import example_of
+from .mixed_precision import mark
 from .openvino_engine import import_openvino
 from .templates import ABOUT, COUNTER, OTHERS, XML, TemplateInfo, place_of
 
@@ -53,9 +56,23 @@ def write_template(module: FromPixels, spec: ModelSpec, place: Path) -> None:
         file = Path(folder, XML)
         openvino.save_model(graph, file, compress_to_fp16=False)
         tree = ElementTree.parse(file)
+        mark(tree, partial(_is_first, _first_parts(module)))
         others = _place_constants(tree, file.with_suffix(".bin").read_bytes(), about.weights)
     xml = ElementTree.tostring(tree.getroot())
     _write(place, {XML: xml, OTHERS: others, ABOUT: json.dumps(asdict(about)).encode()})
+
+
+def _first_parts(module: FromPixels) -> tuple[str, ...]:
+    """Return the names of the backbones' parts that are excluded from autocast."""
+    backbones = [name for name, part in module.named_modules() if isinstance(part, Backbone)]
+    return tuple(
+        f"__module.{name}.{part}" for name in backbones for part in ("conv_stem", "bn1", "blocks.0")
+    )
+
+
+def _is_first(parts: Sequence[str], layer: str) -> bool:
+    """Whether a layer belongs to one of these parts of the module."""
+    return any(layer.startswith((f"{part}.", f"{part}/")) for part in parts)
 
 
 def _number_weights(module: FromPixels) -> dict[str, list[int]]:

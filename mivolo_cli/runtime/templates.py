@@ -76,8 +76,9 @@ def open_template(weights: Path, fused: bool = False) -> tuple[openvino.Model, M
     """Return the graph and spec of a model file, without conversion. None if no template fits or
     the file is invalid: converting it then reports why.
 
-    `fused` gives the same graph as a conversion, for precisions that treat some layers differently.
-    Otherwise OpenVINO fuses the layers when it compiles, which is faster.
+    Layers that do not tolerate rounding are marked in the template. `fused` gives the same graph as
+    a conversion, for quantization. Otherwise OpenVINO fuses the layers when it compiles, which is
+    faster.
     """
     try:
         with safe_open(weights, framework="np") as opened:

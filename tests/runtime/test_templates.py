@@ -110,7 +110,7 @@ def test_a_template_takes_the_weights_of_every_model_that_fits(
     assert conversions == [] and np.abs(answers[0] - answers[3]).max() > 1e-3
 
 
-def test_other_precisions_are_as_those_of_a_converted_model(
+def test_rounding_costs_no_more_than_with_a_converted_model(
     small: Path, tmp_path: Path, conversions: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = str(saved(tmp_path, 3))
@@ -120,10 +120,12 @@ def test_other_precisions_are_as_those_of_a_converted_model(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
     second = open_model(file, "cpu", "bf16")[0]
     assert conversions == ["made up"] and first.precision == second.precision
-    np.testing.assert_array_equal(first.run(*people(8)), second.run(*people(8)))
+    exact = open_model(file, "cpu")[0].run(*people(8))
+    moved = [np.abs(engine.run(*people(8)) - exact).mean() for engine in (first, second)]
+    assert first.precision != "bf16" or 0 < moved[0] < 2 * moved[1] + 1e-3
 
 
-def test_a_template_needs_neither_pytorch_nor_a_cache(tmp_path: Path) -> None:
+def test_a_template_needs_neither_pytorch_nor_a_conversion(tmp_path: Path) -> None:
     code = (
         "import sys; from mivolo_cli.runtime import load; load.open_model('mivolo-xs', 'cpu')\n"
         "print({'torch', 'timm'} & set(sys.modules))"
