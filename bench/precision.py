@@ -58,7 +58,7 @@ def main() -> None:
         opened, _ = open_model(options.model, device, precision, engine, int8_samples=samples)
         found = [prediction for prediction in Predictor(opened, spec).predict(crops) if prediction]
         return (
-            np.array([p.age for p in found]),
+            np.array([p.age for p in found], float),  # NaN for bodies that tell no age
             np.array([p.gender for p in found]),
             opened.precision,
         )
@@ -77,12 +77,13 @@ def main() -> None:
         ):
             other, kinds_of, used = answers(place, engine, precision)
             years, swapped = np.abs(other - ages), float((kinds_of != genders).mean())
+            years = years[~np.isnan(years)]
             good = {
                 "fp32": years.max() <= 0.01,
                 "int8": years.mean() <= 0.4,
             }.get(used, years.mean() <= 0.15 and swapped <= 0.005)
             failed |= not good
-            row = {"device": place, "engine": engine, "precision": used, "people": len(ages)}
+            row = {"device": place, "engine": engine, "precision": used, "people": len(years)}
             row |= {
                 "mean years": float(years.mean()),
                 "most years": float(years.max()),

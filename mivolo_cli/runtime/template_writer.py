@@ -38,6 +38,9 @@ MODELS = ("mivolo-xs",)
 FIRST, LAST = (int(np.float32(2.0**power).view(np.uint32)) for power in (-40, -39))
 """Bit patterns of the numbers that replace weights, counting up from the first."""
 ALIGNED = 64
+FIRST_PARTS = ("conv_stem", "bn1", "blocks.0", "blocks.1")
+"""Parts of a backbone that stay in fp32. Without blocks.1, bf16 moves ages of bodies by 0.39 years on
+average, with it by 0.12, as with the whole backbone."""
 
 
 def write_template(module: FromPixels, spec: ModelSpec, place: Path) -> None:
@@ -63,11 +66,9 @@ def write_template(module: FromPixels, spec: ModelSpec, place: Path) -> None:
 
 
 def _first_parts(module: FromPixels) -> tuple[str, ...]:
-    """Return the names of the backbones' parts that are excluded from autocast."""
+    """Return the names of the backbones' parts that do not tolerate rounding."""
     backbones = [name for name, part in module.named_modules() if isinstance(part, Backbone)]
-    return tuple(
-        f"__module.{name}.{part}" for name in backbones for part in ("conv_stem", "bn1", "blocks.0")
-    )
+    return tuple(f"__module.{name}.{part}" for name in backbones for part in FIRST_PARTS)
 
 
 def _is_first(parts: Sequence[str], layer: str) -> bool:
