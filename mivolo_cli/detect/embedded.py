@@ -16,7 +16,7 @@ from ..records import Boxes, Detections, Image, Pixels
 from . import deim, yunet
 from .deim import PERSON_SCORE, Deim, Objects
 from .detector import best_way_up, detections, turned
-from .faces import FACE_SCORE, SURE_SCORE, FaceFinder, can_belong, detail_scale
+from .faces import FACE_SCORE, SURE_ANIMAL, SURE_SCORE, FaceFinder, can_belong, detail_scale
 from .resize import Scaled
 from .yunet import YuNet
 
@@ -25,6 +25,8 @@ WAY_UP_SIDE, WAY_UP_SCORE = 320, 0.75
 SAME_AS_ANIMAL, ANIMAL_SHARE = 0.7, 0.8
 """A person without a face is an animal if an animal box overlaps it with at least this IoU and has
 at least this share of its score."""
+WEAK_PERSON, IN_ANIMAL = 0.45, 0.6
+"""Persons below this score are part of a sure animal if this share of their area is inside it."""
 ALONE_SCORE = 0.5
 """Persons without a face that score less are not judged: in the labelled COCO photos, all six were
 knees, an arm, or people already judged by their face."""
@@ -75,7 +77,7 @@ class EmbeddedDetector:
         scale = detail_scale(*image.pixels.shape[:2])
         photo = Scaled.of(image.pixels, scale)
         objects = self.persons.find(photo)
-        persons = objects.persons(self._person_score)
+        persons = without_parts_of_animals(objects.persons(self._person_score), objects.animals)
         faces = self._finder.find(photo, persons.boxes, objects.animals)
         persons = real_persons(persons, faces.boxes, objects.animals)
         size = image.width, image.height
@@ -89,6 +91,13 @@ class EmbeddedDetector:
             doubtful=bool(found.face_scores.max(initial=0) < SURE_SCORE),
             alone_score=ALONE_SCORE,
         )
+
+
+def without_parts_of_animals(persons: Objects, animals: Objects) -> Objects:
+    """Drop weak persons inside sure animals: a dog's head and chest may look like a person."""
+    sure = animals[animals.scores > SURE_ANIMAL]
+    inside = (share_inside(persons.boxes, sure.boxes) > IN_ANIMAL).any(axis=1)
+    return persons[np.asarray(~inside | (persons.scores > WEAK_PERSON))]
 
 
 def real_persons(persons: Objects, faces: Boxes, animals: Objects) -> Objects:

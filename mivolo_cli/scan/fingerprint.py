@@ -19,7 +19,7 @@ from .options import ScanOptions
 if TYPE_CHECKING:
     from ..pipeline.components import Components
 
-RULES = 5
+RULES = 6
 """Increased when the same photo, model and options give different results than before, so that all
 photos are processed again."""
 MODEL_FOLDER = "_openvino_model"

@@ -19,7 +19,11 @@ from mivolo_cli.boxes import roll
 from mivolo_cli.detect import deim, faces, yunet
 from mivolo_cli.detect.deim import PERSON, Deim, Objects
 from mivolo_cli.detect.detector import turned
-from mivolo_cli.detect.embedded import EmbeddedDetector, real_persons
+from mivolo_cli.detect.embedded import (
+    EmbeddedDetector,
+    real_persons,
+    without_parts_of_animals,
+)
 from mivolo_cli.detect.faces import FaceFinder, can_belong
 from mivolo_cli.detect.load import open_detector
 from mivolo_cli.detect.resize import Scaled, resize
@@ -469,6 +473,19 @@ def test_a_person_without_a_face_is_the_animal_in_its_place(score: float, left: 
     )
     assert len(real_persons(person, NOBODY, dog)) == left
     assert len(real_persons(person, array((130, 110, 170, 150)), dog)) == 1
+
+
+@pytest.mark.parametrize(
+    ("person", "animal", "left"), [(0.4, 0.7, 0), (0.5, 0.7, 1), (0.4, 0.5, 1)]
+)
+def test_a_weak_person_inside_a_sure_animal_is_a_part_of_it(
+    person: float, animal: float, left: int
+) -> None:
+    chest = objects((200, 10, 340, 300, person, PERSON))
+    dog = objects((200, 40, 500, 320, animal, 16))
+    beside = objects((500, 10, 640, 300, person, PERSON))
+    assert len(without_parts_of_animals(chest, dog)) == left
+    assert len(without_parts_of_animals(beside, dog)) == 1
 
 
 def test_an_animal_and_a_person_may_be_in_one_place() -> None:
