@@ -15,9 +15,10 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
@@ -29,12 +30,8 @@ from mivolo_cli.photos.decode import decode
 from mivolo_cli.pipeline.stages import MIN_SIZE
 from mivolo_cli.records import Photo
 
-simplejpeg: ModuleType | None
-try:
-    import simplejpeg  # type: ignore[import-not-found,no-redef]  # not a dependency
-except ImportError:
-    simplejpeg = None
-
+simplejpeg: Any = import_module("simplejpeg") if find_spec("simplejpeg") else None
+"""Not a dependency."""
 REDUCED = {
     1: cv2.IMREAD_COLOR_RGB,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -109,7 +106,6 @@ def with_opencv(data: bytes, scale: int) -> np.ndarray:
 
 def with_simplejpeg(data: bytes, shape: tuple[int, int]) -> np.ndarray:
     """RGB, of the smallest size that is not below this height and width."""
-    assert simplejpeg is not None
     pixels: np.ndarray = simplejpeg.decode_jpeg(data, min_height=shape[0], min_width=shape[1])
     return pixels
 

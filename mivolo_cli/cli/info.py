@@ -23,6 +23,7 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
 
     from ..model import registry
     from ..pipeline import defaults
+    from ..runtime.engines import AUTO, choose_engine
 
     def installed(package: str) -> str:
         try:
@@ -48,7 +49,9 @@ def info(ctx: typer.Context, as_json: AsJson = False) -> None:
         defaults.choose_model("auto", device.name),
         defaults.choose_detector("auto", None, device.name),
     )
-    precision = defaults.choose_precision()
+    precision = defaults.choose_precision(
+        model=model.name, engine=choose_engine("auto", device.name, AUTO)
+    )
     licence = registry.get(model.name).licence
     if as_json:
         print_json(

@@ -109,7 +109,11 @@ def choose_precision(
         return Choice(wanted, "as asked")
     if model != EMBEDDED_MODEL or engine == "torch":
         return Choice("fp32", "only the embedded model in OpenVINO is known to tolerate less")
-    if is_supported(import_openvino().Core(), "bf16"):
+    try:
+        supported = is_supported(import_openvino().Core(), "bf16")
+    except ImportError:
+        return Choice("fp32", "OpenVINO is not installed")
+    if supported:
         return Choice("bf16", "this processor supports it, and results are as good")
     return Choice("fp32", "this processor does not support bf16")
 

@@ -30,8 +30,8 @@ OF_SHARDS = (SHARD, ROOTS)
 
 def metadata(options: InferenceOptions, components: Components) -> dict[str, str]:
     """Return metadata describing how results were made, including a fingerprint of everything that
-    affects them. In fp32, engines differ only in the last digits; below fp32, the fingerprint also
-    covers the engine and the graph."""
+    affects them. In fp32, engines differ only in the last digits, and auto is as good on all
+    machines; with any other precision, the fingerprint also covers the engine and the graph."""
     spec, detector, engine = components.predictor.spec, components.detector, components.engine
     settings = options.affecting(Affects.RESULTS)
     decisive = [RULES, SCHEMA_VERSION, components.model_sha256, spec.to_metadata()]

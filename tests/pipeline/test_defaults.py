@@ -134,3 +134,11 @@ def test_only_the_embedded_model_is_rounded_unasked(
     monkeypatch.setattr(openvino_engine, "is_supported", lambda *_: supported)
     choice = defaults.choose_precision(wanted, model, engine)
     assert choice.name == chosen and choice.reason
+
+
+def test_without_openvino_the_embedded_model_runs_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise ImportError
+
+    monkeypatch.setattr(openvino_engine, "import_openvino", missing)
+    assert defaults.choose_precision().name == "fp32"
